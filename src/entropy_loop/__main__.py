@@ -1,0 +1,5 @@
+"""`python -m entropy_loop` is `entropy-loop`."""
+
+from entropy_loop.cli import main
+
+main()

@@ -1,0 +1,282 @@
+"""YAML -> Config. Every key, default, unit and range of an experiment; all mistakes are reported at once.
+
+A config is one experiment. `sweep` spans its *points*: every combination of the listed values is a
+config of its own, an *arm* with a *seed*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from entropy_loop import registry
+from entropy_loop.data import ALL, Concept, Prompt, TrainSettings
+from entropy_loop.errors import ConfigError, StorageError, nearest
+from entropy_loop.seeds import GENERATION_BITS, INDEX_BITS, PROMPT_BITS
+
+Plugin = dict[str, Any]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PromptSection(_Section):
+    """A prompt. target: fed back; similar, unrelated, unseen_pair: measured only."""
+
+    text: Annotated[str, Field(min_length=1)]
+    role: Literal["target", "similar", "unrelated", "unseen_pair"] = "target"
+    concepts: Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+class ConceptSection(_Section):
+    """Contrastive texts for one concept; without them the judge's own calibration is used."""
+
+    yes: Annotated[tuple[str, ...], Field(min_length=1)]
+    no: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class EvaluationSection(_Section):
+    """The evaluation set of every target prompt: the same noise in every generation and arm."""
+
+    images: Annotated[int, Field(ge=1, lt=1 << INDEX_BITS)] = 32
+
+
+class CurateSection(_Section):
+    """Who scores (only asked when the policy reads scores) and which images are passed on."""
+
+    scorer: Plugin | None = None
+    policy: Plugin = {"use": "none"}
+
+
+class Config(_Section):
+    """One experiment, or with the sweep applied one point of it."""
+
+    name: Name
+    generations: Annotated[int, Field(ge=1, lt=1 << GENERATION_BITS)]
+    seed: Annotated[int, Field(ge=0)] = 0
+    images: Annotated[int, Field(ge=1, lt=1 << INDEX_BITS)] = 128
+    measured_images: Annotated[int, Field(ge=1, lt=1 << INDEX_BITS)] = 64
+    threads: Annotated[int, Field(ge=1)] = 2
+    evaluation: EvaluationSection = EvaluationSection()
+    prompts: Annotated[tuple[PromptSection, ...], Field(min_length=1, max_length=1 << PROMPT_BITS)]
+    concepts: dict[Name, ConceptSection] = {}
+    generator: Plugin
+    curate: CurateSection = CurateSection()
+    feedback: Plugin = {"use": "replace"}
+    train: TrainSettings = TrainSettings()
+    judges: Annotated[tuple[Plugin, ...], Field(min_length=1)]
+    curator_may_judge: Literal["no", "yes, the curator measures itself on purpose"] = "no"
+    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+
+    # ---- the plug-ins and nouns that this point names ------------------------------------------------
+
+    def generator_plugin(self) -> Any:
+        return registry.build("generator", self.generator, "generator")
+
+    def scorer_plugin(self) -> Any:
+        return registry.build("scorer", self.curate.scorer or {}, "curate.scorer")
+
+    def policy_plugin(self) -> Any:
+        return registry.build("policy", self.curate.policy, "curate.policy")
+
+    def regime_plugin(self) -> Any:
+        return registry.build("regime", self.feedback, "feedback")
+
+    def judge_plugins(self) -> tuple[Any, ...]:
+        return tuple(registry.build("judge", spec, f"judges.{i}") for i, spec in enumerate(self.judges))
+
+    def prompt_nouns(self) -> tuple[Prompt, ...]:
+        return tuple(Prompt(p.text, p.role, p.concepts) for p in self.prompts)
+
+    def concept_nouns(self) -> tuple[Concept, ...]:
+        """Every concept that a prompt names, in order of first appearance."""
+        names = dict.fromkeys(name for prompt in self.prompts for name in prompt.concepts)
+        texts = self.concepts
+        return tuple(Concept(n, texts[n].yes, texts[n].no) if n in texts else Concept(n) for n in names)
+
+    def images_of(self, prompt: PromptSection) -> int:
+        return self.images if prompt.role == "target" else self.measured_images
+
+
+@dataclass(frozen=True)
+class Point:
+    """One chain of an experiment: the arm's name and the config with the sweep applied."""
+
+    arm: str
+    config: Config
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm}-seed{self.config.seed}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A checked config and all its points; `raw` is what the user wrote, overrides applied."""
+
+    raw: dict[str, Any]
+    config: Config
+    points: tuple[Point, ...]
+
+
+def load(path: Path, overrides: tuple[str, ...] = ()) -> Experiment:
+    """Read, override and check a YAML file. Raises ConfigError with one line per mistake."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file. `configs/` holds ready-to-run ones.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"{path}: cannot be read ({error}).") from None
+    try:
+        raw = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: holds no keys; see configs/astronaut.yaml for the form.")
+    for override in overrides:
+        _override(raw, override)
+    return check(raw, str(path))
+
+
+def check(raw: dict[str, Any], source: str = "config") -> Experiment:
+    """Check a config given as a dict; raises ConfigError with one line per mistake."""
+    config = _validate(raw, source)
+    points = tuple(_points(raw, config.sweep, source))
+    mistakes = list(dict.fromkeys(line for point in points for line in _mistakes(point.config)))
+    if mistakes:
+        raise ConfigError("\n".join(f"{source}: {line}" for line in mistakes))
+    return Experiment(raw, config, points)
+
+
+def _validate(raw: dict[str, Any], source: str) -> Config:
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        names = sorted({*Config.model_fields, *(f for s in _SECTIONS for f in s.model_fields), *_TRAIN})
+        raise ConfigError("\n".join(f"{source}: {line}" for line in registry.explain(error, names))) from None
+
+
+_SECTIONS = (PromptSection, ConceptSection, EvaluationSection, CurateSection)
+_TRAIN = tuple(TrainSettings.__dataclass_fields__)
+
+
+def _points(raw: dict[str, Any], sweep: dict[str, list[Any]], source: str) -> Iterator[Point]:
+    """Every combination of the sweep's values, the last axis fastest; seeds are no part of an arm's name."""
+    axes = [axis for axis in sweep if axis != "seed"]
+    for values in product(*(sweep[axis] for axis in axes)):
+        for seed in sweep.get("seed", [raw.get("seed", 0)]):
+            point = {**yaml.safe_load(yaml.safe_dump(raw)), "sweep": {}, "seed": seed}
+            for axis, value in zip(axes, values, strict=True):
+                _put(point, axis, value, f"{source}: sweep.{axis}")
+            config = _validate(point, source)
+            labels = [_label(axis, value) for axis, value in zip(axes, values, strict=True)]
+            yield Point("_".join(labels) or _label("policy", config.curate.policy), config)
+
+
+def _label(axis: str, value: Any) -> str:
+    """A short name for one value of a sweep: top_k-32, or learning_rate-0.0001."""
+    if isinstance(value, dict):
+        return "-".join(str(part) for part in value.values())
+    return str(value) if isinstance(value, str) else f"{axis.rpartition('.')[2]}-{value}"
+
+
+def _mistakes(config: Config) -> Iterator[str]:
+    """What a schema cannot see: unknown plug-ins, their options, and fields that must fit together."""
+    built: dict[str, Any] = {}
+    for part in ("generator", "policy", "regime", "judge"):
+        try:
+            built[part] = getattr(config, f"{part}_plugins" if part == "judge" else f"{part}_plugin")()
+        except ConfigError as error:
+            yield from str(error).splitlines()
+    if config.curate.scorer or getattr(built.get("policy"), "reads_scores", False):
+        try:
+            built["scorer"] = config.scorer_plugin()
+        except ConfigError as error:
+            yield from str(error).splitlines()
+    if "policy" in built:
+        try:
+            built["policy"].check(config.images)
+        except ConfigError as error:
+            yield f"curate.policy: {error}"
+    yield from _prompt_mistakes(config)
+    if "scorer" in built and "judge" in built and config.curator_may_judge == "no":
+        yield from _conflict(built["scorer"], built["judge"])
+
+
+def _prompt_mistakes(config: Config) -> Iterator[str]:
+    texts = [prompt.text for prompt in config.prompts]
+    if len(set(texts)) < len(texts):
+        yield "prompts: the same text stands twice; every prompt is measured on its own pool."
+    if all(prompt.role != "target" for prompt in config.prompts):
+        yield "prompts: none has the role target, so nothing would be fed back."
+    named = [concept.name for concept in config.concept_nouns()]
+    if ALL in named:
+        yield f"prompts: {ALL!r} is the name of the joint concept; give the concept another name."
+    for unused in sorted(set(config.concepts) - set(named)):
+        yield f"concepts.{unused}: no prompt names it; {nearest(unused, named)}"
+
+
+def _conflict(scorer: Any, judges: tuple[Any, ...]) -> Iterator[str]:
+    model = getattr(scorer, "model", None)
+    if model is not None and any(getattr(judge, "model", None) == model for judge in judges):
+        yield (
+            f"judges: {model!r} is also the curator; a model that selects must not measure. Take another judge, or say "
+            "`curator_may_judge: yes, the curator measures itself on purpose`."
+        )
+
+
+# ---- YAML and overrides ------------------------------------------------------------------------------
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without silent surprises: a key that stands twice is an error, not the last one's win."""
+
+
+def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.YAMLError(f"key {key!r} stands twice, line {key_node.start_mark.line + 1}")
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _override(raw: dict[str, Any], text: str) -> None:
+    """Apply one `--set path.to.key=value`; the value is read as YAML."""
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {text}: takes the form path.to.key=value, for example --set images=64.")
+    try:
+        _put(raw, path.strip(), yaml.safe_load(value), f"--set {path}")
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: the value is not YAML: {error}") from None
+
+
+def _put(raw: dict[str, Any], path: str, value: Any, where: str) -> None:
+    """Set a dotted path in nested dicts and lists; missing dicts on the way are made."""
+    *parents, last = path.split(".")
+    here: Any = raw
+    for part in parents:
+        here = here[int(part)] if _is_index(here, part) else here.setdefault(part, {}) if isinstance(here, dict) else None
+    if _is_index(here, last):
+        here[int(last)] = value
+    elif isinstance(here, dict):
+        here[last] = value
+    else:
+        raise ConfigError(f"{where}: there is no such place in the config.")
+
+
+def _is_index(here: Any, part: str) -> bool:
+    return isinstance(here, list) and part.isdigit() and int(part) < len(here)

@@ -1,0 +1,186 @@
+"""The nouns: what passes between the stages, and the columns of every table.
+
+Dataclasses for things with an identity, tables for things that come by the thousand. A missing number is
+an empty cell with a reason beside it, never 0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import pandas as pd
+from pydantic import ConfigDict, Field
+
+Tick = Callable[[float], None]
+"""Called by a maker with the share of its work that is done, in [0, 1]."""
+
+ALL = "all"
+"""The joint concept: every concept of the prompt in one and the same image."""
+
+POOL, EVALUATION = "pool", "evaluation"
+"""The two seed streams: pools use fresh noise in each generation, the evaluation set the same noise."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt, the concepts it should show, and whether its images are fed back (role 'target')."""
+
+    text: str
+    role: str = "target"
+    concepts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Concept:
+    """What a recogniser looks for: contrastive texts. Empty tuples mean the model's own calibration."""
+
+    name: str
+    yes: tuple[str, ...] = ()
+    no: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """One image to be made: `index` numbers the images of one prompt, `seed` (32 bits) fixes its noise."""
+
+    id: str
+    prompt: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """One feedback step's training, in the spelling of diffusers' training examples.
+
+    start_from: 'previous' continues from the last generation, 'base' starts each one from generation 0.
+    learning_rate: of AdamW. snr_gamma: min-SNR weighting (Hang et al. 2023, arXiv 2303.09556, eq. 4 with
+    the noise parametrisation), None for plain noise MSE. proportion_empty_prompts: share of captions
+    dropped in training. max_grad_norm: global L2 norm after clipping.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    method: Literal["full"] = "full"
+    start_from: Literal["previous", "base"] = "previous"
+    max_train_steps: Annotated[int, Field(ge=1, lt=1 << 18)] = 100
+    train_batch_size: Annotated[int, Field(ge=1)] = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    lr_scheduler: Literal["constant", "constant_with_warmup", "linear", "cosine"] = "constant"
+    lr_warmup_steps: Annotated[int, Field(ge=0)] = 0
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    adam_weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    snr_gamma: Annotated[float, Field(gt=0)] | None = None
+    proportion_empty_prompts: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One piece of work. Its `key` follows from `reads` alone: what the work depends on, nothing else.
+
+    needs: keys of the stages whose folders it opens. cost: model evaluations, for progress and `plan`.
+    """
+
+    verb: str
+    generation: int
+    key: str
+    reads: Mapping[str, Any] = field(repr=False)
+    needs: tuple[str, ...] = ()
+    cost: float = 0.0
+
+    @property
+    def folder(self) -> str:
+        return f"g{self.generation:02d}-{self.verb}-{self.key}"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model of some generation: a folder written by a generator, which alone knows its inside."""
+
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Made images: a folder with a table (`SAMPLES` columns) and the files it names."""
+
+    folder: Path
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "samples.parquet")
+
+    def of_prompt(self, text: str) -> pd.DataFrame:
+        return self.table[self.table["prompt"] == text]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What curation decided about one pool: a table with `SELECTION` columns, and the pool itself."""
+
+    pool: Samples
+    table: pd.DataFrame
+
+    @property
+    def kept(self) -> pd.DataFrame:
+        """The kept rows, joined with the pool's own columns (prompt, file)."""
+        return self.table[self.table["kept"]].merge(self.pool.table, on="id", validate="one_to_one")
+
+
+@dataclass(frozen=True)
+class Diet:
+    """What a generation is trained on: the kept images of one or more pools, each with weight one."""
+
+    selections: tuple[Selection, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per training image: id, prompt, file (absolute path)."""
+        return pd.concat(
+            [s.kept.assign(file=[str(s.pool.folder / f) for f in s.kept["file"]]) for s in self.selections],
+            ignore_index=True,
+        )
+
+
+# ---- columns of the tables inside the store ----------------------------------------------------------
+
+SAMPLES = ("id", "prompt", "image_seed", "file", "latent_sha256")
+JUDGEMENTS = ("id", "concept", "score", "threshold", "answer", "reason")
+SCORES = ("id", "score")
+SELECTION = ("id", "score", "rank", "kept")
+
+# ---- columns of the tables of a results folder -------------------------------------------------------
+
+RATES = (
+    "run", "arm", "seed", "generation", "set", "prompt", "role", "concept", "judge", "n", "hits", "rate",
+    "low", "high", "corrected", "corrected_low", "corrected_high", "reason",
+)  # fmt: skip
+CHANGES = (
+    "run", "arm", "seed", "from_generation", "to_generation", "prompt", "role", "concept", "judge", "v1", "v2",
+    "change_rate", "low", "high", "sampling_low", "sampling_high", "drift_low", "drift_high", "reason",
+)  # fmt: skip
+IMAGES = (
+    "run", "arm", "seed", "generation", "set", "id", "prompt", "image_seed", "file", "latent_sha256", "score",
+    "rank", "kept",
+)  # fmt: skip
+RUN_JUDGEMENTS = (
+    "run", "generation", "set", "id", "concept", "judge", "score", "threshold", "answer", "reason",
+)  # fmt: skip
+
+
+def columns(table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
+    """The table with exactly these columns in this order; a column it lacks is missing data."""
+    return table.reindex(columns=list(names))
+
+
+def canonical(value: Any) -> str:
+    """The one way to write a value down for a key: sorted JSON. Raises TypeError for anything that two
+    processes could write differently (objects, NaN)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)

@@ -1,0 +1,39 @@
+"""What can go wrong. A message says where, what, and what to do; only `cli` prints it and exits."""
+
+from __future__ import annotations
+
+
+class EntropyLoopError(Exception):
+    """Base of all errors that a user can act on. `exit_code` is the shell's."""
+
+    exit_code = 1
+
+
+class ConfigError(EntropyLoopError):
+    """The config or the command line is wrong, or names something that does not exist."""
+
+    exit_code = 2
+
+
+class TrainingDiverged(EntropyLoopError):
+    """A loss, gradient or weight is no longer finite; the generation before it is intact."""
+
+
+class StorageError(EntropyLoopError):
+    """Reading or writing failed: unwritable, full, or damaged."""
+
+    exit_code = 74
+
+
+class Locked(EntropyLoopError):
+    """Another process works in the results folder."""
+
+    exit_code = 75
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A sentence that lists the known names and, if one is close, suggests it."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1)
+    return f"known: {', '.join(sorted(known))}." + (f" Did you mean {close[0]!r}?" if close else "")

@@ -1,0 +1,100 @@
+"""Plug-ins: kind + name -> a frozen dataclass whose fields are its options, imported when it is used.
+
+A third party registers with an entry point in the group `entropy_loop.<kind>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from entropy_loop.errors import ConfigError, nearest
+
+PLUGINS: dict[str, dict[str, str]] = {
+    "generator": {
+        "categorical": "entropy_loop.generators.categorical:Categorical",
+        "diffusion": "entropy_loop.generators.diffusion:Diffusion",
+    },
+    "scorer": {
+        "clip": "entropy_loop.judges.clip:ClipScorer",
+        "exact": "entropy_loop.judges.exact:ExactScorer",
+    },
+    "judge": {
+        "clip": "entropy_loop.judges.clip:ClipRecogniser",
+        "exact": "entropy_loop.judges.exact:ExactRecogniser",
+    },
+    "policy": {
+        "none": "entropy_loop.curation:KeepAll",
+        "top_k": "entropy_loop.curation:TopK",
+        "random_k": "entropy_loop.curation:RandomK",
+    },
+    "regime": {
+        "replace": "entropy_loop.regimes:Replace",
+        "accumulate": "entropy_loop.regimes:Accumulate",
+    },
+}
+
+
+@cache
+def known(kind: str) -> dict[str, str]:
+    """Name -> 'module:object' of every plug-in of a kind. Raises ConfigError when two share a name."""
+    table = dict(PLUGINS[kind])
+    for entry in entry_points(group=f"entropy_loop.{kind}"):
+        if entry.name in table:
+            raise ConfigError(f"{kind} {entry.name!r}: {entry.value} takes a name that {table[entry.name]} has.")
+        table[entry.name] = entry.value
+    return table
+
+
+def load(kind: str, name: str) -> type:
+    """The class of a plug-in. Raises ConfigError that names the nearest known one."""
+    if name not in known(kind):
+        raise ConfigError(f"no {kind} {name!r}; {nearest(name, list(known(kind)))}")
+    module, _, attribute = known(kind)[name].partition(":")
+    loaded: type = getattr(import_module(module), attribute)
+    return loaded
+
+
+def build(kind: str, spec: Mapping[str, Any], where: str = "") -> Any:
+    """A plug-in from `{use: name, option: value, ...}`.
+
+    Raises ConfigError that lists every unknown option, wrong type and value out of range; `where` is the
+    spec's place in the config.
+    """
+    options = {name: value for name, value in spec.items() if name != "use"}
+    where = where or kind
+    if "use" not in spec:
+        raise ConfigError(f"{where}: says nothing of `use`; {nearest('', list(known(kind)))}")
+    try:
+        cls = load(kind, str(spec["use"]))
+        return TypeAdapter(cls, config=ConfigDict(extra="forbid")).validate_python(options)
+    except ValidationError as error:
+        raise ConfigError("\n".join(explain(error, [f.name for f in fields(cls)], where))) from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}.use: {error}") from None
+
+
+def explain(error: ValidationError, names: list[str], where: str = "") -> list[str]:
+    """One line per mistake: where, what, and for an unknown key the nearest of `names`."""
+    lines = []
+    for mistake in error.errors(include_url=False):
+        path = ".".join([where, *map(str, mistake["loc"])] if where else map(str, mistake["loc"]))
+        if mistake["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            lines.append(f"{path}: unknown key; {nearest(str(mistake['loc'][-1]), names)}")
+        elif mistake["type"] in ("missing", "missing_argument"):
+            lines.append(f"{path}: missing; it has no default.")
+        else:
+            lines.append(f"{path}: {mistake['msg']} (got {mistake['input']!r}).")
+    return lines
+
+
+def identity(plugin: Any) -> dict[str, Any]:
+    """What of a plug-in enters a key: its class, version and options."""
+    cls = type(plugin)
+    return {"plugin": f"{cls.__module__}:{cls.__qualname__}", "version": cls.version, "options": asdict(plugin)}
