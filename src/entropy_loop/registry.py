@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from entropy_loop.errors import ConfigError, nearest
 
@@ -70,14 +70,25 @@ def build(kind: str, spec: Mapping[str, Any], where: str = "") -> Any:
     options = {name: value for name, value in spec.items() if name != "use"}
     where = where or kind
     if "use" not in spec:
-        raise ConfigError(f"{where}: says nothing of `use`; {nearest('', list(known(kind)))}")
+        raise ConfigError(f"{where}.use: missing; {nearest('', list(known(kind)))}")
     try:
         cls = load(kind, str(spec["use"]))
-        return TypeAdapter(cls, config=ConfigDict(extra="forbid")).validate_python(options)
-    except ValidationError as error:
-        raise ConfigError("\n".join(explain(error, [f.name for f in fields(cls)], where))) from None
     except ConfigError as error:
         raise ConfigError(f"{where}.use: {error}") from None
+    names = [f.name for f in fields(cls)]
+    mistakes = [f"{where}.{name}: unknown key; {nearest(name, names)}" for name in options if name not in names]
+    try:
+        plugin = _schema(cls).validate_python({name: options[name] for name in names if name in options})
+    except ValidationError as error:
+        mistakes += explain(error, names, where)
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return plugin
+
+
+@cache
+def _schema(cls: type) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
 
 
 def explain(error: ValidationError, names: list[str], where: str = "") -> list[str]:

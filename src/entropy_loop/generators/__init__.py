@@ -1,0 +1,10 @@
+"""Generators: what makes images and learns from them.
+
+The contract, in three calls; the scratch folder to write into and a progress callback come last:
+
+    base(out, tick)                                    -> generation 0's model
+    sample(model, requests, out, tick)                 -> samples.parquet (data.SAMPLES) and its files
+    train(start, diet, settings, step_seeds, out, tick) -> the next model
+
+A sample depends on its request and model alone, never on how many others are asked for or in which order.
+"""

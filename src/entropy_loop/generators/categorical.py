@@ -1,0 +1,67 @@
+"""A toy generator without pixels: a distribution over which concepts an image shows.
+
+Training counts the diet, so it is the perfect copier of neutral drift (Wright-Fisher): with N training
+images E[V_t] = V_0 and Var(V_t) = V_0 (1 - V_0) [1 - (1 - 1/N)^t]. It runs the whole loop in a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from entropy_loop.data import Checkpoint, Diet, Request, Tick, TrainSettings
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """One distribution over sets of concepts per prompt.
+
+    rates: the share of generation 0's images that show each concept, independently of the others.
+    """
+
+    version: ClassVar[int] = 1
+    rates: dict[str, float] = field(default_factory=lambda: {"astronaut": 0.9, "horse": 0.9, "riding": 0.8})
+
+    def evaluations_per_image(self) -> float:
+        return 1.0
+
+    def base(self, out: Path, tick: Tick) -> None:
+        """Writes model.json: prompt -> {set of concepts: share}; '' is every prompt not yet trained."""
+        shares = {"": 1.0}
+        for name, rate in sorted(self.rates.items()):
+            shares = {
+                "+".join(filter(None, (shown, extra))): share * p
+                for shown, share in shares.items()
+                for extra, p in (("", 1 - rate), (name, rate))
+            }
+        (out / "model.json").write_text(json.dumps({"": shares}))
+
+    def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
+        """Writes samples.parquet with one more column: `shows`, the concepts joined by '+'."""
+        learnt = json.loads((model.folder / "model.json").read_text())
+        rows = [(r.id, r.prompt, r.seed, "", *_draw(learnt.get(r.prompt, learnt[""]), r.seed)) for r in requests]
+        names = ["id", "prompt", "image_seed", "file", "latent_sha256", "shows"]
+        pd.DataFrame(rows, columns=names).to_parquet(out / "samples.parquet", index=False)
+
+    def train(
+        self, start: Checkpoint, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path, tick: Tick
+    ) -> None:
+        """Maximum likelihood: each prompt's shares become the diet's shares."""
+        learnt = json.loads((start.folder / "model.json").read_text())
+        for prompt, rows in diet.table.groupby("prompt"):
+            learnt[prompt] = (rows["shows"].value_counts(normalize=True).sort_index()).to_dict()
+        (out / "model.json").write_text(json.dumps(learnt))
+
+
+def _draw(shares: dict[str, float], seed: int) -> tuple[str, str]:
+    """(latent_sha256, shows) of one image."""
+    u = np.random.default_rng(seed).random()
+    ends = np.cumsum(list(shares.values()))
+    shown = list(shares)[min(int(np.searchsorted(ends, u, side="right")), len(shares) - 1)]
+    return hashlib.sha256(np.float64(u).tobytes()).hexdigest(), shown

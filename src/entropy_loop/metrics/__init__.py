@@ -1,0 +1,1 @@
+"""Metrics: small pure functions from counts to numbers with their uncertainty; one file each."""

@@ -1,0 +1,56 @@
+"""Where a result comes from: code revision, versions, machine. Recorded beside it, part of no key."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "entropy-loop", "torch", "diffusers", "transformers", "accelerate", "open_clip_torch", "numpy", "pandas", "pillow",
+    "safetensors", "resvg-py",
+)  # fmt: skip
+
+
+def provenance() -> dict[str, Any]:
+    """Plain values only, ready for JSON. Loads none of the packages whose version it reads."""
+    return {
+        "revision": _revision(),
+        "python": sys.version.split()[0],
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _revision() -> str | None:
+    """The git commit of the source tree, with '-dirty' when it was changed; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],  # noqa: S607 (git from the user's PATH)
+            cwd=here, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())

@@ -1,0 +1,1 @@
+"""Worlds: sources of images whose whole truth is known."""
