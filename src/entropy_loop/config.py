@@ -7,10 +7,11 @@ config of its own, an *arm* with a *seed*.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -136,7 +137,7 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Experiment:
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"{path}: cannot be read ({error}).") from None
     try:
-        raw = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
+        raw = _parse(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not YAML: {error}") from None
     if not isinstance(raw, dict):
@@ -173,7 +174,7 @@ def _points(raw: dict[str, Any], sweep: dict[str, list[Any]], source: str) -> It
     axes = [axis for axis in sweep if axis != "seed"]
     for values in product(*(sweep[axis] for axis in axes)):
         for seed in sweep.get("seed", [raw.get("seed", 0)]):
-            point = {**yaml.safe_load(yaml.safe_dump(raw)), "sweep": {}, "seed": seed}
+            point = {**deepcopy(raw), "sweep": {}, "seed": seed}
             for axis, value in zip(axes, values, strict=True):
                 _put(point, axis, value, f"{source}: sweep.{axis}")
             config = _validate(point, source)
@@ -237,7 +238,17 @@ def _conflict(scorer: Any, judges: tuple[Any, ...]) -> Iterator[str]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML without silent surprises: a key that stands twice is an error, not the last one's win."""
+    """YAML without silent surprises: a key that stands twice is an error, not the last one's win; `yes` and
+    `no` are words, and only true and false are booleans (as in YAML 1.2)."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, Any]]]] = {
+        first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
 
 
 def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -259,7 +270,7 @@ def _override(raw: dict[str, Any], text: str) -> None:
     if not equals:
         raise ConfigError(f"--set {text}: takes the form path.to.key=value, for example --set images=64.")
     try:
-        _put(raw, path.strip(), yaml.safe_load(value), f"--set {path}")
+        _put(raw, path.strip(), _parse(value), f"--set {path}")
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {text}: the value is not YAML: {error}") from None
 
@@ -269,7 +280,9 @@ def _put(raw: dict[str, Any], path: str, value: Any, where: str) -> None:
     *parents, last = path.split(".")
     here: Any = raw
     for part in parents:
-        here = here[int(part)] if _is_index(here, part) else here.setdefault(part, {}) if isinstance(here, dict) else None
+        here = (
+            here[int(part)] if _is_index(here, part) else here.setdefault(part, {}) if isinstance(here, dict) else None
+        )
     if _is_index(here, last):
         here[int(last)] = value
     elif isinstance(here, dict):

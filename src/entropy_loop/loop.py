@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from entropy_loop import seeds
-from entropy_loop.data import EVALUATION, POOL, SCORES, Checkpoint, Diet, Samples, Selection, Tick, columns
+from entropy_loop.data import EVALUATION, POOL, SCORES, Checkpoint, Diet, Samples, Selection, Stage, Tick, columns
 from entropy_loop.plan import Generation, Run
 from entropy_loop.store import Store
 
@@ -34,7 +34,7 @@ def carry(run: Run, store: Store) -> None:
             model = Checkpoint(store.once(g.model, train))
         pool = measure(run, g, model, store)
         if g.curate:
-            history.append(curate(run, g, pool, store))
+            history.append(curate(run, g, g.curate, pool, store))
 
 
 def measure(run: Run, g: Generation, model: Checkpoint, store: Store) -> Samples:
@@ -50,15 +50,14 @@ def measure(run: Run, g: Generation, model: Checkpoint, store: Store) -> Samples
     return made[POOL]
 
 
-def curate(run: Run, g: Generation, pool: Samples, store: Store) -> Selection:
+def curate(run: Run, g: Generation, stage: Stage, pool: Samples, store: Store) -> Selection:
     """Select from every target prompt's pool; the policy sees scores only if it reads them."""
-    assert g.curate is not None  # noqa: S101 (the plan gives a curation to every generation but the last)
     scores = None
     if g.score:
         targets = tuple(p.text for p in run.config.prompts if p.role == "target")
         folder = store.once(g.score, partial(run.config.scorer_plugin().score, pool, targets))
         scores = pd.read_parquet(folder / "scores.parquet")
-    folder = store.once(g.curate, partial(_select, run, g.number, pool, scores))
+    folder = store.once(stage, partial(_select, run, g.number, pool, scores))
     return Selection(pool, pd.read_parquet(folder / "selection.parquet"))
 
 

@@ -99,7 +99,9 @@ def _generation(config: Config, g: int, model: Stage, last: bool) -> Generation:
 # ---- one function per verb: what it reads, what it needs, what it costs ------------------------------
 
 
-def _stage(config: Config, verb: str, g: int, reads: dict[str, Any], needs: Sequence[Stage], cost: float = 0.0) -> Stage:
+def _stage(
+    config: Config, verb: str, g: int, reads: dict[str, Any], needs: Sequence[Stage], cost: float = 0.0
+) -> Stage:
     # `threads` is in every key: another thread count may round differently.
     reads = {"verb": verb, "threads": config.threads, "needs": [need.key for need in needs], **reads}
     key = hashlib.sha256(canonical(reads).encode()).hexdigest()[:16]

@@ -109,3 +109,11 @@ def identity(plugin: Any) -> dict[str, Any]:
     """What of a plug-in enters a key: its class, version and options."""
     cls = type(plugin)
     return {"plugin": f"{cls.__module__}:{cls.__qualname__}", "version": cls.version, "options": asdict(plugin)}
+
+
+def catalogue() -> dict[str, dict[str, str]]:
+    """kind -> name -> the first sentence of what it is."""
+    return {
+        kind: {name: (load(kind, name).__doc__ or "").strip().split("\n")[0] for name in sorted(known(kind))}
+        for kind in PLUGINS
+    }

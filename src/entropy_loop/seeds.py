@@ -29,8 +29,8 @@ def seed(run_seed: int, purpose: str, generation: int = 0, prompt: int = 0, inde
     ):
         if not 0 <= value < 1 << bits:
             raise ConfigError(
-                f"seeds: {name} {value} is outside 0..{(1 << bits) - 1}; a chain has at most "
-                f"{1 << GENERATION_BITS} generations, {1 << PROMPT_BITS} prompts and {1 << INDEX_BITS} images or steps each."
+                f"seeds: {name} {value} is outside 0..{(1 << bits) - 1}; a chain has at most {1 << GENERATION_BITS} "
+                f"generations, {1 << PROMPT_BITS} prompts, and {1 << INDEX_BITS} images or steps in each."
             )
         packed = packed << bits | value
     return _permute(packed, f"{run_seed}/{purpose}")

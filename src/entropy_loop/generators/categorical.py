@@ -31,6 +31,9 @@ class Categorical:
     def evaluations_per_image(self) -> float:
         return 1.0
 
+    def ready(self) -> None:
+        """It needs no model."""
+
     def base(self, out: Path, tick: Tick) -> None:
         """Writes model.json: prompt -> {set of concepts: share}; '' is every prompt not yet trained."""
         shares = {"": 1.0}

@@ -1,7 +1,7 @@
 """Judges: what looks at images. A scorer ranks them for curation, a recogniser answers for each concept.
 
-    scorer.score(samples, prompts, out, tick)             -> scores.parquet (data.SCORES), one row per image
-                                                             of the given prompts
-    recogniser.judge(samples, prompts, concepts, out, tick) -> judgements.parquet (data.JUDGEMENTS), one row per
-                                                             image and concept of its prompt
+scorer.score(samples, prompts, out, tick)             -> scores.parquet (data.SCORES), one row per image
+                                                         of the given prompts
+recogniser.judge(samples, prompts, concepts, out, tick) -> judgements.parquet (data.JUDGEMENTS), one row per
+                                                         image and concept of its prompt
 """

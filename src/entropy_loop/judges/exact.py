@@ -17,6 +17,9 @@ class ExactScorer:
 
     version: ClassVar[int] = 1
 
+    def ready(self, concepts: tuple[Concept, ...]) -> None:
+        """It needs no model."""
+
     def score(self, samples: Samples, prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
         table = samples.table[samples.table["prompt"].isin(prompts)]
         scores = [float(len(shows.split("+"))) if shows else 0.0 for shows in table["shows"]]
@@ -32,6 +35,9 @@ class ExactRecogniser:
     @property
     def label(self) -> str:
         return "exact"
+
+    def ready(self, concepts: tuple[Concept, ...]) -> None:
+        """It needs no model."""
 
     def judge(
         self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick

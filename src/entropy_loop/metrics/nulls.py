@@ -19,9 +19,7 @@ def sampling_band(hits1: int, n1: int, n2: int, seed: int) -> Interval | None:
     return _band(rng.binomial(n1, rate, REPLICATES) / n1, rng.binomial(n2, rate, REPLICATES) / n2)
 
 
-def drift_band(
-    hits0: int, n: int, kept: int, regime: Regime, start: int, end: int, seed: int
-) -> Interval | None:
+def drift_band(hits0: int, n: int, kept: int, regime: Regime, start: int, end: int, seed: int) -> Interval | None:
     """95 % band of c from generation `start` to `end` for a perfect copier (LAWS E11): each generation
     draws its n images at the rate of its diet, keeps `kept` of them blindly, and the regime feeds them back.
     """

@@ -98,12 +98,12 @@ def _rates(run: Run, store: Store) -> Iterator[dict[str, Any]]:
     """V of every generation, set, prompt, concept and judge, and of `all`, each with its n."""
     for g in run.generations:
         for stream in (POOL, EVALUATION):
+            where = {"run": run.name, "arm": run.arm, "seed": run.config.seed, "generation": g.number, "set": stream}
             for judge, judgements in _judgements(run, g, stream, store):
-                ids = pd.read_parquet(store.stages / (g.pool if stream == POOL else g.evaluation).folder / "samples.parquet")
+                prompt_of = _images(run, g, stream, store).set_index("id")["prompt"]
                 for prompt in run.config.prompt_nouns():
-                    asked = judgements[judgements["id"].isin(ids.loc[ids["prompt"] == prompt.text, "id"])]
+                    asked = judgements[judgements["id"].map(prompt_of) == prompt.text]
                     if len(asked):
-                        where = {"run": run.name, "arm": run.arm, "seed": run.config.seed, "generation": g.number, "set": stream}
                         yield from (where | {"judge": judge} | row for row in _rates_of(prompt, asked))
 
 

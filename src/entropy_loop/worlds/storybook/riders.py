@@ -50,8 +50,7 @@ def _dot(x: float, y: float, r: float, fill: str) -> str:
 def _limb(d: str, width: float, colour: str) -> str:
     """A thick round-ended stroke with the common outline."""
     return "".join(
-        f'<path d="{d}" fill="none" stroke="{c}" stroke-width="{w}" '
-        'stroke-linecap="round" stroke-linejoin="round"/>'
+        f'<path d="{d}" fill="none" stroke="{c}" stroke-width="{w}" stroke-linecap="round" stroke-linejoin="round"/>'
         for c, w in ((INK, width + 1.4), (colour, width))
     )
 
@@ -89,15 +88,12 @@ def _chef() -> str:
     return (
         _ball(0.8, -15.4, 5.3, 5, SKIN)
         + _shape(
-            "M-4.4 -17.8V-21Q-8 -22 -6.6 -25Q-5 -27.6 -2.4 -26.6Q.8 -30 4 -26.6"
-            "Q7 -27.4 8.2 -24.8Q9 -22 6 -21V-17.8Z",
+            "M-4.4 -17.8V-21Q-8 -22 -6.6 -25Q-5 -27.6 -2.4 -26.6Q.8 -30 4 -26.6Q7 -27.4 8.2 -24.8Q9 -22 6 -21V-17.8Z",
             WHITE,
         )
         + _dot(0.8, -15.8, 0.9, INK)
         + _dot(4.4, -15.8, 0.9, INK)
-        + _flat(
-            "M-1.8 -12.4Q.4 -15 2.8 -14Q5.4 -15 7.2 -12.4Q5 -11.6 2.8 -12.6Q.4 -11.6 -1.8 -12.4Z", "#4a2a18"
-        )
+        + _flat("M-1.8 -12.4Q.4 -15 2.8 -14Q5.4 -15 7.2 -12.4Q5 -11.6 2.8 -12.6Q.4 -11.6 -1.8 -12.4Z", "#4a2a18")
     )
 
 
@@ -134,8 +130,7 @@ def _pirate() -> str:
         + _dot(4, -16.4, 2.1, INK)
         + _dot(-0.8, -15.8, 1, INK)
         + _shape(
-            "M-8.8 -22.4Q-6 -21.8 -4.4 -24Q.8 -30 6 -24Q7.6 -21.8 10.4 -22.4"
-            "Q9 -18.2 .8 -18.8Q-7.4 -18.2 -8.8 -22.4Z",
+            "M-8.8 -22.4Q-6 -21.8 -4.4 -24Q.8 -30 6 -24Q7.6 -21.8 10.4 -22.4Q9 -18.2 .8 -18.8Q-7.4 -18.2 -8.8 -22.4Z",
             "#23202a",
         )
         + _dot(0.8, -22.8, 2.1, WHITE)

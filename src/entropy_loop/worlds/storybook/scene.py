@@ -102,7 +102,7 @@ def caption(scene: Scene) -> str:
 
 VOCABULARY = tuple(
     sorted(
-        set("a an the photograph of riding standing next to".split())
+        {"a", "an", "the", "photograph", "of", "riding", "standing", "next", "to"}
         | {*RIDERS, *MOUNTS, *BACKGROUNDS}
         | {word for place in PLACES.values() for word in place.split()}
     )

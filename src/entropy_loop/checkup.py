@@ -1,0 +1,38 @@
+"""`doctor`: is this machine fit, and are the bundled models whole?"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from entropy_loop import assets
+from entropy_loop.provenance import provenance
+
+
+def checkup() -> dict[str, Any]:
+    """Plain values; `problems` lists what will not work and what to do about it."""
+    told = provenance()
+    missing = [name for name, version in told["packages"].items() if version is None]
+    problems = [f"package {name} is not installed; run `pip install -e .`" for name in missing]
+    for name, revision in assets.REVISIONS.items():
+        folder = Path(assets.__file__).parent / name
+        if not folder.is_dir() or assets.fingerprint(folder) != revision:
+            problems.append(f"bundled model {name} is missing or damaged; check out or install the package again")
+    return {
+        "python": told["python"],
+        **{f"{name}": version or "missing" for name, version in told["packages"].items()},
+        "processor": f"{told['processor']}, {told['cores']} cores",
+        "device": _device(),
+        "free disk here": f"{shutil.disk_usage('.').free / 1e9:.0f} GB",
+        "bundled models": ", ".join(assets.REVISIONS) or "none",
+        "problems": problems,
+    }
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return f"cuda: {torch.cuda.get_device_name()}"
+    return f"cpu, {torch.get_num_threads()} threads"

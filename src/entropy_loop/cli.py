@@ -1,0 +1,184 @@
+"""The door: typer commands. No logic that the library lacks; the only place that prints and exits."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from entropy_loop import __version__
+from entropy_loop.errors import EntropyLoopError
+
+app = typer.Typer(
+    help="What becomes of a text-to-image model when its own images are fed back into its training?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console(soft_wrap=True)
+
+ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; configs/ has ready-to-run ones.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Results folder. Default: results/<name>.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a config key, for example --set images=64. Repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def main() -> None:
+    """Run the command line; every error that a user can act on becomes one message and an exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        app(standalone_mode=False)
+    except EntropyLoopError as error:
+        _fail(str(error), error.exit_code)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        _fail("stopped; nothing finished is lost. The same command continues.", 130)
+    except _Terminated:
+        _fail("stopped by SIGTERM; nothing finished is lost. The same command continues.", 143)
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
+            _fail(f"{error.format_message()} See `entropy-loop --help`.", 2)
+        raise
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+def _terminated(number: int, frame: Any) -> None:
+    raise _Terminated
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"entropy-loop: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"entropy-loop {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What becomes of a text-to-image model when its own images are fed back into its training?"""
+
+
+@app.command()
+def run(config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption = None) -> None:
+    """Run an experiment, or continue it: finished stages are never made twice."""
+    from entropy_loop import experiment
+    from entropy_loop.progress import Progress
+    from entropy_loop.report.summary import summary
+
+    planned = experiment.prepare(config, tuple(overrides or ()))
+    with Progress(planned, out) as progress:
+        finished = experiment.carry_out(planned, out_dir or Path("results") / planned.experiment.config.name, progress)
+    out.print(summary(finished.tables))
+    out.print(f"report: {finished.report}", highlight=False)
+
+
+@app.command()
+def plan(
+    config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Show what a config would do, and how much of it is done. Changes nothing, loads no model."""
+    from entropy_loop import experiment
+
+    planned = experiment.prepare(config, tuple(overrides or ()), check_models=False)
+    counts = experiment.outlook(planned, out_dir or Path("results") / planned.experiment.config.name)
+    if as_json:
+        print(json.dumps(counts, indent=1))
+        return
+    config_ = planned.experiment.config
+    out.print(f"{config_.name}: {len(planned.runs)} runs, {config_.generations} feedback steps", highlight=False)
+    table = Table("stage", "in all", "done", "images", "model evaluations", box=None)
+    for verb, row in counts["stages"].items():
+        table.add_row(verb, *(f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations")))
+    out.print(table)
+    for name in counts["runs"]:
+        out.print(f"  {name}", highlight=False)
+
+
+@app.command()
+def report(results: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]) -> None:
+    """Write the tables and the report of a results folder anew from what is stored. Loads no model."""
+    from entropy_loop import experiment
+    from entropy_loop.report.summary import summary
+
+    finished = experiment.report(results)
+    out.print(summary(finished.tables))
+    out.print(f"report: {finished.report}", highlight=False)
+
+
+@app.command()
+def world(
+    name: Annotated[str, typer.Argument(help="storybook")],
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of scenes.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Which album; scene i is the same in any album length.")] = 0,
+    out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")] = Path("results/world"),
+) -> None:
+    """Draw scenes with known truth: an imagefolder that `datasets` loads, and a contact sheet."""
+    from entropy_loop.errors import ConfigError, nearest
+    from entropy_loop.progress import bar
+    from entropy_loop.worlds.storybook import album
+
+    if name != "storybook":
+        raise ConfigError(f"no world {name!r}; {nearest(name, ['storybook'])}")
+    with bar(out, f"drawing {n} scenes") as tick:
+        folder = album.write(n, seed, out_dir, tick)
+    out.print(
+        f'{folder}: {n} scenes; load with datasets.load_dataset("imagefolder", data_dir="{folder}")', highlight=False
+    )
+    out.print(f"look at {out_dir / 'contact_sheet.png'}", highlight=False)
+
+
+@app.command("list")
+def list_(as_json: JsonOption = False) -> None:
+    """List every plug-in and bundled model with what it is."""
+    from entropy_loop import registry
+
+    found = registry.catalogue()
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    table = Table("kind", "use", "what it is", box=None)
+    for kind, plugins in found.items():
+        for use, text in plugins.items():
+            table.add_row(kind, use, text)
+    out.print(table)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Check this machine: versions, device, disk, and that the bundled models are whole."""
+    from entropy_loop import checkup
+
+    found = checkup.checkup()
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        for name, value in found.items():
+            out.print(f"{name:>24}  {value}", highlight=False)
+    if found["problems"]:
+        raise typer.Exit(1)

@@ -1,0 +1,47 @@
+"""An album of scenes on disk: an imagefolder that `datasets` loads, and a contact sheet to look at."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from entropy_loop.data import Tick
+from entropy_loop.worlds.storybook import scene
+
+
+def write(n: int, seed: int, out: Path, tick: Tick) -> Path:
+    """Write n scenes, metadata.jsonl (file_name, text, one column per truth field) and contact_sheet.png.
+
+    The sheet lies beside the folder with the images, because `datasets` takes every image in it for data.
+    Returns the imagefolder.
+    """
+    from PIL import Image
+
+    images = out / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    pixels, lines = [], []
+    for index, drawn in enumerate(scene.album(n, seed)):
+        name = f"{index:06d}.png"
+        pixels.append(scene.render(drawn))
+        Image.fromarray(pixels[-1]).save(images / name)
+        lines.append(json.dumps({"file_name": name, "text": scene.caption(drawn)} | asdict(drawn)) + "\n")
+        tick((index + 1) / n)
+    (images / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
+    sheet(pixels).save(out / "contact_sheet.png")
+    return images
+
+
+def sheet(pixels: list[np.ndarray], columns: int = 8, most: int = 64):  # type: ignore[no-untyped-def]
+    """The first images side by side, enlarged twice, as a PIL image."""
+    from PIL import Image
+
+    shown = pixels[:most]
+    columns = min(columns, len(shown))
+    rows = -(-len(shown) // columns)
+    canvas = Image.new("RGB", (columns * scene.SIZE, rows * scene.SIZE), "white")
+    for i, image in enumerate(shown):
+        canvas.paste(Image.fromarray(image), (i % columns * scene.SIZE, i // columns * scene.SIZE))
+    return canvas.resize((canvas.width * 2, canvas.height * 2), Image.Resampling.NEAREST)
