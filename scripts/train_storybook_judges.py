@@ -25,6 +25,7 @@ import argparse
 import io
 import json
 import math
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -425,6 +426,7 @@ class Codec:
 # -- the model folder ----------------------------------------------------------------------------------
 
 
+WEIGHTS = "open_clip_model.safetensors"  # the name open_clip looks for
 CONTEXT = 16  # tokens: the longest caption has 13 words, and two ends
 
 
@@ -477,9 +479,9 @@ def new_model(recipe: Recipe, folder: Path) -> torch.nn.Module:
 
 
 def save_weights(model: torch.nn.Module, folder: Path) -> None:
-    """Half precision, in the name open_clip looks for."""
+    """In half precision."""
     half = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in model.state_dict().items()}
-    save_file(half, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+    save_file(half, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 class Recogniser:
@@ -678,7 +680,7 @@ def train(recipe: Recipe, work: Path, steps: int) -> None:
     pixels, table = load_scenes(recipe, work)
     batches = Batches(pixels, table, {}, recipe.batch, recipe.seed + STREAMS["batches"])
     learn(model, folder, batches, steps, recipe.learning_rate, watcher(model, folder, recipe))
-    save_file(model.state_dict(), work / f"{recipe.name}-phase1.safetensors")
+    (work / f"{recipe.name}-phase1.safetensors").write_bytes((folder / WEIGHTS).read_bytes())
 
 
 def refine(recipe: Recipe, work: Path, steps: int, vae: Path) -> None:
@@ -889,7 +891,7 @@ def calibrate(recipe: Recipe, work: Path, vae: Path, phase_steps: dict[str, int]
 
 FILES = (
     "open_clip_config.json",
-    "open_clip_model.safetensors",
+    WEIGHTS,
     "tokenizer.json",
     "tokenizer_config.json",
     "calibration.json",
@@ -931,8 +933,13 @@ def card(recipe: Recipe, folder: Path, result: dict) -> str:
     model = Recogniser(folder).model
     count = sum(p.numel() for p in model.parameters())
     image = sum(p.numel() for p in model.visual.parameters())
-    size = (folder / "open_clip_model.safetensors").stat().st_size / 1e6
+    size = (folder / WEIGHTS).stat().st_size / 1e6
     steps = result["steps"]
+    calibration = (
+        f"**Calibration.** {SCORE[0].upper()}{SCORE[1:]}. Thresholds were fitted on {result['scenes']['n_fit']:,} "
+        f"scenes and are reported on {result['scenes']['n_report']:,} others: {SCENES}. Brackets: 95 % Wilson "
+        "intervals. `all` means that all three of astronaut, horse and riding are answered yes."
+    )
     return f"""---
 license: apache-2.0
 library_name: open_clip
@@ -960,9 +967,7 @@ and junk, then {steps["refine"]:,} at a quarter of the learning rate with half o
 checkpoint's codec. Loss: SigLIP's sigmoid over images x claims with known truth (each batch's captions with
 hard negatives among them), true and false pairs balanced, and the same on the recogniser's own scores.
 
-**Calibration.** {SCORE[0].upper()}{SCORE[1:]}. Thresholds were fitted on {result["scenes"]["n_fit"]:,} scenes and
-are reported on {result["scenes"]["n_report"]:,} others: {SCENES}. Brackets: 95 % Wilson intervals. `all` means
-that all three of astronaut, horse and riding are answered yes.
+{textwrap.fill(calibration, 110)}
 
 {table_of(result)}
 

@@ -70,7 +70,8 @@ def report(root: Path) -> Finished:
 
 def outlook(planned: Plan, root: Path) -> dict[str, Any]:
     """What a run would do, and how much of it lies in the results folder already: plain values for JSON."""
-    store, verbs = Store(root), {}
+    store = Store(root)
+    verbs: dict[str, dict[str, float]] = {}
     for stage in planned.stages().values():
         row = verbs.setdefault(stage.verb, {"stages": 0, "done": 0, "images": 0, "evaluations": 0.0})
         row["stages"] += 1

@@ -61,7 +61,12 @@ def train(
         eps=settings.adam_epsilon,
         fused=True,
     )
-    schedule = get_scheduler(settings.lr_scheduler, optimizer, settings.lr_warmup_steps, settings.max_train_steps)
+    schedule = get_scheduler(
+        settings.lr_scheduler,
+        optimizer,
+        num_warmup_steps=settings.lr_warmup_steps,
+        num_training_steps=settings.max_train_steps,
+    )
     log = []
     for step, rows in enumerate(_batches(len(encoded.prompt), settings, step_seeds[0])):
         loss = _loss(unet, noise_scheduler, encoded, rows, settings, step_seeds[step])

@@ -98,7 +98,6 @@ class ClipRecogniser(_Clip):
     ) -> None:
         known = {concept.name: self._texts(concept) for concept in concepts}
         texts = list(dict.fromkeys(text for yes, no, _ in known.values() for text in (*yes, *no)))
-        column = {text: i for i, text in enumerate(texts)}
         table = samples.table
         logits = self.logits([samples.folder / f for f in table["file"]], texts, tick).astype(np.float64)
         rows = []
@@ -106,8 +105,8 @@ class ClipRecogniser(_Clip):
             asked = np.flatnonzero(table["prompt"] == prompt.text)
             for name in prompt.concepts:
                 yes, no, threshold = known[name]
-                scores = _evidence(logits[np.ix_(asked, [column[t] for t in yes])])
-                scores -= _evidence(logits[np.ix_(asked, [column[t] for t in no])])
+                for_it, against = ([texts.index(text) for text in side] for side in (yes, no))
+                scores = _evidence(logits[asked][:, for_it]) - _evidence(logits[asked][:, against])
                 rows += [
                     (image, name, score, threshold, bool(score > threshold), "")
                     for image, score in zip(table["id"].iloc[asked], scores, strict=True)

@@ -43,9 +43,9 @@ class ExactRecogniser:
         self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
     ) -> None:
         rows = [
-            {"id": row.id, "concept": name, "answer": name in row.shows.split("+")}
+            {"id": image, "concept": name, "answer": name in shows.split("+")}
             for prompt in prompts
-            for row in samples.of_prompt(prompt.text).itertuples()
+            for image, shows in samples.of_prompt(prompt.text)[["id", "shows"]].to_numpy()
             for name in prompt.concepts
         ]
         table = pd.DataFrame(rows)

@@ -140,7 +140,8 @@ def _changes(run: Run, rates: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _change(run: Run, rows: pd.DataFrame, start: int, end: int, fed_back: bool) -> dict[str, Any]:
-    n1, hits1, n2, hits2 = (int(rows.at[g, name]) for g in (start, end) for name in ("n", "hits"))
+    counts = rows[["n", "hits"]].astype(int)
+    (n1, hits1), (n2, hits2) = counts.loc[start], counts.loc[end]
     change = change_rate(hits1, n1, hits2, n2)
     values = {"v1": rows.at[start, "rate"], "v2": rows.at[end, "rate"], "change_rate": change}
     if change is None:
@@ -151,7 +152,7 @@ def _change(run: Run, rows: pd.DataFrame, start: int, end: int, fed_back: bool) 
     if fed_back:
         policy, images = run.config.policy_plugin(), run.config.images
         kept = getattr(policy, "k", images)
-        hits0, regime = int(rows.at[rows.index[0], "hits"]), run.config.regime_plugin()
+        hits0, regime = int(counts["hits"].iloc[0]), run.config.regime_plugin()
         bands["drift"] = drift_band(hits0, images, kept, regime, start, end, seed)
     for name, band in {"": spread, **bands}.items():
         prefix = f"{name}_" if name else ""

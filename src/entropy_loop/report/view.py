@@ -1,0 +1,142 @@
+"""What the report looks at: chains with their style, prompts under a judge, and rows of the tables by place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from entropy_loop.data import ALL, POOL, Prompt
+from entropy_loop.plan import Plan, Run
+from entropy_loop.report.tables import Tables
+
+# Okabe and Ito's colours (jfly.uni-koeln.de/color), darkest first; markers tell arms apart without colour.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7a5c00", "#5a5a5a")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How an arm is drawn, everywhere."""
+
+    index: int
+
+    @property
+    def colour(self) -> str:
+        return PALETTE[self.index % len(PALETTE)]
+
+    @property
+    def marker(self) -> str:
+        # The second round of colours takes other markers.
+        return MARKERS[(self.index + self.index // len(PALETTE)) % len(MARKERS)]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A run, and the last generation whose pool has been judged (None: none yet)."""
+
+    run: Run
+    style: Style
+    reached: int | None
+    only: bool  # the only chain of its arm
+
+    @property
+    def arm(self) -> str:
+        return self.run.arm
+
+    @property
+    def name(self) -> str:
+        return self.arm if self.only else f"{self.arm}, seed {self.run.config.seed}"
+
+    @property
+    def last(self) -> int:
+        return self.run.config.generations
+
+    @property
+    def done(self) -> bool:
+        return self.reached == self.last
+
+    def steps(self) -> list[tuple[int, int]]:
+        """Feedback steps that are planned, and 0 -> the last generation there is."""
+        steps = [(g, g + 1) for g in range(self.last)]
+        return [*steps, (0, self.reached)] if self.reached and self.reached > 1 else steps
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a figure or table is about: one prompt under one judge."""
+
+    prompt: Prompt
+    judge: str
+    number: int
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """The joint concept first."""
+        return (ALL, *self.prompt.concepts)
+
+
+@dataclass(frozen=True)
+class View:
+    """The plan and the tables, by place."""
+
+    plan: Plan
+    tables: Tables
+
+    @cached_property
+    def arms(self) -> list[str]:
+        return list(dict.fromkeys(run.arm for run in self.plan.runs))
+
+    @cached_property
+    def chains(self) -> list[Chain]:
+        runs = self.plan.runs
+        return [
+            Chain(run, Style(self.arms.index(run.arm)), self._reached(run), sum(r.arm == run.arm for r in runs) == 1)
+            for run in runs
+        ]
+
+    def first_chains(self) -> list[Chain]:
+        """One chain per arm, the first: what picture sheets show."""
+        return [next(chain for chain in self.chains if chain.arm == arm) for arm in self.arms]
+
+    @cached_property
+    def prompts(self) -> list[Prompt]:
+        return list(dict.fromkeys(p for run in self.plan.runs for p in run.config.prompt_nouns()))
+
+    @cached_property
+    def judges(self) -> list[str]:
+        return list(dict.fromkeys(j.label for run in self.plan.runs for j in run.config.judge_plugins()))
+
+    def subjects(self, fed_back: bool) -> list[Subject]:
+        """Target prompts, or those that are only measured."""
+        prompts = [p for p in self.prompts if (p.role == "target") == fed_back]
+        pairs = [(p, judge) for p in prompts for judge in self.judges]
+        return [Subject(p, judge, i) for i, (p, judge) in enumerate(pairs, start=1)]
+
+    def rate(self, chain: Chain, subject: Subject, concept: str, generation: int) -> Any:
+        """A row of rates.csv of a pool, None if there is none."""
+        return self._rates.get((chain.run.name, subject.prompt.text, subject.judge, concept, generation))
+
+    def change(self, chain: Chain, subject: Subject, concept: str, start: int, end: int) -> Any:
+        """A row of changes.csv, None if there is none."""
+        return self._changes.get((chain.run.name, subject.prompt.text, subject.judge, concept, start, end))
+
+    @cached_property
+    def _rates(self) -> dict[tuple[Any, ...], Any]:
+        rows: Iterator[Any] = self.tables.rates[self.tables.rates["set"] == POOL].itertuples()
+        return {(r.run, r.prompt, r.judge, r.concept, int(r.generation)): r for r in rows}
+
+    @cached_property
+    def _changes(self) -> dict[tuple[Any, ...], Any]:
+        rows: Iterator[Any] = self.tables.changes.itertuples()
+        return {
+            (r.run, r.prompt, r.judge, r.concept, int(r.from_generation), int(r.to_generation)): r for r in rows
+        }
+
+    def _reached(self, run: Run) -> int | None:
+        """The last generation that every judge has judged."""
+        rates = self.tables.rates
+        mine = rates[(rates["run"] == run.name) & (rates["set"] == POOL)]
+        per_judge = [mine.loc[mine["judge"] == judge.label, "generation"] for judge in run.config.judge_plugins()]
+        return min(int(g.max()) for g in per_judge) if all(len(g) for g in per_judge) else None
