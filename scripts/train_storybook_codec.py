@@ -161,7 +161,7 @@ class Clock:
         self.trials.setdefault(torch.get_num_threads(), []).append(now - self.last)
         self.last = now
         if self.threads == 0 and step % 100 in (4, 8):
-            torch.set_num_threads(2 if step % 100 == 4 else min(self.trials, key=lambda n: min(self.trials[n])))
+            torch.set_num_threads(2 if step % 100 == 4 else min(self.trials, key=lambda n: np.median(self.trials[n])))
         if self.threads == 0 and step % 100 == 99:
             torch.set_num_threads(1)
             self.trials.clear()

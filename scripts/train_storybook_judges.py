@@ -129,6 +129,7 @@ JUNK = {
     "scrambled": "a scrambled picture",
     "blurred": "a blurred picture",
     "faded": "a faded picture",
+    "melted": "a broken picture",
     "broken": "a broken picture",
 }
 JUNK_TEXTS = sorted(set(JUNK.values()))
@@ -370,8 +371,16 @@ def junk_faded(images: Tensor, rng: torch.Generator) -> Tensor:
     return trace * images + (1 - trace) * uniform(rng, 0, 1, len(images), 3, 1, 1)
 
 
+def junk_melted(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Run through each other: every point is moved by several pixels, its neighbours elsewhere."""
+    field = torch.randn((len(images), 2, 10, 10), generator=rng) * uniform(rng, 7, 12, len(images), 1, 1, 1)
+    moves = F.interpolate(field, size=SIZE, mode="bicubic").permute(0, 2, 3, 1) * 2 / SIZE
+    still = F.affine_grid(torch.eye(2, 3).expand(len(images), 2, 3), list(images.shape), align_corners=False)
+    return F.grid_sample(images, still + moves, padding_mode="reflection", align_corners=False)
+
+
 Damage = Callable[[Tensor, torch.Generator], Tensor]
-JUNK_MAKERS: dict[str, Damage] = {
+FIRST_JUNK: dict[str, Damage] = {
     "noise": junk_noise,
     "drowned": junk_drowned,
     "blank": junk_blank,
@@ -379,6 +388,11 @@ JUNK_MAKERS: dict[str, Damage] = {
     "blurred": junk_blurred,
     "faded": junk_faded,
 }
+
+
+def all_junk(codec: Codec) -> dict[str, Damage]:
+    """The junk of phase 1, and what phase 2 adds to it."""
+    return {**FIRST_JUNK, "melted": junk_melted, "broken": codec.broken}
 
 
 # -- the codec ---------------------------------------------------------------------------------------
@@ -392,13 +406,13 @@ class Codec:
 
         self.vae = AutoencoderKL.from_pretrained(folder).eval()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """The posterior's mean, scaled to unit variance: float32 (n, c, h, w)."""
         parts = [self.vae.encode(part * 2 - 1).latent_dist.mode() for part in images.split(64)]
         return torch.cat(parts) * self.vae.config.scaling_factor
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Images through 8-bit pixels, as a loop would store them."""
         parts = [self.vae.decode(part / self.vae.config.scaling_factor).sample for part in latents.split(64)]
@@ -549,12 +563,12 @@ def _pair(row: object, rng: np.random.Generator) -> tuple[Claim, Claim]:
 class Batches:
     """Batches of images with truth rows: step -> (images, table), the same for the same seed and step.
 
-    pixels: uint8 (n, 64, 64, 3), table: their truth. extra: ready images per junk kind, e.g. decoded noise.
+    pixels: uint8 (n, 64, 64, 3), table: their truth. makers: the kinds of junk to show.
     """
 
     pixels: np.ndarray
     table: pd.DataFrame
-    extra: dict[str, np.ndarray]
+    makers: Mapping[str, Damage]
     size: int
     seed: int
     junk_share: float = 0.16
@@ -570,20 +584,14 @@ class Batches:
 
     def _junk(self, images: Tensor, n: int, rng: torch.Generator) -> tuple[Tensor, list[str]]:
         """n images of junk in four kinds, each made of a dozen scenes (mixtures need that many)."""
-        names = [*JUNK_MAKERS, *self.extra]
+        names = list(self.makers)
         chosen = [names[i] for i in torch.randint(0, len(names), (4,), generator=rng)]
         parts = [
-            self._junk_part(kind, part, rng)[: math.ceil(n / 4)]
+            self.makers[kind](part, rng)[: math.ceil(n / 4)]
             for kind, part in zip(chosen, images.split(12), strict=False)
         ]
         kinds = [kind for kind, part in zip(chosen, parts, strict=True) for _ in part]
         return torch.cat(parts)[:n], kinds[:n]
-
-    def _junk_part(self, kind: str, images: Tensor, rng: torch.Generator) -> Tensor:
-        if kind in JUNK_MAKERS:
-            return JUNK_MAKERS[kind](images, rng)
-        rows = torch.randint(0, len(self.extra[kind]), (len(images),), generator=rng).numpy()
-        return _moved(to_float(self.extra[kind][rows]), rng)
 
 
 def learn(
@@ -678,7 +686,7 @@ def train(recipe: Recipe, work: Path, steps: int) -> None:
     prepare_folder(recipe, folder)
     model = new_model(recipe, folder)
     pixels, table = load_scenes(recipe, work)
-    batches = Batches(pixels, table, {}, recipe.batch, recipe.seed + STREAMS["batches"])
+    batches = Batches(pixels, table, FIRST_JUNK, recipe.batch, recipe.seed + STREAMS["batches"])
     learn(model, folder, batches, steps, recipe.learning_rate, watcher(model, folder, recipe))
     (work / f"{recipe.name}-phase1.safetensors").write_bytes((folder / WEIGHTS).read_bytes())
 
@@ -687,28 +695,23 @@ def refine(recipe: Recipe, work: Path, steps: int, vae: Path) -> None:
     """Phase 2: the same at a quarter of the rate, with round trips as scenes and decoded noise as junk."""
     folder = work / recipe.name
     model = new_model(recipe, folder)
-    model.load_state_dict(load_file(work / f"{recipe.name}-phase1.safetensors"))
+    model.load_state_dict(load_file(work / f"{recipe.name}-phase1.safetensors"))  # halves become float32
     codec = Codec(vae)
-    pixels, table, broken = codec_scenes(recipe, work, codec)
-    batches = Batches(pixels, table, {"broken": broken}, recipe.batch, recipe.seed + STREAMS["batches"] + 50)
+    pixels, table = codec_scenes(recipe, work, codec)
+    batches = Batches(pixels, table, all_junk(codec), recipe.batch, recipe.seed + STREAMS["batches"] + 50)
     learn(model, folder, batches, steps, recipe.learning_rate / 4, watcher(model, folder, recipe, codec))
     save_weights(model, folder)
 
 
-def codec_scenes(recipe: Recipe, work: Path, codec: Codec) -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
+def codec_scenes(recipe: Recipe, work: Path, codec: Codec) -> tuple[np.ndarray, pd.DataFrame]:
     """All scenes, and 5,000 of them through the codec: 2,500 once, 1,250 three times, 1,250 with shaken latents."""
     rng = torch.Generator().manual_seed(recipe.seed + STREAMS["codec"])
     pixels, table = load_scenes(recipe, work)
     some = to_float(pixels[:5000])
     parts = [codec.round_trips(some[:2500]), codec.round_trips(some[2500:3750], 3), codec.shaken(some[3750:], rng)]
     trips = to_pixels(torch.cat(parts))
-    broken = to_pixels(codec.broken(to_float(pixels[5000:6500]), rng))
     # Half of what is shown should have been through the codec.
-    return (
-        np.concatenate([pixels, trips, trips, trips, trips]),
-        pd.concat([table, *[table.iloc[:5000]] * 4], ignore_index=True),
-        broken,
-    )
+    return np.concatenate([pixels, *[trips] * 4]), pd.concat([table, *[table.iloc[:5000]] * 4], ignore_index=True)
 
 
 # -- calibration ---------------------------------------------------------------------------------------
@@ -756,7 +759,7 @@ def junk_set(seed: int, codec: Codec, per_kind: int = 100) -> Labelled:
     """per_kind images of each kind of junk."""
     rng = torch.Generator().manual_seed(seed)
     scenes = to_float(pictures(train_scenes(per_kind, seed)))
-    makers: dict[str, Damage] = {**JUNK_MAKERS, "broken": codec.broken}
+    makers = all_junk(codec)
     # In parts of ten, so that each kind shows in all its sizes and strengths.
     images = [torch.cat([make(part, rng) for part in scenes.split(10)]) for make in makers.values()]
     kinds = [kind for kind in makers for _ in range(per_kind)]
@@ -959,8 +962,8 @@ tokenizer = open_clip.get_tokenizer("local-dir:{recipe.name}")
 **Data.** {recipe.scenes:,} drawn scenes with known truth (seed {recipe.seed}), half from the world's own
 distribution, half with all attributes uniform and with the pairs the checkpoint never sees. Mirrored, moved,
 recoloured, mildly blurred, noised and compressed, they keep their truth; 16 % of each batch is junk (noise,
-blank, scrambled, blurred, faded, drowned, and decoded latents of noise), of which nothing is true but that it
-is junk.
+blank, scrambled, blurred, faded, drowned; later melted, and decoded latents of noise),
+of which nothing is true but that it is junk.
 
 **Training.** `scripts/train_storybook_judges.py`, CPU, batch {recipe.batch}: {steps["train"]:,} steps on scenes
 and junk, then {steps["refine"]:,} at a quarter of the learning rate with half of the scenes through the

@@ -37,31 +37,30 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 def main() -> None:
     """Run the command line; every error that a user can act on becomes one message and an exit code."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False))  # the code of a `typer.Exit`; None, success, without one
     except EntropyLoopError as error:
         _fail(str(error), error.exit_code)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
-    except typer.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
-        _fail("stopped; nothing finished is lost. The same command continues.", 130)
-    except _Terminated:
-        _fail("stopped by SIGTERM; nothing finished is lost. The same command continues.", 143)
+    except _Stopped as stopped:
+        name = stopped.signal.name
+        _fail(f"stopped by {name}; nothing finished is lost. The same command continues.", 128 + stopped.signal)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
             _fail(f"{error.format_message()} See `entropy-loop --help`.", 2)
         raise
 
 
-class _Terminated(BaseException):
-    """SIGTERM came."""
+class _Stopped(BaseException):
+    """A signal asked to stop. Not a KeyboardInterrupt, which typer would take for itself."""
+
+    def __init__(self, number: int) -> None:
+        self.signal = signal.Signals(number)
 
 
-def _terminated(number: int, frame: Any) -> None:
-    raise _Terminated
+def _stop(number: int, frame: Any) -> None:
+    raise _Stopped(number)
 
 
 def _fail(message: str, code: int) -> None:

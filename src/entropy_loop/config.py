@@ -6,6 +6,7 @@ config of its own, an *arm* with a *seed*.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from entropy_loop import registry
+from entropy_loop import registry, strict_yaml
 from entropy_loop.data import ALL, Concept, Prompt, TrainSettings
 from entropy_loop.errors import ConfigError, StorageError, nearest
 from entropy_loop.seeds import GENERATION_BITS, INDEX_BITS, PROMPT_BITS
@@ -132,12 +133,14 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Experiment:
     """Read, override and check a YAML file. Raises ConfigError with one line per mistake."""
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise ConfigError(f"{path}: no such file. `configs/` holds ready-to-run ones.") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not YAML: {error}") from None
+    except OSError as error:
         raise StorageError(f"{path}: cannot be read ({error}).") from None
     try:
-        raw = _parse(text)
+        raw = strict_yaml.parse(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not YAML: {error}") from None
     if not isinstance(raw, dict):
@@ -152,6 +155,7 @@ def check(raw: dict[str, Any], source: str = "config") -> Experiment:
     config = _validate(raw, source)
     points = tuple(_points(raw, config.sweep, source))
     mistakes = list(dict.fromkeys(line for point in points for line in _mistakes(point.config)))
+    mistakes += [f"sweep: two points are called {name}; give each its own values." for name in _twice(points)]
     if mistakes:
         raise ConfigError("\n".join(f"{source}: {line}" for line in mistakes))
     return Experiment(raw, config, points)
@@ -162,7 +166,8 @@ def _validate(raw: dict[str, Any], source: str) -> Config:
         return Config.model_validate(raw)
     except ValidationError as error:
         names = sorted({*Config.model_fields, *(f for s in _SECTIONS for f in s.model_fields), *_TRAIN})
-        raise ConfigError("\n".join(f"{source}: {line}" for line in registry.explain(error, names))) from None
+        lines = registry.explain(error, names) + _plugins(raw)[1]
+        raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
 
 
 _SECTIONS = (PromptSection, ConceptSection, EvaluationSection, CurateSection)
@@ -176,10 +181,14 @@ def _points(raw: dict[str, Any], sweep: dict[str, list[Any]], source: str) -> It
         for seed in sweep.get("seed", [raw.get("seed", 0)]):
             point = {**deepcopy(raw), "sweep": {}, "seed": seed}
             for axis, value in zip(axes, values, strict=True):
-                _put(point, axis, value, f"{source}: sweep.{axis}")
+                strict_yaml.put(point, axis, deepcopy(value), f"{source}: sweep.{axis}")
             config = _validate(point, source)
             labels = [_label(axis, value) for axis, value in zip(axes, values, strict=True)]
             yield Point("_".join(labels) or _label("policy", config.curate.policy), config)
+
+
+def _twice(points: tuple[Point, ...]) -> list[str]:
+    return [name for name, count in Counter(point.name for point in points).items() if count > 1]
 
 
 def _label(axis: str, value: Any) -> str:
@@ -189,27 +198,41 @@ def _label(axis: str, value: Any) -> str:
     return str(value) if isinstance(value, str) else f"{axis.rpartition('.')[2]}-{value}"
 
 
+def _plugins(raw: dict[str, Any]) -> tuple[dict[str, list[Any]], list[str]]:
+    """The plug-ins that a config names, by kind, and what is wrong with those that cannot be built."""
+    built: dict[str, list[Any]] = {"generator": [], "scorer": [], "policy": [], "regime": [], "judge": []}
+    mistakes: list[str] = []
+    for kind, where, spec in _specs(raw):
+        try:
+            built[kind].append(registry.build(kind, spec, where))
+        except ConfigError as error:
+            mistakes += str(error).splitlines()
+    return built, mistakes
+
+
+def _specs(raw: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(kind, place, spec) of every plug-in that stands where the schema wants it."""
+    curate, judges = raw.get("curate"), raw.get("judges")
+    curate, judges = curate if isinstance(curate, dict) else {}, judges if isinstance(judges, list | tuple) else ()
+    places = [("generator", "generator", raw.get("generator")), ("regime", "feedback", raw.get("feedback"))]
+    places += [(part, f"curate.{part}", curate.get(part)) for part in ("scorer", "policy")]
+    places += [("judge", f"judges.{i}", spec) for i, spec in enumerate(judges)]
+    yield from ((kind, where, spec) for kind, where, spec in places if isinstance(spec, dict))
+
+
 def _mistakes(config: Config) -> Iterator[str]:
     """What a schema cannot see: unknown plug-ins, their options, and fields that must fit together."""
-    built: dict[str, Any] = {}
-    for part in ("generator", "policy", "regime", "judge"):
+    built, mistakes = _plugins(config.model_dump())
+    yield from mistakes
+    for policy in built["policy"]:
+        if policy.reads_scores and not config.curate.scorer:
+            yield "curate.scorer: missing; the policy reads scores."
         try:
-            built[part] = getattr(config, f"{part}_plugins" if part == "judge" else f"{part}_plugin")()
-        except ConfigError as error:
-            yield from str(error).splitlines()
-    if config.curate.scorer or getattr(built.get("policy"), "reads_scores", False):
-        try:
-            built["scorer"] = config.scorer_plugin()
-        except ConfigError as error:
-            yield from str(error).splitlines()
-    if "policy" in built:
-        try:
-            built["policy"].check(config.images)
+            policy.check(config.images)
         except ConfigError as error:
             yield f"curate.policy: {error}"
     yield from _prompt_mistakes(config)
-    if "scorer" in built and "judge" in built and config.curator_may_judge == "no":
-        yield from _conflict(built["scorer"], built["judge"])
+    yield from _judge_mistakes(config, built["scorer"], built["judge"])
 
 
 def _prompt_mistakes(config: Config) -> Iterator[str]:
@@ -221,47 +244,29 @@ def _prompt_mistakes(config: Config) -> Iterator[str]:
     named = [concept.name for concept in config.concept_nouns()]
     if ALL in named:
         yield f"prompts: {ALL!r} is the name of the joint concept; give the concept another name."
+    for i, prompt in enumerate(config.prompts):
+        if len(set(prompt.concepts)) < len(prompt.concepts):
+            yield f"prompts.{i}.concepts: the same concept stands twice."
     for unused in sorted(set(config.concepts) - set(named)):
         yield f"concepts.{unused}: no prompt names it; {nearest(unused, named)}"
 
 
-def _conflict(scorer: Any, judges: tuple[Any, ...]) -> Iterator[str]:
-    model = getattr(scorer, "model", None)
-    if model is not None and any(getattr(judge, "model", None) == model for judge in judges):
+def _judge_mistakes(config: Config, scorers: list[Any], judges: list[Any]) -> Iterator[str]:
+    labels = [judge.label for judge in judges]
+    if len(set(labels)) < len(labels):
+        yield f"judges: two have one name ({', '.join(labels)}), so the tables could not tell them apart."
+    both = {_model(scorer) for scorer in scorers} & {_model(judge) for judge in judges} - {None}
+    if both and config.curator_may_judge == "no":
         yield (
-            f"judges: {model!r} is also the curator; a model that selects must not measure. Take another judge, or say "
-            "`curator_may_judge: yes, the curator measures itself on purpose`."
+            f"judges: {scorers[0].model!r} is also the curator; a model that selects must not measure. Take another "
+            "judge, or say `curator_may_judge: yes, the curator measures itself on purpose`."
         )
 
 
-# ---- YAML and overrides ------------------------------------------------------------------------------
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without silent surprises: a key that stands twice is an error, not the last one's win; `yes` and
-    `no` are words, and only true and false are booleans (as in YAML 1.2)."""
-
-
-
-def _parse(text: str) -> Any:
-    return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
-
-
-def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            raise yaml.YAMLError(f"key {key!r} stands twice, line {key_node.start_mark.line + 1}")
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
-    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+def _model(plugin: Any) -> tuple[str, str | None] | None:
+    """Which weights a scorer or judge looks with; None for one without a model."""
+    name = getattr(plugin, "model", None)
+    return None if name is None else (name, getattr(plugin, "pretrained", None))
 
 
 def _override(raw: dict[str, Any], text: str) -> None:
@@ -270,26 +275,6 @@ def _override(raw: dict[str, Any], text: str) -> None:
     if not equals:
         raise ConfigError(f"--set {text}: takes the form path.to.key=value, for example --set images=64.")
     try:
-        _put(raw, path.strip(), _parse(value), f"--set {path}")
+        strict_yaml.put(raw, path.strip(), strict_yaml.parse(value), f"--set {path}")
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {text}: the value is not YAML: {error}") from None
-
-
-def _put(raw: dict[str, Any], path: str, value: Any, where: str) -> None:
-    """Set a dotted path in nested dicts and lists; missing dicts on the way are made."""
-    *parents, last = path.split(".")
-    here: Any = raw
-    for part in parents:
-        here = (
-            here[int(part)] if _is_index(here, part) else here.setdefault(part, {}) if isinstance(here, dict) else None
-        )
-    if _is_index(here, last):
-        here[int(last)] = value
-    elif isinstance(here, dict):
-        here[last] = value
-    else:
-        raise ConfigError(f"{where}: there is no such place in the config.")
-
-
-def _is_index(here: Any, part: str) -> bool:
-    return isinstance(here, list) and part.isdigit() and int(part) < len(here)

@@ -29,7 +29,7 @@ class KeepAll:
         """Any pool will do."""
 
     def __call__(self, scores: pd.DataFrame, seed: int) -> pd.DataFrame:
-        return columns(scores.assign(kept=True), SELECTION)
+        return columns(scores.assign(kept=True), SELECTION).sort_values("id", ignore_index=True)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class TrainSettings:
     dropped in training. max_grad_norm: global L2 norm after clipping.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     method: Literal["full"] = "full"
     start_from: Literal["previous", "base"] = "previous"

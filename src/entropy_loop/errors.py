@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class EntropyLoopError(Exception):
     """Base of all errors that a user can act on. `exit_code` is the shell's."""
@@ -29,6 +33,15 @@ class Locked(EntropyLoopError):
     """Another process works in the results folder."""
 
     exit_code = 75
+
+
+@contextmanager
+def as_storage_error(path: Path) -> Iterator[None]:
+    """An OSError becomes one sentence with the path."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{error.filename or path}: {error.strerror or error}. Nothing finished is lost.") from error
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -53,7 +53,7 @@ class Progress:
         self._line(text, done, event)
 
     def _left(self, done: float) -> str:
-        if done < 0.01 * self.total:
+        if done <= 0 or done < 0.01 * self.total:
             return ""
         seconds = (time.monotonic() - self.began) * (self.total - done) / done
         return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"

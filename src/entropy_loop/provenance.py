@@ -37,14 +37,19 @@ def _version(name: str) -> str | None:
 
 def _revision() -> str | None:
     """The git commit of the source tree, with '-dirty' when it was changed; None outside a checkout."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve()
     try:
-        told = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],  # noqa: S607 (git from the user's PATH)
-            cwd=here, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
+        _git(here.parent, "ls-files", "--error-unmatch", here.name)  # fails in a checkout of something else
+        return _git(here.parent, "describe", "--always", "--dirty", "--abbrev=40")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    told = subprocess.run(  # noqa: S603 (fixed arguments)
+        ["git", *arguments],  # noqa: S607 (git from the user's PATH)
+        cwd=folder, capture_output=True, text=True, timeout=10, check=True,
+    )  # fmt: skip
     return told.stdout.strip()
 
 

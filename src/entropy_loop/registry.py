@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from entropy_loop.data import canonical
 from entropy_loop.errors import ConfigError, nearest
 
 PLUGINS: dict[str, dict[str, str]] = {
@@ -76,11 +77,14 @@ def build(kind: str, spec: Mapping[str, Any], where: str = "") -> Any:
     except ConfigError as error:
         raise ConfigError(f"{where}.use: {error}") from None
     names = [f.name for f in fields(cls)]
-    mistakes = [f"{where}.{name}: unknown key; {nearest(name, names)}" for name in options if name not in names]
+    mistakes = [f"{where}.{name}: unknown key; {nearest(str(name), names)}" for name in options if name not in names]
     try:
         plugin = _schema(cls).validate_python({name: options[name] for name in names if name in options})
+        canonical(asdict(plugin))
     except ValidationError as error:
         mistakes += explain(error, names, where)
+    except (TypeError, ValueError) as error:
+        mistakes.append(f"{where}: an option cannot be written down the same way twice ({error}).")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return plugin

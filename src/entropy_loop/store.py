@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from entropy_loop.data import Stage, Tick
-from entropy_loop.errors import EntropyLoopError, Locked, StorageError
+from entropy_loop.errors import Locked, as_storage_error
 
 RECEIPT = "receipt.json"
 Maker = Callable[[Path, Tick], None]
@@ -60,11 +60,11 @@ class Store:
             return folder
         self.listen("started", stage, 0.0)
         scratch = self.stages / ".scratch" / stage.folder
-        with _as_storage_error(scratch):
+        with as_storage_error(scratch):
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(parents=True)
         started, clock = datetime.now(UTC), time.perf_counter()
-        with _as_storage_error(scratch):
+        with as_storage_error(scratch):
             make(scratch, lambda share: self.listen("working", stage, share))
             seconds = time.perf_counter() - clock
             folder = self._publish(stage, scratch, started, seconds)
@@ -99,7 +99,7 @@ class Store:
         folder cannot be written."""
         from filelock import FileLock, Timeout
 
-        with _as_storage_error(self.root):
+        with as_storage_error(self.root):
             self.stages.mkdir(parents=True, exist_ok=True)
             held = FileLock(self.stages / ".lock")
             try:
@@ -108,7 +108,8 @@ class Store:
                 raise Locked(f"{self.root}: another process works in this folder; wait for it, or use --out.") from None
         try:
             shutil.rmtree(self.stages / ".scratch", ignore_errors=True)
-            yield
+            with as_storage_error(self.root):
+                yield
         finally:
             held.release()
 
@@ -116,7 +117,7 @@ class Store:
 def write_text(path: Path, text: str) -> None:
     """Write a file whole: beside its place, synced, then renamed over it."""
     beside = path.with_name(f".{path.name}.part")
-    with _as_storage_error(path):
+    with as_storage_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(beside, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
@@ -138,14 +139,3 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextmanager
-def _as_storage_error(path: Path) -> Iterator[None]:
-    """An OSError becomes one sentence with the path."""
-    try:
-        yield
-    except EntropyLoopError:
-        raise
-    except OSError as error:
-        raise StorageError(f"{error.filename or path}: {error.strerror or error}. Nothing finished is lost.") from error

@@ -10,12 +10,16 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from entropy_loop.data import Checkpoint, Diet, Request, Tick, TrainSettings
+
+ConceptName = Annotated[str, Field(pattern=r"^[^+]+$")]  # '+' joins the names that one image shows
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Categorical:
     """
 
     version: ClassVar[int] = 1
-    rates: dict[str, float] = field(default_factory=lambda: {"astronaut": 0.9, "horse": 0.9, "riding": 0.8})
+    rates: dict[ConceptName, Share] = field(default_factory=lambda: {"astronaut": 0.9, "horse": 0.9, "riding": 0.8})
 
     def evaluations_per_image(self) -> float:
         return 1.0

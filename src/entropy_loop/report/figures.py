@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from entropy_loop.data import ALL
+from entropy_loop.report.numbers import DASH
 from entropy_loop.report.view import PALETTE, Chain, Subject, View
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ INK, MUTED, GRID, PAPER = "#1d2328", "#66707a", "#e3e6e8", "#ffffff"
 DRIFT, SAMPLING = "#e4e8ec", "#bcc5ce"
 SCHEME = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", DRIFT: "drift", SAMPLING: "sampling"}
 SCHEME |= {colour: f"arm{i}" for i, colour in enumerate(PALETTE)}
+COLUMNS = 4
 FLOOR = -2.0  # the axis of c is cut here: one almost empty pool would flatten everything else
-RC = {
+RC: Any = {
     "svg.hashsalt": "entropy-loop", "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 9.0,
     "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.spines.top": False, "axes.spines.right": False,
     "axes.titlelocation": "left", "axes.titlesize": 10.0, "axes.titlecolor": INK, "axes.linewidth": 0.7,
@@ -36,7 +38,7 @@ RC = {
 
 
 def recognition(view: View, subject: Subject, concepts: Sequence[str], width: float, height: float) -> str:
-    """V over generations, one panel per concept; `width` and `height` in inches. Several panels get a legend."""
+    """V over generations, one panel per concept; `width` and `height` of one in inches. Several get a legend."""
     import matplotlib
 
     with matplotlib.rc_context(RC):
@@ -45,7 +47,7 @@ def recognition(view: View, subject: Subject, concepts: Sequence[str], width: fl
             _recognition(ax, view, subject, concept)
             ax.set_title(concept if concept != ALL else "all concepts in one image", fontweight="bold")
             ax.set_xlabel("generation")
-            if i == 0:
+            if i % COLUMNS == 0:
                 ax.set_ylabel("V, share of the pool")
         if len(concepts) > 1:
             _legend(figure, view)
@@ -67,7 +69,7 @@ def _recognition(ax: Axes, view: View, subject: Subject, concept: str) -> None:
         if chain.only:
             ax.vlines(x, low, high, color=chain.style.colour, linewidth=1.0, alpha=0.55)
         ax.plot(
-            x, v, color=chain.style.colour, marker=chain.style.marker, markersize=4.5 if chain.only else 3,
+            x, v, color=chain.style.colour, marker=chain.style.marker, markersize=5.5 if chain.only else 3,
             linewidth=1.5 if chain.only else 0.8, markeredgecolor=PAPER, markeredgewidth=0.6,
         )  # fmt: skip
 
@@ -98,7 +100,7 @@ def change(view: View, subject: Subject, chains: Sequence[Chain], width: float, 
             ax.set_ylim(limits)
             ax.set_title(chain.name, fontweight="bold")
             ax.set_xlabel("feedback step (this chain only)")
-            if i == 0:
+            if i % COLUMNS == 0:
                 ax.set_ylabel("c of all concepts")
         return _svg(figure)
 
@@ -113,7 +115,7 @@ def _change(ax: Axes, view: View, subject: Subject, chain: Chain) -> None:
     for x, (start, end) in zip(places, steps, strict=True):
         row = view.change(chain, subject, ALL, start, end)
         if row is None or pd.isna(row.change_rate):
-            ax.text(x, 0.04, "–", transform=ax.get_xaxis_transform(), ha="center", color=MUTED)
+            ax.text(x, 0.04, DASH, transform=ax.get_xaxis_transform(), ha="center", color=MUTED)
             continue
         for name, colour, half in (("drift", DRIFT, 0.38), ("sampling", SAMPLING, 0.22)):
             low, high = _float(row, f"{name}_low"), _float(row, f"{name}_high")
@@ -123,7 +125,11 @@ def _change(ax: Axes, view: View, subject: Subject, chain: Chain) -> None:
             [x], [row.change_rate], color=chain.style.colour, marker=chain.style.marker, markersize=5.5,
             markeredgecolor=PAPER, markeredgewidth=0.6, zorder=4,
         )  # fmt: skip
-    ax.set_xticks(places, [f"{start}→{end}" for start, end in steps])
+    rows = [view.change(chain, subject, ALL, *step) for step in steps]
+    if all(row is None or pd.isna(row.change_rate) for row in rows):
+        reason = next((str(row.reason) for row in rows if row is not None), "not made yet")
+        ax.text(0.5, 0.62, reason, transform=ax.transAxes, ha="center", color=MUTED)
+    ax.set_xticks(places, [f"{start}\u2192{end}" for start, end in steps])
     ax.set_xlim(-0.6, places[-1] + 0.6)
 
 
@@ -131,7 +137,7 @@ def _limits(view: View, subject: Subject) -> tuple[float, float]:
     names = ("change_rate", "low", "high", "sampling_low", "sampling_high", "drift_low", "drift_high")
     rows = [view.change(chain, subject, ALL, *step) for chain in view.chains for step in chain.steps()]
     values = [v for row in rows for name in names if not np.isnan(v := _float(row, name))]
-    low, high = max(FLOOR, min([-0.1, *values])), max([0.1, *values])
+    low, high = max(FLOOR, min([-0.25, *values])), max([0.25, *values])
     margin = 0.05 * (high - low)
     return low - margin, high + margin
 
@@ -146,10 +152,16 @@ def is_cut(view: View, subject: Subject) -> bool:
 
 
 def _figure(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Panels of this size in inches, a few in a row."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, list(figure.subplots(1, panels, sharey=True, squeeze=False)[0])
+    columns = min(panels, COLUMNS)
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+    for spare in axes[panels:]:
+        spare.remove()
+    return figure, axes[:panels]
 
 
 def _legend(figure: Figure, view: View) -> None:

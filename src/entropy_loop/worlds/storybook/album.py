@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from entropy_loop.data import Tick
+from entropy_loop.errors import as_storage_error
 from entropy_loop.worlds.storybook import scene
 
 
@@ -18,10 +19,19 @@ def write(n: int, seed: int, out: Path, tick: Tick) -> Path:
     The sheet lies beside the folder with the images, because `datasets` takes every image in it for data.
     Returns the imagefolder.
     """
+    images = out / "images"
+    with as_storage_error(out):
+        images.mkdir(parents=True, exist_ok=True)
+        for old in images.glob("[0-9]" * 6 + ".png"):  # `datasets` refuses an image without a line in the metadata
+            old.unlink()
+        pixels = _draw(n, seed, images, tick)
+        sheet(pixels).save(out / "contact_sheet.png")
+    return images
+
+
+def _draw(n: int, seed: int, images: Path, tick: Tick) -> list[np.ndarray]:
     from PIL import Image
 
-    images = out / "images"
-    images.mkdir(parents=True, exist_ok=True)
     pixels, lines = [], []
     for index, drawn in enumerate(scene.album(n, seed)):
         name = f"{index:06d}.png"
@@ -30,8 +40,7 @@ def write(n: int, seed: int, out: Path, tick: Tick) -> Path:
         lines.append(json.dumps({"file_name": name, "text": scene.caption(drawn)} | asdict(drawn)) + "\n")
         tick((index + 1) / n)
     (images / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
-    sheet(pixels).save(out / "contact_sheet.png")
-    return images
+    return pixels
 
 
 def sheet(pixels: list[np.ndarray], columns: int = 8, most: int = 64):  # type: ignore[no-untyped-def]

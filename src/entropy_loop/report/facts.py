@@ -1,0 +1,136 @@
+"""The report's appendix: settings, where the results come from, what the judges are worth, what took how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from entropy_loop.data import Concept
+from entropy_loop.errors import EntropyLoopError
+from entropy_loop.plan import Plan
+from entropy_loop.report.numbers import Value
+from entropy_loop.store import Store
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is known of a judge on one concept; `note` says what is not."""
+
+    concept: str
+    threshold: Value
+    sensitivity: Value
+    specificity: Value
+    junk: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Stages of one verb: planned, made, and the seconds that those took."""
+
+    verb: str
+    planned: int
+    made: int
+    seconds: float
+
+
+def settings(plan: Plan) -> str:
+    """The resolved config, every default filled in."""
+    config = plan.experiment.config.model_dump(mode="json")
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
+
+
+def command(plan: Plan) -> str:
+    name = plan.experiment.config.name
+    return f"entropy-loop run config.yaml --out {name}-again"
+
+
+# ---- judges ------------------------------------------------------------------------------------------
+
+
+def judges(plan: Plan) -> dict[str, list[Calibration]]:
+    """Label -> one line per concept and one per joint concept that the calibration knows."""
+    found: dict[str, list[Calibration]] = {}
+    for run in plan.runs:
+        for judge in run.config.judge_plugins():
+            if judge.label not in found:
+                known, why = _calibration(judge)
+                lines = [_line(concept, known, why) for concept in run.config.concept_nouns()]
+                joints = {c for p in run.config.prompts for c in [tuple(p.concepts)] if len(c) > 1}
+                found[judge.label] = [*lines, *(_joint(parts, known, why) for parts in sorted(joints))]
+    return found
+
+
+def _calibration(judge: Any) -> tuple[dict[str, Any], str]:
+    """(calibration file, why it says nothing)."""
+    if not hasattr(judge, "calibration"):
+        return {}, "this kind of judge has no calibration"
+    try:
+        known: dict[str, Any] = judge.calibration()
+    except EntropyLoopError:
+        return {}, "the judge's folder is not on this machine"
+    return known, "the judge has no calibration for it"
+
+
+def _line(concept: Concept, known: dict[str, Any], why: str) -> Calibration:
+    if concept.yes:
+        unknown = Value(reason="texts of the config are not calibrated")
+        return Calibration(concept.name, Value(0.0), unknown, unknown, "", "asked with the config's own texts")
+    return _measured(concept.name, known.get("concepts", {}).get(concept.name), why)
+
+
+def _joint(parts: tuple[str, ...], known: dict[str, Any], why: str) -> Calibration:
+    entries = known.get("joint", {}).values()
+    entry = next((e for e in entries if sorted(e.get("concepts", ())) == sorted(parts)), None)
+    return _measured("all: " + ", ".join(parts), entry, why, has_threshold=False)
+
+
+def _measured(name: str, entry: dict[str, Any] | None, why: str, has_threshold: bool = True) -> Calibration:
+    no_threshold = Value(reason="each concept has its own")
+    if entry is None:
+        unknown = Value(reason=why)
+        return Calibration(name, unknown if has_threshold else no_threshold, unknown, unknown, "")
+    sensitivity, specificity = (
+        Value(entry[what], entry.get(f"{what}_low"), entry.get(f"{what}_high"), counts=f"n = {entry[n]}")
+        for what, n in (("sensitivity", "positives"), ("specificity", "negatives"))
+    )
+    junk = f"{entry['junk_false_positives']} of {entry['junk']}" if "junk_false_positives" in entry else ""
+    threshold = Value(entry["threshold"]) if has_threshold else no_threshold
+    return Calibration(name, threshold, sensitivity, specificity, junk)
+
+
+# ---- receipts ----------------------------------------------------------------------------------------
+
+
+def timings(plan: Plan, store: Store) -> list[Timing]:
+    """Per verb, in the order in which verbs first come."""
+    rows: dict[str, Timing] = {}
+    for stage in plan.stages().values():
+        row = rows.get(stage.verb, Timing(stage.verb, 0, 0, 0.0))
+        made = store.finished(stage) is not None
+        seconds = float(store.receipt(stage)["seconds"]) if made else 0.0
+        rows[stage.verb] = Timing(stage.verb, row.planned + 1, row.made + made, row.seconds + seconds)
+    return list(rows.values())
+
+
+def provenance(plan: Plan, store: Store) -> list[tuple[str, str]]:
+    """(what, value): of the results folder, else of its first stage that tells."""
+    receipts = [store.receipt(stage) for stage in plan.stages().values() if store.finished(stage)]
+    told = [r["provenance"] for r in receipts if r.get("provenance")]
+    facts = list(_flat(store.provenance or (told[0] if told else {})))
+    revisions = sorted({str(p.get("revision")) for p in told})
+    if len(revisions) > 1:
+        facts.append(("revisions of the stages", ", ".join(revisions)))
+    started = sorted(str(r["started"]) for r in receipts)
+    return [*facts, ("stages made", f"{started[0]} to {started[-1]}")] if started else facts
+
+
+def _flat(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            yield name, ", ".join(f"{k} {v}" for k, v in value.items() if v is not None)
+        else:
+            yield name, "not known" if value is None else str(value)

@@ -1,0 +1,104 @@
+"""The page: tables and pictures of a results folder as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from entropy_loop import __version__
+from entropy_loop.plan import Plan
+from entropy_loop.report import facts, numbers, words
+from entropy_loop.report.tables import Tables
+from entropy_loop.report.view import View
+from entropy_loop.store import Store, write_text
+
+if TYPE_CHECKING:
+    from entropy_loop.report.gallery import Gallery
+    from entropy_loop.report.sections import Measured, Section
+
+HERE = Path(__file__).parent
+
+
+def write(plan: Plan, store: Store, tables: Tables) -> Path:
+    """Writes report.html and figures/ below the results folder; returns the page's path."""
+    from entropy_loop.report import sections as parts
+    from entropy_loop.report.gallery import Gallery
+
+    view = View(plan, tables)
+    gallery = Gallery(view, store.root)
+    sections = [parts.section(view, subject) for subject in view.subjects(fed_back=True)]
+    measured = [parts.measured(view, subject) for subject in view.subjects(fed_back=False)]
+    pictures = _pictures(gallery)
+    for section in sections:
+        for name, text in section.files.items():
+            write_text(store.root / "figures" / name, text)
+    for prompt in measured:
+        write_text(store.root / "figures" / f"measured-{prompt.subject.number}.svg", prompt.file)
+    for group in pictures:
+        for picture in (*group["strips"], *group["sheets"], *group["pools"]):
+            _write_bytes(store.root / picture.file, picture.png)
+    page = store.root / "report.html"
+    write_text(page, _render(plan, store, view, sections, measured, pictures))
+    return page
+
+
+def _render(
+    plan: Plan,
+    store: Store,
+    view: View,
+    sections: list[Section],
+    measured: list[Measured],
+    pictures: list[dict[str, Any]],
+) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": numbers.number}
+    configs = [run.config for run in plan.runs]
+    return environment.get_template("report.html.jinja").render(
+        name=plan.experiment.config.name,
+        version=__version__,
+        css=(HERE / "report.css").read_text(encoding="utf-8"),
+        view=view,
+        question=words.question(view),
+        what_was_run=words.what_was_run(plan),
+        status=words.status(view),
+        no_claim=words.no_claim(view),
+        sign=words.SIGN,
+        curator_judges=any(config.curator_may_judge != "no" for config in configs),
+        sections=sections,
+        measured=measured,
+        pictures=pictures,
+        settings=facts.settings(plan),
+        command=facts.command(plan),
+        judges=facts.judges(plan),
+        corrected=bool(view.tables.rates["corrected"].notna().any()),
+        provenance=facts.provenance(plan, store),
+        timings=facts.timings(plan, store),
+    )
+
+
+# ---- pictures ----------------------------------------------------------------------------------------
+
+
+def _pictures(gallery: Gallery) -> list[dict[str, Any]]:
+    """Per target prompt; empty when the generator makes no images."""
+    if not gallery.has_images:
+        return []
+    targets = list(enumerate(gallery.targets(), start=1))
+    # Filmstrips first: what does not fit into the page any more is the last pool.
+    strips = {n: list(gallery.filmstrips(p, n)) for n, p in targets}
+    sheets = {n: list(gallery.contact_sheets(p, n)) for n, p in targets}
+    pools = {n: list(gallery.pools(p, n)) for n, p in targets}
+    return [{"prompt": p, "strips": strips[n], "sheets": sheets[n], "pools": pools[n]} for n, p in targets]
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    """Like `store.write_text`: whole or not at all."""
+    beside = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside.write_bytes(data)
+    os.replace(beside, path)

@@ -1,0 +1,122 @@
+"""One prompt's part of the page: its figures, tables and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+
+from entropy_loop.data import ALL
+from entropy_loop.report import figures, numbers, words
+from entropy_loop.report.numbers import Value
+from entropy_loop.report.view import Chain, Subject, View
+
+RateLines = list[tuple[Chain, list[tuple[int, list[Value]]]]]
+"""Per chain: (generation, V of every concept)."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that stands in the page."""
+
+    svg: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A line of the table of changes."""
+
+    label: str
+    whole: bool
+    values: list[Value]
+    sampling: Value
+    drift: Value
+
+
+@dataclass(frozen=True)
+class Section:
+    """Figures and tables of one prompt under one judge."""
+
+    subject: Subject
+    files: dict[str, str]
+    large: Drawing
+    small: list[Drawing]
+    steps: list[Drawing]
+    has_band: bool
+    is_cut: bool
+    rates: RateLines
+    changes: list[tuple[Chain, list[Step]]]
+    findings: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """V(all) and the tables of a prompt that is never fed back."""
+
+    subject: Subject
+    file: str
+    drawing: Drawing
+    rates: RateLines
+    changes: list[tuple[Chain, list[Step]]]
+
+
+def section(view: View, subject: Subject) -> Section:
+    n, chains = subject.number, view.chains
+    whole = figures.recognition(view, subject, subject.concepts, 2.9, 3.1)
+    files = {
+        f"recognition-{n}.svg": whole,
+        f"change-{n}.svg": figures.change(view, subject, chains, 3.2, 3.0),
+    }
+    large = figures.recognition(view, subject, (ALL,), 5.6, 3.4)
+    small = [(c, figures.recognition(view, subject, (c,), 3.7, 2.9)) for c in subject.prompt.concepts]
+    steps = [(c, figures.change(view, subject, [c], 3.9, 3.0)) for c in chains]
+    what = f"for the prompt {subject.prompt.text}; the numbers stand in the tables below"
+    v_alt = "Share of images with {} over generations, " + what
+    c_alt = "Change rate per feedback step of {}, " + what
+    return Section(
+        subject,
+        files,
+        _drawing(large, f"v{n}", v_alt.format("all concepts")),
+        [_drawing(svg, f"v{n}-{i}", v_alt.format(c)) for i, (c, svg) in enumerate(small)],
+        [_drawing(svg, f"c{n}-{i}", c_alt.format(c.name)) for i, (c, svg) in enumerate(steps)],
+        figures.null_band(view, subject, ALL) is not None,
+        figures.is_cut(view, subject),
+        _rates(view, subject),
+        _changes(view, subject),
+        words.findings(view, subject),
+    )
+
+
+def _drawing(svg: str, name: str, alt: str) -> Drawing:
+    return Drawing(figures.inline(svg, name, escape(alt)))
+
+
+def measured(view: View, subject: Subject) -> Measured:
+    """A prompt that is never fed back."""
+    svg = figures.recognition(view, subject, (ALL,), 3.7, 2.9)
+    alt = f"Share of images with all concepts over generations, for the measured-only prompt {subject.prompt.text}"
+    drawing = _drawing(svg, f"m{subject.number}", alt)
+    return Measured(subject, svg, drawing, _rates(view, subject), _changes(view, subject))
+
+
+def _rates(view: View, subject: Subject) -> RateLines:
+    return [
+        (chain, [(g, [_rate(view, chain, subject, c, g) for c in subject.concepts]) for g in range(chain.last + 1)])
+        for chain in view.chains
+    ]
+
+
+def _rate(view: View, chain: Chain, subject: Subject, concept: str, generation: int) -> Value:
+    return numbers.rate_value(view.rate(chain, subject, concept, generation))
+
+
+def _changes(view: View, subject: Subject) -> list[tuple[Chain, list[Step]]]:
+    return [(chain, list(_steps(view, subject, chain))) for chain in view.chains]
+
+
+def _steps(view: View, subject: Subject, chain: Chain) -> Iterator[Step]:
+    for i, (start, end) in enumerate(chain.steps()):
+        values = [numbers.change_value(view.change(chain, subject, c, start, end)) for c in subject.concepts]
+        row = view.change(chain, subject, ALL, start, end)
+        sampling, drift = numbers.band(row, "sampling"), numbers.band(row, "drift")
+        yield Step(f"{start} \u2192 {end}", i >= chain.last, values, sampling, drift)

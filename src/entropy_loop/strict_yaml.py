@@ -1,0 +1,65 @@
+"""YAML without silent surprises, and dotted paths into what it holds."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from entropy_loop.errors import ConfigError
+
+_MERGE = "tag:yaml.org,2002:merge"
+_BOOL, _FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:float"
+
+
+class _Loader(yaml.SafeLoader):
+    """A SafeLoader in which a key that stands twice is an error, not the last one's win. As in YAML 1.2, `yes`
+    and `no` are words, only true and false are booleans, and 1e-4 is a number."""
+
+
+def parse(text: str) -> Any:
+    """The value of a YAML document. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+
+
+def put(raw: dict[str, Any], path: str, value: Any, where: str) -> None:
+    """Set a dotted path in nested dicts and lists; missing dicts on the way are made. Raises ConfigError, with
+    `where` in front, when the path leads through something else."""
+    *parents, last = path.split(".")
+    here: Any = raw
+    for part in parents:
+        if _is_index(here, part):
+            here = here[int(part)]
+        else:
+            here = here.setdefault(part, {}) if isinstance(here, dict) else None
+    if _is_index(here, last):
+        here[int(last)] = value
+    elif isinstance(here, dict):
+        here[last] = value
+    else:
+        raise ConfigError(f"{where}: there is no such place in the config.")
+
+
+def _is_index(here: Any, part: str) -> bool:
+    return isinstance(here, list) and part.isdecimal() and int(part) < len(here)
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == _MERGE:
+            continue  # a list or dict as a key is refused below; what `<<` merges may stand again
+        key = loader.construct_object(key_node)
+        if key in seen:
+            raise yaml.YAMLError(f"key {key!r} stands twice, line {key_node.start_mark.line + 1}")
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag != _BOOL or first in "tTfF"]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_FLOAT, re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)

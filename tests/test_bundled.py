@@ -1,0 +1,189 @@
+"""The bundled checkpoint and judges, for real: the models that ship are the models that are tested."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from entropy_loop import assets, config, experiment
+from entropy_loop.data import POOL, Checkpoint, Diet, Request, Samples, Selection, TrainSettings
+from entropy_loop.errors import TrainingDiverged
+from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop.judges.clip import ClipRecogniser, ClipScorer
+from entropy_loop.plan import plan
+from entropy_loop.worlds.storybook import scene
+
+ESSAY = "a photograph of an astronaut riding a horse"
+TINY = Diffusion(checkpoint="bundled:storybook", num_inference_steps=4, guidance_scale=3.0, block=8)
+
+
+def quiet(*_: object) -> None:
+    """A listener that says nothing."""
+
+
+def requests(n: int, prompt: str = ESSAY) -> list[Request]:
+    return [Request(f"i{i:03d}", prompt, 1000 + i) for i in range(n)]
+
+
+def made(folder: Path, asked: list[Request], model: Checkpoint | None = None) -> Samples:
+    folder.mkdir()
+    TINY.sample(model or Checkpoint(Path("no training yet")), asked, folder, quiet)
+    return Samples(folder)
+
+
+@pytest.fixture(scope="module")
+def diet(tmp_path_factory: pytest.TempPathFactory) -> Diet:
+    """Eight drawn scenes of the essay's prompt, as a kept pool."""
+    folder = tmp_path_factory.mktemp("diet")
+    (folder / "images").mkdir()
+    drawn = [scene.sample(7, i, relation="riding", rider="astronaut", mount="horse") for i in range(8)]
+    for i, one in enumerate(drawn):
+        Image.fromarray(scene.render(one)).save(folder / f"images/i{i}.png")
+    table = pd.DataFrame({"id": [f"i{i}" for i in range(8)], "prompt": ESSAY, "file": [f"images/i{i}.png" for i in range(8)]})
+    table.to_parquet(folder / "samples.parquet")
+    return Diet((Selection(Samples(folder), pd.DataFrame({"id": table["id"], "kept": True})),))
+
+
+def trained(diet: Diet, out: Path, **changes: object) -> Path:
+    settings = TrainSettings(**{"max_train_steps": 3, "train_batch_size": 4, "learning_rate": 1e-4, **changes})  # type: ignore[arg-type]
+    out.mkdir()
+    TINY.train(Checkpoint(Path("no training yet")), diet, settings, [11, 12, 13], out, quiet)
+    return out
+
+
+@pytest.mark.parametrize("name", sorted(assets.REVISIONS))
+def test_a_bundled_model_is_the_one_its_revision_names(name: str) -> None:
+    """The revision that enters every key is a hash over the very files that ship."""
+    assert assets.fingerprint(assets.find(f"bundled:{name}")) == assets.REVISIONS[name]
+
+
+def test_all_assets_stay_small() -> None:
+    """A clone is quick: at most 42 MB of weights and vocabularies."""
+    sizes = [p.stat().st_size for p in Path(assets.__file__).parent.rglob("*") if p.is_file()]
+    assert 1e6 < sum(sizes) <= 42e6
+
+
+def test_plain_diffusers_loads_and_samples_the_checkpoint() -> None:
+    """A Stable Diffusion folder like any other: our package is not needed to use it."""
+    code = (
+        "import sys, torch; from diffusers import StableDiffusionPipeline\n"
+        "pipe = StableDiffusionPipeline.from_pretrained(sys.argv[1], torch_dtype=torch.float32, safety_checker=None)\n"
+        "image = pipe(sys.argv[2], num_inference_steps=2, generator=torch.Generator().manual_seed(0)).images[0]\n"
+        "assert 'entropy_loop' not in sys.modules; print(image.size)"
+    )
+    folder = assets.find("bundled:storybook")
+    told = subprocess.run([sys.executable, "-c", code, str(folder), ESSAY], capture_output=True, text=True, check=True)
+    assert "(64, 64)" in told.stdout
+
+
+def test_our_sampler_equals_the_pipeline_of_diffusers() -> None:
+    """The same noise, scheduler and guidance give the pipeline's latents to 1e-5."""
+    import torch
+
+    pipe = TINY.pipeline()
+    asked = requests(8)
+    with torch.inference_mode():
+        ours = TINY._denoise(pipe, TINY._scheduler(pipe), asked)
+        noise = TINY._noise(pipe, asked)
+        theirs = pipe([ESSAY] * 8, latents=noise, num_inference_steps=4, guidance_scale=3.0, output_type="latent").images
+    assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_an_image_is_the_same_whatever_else_is_made(tmp_path: Path) -> None:
+    """Image i in a pool of 3, of 11, and among images of another prompt: the same latents and pixels."""
+    three, eleven = made(tmp_path / "three", requests(3)), made(tmp_path / "eleven", requests(11))
+    mixed = made(tmp_path / "mixed", [*requests(5, "a photograph of a pig"), *requests(3)])
+    first = three.table["latent_sha256"].tolist()
+    assert eleven.table["latent_sha256"].tolist()[:3] == first == mixed.of_prompt(ESSAY)["latent_sha256"].tolist()
+    assert (three.folder / "images/i001.png").read_bytes() == (eleven.folder / "images/i001.png").read_bytes()
+    assert len(set(eleven.table["latent_sha256"])) == 11
+
+
+def test_training_is_repeatable_and_changes_the_model(diet: Diet, tmp_path: Path) -> None:
+    """Same start, diet and seeds: the same bytes; and what comes out is another model, in plain diffusers' format."""
+    from safetensors.numpy import load_file
+
+    one, two = (trained(diet, tmp_path / name) / "unet/diffusion_pytorch_model.safetensors" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    before = load_file(assets.find("bundled:storybook") / "unet/diffusion_pytorch_model.safetensors")
+    after = load_file(one)
+    assert before.keys() == after.keys()
+    assert all(value.dtype == np.float32 for value in after.values())
+    assert any(not np.array_equal(before[name].astype(np.float32), after[name]) for name in after)
+
+
+def test_gradients_are_really_clipped(diet: Diet, tmp_path: Path) -> None:
+    """A step with a tiny max_grad_norm under plain SGD-like settings moves no further than the norm allows."""
+    import torch
+
+    from entropy_loop.generators import finetune
+
+    model = torch.nn.Linear(4, 4)
+    model(torch.full((2, 4), 100.0)).square().sum().backward()
+    before = finetune.clip(model, 0.5, loss=1.0, step=0)
+    after = torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert before > 100
+    assert float(after) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_stops_and_publishes_nothing(diet: Diet, tmp_path: Path) -> None:
+    """A learning rate that blows the weights up ends in a clear error; no weights are written."""
+    with pytest.raises(TrainingDiverged, match="The generation before is intact"):
+        trained(diet, tmp_path / "nan", learning_rate=1e30)
+    assert not (tmp_path / "nan" / "unet").exists()
+
+
+def test_the_judge_tells_riding_from_standing_beside_and_refuses_junk(tmp_path: Path) -> None:
+    """On drawn scenes with known truth the answers are the truth; on noise every answer is no."""
+    (tmp_path / "images").mkdir()
+    relations = ["riding"] * 10 + ["next_to"] * 10
+    pixels = [scene.render(scene.sample(99, i, relation=r, rider="astronaut", mount="horse")) for i, r in enumerate(relations)]
+    pixels += [np.random.default_rng(i).integers(0, 256, (64, 64, 3), dtype=np.uint8) for i in range(10)]
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / f"images/{i:02d}.png")
+    files = [f"images/{i:02d}.png" for i in range(30)]
+    pd.DataFrame({"id": [f"{i:02d}" for i in range(30)], "prompt": ESSAY, "file": files}).to_parquet(tmp_path / "samples.parquet")
+    point = config.load(Path("configs/astronaut.yaml")).points[0].config
+    judge = ClipRecogniser(model="bundled:storybook-judge")
+    judge.judge(Samples(tmp_path), point.prompt_nouns(), point.concept_nouns(), tmp_path, quiet)
+    answers = pd.read_parquet(tmp_path / "judgements.parquet").pivot(index="id", columns="concept", values="answer")
+    assert answers["riding"].iloc[:10].sum() >= 9
+    assert answers["riding"].iloc[10:20].sum() <= 1
+    assert answers[["astronaut", "horse"]].iloc[:20].sum().min() >= 19
+    assert answers.iloc[20:].sum().sum() <= 1
+
+
+def test_an_image_is_scored_alone(tmp_path: Path) -> None:
+    """A score does not depend on the images beside it."""
+    pool = made(tmp_path / "pool", requests(9))
+    scorer = ClipScorer(model="bundled:storybook-curator")
+    scores = []
+    for n in (3, 9):
+        part = tmp_path / f"part{n}"
+        part.mkdir()
+        (part / "images").symlink_to(pool.folder / "images")
+        pool.table.head(n).to_parquet(part / "samples.parquet")
+        scorer.score(Samples(part), (ESSAY,), part, quiet)
+        scores.append(pd.read_parquet(part / "scores.parquet").set_index("id")["score"])
+    pd.testing.assert_series_equal(scores[0], scores[1].head(3), check_exact=True)
+
+
+def test_the_smoke_config_runs_to_its_report(tmp_path: Path) -> None:
+    """The whole loop on the real models: every generation measured, weights saved, a report to look at."""
+    planned = experiment.prepare(Path("configs/smoke.yaml"))
+    finished = experiment.carry_out(planned, tmp_path / "smoke", quiet)
+    rates = finished.tables.rates
+    assert set(rates["generation"]) == {0, 1, 2}
+    assert (rates.loc[rates["set"] == POOL, "n"] == 16).all()
+    assert len(list((tmp_path / "smoke" / "store").glob("*-train-*/unet/*.safetensors"))) == 4
+    assert "data:image/png" in finished.report.read_text()
+    receipt = json.loads(next((tmp_path / "smoke" / "store").glob("*-train-*/receipt.json")).read_text())
+    assert receipt["stage"]["reads"]["train"]["max_train_steps"] == 10
+    assert plan(planned.experiment) == planned

@@ -1,0 +1,198 @@
+"""The promises of the house, one test each. They run the real loop with the toy generator; the promises that
+need real images run on the bundled checkpoint in test_bundled.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from entropy_loop import config, experiment
+from entropy_loop.curation import RandomK, TopK
+from entropy_loop.data import ALL, POOL
+from entropy_loop.plan import Plan, plan
+
+TABLES = ("rates.csv", "changes.csv", "images.parquet", "judgements.parquet")
+TOY = yaml.safe_load(Path("configs/toy.yaml").read_text())
+
+
+def planned(**changes: object) -> Plan:
+    return plan(config.check({**TOY, **changes}))
+
+
+def keys_by_verb(of: Plan) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for stage in of.stages().values():
+        found.setdefault(stage.verb, []).append(stage.key)
+    return found
+
+
+def quiet(event: str, stage: object, share: float) -> None:
+    """A listener that says nothing."""
+
+
+def tables_of(root: Path) -> dict[str, bytes]:
+    return {name: (root / name).read_bytes() for name in TABLES}
+
+
+def test_the_same_config_has_the_same_keys_in_another_process_and_folder(tmp_path: Path) -> None:
+    """Keys are a function of the config alone: not of the process, its hash seed or the place."""
+    code = (
+        "import sys, json; from pathlib import Path; from entropy_loop import config; from entropy_loop.plan import plan\n"
+        "print(json.dumps(list(plan(config.load(Path(sys.argv[1]))).stages())))"
+    )
+    file = Path("configs/toy.yaml").resolve()
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(file)],
+        cwd=tmp_path, env={**os.environ, "PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(told.stdout) == list(planned().stages())
+
+
+@pytest.mark.parametrize(
+    ("change", "remade"),
+    [
+        ({"name": "another"}, set()),
+        ({"judges": [{"use": "exact"}, {"use": "exact"}]}, set()),
+        ({"curate": {"scorer": None}, "sweep": {"curate.policy": [{"use": "none"}, {"use": "random_k", "k": 32}]}}, set()),
+        ({"evaluation": {"images": 8}}, {"generate-evaluation", "recognise-evaluation"}),
+        ({"generations": 7}, {"generate-pool", "generate-evaluation", "recognise-pool", "recognise-evaluation",
+                              "score", "curate", "train"}),
+    ],
+    ids=["name", "second judge", "fewer arms", "evaluation set", "longer"],
+)  # fmt: skip
+def test_a_changed_field_remakes_only_what_reads_it(change: dict[str, object], remade: set[str]) -> None:
+    """A stage's key holds what the stage reads and nothing else; a longer run continues a shorter one."""
+    before, after = keys_by_verb(planned()), keys_by_verb(planned(**change))
+    assert {verb for verb in after if set(after[verb]) - set(before[verb])} == remade
+    if change == {"generations": 7}:
+        assert set(planned().stages()) - set(planned(**change).stages()) == set()
+
+
+def test_arms_share_what_they_have_in_common() -> None:
+    """Generation 0 is made and measured once per seed; replace and accumulate share the first feedback step."""
+    assert len(keys_by_verb(planned())["base"]) == 1
+    assert sum(s.generation == 0 and s.verb == "generate-pool" for s in planned().stages().values()) == 1
+    regimes = planned(sweep={"feedback": [{"use": "replace"}, {"use": "accumulate"}]})
+    trained = [s.generation for s in regimes.stages().values() if s.verb == "train"]
+    assert trained.count(1) == 1
+    assert trained.count(2) == 2
+
+
+def test_a_second_run_makes_nothing(tmp_path: Path) -> None:
+    """Started again, a finished run changes no byte and no file time, and never loads torch."""
+    command = [sys.executable, "-m", "entropy_loop", "run", "configs/toy.yaml", "--out", str(tmp_path / "toy")]
+    subprocess.run(command, check=True, capture_output=True)
+    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in (tmp_path / "toy" / "store").rglob("*") if p.is_file()}
+    tables, report = tables_of(tmp_path / "toy"), (tmp_path / "toy" / "report.html").read_bytes()
+    assert len(before) > 100
+    code = "import sys, entropy_loop.cli as cli; sys.argv[0] = 'entropy-loop'\ntry: cli.main()\nfinally: assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code, *command[3:]], check=True, capture_output=True)
+    after = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in (tmp_path / "toy" / "store").rglob("*") if p.is_file()}
+    assert after == before
+    assert (tables_of(tmp_path / "toy"), (tmp_path / "toy" / "report.html").read_bytes()) == (tables, report)
+
+
+def test_killed_and_resumed_the_tables_are_the_same_byte_for_byte(tmp_path: Path) -> None:
+    """SIGKILL at several moments, the same command after each: the tables of an uninterrupted run."""
+    command = [sys.executable, "-m", "entropy_loop", "run", "configs/toy.yaml", "--out"]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    killed = 0
+    for stages in (1, 9, 30, 55):
+        process = subprocess.Popen(
+            [*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while process.poll() is None and len(list((tmp_path / "killed" / "store").glob("g*"))) < stages:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+    subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True)
+    assert killed >= 3
+    assert tables_of(tmp_path / "killed") == tables_of(tmp_path / "whole")
+    assert not list((tmp_path / "killed").rglob("*.part"))
+
+
+def test_the_pool_is_measured_and_not_the_kept_images(tmp_path: Path) -> None:
+    """Under top-k every kept image shows everything, yet the rate of generation 0 is the whole pool's."""
+    finished = experiment.carry_out(planned(), tmp_path / "toy", quiet)
+    images, rates = finished.tables.images, finished.tables.rates
+    pool = images[(images["run"] == "top_k-32-seed0") & (images["generation"] == 0) & (images["set"] == POOL)]
+    row = rates[(rates["run"] == "top_k-32-seed0") & (rates["generation"] == 0) & (rates["concept"] == ALL)]
+    row = row[row["set"] == POOL].iloc[0]
+    assert (pool["score"][pool["kept"].astype(bool)] == 3).all()
+    assert (row["n"], row["hits"]) == (128, int((pool["score"] == 3).sum()))
+    assert row["hits"] < 128
+
+
+def test_fewer_images_are_the_first_of_more_images(tmp_path: Path) -> None:
+    """Image i of a pool does not depend on how many are asked for."""
+    few, many = (
+        experiment.carry_out(
+            planned(generations=1, images=n, sweep={"curate.policy": [{"use": "none"}]}), tmp_path / str(n), quiet
+        ).tables.images
+        for n in (16, 128)
+    )
+    few, many = (table[(table["generation"] == 0) & (table["set"] == POOL)].reset_index(drop=True) for table in (few, many))
+    pd.testing.assert_frame_equal(few, many.head(16))
+
+
+def test_arms_share_noise_and_chains_do_not() -> None:
+    """Common random numbers within a seed; nothing in common between seeds."""
+    runs = planned(sweep={**TOY["sweep"], "seed": [0, 1]}).runs
+    noise = {run.name: [r.seed for g in range(6) for r in run.requests(g, POOL)] for run in runs}
+    assert noise["none-seed0"] == noise["top_k-32-seed0"]
+    assert len(set(noise["none-seed0"])) == 6 * 128
+    assert not set(noise["none-seed0"]) & set(noise["none-seed1"])
+
+
+def test_the_evaluation_set_has_the_same_noise_in_every_generation_and_the_pool_fresh_noise() -> None:
+    """The eye can follow one evaluation seed; every rate comes from fresh pools."""
+    run = planned().runs[0]
+    evaluation = [[r.seed for r in run.requests(g, "evaluation")] for g in range(6)]
+    pools = [{r.seed for r in run.requests(g, POOL)} for g in range(6)]
+    assert all(seeds == evaluation[0] for seeds in evaluation)
+    assert not set.intersection(*pools)
+
+
+def test_top_k_keeps_exactly_k_and_breaks_ties_by_id() -> None:
+    """The k best, any row order; among equals the smaller id."""
+    scores = pd.DataFrame({"id": list("edcba"), "score": [1.0, 2.0, 2.0, 2.0, 0.0]})
+    for rows in (scores, scores.iloc[::-1], scores.sample(frac=1, random_state=3)):
+        chosen = TopK(k=2)(rows.reset_index(drop=True), seed=0)
+        assert sorted(chosen.loc[chosen["kept"], "id"]) == ["b", "c"]
+
+
+def test_random_k_ignores_scores() -> None:
+    """The same seed picks the same ids whatever the scores and the row order; another seed picks others."""
+    ids = [f"i{n:02d}" for n in range(40)]
+    picked = []
+    for values, seed in ((np.arange(40.0), 5), (-np.arange(40.0), 5), (np.zeros(40), 6)):
+        chosen = RandomK(k=10)(pd.DataFrame({"id": ids, "score": values}).sample(frac=1, random_state=1), seed=seed)
+        picked.append(set(chosen.loc[chosen["kept"], "id"]))
+    assert len(picked[0]) == 10
+    assert picked[0] == picked[1] != picked[2]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["plan", "configs/astronaut.yaml"], ["plan", "configs/astronaut-sd15.yaml"],
+                  ["report"], ["list"]],
+    ids=lambda arguments: " ".join(arguments),
+)  # fmt: skip
+def test_help_plan_report_and_list_never_import_torch(arguments: list[str], tmp_path: Path) -> None:
+    """What only tells must answer at once, on a laptop without a GPU."""
+    if arguments == ["report"]:
+        experiment.carry_out(planned(generations=1), tmp_path / "toy", quiet)
+        arguments = ["report", str(tmp_path / "toy")]
+    code = "import sys, entropy_loop.cli as cli\ntry: cli.main()\nfinally: print('torch' in sys.modules, file=sys.stderr)"
+    told = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert told.stderr.strip().endswith("False")
+    assert told.stdout
