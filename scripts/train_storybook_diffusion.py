@@ -42,7 +42,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from entropy_loop.worlds.storybook import scene
 
-UNET_WIDTHS = (80, 160, 192)
+UNET_WIDTHS = (80, 160, 176)
 TEXT_WIDTH, TEXT_LAYERS, MAX_TOKENS = 128, 2, 16
 BATCH = 64
 MUON_LR, ADAM_LR = 0.006, 1e-3

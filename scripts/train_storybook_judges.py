@@ -16,6 +16,8 @@ and the very score by which the recogniser answers is trained beside it, for eac
 
     score_c(i) = logsumexp over yes texts of l - logsumexp over no texts of l          (the bias cancels)
 
+Phase 2 adds cross-entropy among the values of each attribute (coat, suit, background).
+
 Images: float32 (n, 3, 64, 64) in [0, 1] unless said otherwise; uint8 (n, 64, 64, 3) on disk.
 """
 
@@ -83,15 +85,15 @@ RECIPES = {
     "curator": Recipe(
         name="storybook-curator",
         seed=8_200_000,
-        vision={"layers": 3, "width": 128, "head_width": 32, "patch_size": 8},
+        vision={"timm_model_name": "edgenext_xx_small", "timm_pool": "avg", "timm_proj": "linear"},
         text={"width": 64, "heads": 4, "layers": 2},
         embed_dim=64,
         scenes=20_000,
-        batch=64,
-        steps=1800,
+        batch=96,
+        steps=1300,
         refine_steps=600,
-        learning_rate=1e-3,
-        about="a small Vision Transformer (8 px patches)",
+        learning_rate=2e-3,
+        about="a small EdgeNeXt (depthwise convolutions and channel attention)",
     ),
 }
 
@@ -190,6 +192,13 @@ def _others(names: tuple[str, ...], name: str) -> list[str]:
 
 JOINT = {"all": ("astronaut", "horse", "riding")}
 ESSAY = (*JOINT["all"], "all")
+
+
+ATTRIBUTES = {
+    "coat": {v: f"{scene.noun(v)} animal" for v in scene.COLOURS["coat"]},
+    "suit": {v: f"somebody in {v}" for v in scene.COLOURS["suit"]},
+    "background": {v: photograph(scene.noun(v)) for v in scene.BACKGROUNDS},
+}
 
 
 def answers(table: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -517,31 +526,46 @@ class Recogniser:
     def scores(self, images: Tensor) -> dict[str, np.ndarray]:
         """Each concept's score, float32 (images,)."""
         texts = sorted({text for spec in concepts().values() for text in spec["yes"] + spec["no"]})
-        scored = concept_scores(self.logits(images, texts), index_concepts(texts))
+        scored = concept_scores(self.logits(images, texts), columns_of(texts))
         return dict(zip(concepts(), scored.numpy().T, strict=True))
 
 
 # -- training ------------------------------------------------------------------------------------------
 
 
-def index_concepts(texts: list[str]) -> list[tuple[Tensor, Tensor]]:
-    """For each concept, the columns of its yes and its no texts."""
-    place = {text: i for i, text in enumerate(texts)}
-    return [
-        (torch.tensor([place[t] for t in spec["yes"]]), torch.tensor([place[t] for t in spec["no"]]))
-        for spec in concepts().values()
-    ]
+Columns = Mapping[str, int]  # text -> its column in the logits
+Loss = Callable[[Tensor, pd.DataFrame, Columns], Tensor]
 
 
-def concept_scores(logits: Tensor, columns: list[tuple[Tensor, Tensor]]) -> Tensor:
+def columns_of(texts: Iterable[str]) -> dict[str, int]:
+    return {text: i for i, text in enumerate(texts)}
+
+
+def concept_scores(logits: Tensor, columns: Columns) -> Tensor:
     """(images, texts) -> (images, concepts): logsumexp over yes minus logsumexp over no."""
-    return torch.stack([logits[:, yes].logsumexp(1) - logits[:, no].logsumexp(1) for yes, no in columns], 1)
+    sides = [[[columns[text] for text in spec[side]] for side in ("yes", "no")] for spec in concepts().values()]
+    return torch.stack([logits[:, yes].logsumexp(1) - logits[:, no].logsumexp(1) for yes, no in sides], 1)
 
 
 def balanced_loss(logits: Tensor, truth: Tensor) -> Tensor:
     """The module's L: true and false pairs weigh the same, however rare the true ones are."""
     true, false = F.softplus(-logits) * truth, F.softplus(logits) * (1 - truth)
     return true.sum() / truth.sum().clamp(min=1) + false.sum() / (1 - truth).sum().clamp(min=1)
+
+
+def concept_loss(logits: Tensor, table: pd.DataFrame, columns: Columns) -> Tensor:
+    """L on the recogniser's scores."""
+    truth = torch.from_numpy(np.stack(list(answers(table).values()), 1)).float()
+    return balanced_loss(concept_scores(logits, columns), truth)
+
+
+def attribute_loss(logits: Tensor, table: pd.DataFrame, columns: Columns) -> Tensor:
+    """Cross-entropy among the values of each attribute, over the images that have it."""
+    total = logits.new_zeros(())
+    for name, texts in ATTRIBUTES.items():
+        values = torch.from_numpy(table[name].map(columns_of(texts)).fillna(-100).to_numpy(np.int64))
+        total = total + F.cross_entropy(logits[:, [columns[text] for text in texts.values()]], values)
+    return total
 
 
 def captions(table: pd.DataFrame, rng: np.random.Generator, n: int) -> list[Claim]:
@@ -595,12 +619,18 @@ class Batches:
 
 
 def learn(
-    model: torch.nn.Module, folder: Path, batches: Batches, steps: int, rate: float, watch: Callable[[int], None]
+    model: torch.nn.Module,
+    folder: Path,
+    batches: Batches,
+    losses: Iterable[Loss],
+    steps: int,
+    rate: float,
+    watch: Callable[[int], None],
 ) -> None:
     """AdamW with warm-up and a cosine; bfloat16 in the image tower, float32 everywhere else."""
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
     claims = bank()
-    tokens, columns = tokenizer([one.text for one in claims]), index_concepts([one.text for one in claims])
+    tokens, columns = tokenizer([one.text for one in claims]), columns_of(one.text for one in claims)
     model.to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(_groups(model), lr=rate, betas=(0.9, 0.98), fused=True)
     start = time.monotonic()
@@ -610,10 +640,9 @@ def learn(
         images, table = batches(step)
         extra = captions(table, np.random.default_rng([batches.seed, step]), 20)
         words = torch.cat([tokens, tokenizer([one.text for one in extra])])
-        truth = torch.from_numpy(np.stack(list(answers(table).values()), 1)).float()
         logits = _logits(model, images, words)
         claimed = balanced_loss(logits + model.logit_bias, truths([*claims, *extra], table))
-        loss = claimed + balanced_loss(concept_scores(logits, columns), truth)
+        loss = claimed + sum(one(logits, table, columns) for one in losses)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -687,19 +716,20 @@ def train(recipe: Recipe, work: Path, steps: int) -> None:
     model = new_model(recipe, folder)
     pixels, table = load_scenes(recipe, work)
     batches = Batches(pixels, table, FIRST_JUNK, recipe.batch, recipe.seed + STREAMS["batches"])
-    learn(model, folder, batches, steps, recipe.learning_rate, watcher(model, folder, recipe))
+    learn(model, folder, batches, [concept_loss], steps, recipe.learning_rate, watcher(model, folder, recipe))
     (work / f"{recipe.name}-phase1.safetensors").write_bytes((folder / WEIGHTS).read_bytes())
 
 
 def refine(recipe: Recipe, work: Path, steps: int, vae: Path) -> None:
-    """Phase 2: the same at a quarter of the rate, with round trips as scenes and decoded noise as junk."""
+    """Phase 2, at half the rate: also round trips as scenes, melted scenes and decoded noise as junk, and colours."""
     folder = work / recipe.name
     model = new_model(recipe, folder)
     model.load_state_dict(load_file(work / f"{recipe.name}-phase1.safetensors"))  # halves become float32
     codec = Codec(vae)
     pixels, table = codec_scenes(recipe, work, codec)
     batches = Batches(pixels, table, all_junk(codec), recipe.batch, recipe.seed + STREAMS["batches"] + 50)
-    learn(model, folder, batches, steps, recipe.learning_rate / 4, watcher(model, folder, recipe, codec))
+    losses = [concept_loss, attribute_loss]
+    learn(model, folder, batches, losses, steps, recipe.learning_rate / 2, watcher(model, folder, recipe, codec))
     save_weights(model, folder)
 
 
@@ -819,13 +849,6 @@ def degraded_rows(judge: Recogniser, seed: int, codec: Codec, cuts: dict[str, fl
             for c in true
         ]
     return rows
-
-
-ATTRIBUTES = {
-    "coat": {v: f"{scene.noun(v)} animal" for v in scene.COLOURS["coat"]},
-    "suit": {v: f"somebody in {v}" for v in scene.COLOURS["suit"]},
-    "background": {v: photograph(scene.noun(v)) for v in scene.BACKGROUNDS},
-}
 
 
 def attribute_confusions(judge: Recogniser, seed: int, codec: Codec) -> dict[str, object]:
@@ -966,9 +989,10 @@ blank, scrambled, blurred, faded, drowned; later melted, and decoded latents of 
 of which nothing is true but that it is junk.
 
 **Training.** `scripts/train_storybook_judges.py`, CPU, batch {recipe.batch}: {steps["train"]:,} steps on scenes
-and junk, then {steps["refine"]:,} at a quarter of the learning rate with half of the scenes through the
-checkpoint's codec. Loss: SigLIP's sigmoid over images x claims with known truth (each batch's captions with
-hard negatives among them), true and false pairs balanced, and the same on the recogniser's own scores.
+and junk, then {steps["refine"]:,} at half the learning rate with half of the scenes through the checkpoint's
+codec. Loss: SigLIP's sigmoid over images x claims with known truth (each batch's captions with hard negatives
+among them), true and false pairs balanced; the same on the recogniser's own scores; and in the second phase
+cross-entropy among the colours of coat and suit and among the backgrounds.
 
 {textwrap.fill(calibration, 110)}
 

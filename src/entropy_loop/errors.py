@@ -48,5 +48,7 @@ def nearest(name: str, known: list[str]) -> str:
     """A sentence that lists the known names and, if one is close, suggests it."""
     from difflib import get_close_matches
 
+    if not known:
+        return "none is known."
     close = get_close_matches(name, known, n=1)
     return f"known: {', '.join(sorted(known))}." + (f" Did you mean {close[0]!r}?" if close else "")

@@ -83,6 +83,8 @@ def build(kind: str, spec: Mapping[str, Any], where: str = "") -> Any:
         canonical(asdict(plugin))
     except ValidationError as error:
         mistakes += explain(error, names, where)
+    except ConfigError as error:
+        mistakes.append(f"{where}: {error}")
     except (TypeError, ValueError) as error:
         mistakes.append(f"{where}: an option cannot be written down the same way twice ({error}).")
     if mistakes:

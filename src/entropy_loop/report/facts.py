@@ -14,6 +14,8 @@ from entropy_loop.plan import Plan
 from entropy_loop.report.numbers import Value
 from entropy_loop.store import Store
 
+OWN_TEXTS = "texts of the config are not calibrated"
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -59,8 +61,9 @@ def judges(plan: Plan) -> dict[str, list[Calibration]]:
             if judge.label not in found:
                 known, why = _calibration(judge)
                 lines = [_line(concept, known, why) for concept in run.config.concept_nouns()]
-                joints = {c for p in run.config.prompts for c in [tuple(p.concepts)] if len(c) > 1}
-                found[judge.label] = [*lines, *(_joint(parts, known, why) for parts in sorted(joints))]
+                joints = dict.fromkeys(p.concepts for p in run.config.prompts if len(p.concepts) > 1)
+                own = set(run.config.concepts)
+                found[judge.label] = [*lines, *(_joint(parts, known, why, own) for parts in joints)]
     return found
 
 
@@ -77,12 +80,15 @@ def _calibration(judge: Any) -> tuple[dict[str, Any], str]:
 
 def _line(concept: Concept, known: dict[str, Any], why: str) -> Calibration:
     if concept.yes:
-        unknown = Value(reason="texts of the config are not calibrated")
+        unknown = Value(reason=OWN_TEXTS)
         return Calibration(concept.name, Value(0.0), unknown, unknown, "", "asked with the config's own texts")
     return _measured(concept.name, known.get("concepts", {}).get(concept.name), why)
 
 
-def _joint(parts: tuple[str, ...], known: dict[str, Any], why: str) -> Calibration:
+def _joint(parts: tuple[str, ...], known: dict[str, Any], why: str, own: set[str]) -> Calibration:
+    """`own`: concepts that the config asks for with its own texts, which no calibration covers."""
+    if own & set(parts):
+        return _measured("all: " + ", ".join(parts), None, OWN_TEXTS, has_threshold=False)
     entries = known.get("joint", {}).values()
     entry = next((e for e in entries if sorted(e.get("concepts", ())) == sorted(parts)), None)
     return _measured("all: " + ", ".join(parts), entry, why, has_threshold=False)

@@ -69,7 +69,7 @@ def _recognition(ax: Axes, view: View, subject: Subject, concept: str) -> None:
         if chain.only:
             ax.vlines(x, low, high, color=chain.style.colour, linewidth=1.0, alpha=0.55)
         ax.plot(
-            x, v, color=chain.style.colour, marker=chain.style.marker, markersize=5.5 if chain.only else 3,
+            x, v, color=chain.style.colour, marker=chain.style.marker, markersize=5.5 if chain.only else 4,
             linewidth=1.5 if chain.only else 0.8, markeredgecolor=PAPER, markeredgewidth=0.6,
         )  # fmt: skip
 

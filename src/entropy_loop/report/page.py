@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entropy_loop import __version__
+from entropy_loop.errors import StorageError
 from entropy_loop.plan import Plan
 from entropy_loop.report import facts, numbers, words
 from entropy_loop.report.tables import Tables
@@ -99,6 +100,9 @@ def _pictures(gallery: Gallery) -> list[dict[str, Any]]:
 def _write_bytes(path: Path, data: bytes) -> None:
     """Like `store.write_text`: whole or not at all."""
     beside = path.with_name(f".{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_bytes(data)
-    os.replace(beside, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror or error}. Nothing finished is lost.") from error

@@ -140,21 +140,18 @@ def _changes(run: Run, rates: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _change(run: Run, rows: pd.DataFrame, start: int, end: int, fed_back: bool) -> dict[str, Any]:
-    counts = rows[["n", "hits"]].astype(int)
-    (n1, hits1), (n2, hits2) = counts.loc[start], counts.loc[end]
-    change = change_rate(hits1, n1, hits2, n2)
+    hits, n = (dict(zip(rows.index, rows[name].astype(int), strict=True)) for name in ("hits", "n"))
+    pools = hits[start], n[start], hits[end], n[end]
+    change = change_rate(*pools)
     values = {"v1": rows.at[start, "rate"], "v2": rows.at[end, "rate"], "change_rate": change}
     if change is None:
-        return values | {"reason": "undefined: V1 = 0" if n1 else "undefined: nothing was judged"}
-    spread = change_interval(hits1, n1, hits2, n2)
+        return values | {"reason": "undefined: V1 = 0" if n[start] and n[end] else "undefined: nothing was judged"}
     seed = seeds.seed(run.config.seed, "null bands", start, 0, end)
-    bands = {"sampling": sampling_band(hits1, n1, n2, seed)}
+    bands = {"": change_interval(*pools), "sampling_": sampling_band(hits[start], n[start], n[end], seed)}
     if fed_back:
-        policy, images = run.config.policy_plugin(), run.config.images
-        kept = getattr(policy, "k", images)
-        hits0, regime = int(counts["hits"].iloc[0]), run.config.regime_plugin()
-        bands["drift"] = drift_band(hits0, images, kept, regime, start, end, seed)
-    for name, band in {"": spread, **bands}.items():
-        prefix = f"{name}_" if name else ""
+        first = rows.index[0]
+        kept = min(getattr(run.config.policy_plugin(), "k", n[first]), n[first])
+        bands["drift_"] = drift_band(hits[first], n[first], kept, run.config.regime_plugin(), start, end, seed)
+    for prefix, band in bands.items():
         values |= {f"{prefix}low": band.low, f"{prefix}high": band.high} if band else {}
     return values | {"reason": "" if fed_back else "not fed back: no drift band"}

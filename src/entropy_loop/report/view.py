@@ -130,9 +130,7 @@ class View:
     @cached_property
     def _changes(self) -> dict[tuple[Any, ...], Any]:
         rows: Iterator[Any] = self.tables.changes.itertuples()
-        return {
-            (r.run, r.prompt, r.judge, r.concept, int(r.from_generation), int(r.to_generation)): r for r in rows
-        }
+        return {(r.run, r.prompt, r.judge, r.concept, int(r.from_generation), int(r.to_generation)): r for r in rows}
 
     def _reached(self, run: Run) -> int | None:
         """The last generation that every judge has judged."""

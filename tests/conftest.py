@@ -1,0 +1,58 @@
+"""What the tests share: a tiny experiment without pixels, and the command line as a real process. No torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+TOY: dict[str, Any] = {
+    "name": "toy",
+    "generations": 2,
+    "images": 8,
+    "measured_images": 4,
+    "threads": 1,
+    "evaluation": {"images": 2},
+    "prompts": [{"text": "an astronaut on a horse", "concepts": ["astronaut", "horse"]}],
+    "generator": {"use": "categorical", "rates": {"astronaut": 0.9, "horse": 0.7}},
+    "judges": [{"use": "exact"}],
+}
+
+Toy = Callable[..., Path]
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Toy:
+    """Writes the toy experiment, top-level keys replaced by the given ones (None leaves a key out), as YAML."""
+
+    def write(file: str = "toy.yaml", **changes: Any) -> Path:
+        raw = {key: value for key, value in (deepcopy(TOY) | changes).items() if value is not None}
+        path = tmp_path / file
+        path.write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
+        return path
+
+    return write
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without a terminal and with one thread."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Runs `python -m entropy_loop ...` in tmp_path, to its end."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "entropy_loop", *map(str, arguments)]
+        return subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120)
+
+    return run

@@ -1,0 +1,47 @@
+import pandas as pd
+import pytest
+
+from entropy_loop.data import JUDGEMENTS, SCORES, Concept, Prompt, Samples
+from entropy_loop.judges.exact import ExactRecogniser, ExactScorer
+
+SHOWS = {"i0": "", "i1": "horse", "i2": "astronaut+horse", "i3": "horses", "i4": "horse"}
+PROMPTS = (Prompt("p", concepts=("astronaut", "horse")), Prompt("q", concepts=("horse",)))
+CONCEPTS = (Concept("astronaut"), Concept("horse"))
+
+
+def ignore(share: float) -> None:
+    """Progress that nobody watches."""
+
+
+@pytest.fixture
+def samples(tmp_path):
+    table = pd.DataFrame({"id": SHOWS.keys(), "prompt": ["p", "p", "p", "p", "q"], "shows": SHOWS.values()})
+    table.to_parquet(tmp_path / "samples.parquet")
+    return Samples(tmp_path)
+
+
+def test_a_concept_is_recognised_if_and_only_if_it_is_shown(samples, tmp_path):
+    """One answer per image and concept of its prompt; a longer word that contains the name is not the concept."""
+    ExactRecogniser().judge(samples, PROMPTS, CONCEPTS, tmp_path, ignore)
+    table = pd.read_parquet(tmp_path / "judgements.parquet")
+    assert list(table.columns) == list(JUDGEMENTS)
+    found = {(row.id, row.concept): row.answer for row in table.itertuples()}
+    yes = {("i1", "horse"), ("i2", "astronaut"), ("i2", "horse"), ("i4", "horse")}
+    no = {("i0", "astronaut"), ("i0", "horse"), ("i1", "astronaut"), ("i3", "astronaut"), ("i3", "horse")}
+    assert found == dict.fromkeys(yes, True) | dict.fromkeys(no, False)
+
+
+def test_an_answer_is_its_score_over_its_threshold(samples, tmp_path):
+    """The continuous score is kept: answers follow from score and threshold, so thresholds can move later."""
+    ExactRecogniser().judge(samples, PROMPTS, CONCEPTS, tmp_path, ignore)
+    table = pd.read_parquet(tmp_path / "judgements.parquet")
+    assert ((table["score"] > table["threshold"]) == table["answer"]).all()
+    assert len(table) == 9
+
+
+def test_the_score_counts_the_concepts_shown(samples, tmp_path):
+    """Each image of the asked prompts has a score, the number of concepts it shows; others have none."""
+    ExactScorer().score(samples, ("p",), tmp_path, ignore)
+    table = pd.read_parquet(tmp_path / "scores.parquet")
+    assert list(table.columns) == list(SCORES)
+    assert dict(zip(table["id"], table["score"], strict=True)) == {"i0": 0.0, "i1": 1.0, "i2": 2.0, "i3": 1.0}

@@ -1,0 +1,200 @@
+"""The report's promises, on real runs of the toy loop."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from entropy_loop import config, loop
+from entropy_loop.plan import Plan, plan
+from entropy_loop.report import page
+from entropy_loop.report.tables import tables
+from entropy_loop.store import Store
+
+TOY = {
+    "name": "toy",
+    "generations": 3,
+    "images": 40,
+    "measured_images": 16,
+    "evaluation": {"images": 4},
+    "prompts": [
+        {"text": "an astronaut riding a horse", "concepts": ["astronaut", "horse", "riding"]},
+        {"text": "a <horse> & nobody", "role": "unrelated", "concepts": ["horse"]},
+    ],
+    "generator": {"use": "categorical", "rates": {"astronaut": 0.9, "horse": 0.9, "riding": 0.8}},
+    "curate": {"scorer": {"use": "exact"}},
+    "judges": [{"use": "exact"}],
+    "sweep": {"curate.policy": [{"use": "none"}, {"use": "top_k", "k": 10}]},
+}
+
+
+def planned(**changes: object) -> Plan:
+    return plan(config.check({**TOY, **changes}))
+
+
+def written(plan: Plan, root: Path, runs: int | None = None) -> str:
+    """The page after the first `runs` chains (all of them if None) were carried through."""
+    store = Store(root)
+    with store.lock():
+        for run in plan.runs[:runs]:
+            loop.carry(run, store)
+    found = tables(plan, store)
+    found.write(root)
+    return page.write(plan, store, found).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    root = tmp_path_factory.mktemp("finished")
+    return root, written(planned(), root)
+
+
+class Attributes(HTMLParser):
+    """Every (tag, attribute, value) of a page, and the values of the <data> elements of its tables."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, str, str]] = []
+        self.open: list[str] = []
+        self.numbers: dict[str, list[str]] = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen += [(tag, name, value or "") for name, value in attrs]
+        if tag == "table":
+            self.open.append(dict(attrs).get("class") or "")
+        if tag == "data" and self.open:
+            self.numbers.setdefault(self.open[-1], []).append(dict(attrs)["value"] or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "table":
+            self.open.pop()
+
+    def values(self, *names: str) -> Iterator[str]:
+        return (value for _, name, value in self.seen if name in names)
+
+
+def cells(path: Path, columns: list[str]) -> set[str]:
+    """What stands in these columns, as text."""
+    return set(pd.read_csv(path, dtype=str)[columns].stack().dropna())
+
+
+def test_report_is_a_function_of_the_store(finished: tuple[Path, str]) -> None:
+    """Written twice, the page and every figure have the same bytes: no clock, no random ids."""
+    root, first = finished
+    figures = {path: path.read_bytes() for path in (root / "figures").iterdir()}
+    assert len(figures) == 3  # recognition, change, and the prompt that is only measured
+    assert written(planned(), root) == first
+    assert {path: path.read_bytes() for path in (root / "figures").iterdir()} == figures
+
+
+def test_numbers_of_the_v_table_stand_in_rates_csv(finished: tuple[Path, str]) -> None:
+    """Every V and every end of an interval in the tables is a cell of rates.csv."""
+    root, text = finished
+    shown = Attributes(text).numbers["rates"]
+    # 2 chains x 4 generations x (4 concepts + 2 of the measured prompt) x (value, low, high)
+    assert len(shown) == 2 * 4 * (4 + 2) * 3
+    assert set(shown) <= cells(root / "rates.csv", ["rate", "low", "high"])
+
+
+def test_numbers_of_the_c_table_stand_in_changes_csv(finished: tuple[Path, str]) -> None:
+    """Every c, interval and band in the tables is a cell of changes.csv."""
+    root, text = finished
+    shown = Attributes(text).numbers["changes"]
+    bands = ["sampling_low", "sampling_high", "drift_low", "drift_high"]
+    assert len(shown) >= 2 * 4 * (4 + 2) * 3
+    assert set(shown) <= cells(root / "changes.csv", ["change_rate", "low", "high", *bands])
+
+
+def test_no_request_leaves_the_page(finished: tuple[Path, str]) -> None:
+    """Nothing is loaded from anywhere: no script, no style sheet, no font, no picture but what is inside."""
+    _, text = finished
+    parsed = Attributes(text)
+    loaded = [v for v in parsed.values("src", "srcset", "data", "poster", "xlink:href") if v]
+    assert loaded
+    assert all(value.startswith(("data:", "#")) for value in loaded)
+    assert not {tag for tag, *_ in parsed.seen} & {"script", "link", "iframe", "object", "embed", "base"}
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
+
+
+def test_links_lead_somewhere(finished: tuple[Path, str]) -> None:
+    """Every anchor of the page exists once, every linked file lies in the results folder."""
+    root, text = finished
+    parsed = Attributes(text)
+    ids = list(parsed.values("id"))
+    assert len(ids) == len(set(ids))
+    targets = {value for tag, name, value in parsed.seen if tag == "a" and name == "href"}
+    assert {"#finding", "rates.csv", "figures/recognition-1.svg"} <= targets
+    for target in targets:
+        assert target[1:] in ids if target.startswith("#") else (root / target).is_file()
+
+
+def test_missing_data_is_shown_as_missing(tmp_path: Path) -> None:
+    """A concept that is never there has V = 0 and no c: an en dash with the reason, not 0."""
+    text = written(planned(generator={"use": "categorical", "rates": {"horse": 1.0, "astronaut": 0.0}}), tmp_path)
+    changes = pd.read_csv(tmp_path / "changes.csv")
+    undefined = changes[changes["concept"] == "astronaut"]
+    assert undefined["change_rate"].isna().sum() == len(undefined) > 0
+    assert text.count('<span class="missing">\u2013 <small>undefined: V1 = 0</small></span>') >= len(undefined)
+    assert "= \u2013 (undefined: V1 = 0)" in text
+    assert "nan" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL).lower().split()
+
+
+def test_unfinished_run_says_so(tmp_path: Path) -> None:
+    """With one of two chains made, the page names the other, which shares generation 0, and what is not made yet."""
+    text = written(planned(), tmp_path, runs=1)
+    assert "Unfinished: 1 of 2 chains are at their last generation. top_k-10: generation 0 of 3." in text
+    assert text.count("not made yet") >= 3 * (4 + 2)
+    longer = written(planned(generations=5), tmp_path, runs=0)
+    assert "none: generation 3 of 5" in longer
+
+
+def test_empty_folder_has_a_report(tmp_path: Path) -> None:
+    """Before the first stage is done there is a page that says that there is nothing."""
+    text = written(planned(), tmp_path, runs=0)
+    assert "Unfinished: 0 of 2 chains" in text
+    assert "<data" not in text
+
+
+def test_fewer_than_three_chains_claim_nothing(finished: tuple[Path, str]) -> None:
+    """One chain is a picture, not evidence; c is labelled and its sign explained."""
+    text = finished[1]
+    assert "Nothing is claimed: a claim needs at least three chains per arm, and here there is one." in text
+    assert text.count("This chain only: c(0") == 2
+    assert "c &gt; 0 means recognition fell" in text
+
+
+def test_several_chains_are_told_as_ranges(tmp_path: Path) -> None:
+    """Chains are counted and shown one by one; the page pools nothing."""
+    text = written(planned(sweep={"seed": [0, 1, 2]}, generations=2), tmp_path)
+    assert "3 of 3 chains have a c" in text
+    assert "none, seed 2" in text
+
+
+def test_prompts_are_escaped(finished: tuple[Path, str]) -> None:
+    """A prompt is text, never markup."""
+    text = finished[1]
+    assert "a &lt;horse&gt; &amp; nobody" in text
+    assert "<horse>" not in text
+
+
+def test_toy_generator_has_no_sheets(finished: tuple[Path, str]) -> None:
+    """A generator without pixels leaves the sheets out, in words."""
+    assert "There are no images to show: this generator draws none." in finished[1]
+
+
+def test_report_never_loads_torch(tmp_path: Path) -> None:
+    """Reading results needs no model."""
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import test_page\n"
+        "test_page.written(test_page.planned(generations=1), Path(sys.argv[2]))\n"
+        "print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "False"

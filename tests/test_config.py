@@ -1,0 +1,215 @@
+import math
+
+import pytest
+
+from entropy_loop import config, strict_yaml
+from entropy_loop.errors import ConfigError
+from entropy_loop.plan import plan
+
+PROMPT = {"text": "a horse", "concepts": ["horse"]}
+CLIP = {"use": "clip", "model": "some/model"}
+
+MISTAKES = {
+    "an unknown key": ({"imagess": 3}, [], "imagess: unknown key.*Did you mean 'images'"),
+    "an unknown key of training": ({"train": {"learning_rat": 1}}, [], "train.learning_rat: .*'learning_rate'"),
+    "an unknown key of a prompt": ({"prompts": [{**PROMPT, "rol": "target"}]}, [], "prompts.0.rol: .*'role'"),
+    "a key that is missing": ({"judges": None}, [], "judges: missing"),
+    "a word for a number": ({"images": "many"}, [], "images: .*integer.*got 'many'"),
+    "a number for a name": ({"name": 7}, [], "name: .*string.*got 7"),
+    "a name that is no folder name": ({"name": "../up"}, [], "name: .*pattern"),
+    "a number for a section": ({"train": 3}, [], "train: "),
+    "no generation": ({"generations": 0}, [], "generations: .*greater than or equal to 1.*got 0"),
+    "too many generations": ({"generations": 256}, [], "generations: .*less than 256"),
+    "too many images": ({"images": 2**18}, [], "images: .*less than 262144"),
+    "too many prompts": ({"prompts": [{**PROMPT, "text": str(i)} for i in range(65)]}, [], "prompts: .*at most 64"),
+    "a negative seed": ({"seed": -1}, [], "seed: .*greater than or equal to 0"),
+    "a learning rate of zero": ({"train": {"learning_rate": 0}}, [], "train.learning_rate: .*greater than 0"),
+    "an infinite learning rate": ({"train": {"learning_rate": math.inf}}, [], "train.learning_rate: .*finite"),
+    "a rate that is no number": ({}, ["generator.rates.horse=.nan"], "generator.rates.horse: "),
+    "an unknown role": ({"prompts": [{**PROMPT, "role": "goal"}]}, [], "prompts.0.role: .*'target'"),
+    "an unknown plug-in": ({"curate": {"policy": {"use": "topk"}}}, [], "curate.policy.use: .*Did you mean 'top_k'"),
+    "an unknown generator": ({"generator": {"use": "categorial"}}, [], "generator.use: .*'categorical'"),
+    "an unknown judge": ({"judges": [{"use": "exakt"}]}, [], "judges.0.use: .*'exact'"),
+    "an unknown regime": ({"feedback": {"use": "acumulate"}}, [], "feedback.use: .*'accumulate'"),
+    "an unknown option": ({"feedback": {"use": "replace", "share": 1}}, [], "feedback.share: unknown key"),
+    "a plug-in without a name": ({"generator": {}}, [], "generator.use: missing"),
+    "k beyond the pool": ({"curate": {"policy": {"use": "random_k", "k": 9}}}, [], "curate.policy: k = 9 .* 8 images"),
+    "scores that nobody gives": ({"curate": {"policy": {"use": "top_k", "k": 2}}}, [], "curate.scorer: missing"),
+    "no target": ({"prompts": [{**PROMPT, "role": "similar"}]}, [], "prompts: none has the role target"),
+    "a prompt twice": ({"prompts": [PROMPT, PROMPT]}, [], "prompts: the same text stands twice"),
+    "a concept twice": ({"prompts": [{"text": "x", "concepts": ["horse"] * 2}]}, [], "prompts.0.concepts: .*twice"),
+    "a concept called all": ({"prompts": [{"text": "x", "concepts": ["all"]}]}, [], "'all' is the name of the joint"),
+    "an idle concept": ({"concepts": {"hors": {"yes": ["a"], "no": ["b"]}}}, [], "concepts.hors: .*'horse'"),
+    "two judges of one name": ({"judges": [{"use": "exact"}] * 2}, [], "judges: two have one name"),
+    "the curator as judge": ({"curate": {"scorer": CLIP}, "judges": [CLIP]}, [], "'some/model' is also the curator"),
+    "a list that is empty": ({"sweep": {"seed": []}}, [], "sweep.seed: "),
+    "a sweep over no place": ({"sweep": {"name.x": [1]}}, [], "sweep.name.x: there is no such place"),
+    "a sweep over an unknown key": ({"sweep": {"curate.polcy": [1]}}, [], "curate.polcy: .*'policy'"),
+    "two points of one name": ({"sweep": {"seed": [0, 0]}}, [], "sweep: two points are called none-seed0"),
+    "a --set of no place": ({}, ["name.x=3"], "--set name.x: there is no such place"),
+    "a --set past a list": ({}, ["prompts.7.text=x"], "--set prompts.7.text: there is no such place"),
+    "a --set at a digit of another kind": ({}, ["prompts.².text=x"], "there is no such place"),
+    "a --set without a value": ({}, ["images"], "path.to.key=value"),
+    "a --set that is not YAML": ({}, ["images=[1"], "not YAML"),
+    "a --set of an unknown key": ({}, ["imags=3"], "imags: unknown key.*'images'"),
+}
+
+
+@pytest.mark.parametrize(("changes", "overrides", "told"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_refused_in_words(toy, changes, overrides, told):
+    """A wrong config raises a ConfigError that names the place and, where there is one, the nearest right name."""
+    with pytest.raises(ConfigError, match=told):
+        config.load(toy(**changes), tuple(overrides))
+
+
+TEXTS = {
+    "an empty file": ("", "holds no keys"),
+    "a list": ("- name: toy\n", "holds no keys"),
+    "not YAML": ("name: [toy\n", "is not YAML"),
+    "two documents": ("name: a\n---\nname: b\n", "is not YAML"),
+    "a key twice": ("name: toy\nimages: 3\nimages: 4\n", "key 'images' stands twice, line 3"),
+    "a nested key twice": ("train: {learning_rate: 1, learning_rate: 2}\n", "key 'learning_rate' stands twice"),
+    "a list as a key": ("[a]: 2\n", "is not YAML"),
+    "a number as a key": ("7: 2\n", "7: Keys should be strings"),
+    "code": ("name: !!python/object/apply:os.getcwd []\n", "is not YAML"),
+    "control characters": ("name: \x00\n", "is not YAML"),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), TEXTS.values(), ids=TEXTS)
+def test_a_file_that_is_no_config_is_refused_in_words(tmp_path, text, told):
+    """A file that does not parse, or holds no keys, raises a ConfigError with the file's name."""
+    path = tmp_path / "it.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=told) as error:
+        config.load(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", ".", "toy.yaml/below"])
+def test_what_is_no_file_is_refused_in_words(toy, name):
+    """A missing file, a folder, and a path below a file are told as such."""
+    with pytest.raises(ConfigError, match="no such file"):
+        config.load(toy().parent / name)
+
+
+def test_bytes_that_are_no_text_are_refused_in_words(tmp_path):
+    """A binary file is not YAML."""
+    (tmp_path / "it.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        config.load(tmp_path / "it.yaml")
+
+
+def test_several_mistakes_come_at_once(toy):
+    """Mistakes of the schema and of plug-ins are reported together, one line each, with the file's name."""
+    path = toy(images="many", imagess=3, feedback={"use": "replce"}, judges=[{"use": "exact", "threshold": 1}])
+    with pytest.raises(ConfigError) as error:
+        config.load(path)
+    lines = str(error.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    places = {line.removeprefix(f"{path}: ").partition(":")[0] for line in lines}
+    assert places == {"images", "imagess", "feedback.use", "judges.0.threshold"}
+
+
+def test_mistakes_of_fit_come_at_once_too(toy):
+    """What only shows when the fields are put together is reported together as well, once for all points."""
+    prompt = {"text": "x", "role": "similar", "concepts": ["all"]}
+    sweep = {"seed": [0, 1], "curate.policy": [{"use": "random_k", "k": 99}]}
+    with pytest.raises(ConfigError) as error:
+        config.load(toy(prompts=[prompt], sweep=sweep))
+    assert len(str(error.value).splitlines()) == 3
+
+
+def test_the_curator_may_judge_when_the_config_says_so(toy):
+    """With the words that say it is meant, one model may select and measure."""
+    said = "yes, the curator measures itself on purpose"
+    found = config.load(toy(curate={"scorer": CLIP}, judges=[CLIP], curator_may_judge=said))
+    assert found.config.curator_may_judge == said
+
+
+def test_weights_with_another_tag_are_another_judge(toy):
+    """One architecture with two `pretrained` tags is two models: the second may judge what the first selected."""
+    scorer, judge = ({"use": "clip", "model": "ViT-B-32", "pretrained": tag} for tag in ("openai", "laion2b"))
+    assert config.load(toy(curate={"scorer": scorer}, judges=[judge])).config.curator_may_judge == "no"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("yes", "yes"),
+        ("No", "No"),
+        ("on", "on"),
+        ("off", "off"),
+        ("true", True),
+        ("False", False),
+        ("1e-4", 0.0001),
+        ("2E+3", 2000.0),
+        ("-1e2", -100.0),
+        ("1.5e-3", 0.0015),
+        ("12", 12),
+        ("1e", "1e"),
+        ("e-4", "e-4"),
+        ("~", None),
+    ],
+)
+def test_scalars_mean_what_yaml_1_2_says(text, value):
+    """`yes` and `no` are words, `1e-4` is a number, true and false are booleans."""
+    found = strict_yaml.parse(text)
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_yes_and_no_are_keys_of_a_concept(toy):
+    """Contrastive texts may be written as plain `yes:` and `no:`."""
+    path = toy()
+    path.write_text(path.read_text() + "concepts: {horse: {yes: [a horse], no: [a cow]}}\n")
+    horse = config.load(path).config.concept_nouns()[1]
+    assert (horse.name, horse.yes, horse.no) == ("horse", ("a horse",), ("a cow",))
+
+
+def test_a_merge_key_may_be_overridden():
+    """`<<` merges an anchor, and a key that stands beside it wins, as YAML says."""
+    merged = strict_yaml.parse("base: &b {k: 1, use: top_k}\nother: {<<: *b, k: 2}\n")
+    assert merged["other"] == {"k": 2, "use": "top_k"}
+
+
+def test_overrides_reach_into_lists_and_make_missing_sections(toy):
+    """`--set` changes a list's entry in place, and makes a section that the file leaves out."""
+    found = config.load(toy(), ("prompts.0.text=a cow and a horse", "train.max_train_steps=7", "images=16")).config
+    assert found.prompts[0].text == "a cow and a horse"
+    assert (found.train.max_train_steps, found.images) == (7, 16)
+    assert found.train.train_batch_size == 16
+
+
+def test_a_sweep_spans_every_combination(toy):
+    """Arms are all combinations of the axes, the last one fastest, and each has every seed; seeds name no arm."""
+    sweep = {"feedback.use": ["replace", "accumulate"], "curate.policy": [{"use": "none"}, {"use": "random_k", "k": 2}]}
+    points = config.load(toy(sweep={**sweep, "seed": [0, 3]})).points
+    arms = ["replace_none", "replace_random_k-2", "accumulate_none", "accumulate_random_k-2"]
+    assert [point.name for point in points] == [f"{arm}-seed{seed}" for arm in arms for seed in (0, 3)]
+    assert points[3].config.curate.policy == {"use": "random_k", "k": 2}
+    assert (points[3].config.feedback, points[3].config.seed) == ({"use": "replace"}, 3)
+
+
+def test_one_axis_may_reach_into_the_value_of_another(toy):
+    """An axis inside the value of an earlier one changes its own point and no other, nor what the user wrote."""
+    sweep = {"curate.policy": [{"use": "random_k", "k": 1}], "curate.policy.k": [2, 3]}
+    found = config.load(toy(sweep=sweep))
+    assert [point.config.curate.policy["k"] for point in found.points] == [2, 3]
+    assert found.config.sweep["curate.policy"] == [{"use": "random_k", "k": 1}]
+
+
+def test_numbers_of_a_sweep_name_their_axis(toy):
+    """A number alone is no name: the arm carries the last word of its axis, however the number is spelled."""
+    path = toy()
+    path.write_text(path.read_text() + "sweep: {train.learning_rate: [1e-4, 0.001]}\n")
+    assert [point.arm for point in config.load(path).points] == ["learning_rate-0.0001", "learning_rate-0.001"]
+
+
+def test_the_resolved_config_is_the_same_experiment(toy, tmp_path):
+    """What is written to config.yaml, read again, plans the same stages with the same keys."""
+    import yaml
+
+    first = config.load(toy(sweep={"seed": [0, 1]}, train={"learning_rate": 3e-5}), ("images=9",))
+    again = tmp_path / "again.yaml"
+    again.write_text(yaml.safe_dump(first.config.model_dump(mode="json"), sort_keys=False))
+    assert list(plan(config.load(again)).stages()) == list(plan(first).stages())

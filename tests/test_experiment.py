@@ -1,0 +1,186 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from entropy_loop import config, experiment
+from entropy_loop.data import CHANGES, IMAGES, RATES, RUN_JUDGEMENTS
+from entropy_loop.errors import ConfigError, Locked, StorageError
+from entropy_loop.plan import plan
+from entropy_loop.store import Store
+
+
+class Stopped(Exception):
+    """The listener had enough."""
+
+
+def silent(event, stage, share) -> None:
+    """Nobody listens."""
+
+
+def run(path: Path, root: Path, listen=silent, *overrides: str) -> experiment.Finished:
+    return experiment.carry_out(experiment.prepare(path, overrides), root, listen)
+
+
+def hashes(root: Path) -> dict[str, str]:
+    files = sorted(p for p in root.rglob("*") if p.is_file() and p.name != ".lock")
+    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_a_run_leaves_every_table_with_its_columns(toy, tmp_path):
+    """The results folder holds config, plan, provenance, log, report and the tables as the contract names them."""
+    finished = run(toy(), tmp_path / "out")
+    for name, columns in (("rates", RATES), ("changes", CHANGES)):
+        assert list(pd.read_csv(tmp_path / "out" / f"{name}.csv").columns) == list(columns)
+    for name, columns in (("images", IMAGES), ("judgements", RUN_JUDGEMENTS)):
+        assert list(pd.read_parquet(tmp_path / "out" / f"{name}.parquet").columns) == list(columns)
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert {"config.yaml", "plan.json", "provenance.json", "events.jsonl", "report.html", "store"} <= names
+    assert finished.report == tmp_path / "out" / "report.html"
+
+
+def test_rates_count_what_the_images_show(toy, tmp_path):
+    """Every rate equals a count made here from the stored samples themselves, with its n."""
+    run(toy(), tmp_path / "out")
+    rates = pd.read_csv(tmp_path / "out" / "rates.csv").query("set == 'pool'")
+    for g in range(3):
+        (folder,) = (tmp_path / "out" / "store").glob(f"g{g:02d}-generate-pool-*")
+        shown = [set(s.split("+")) for s in pd.read_parquet(folder / "samples.parquet")["shows"]]
+        for concept, wanted in (("horse", {"horse"}), ("all", {"astronaut", "horse"})):
+            row = rates[(rates["generation"] == g) & (rates["concept"] == concept)].iloc[0]
+            hits = sum(wanted <= s for s in shown)
+            assert (row["n"], row["hits"], row["rate"]) == (8, hits, pytest.approx(hits / 8))
+
+
+def test_a_finished_run_again_makes_nothing_and_changes_no_byte(toy, tmp_path):
+    """The second run only opens stages, and every file is what it was."""
+    run(toy(), tmp_path / "out")
+    before, heard = hashes(tmp_path / "out"), []
+    run(toy(), tmp_path / "out", lambda event, stage, share: heard.append(event))
+    assert set(heard) == {"opened"}
+    assert hashes(tmp_path / "out") == before
+
+
+def test_an_interrupted_run_ends_as_if_it_was_never_interrupted(toy, tmp_path):
+    """Stopped after any third stage and continued, all samples, models and tables are those of a run at one go."""
+    sweep = {"curate.policy": [{"use": "none"}, {"use": "random_k", "k": 3}]}
+    run(toy(sweep=sweep), tmp_path / "whole")
+
+    def stop_after_three():
+        made = []
+
+        def listen(event, stage, share) -> None:
+            made.extend([stage] if event == "finished" else [])
+            if len(made) == 3:
+                raise Stopped
+
+        return listen
+
+    for _ in range(50):
+        try:
+            run(toy(sweep=sweep), tmp_path / "parts", stop_after_three())
+            break
+        except Stopped:
+            continue
+    whole, parts = (hashes(tmp_path / name) for name in ("whole", "parts"))
+    science = [name for name in whole if name.endswith((".csv", ".parquet", "model.json", "plan.json", "config.yaml"))]
+    assert len(science) > 30
+    assert {name: parts[name] for name in science} == {name: whole[name] for name in science}
+
+
+def test_a_longer_run_continues_a_shorter_one(toy, tmp_path):
+    """Two more feedback steps make only the stages of the new generations and the last one's curation."""
+    run(toy(), tmp_path / "out")
+    made = []
+    listen = lambda event, stage, share: made.append((stage.verb, stage.generation)) if event == "started" else None  # noqa: E731
+    run(toy(), tmp_path / "out", listen, "generations=3")
+    assert ("curate", 2) in made
+    assert ("train", 3) in made
+    assert {g for verb, g in made if verb != "curate"} == {3}
+
+
+def test_an_unfinished_run_has_the_tables_that_it_has(toy, tmp_path):
+    """After generation 0 alone, `report` writes its rates, no changes, and no error."""
+
+    def stop(event, stage, share) -> None:
+        if stage.verb == "train":
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(toy(), tmp_path / "out", stop)
+    finished = experiment.report(tmp_path / "out")
+    assert set(finished.tables.rates["generation"]) == {0}
+    assert len(finished.tables.changes) == 0
+    assert finished.report.is_file()
+
+
+def test_a_report_anew_is_the_report(toy, tmp_path):
+    """`report` on a finished folder needs nothing but the folder, and changes no byte."""
+    run(toy(), tmp_path / "out", silent, "images=9")
+    before = hashes(tmp_path / "out")
+    experiment.report(tmp_path / "out")
+    assert hashes(tmp_path / "out") == before
+
+
+def test_the_plan_on_disk_names_the_folders_in_the_store(toy, tmp_path):
+    """plan.json lists, run by run, exactly the stage folders that lie in store/."""
+    run(toy(sweep={"seed": [0, 1]}), tmp_path / "out")
+    told = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert list(told) == ["none-seed0", "none-seed1"]
+    listed = {folder for generations in told.values() for g in generations for folder in g["stages"]}
+    assert listed == {p.name for p in (tmp_path / "out" / "store").iterdir() if p.is_dir() and p.name[0] != "."}
+
+
+def test_the_outlook_counts_stages_images_and_what_is_done(toy, tmp_path):
+    """`plan` counts every stage once, its images, and how many lie in the folder; it changes nothing there."""
+    path = toy()
+    before = experiment.outlook(experiment.prepare(path), tmp_path / "out")["stages"]
+    assert not (tmp_path / "out").exists()
+    expected = {"stages": 3, "done": 0, "images": 24, "evaluations": 24.0}
+    assert before["generate-pool"] == expected
+    run(path, tmp_path / "out")
+    after = experiment.outlook(experiment.prepare(path), tmp_path / "out")["stages"]
+    assert {verb: row["done"] for verb, row in after.items()} == {verb: row["stages"] for verb, row in before.items()}
+
+
+def test_a_missing_model_is_found_before_anything_is_made(toy):
+    """`prepare` refuses a config whose model is not here; the plan alone needs no model."""
+    path = toy(judges=[{"use": "clip", "model": "./no/such/model"}])
+    with pytest.raises(ConfigError, match="no such folder"):
+        experiment.prepare(path)
+    assert len(experiment.prepare(path, check_models=False).runs) == 1
+
+
+def test_a_folder_that_is_no_result_is_refused(tmp_path):
+    """`report` on a folder without config.yaml says what is missing, and writes nothing into it."""
+    with pytest.raises(ConfigError, match=r"no results folder .*config\.yaml"):
+        experiment.report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_use_is_refused(toy, tmp_path):
+    """While the folder is held, neither run nor report touches it."""
+    run(toy(), tmp_path / "out")
+    with Store(tmp_path / "out").lock():
+        with pytest.raises(Locked):
+            run(toy(), tmp_path / "out")
+        with pytest.raises(Locked):
+            experiment.report(tmp_path / "out")
+
+
+def test_a_table_that_cannot_be_written_is_a_storage_error(toy, tmp_path):
+    """A folder in the place of rates.csv is told as a storage error with the path, not as a traceback."""
+    (tmp_path / "out" / "rates.csv").mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"rates\.csv"):
+        run(toy(), tmp_path / "out")
+
+
+def test_config_on_disk_is_the_experiment(toy, tmp_path):
+    """config.yaml holds the resolved experiment, overrides included: it plans the very stages that were made."""
+    path = toy()
+    run(path, tmp_path / "out", silent, "images=9")
+    stages = plan(config.load(tmp_path / "out" / "config.yaml")).stages()
+    assert list(stages) == list(plan(config.load(path, ("images=9",))).stages())
+    assert all(Store(tmp_path / "out").finished(stage) for stage in stages.values())

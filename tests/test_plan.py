@@ -1,0 +1,163 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from entropy_loop.config import load
+from entropy_loop.data import EVALUATION, POOL, canonical
+from entropy_loop.plan import plan
+
+HORSE = {"text": "a horse", "role": "similar", "concepts": ["horse"]}
+POLICIES = [{"use": "none"}, {"use": "top_k", "k": 2}, {"use": "random_k", "k": 2}]
+
+
+def keys(planned, *verbs: str) -> set[str]:
+    return {stage.key for stage in planned.stages().values() if not verbs or stage.verb in verbs}
+
+
+def folders(run) -> list[str]:
+    return [stage.folder for generation in run.generations for stage in generation.stages()]
+
+
+def test_a_plan_follows_from_its_config_alone(toy):
+    """Another process, with other hash seeds and another folder, plans the same stages and loads no torch."""
+    path = toy()
+    code = (
+        "import sys; from pathlib import Path; from entropy_loop.config import load; from entropy_loop.plan import plan;"
+        "print(*plan(load(Path(sys.argv[1]))).stages()); print('torch' in sys.modules)"
+    )
+    for hash_seed in ("1", "2"):
+        told = subprocess.run(
+            [sys.executable, "-c", code, str(path)],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed}, cwd="/", capture_output=True, text=True, check=True,
+        ).stdout.splitlines()  # fmt: skip
+        assert told == [" ".join(plan(load(path)).stages()), "False"]
+
+
+def test_every_generation_is_made_measured_and_fed_back_but_the_last(toy):
+    """Two feedback steps are three generations; each is sampled and judged, the last one feeds nothing."""
+    generations = plan(load(toy())).runs[0].generations
+    verbs = [[stage.verb for stage in g.stages()] for g in generations]
+    measured = ["generate-pool", "generate-evaluation", "recognise-pool", "recognise-evaluation"]
+    assert verbs == [["base", *measured, "curate"], ["train", *measured, "curate"], ["train", *measured]]
+
+
+def test_scores_are_made_only_for_a_policy_that_reads_them(toy):
+    """top_k has a score stage, none and random_k have none even when a scorer stands in the config."""
+    planned = plan(load(toy(curate={"scorer": {"use": "exact"}}, sweep={"curate.policy": POLICIES})))
+    scored = [any(stage.verb == "score" for g in run.generations for stage in g.stages()) for run in planned.runs]
+    assert scored == [False, True, False]
+
+
+def test_arms_of_one_seed_share_generation_0(toy):
+    """Up to curation, generation 0 of every arm is the same stages; from generation 1 on the arms part."""
+    planned = plan(load(toy(curate={"scorer": {"use": "exact"}}, sweep={"curate.policy": POLICIES})))
+    first = [{s.key for s in (r.generations[0].model, r.generations[0].pool)} for r in planned.runs]
+    assert first[0] == first[1] == first[2]
+    assert len({run.generations[1].pool.key for run in planned.runs}) == 3
+
+
+def test_another_judge_measures_anew_and_does_nothing_else(toy):
+    """Changing the judge changes the keys of recognition and of no other stage."""
+    one, other = plan(load(toy())), plan(load(toy(judges=[{"use": "clip", "model": "some/model"}])))
+    judging = ("recognise-pool", "recognise-evaluation")
+    assert keys(one) - keys(one, *judging) == keys(other) - keys(other, *judging)
+    assert not keys(one, *judging) & keys(other, *judging)
+
+
+def test_a_longer_experiment_continues_a_shorter_one(toy):
+    """All stages of 2 feedback steps are among those of 4."""
+    assert keys(plan(load(toy()))) < keys(plan(load(toy(generations=4))))
+
+
+def test_a_name_is_in_no_key(toy):
+    """Renaming an experiment makes nothing anew."""
+    assert keys(plan(load(toy(name="other")))) == keys(plan(load(toy())))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"images": 9},
+        {"threads": 2},
+        {"generator": {"use": "categorical", "rates": {"astronaut": 0.9, "horse": 0.71}}},
+        {"prompts": [{"text": "a horse under an astronaut", "concepts": ["astronaut", "horse"]}]},
+    ],
+)
+def test_what_an_image_depends_on_is_in_its_key(toy, changes):
+    """Another seed, pool size, thread count, generator option or prompt makes every pool anew."""
+    assert not keys(plan(load(toy())), "generate-pool") & keys(plan(load(toy(**changes))), "generate-pool")
+
+
+@pytest.mark.parametrize("changes", [{"train": {"max_train_steps": 7}}, {"feedback": {"use": "accumulate"}}])
+def test_training_settings_leave_generation_0_alone(toy, changes):
+    """How the feedback is done changes nothing that was made before it."""
+    one, other = (plan(load(path)).runs[0] for path in (toy(), toy("other.yaml", **changes)))
+    assert [s.key for s in one.generations[0].stages()] == [s.key for s in other.generations[0].stages()]
+    assert one.generations[2].model.key != other.generations[2].model.key
+
+
+def test_accumulate_eats_every_generation_and_replace_the_last(toy):
+    """Generation 2 needs both curations under accumulate, and only that of generation 1 under replace."""
+    for use, eaten in (("replace", [1]), ("accumulate", [0, 1])):
+        run = plan(load(toy(feedback={"use": use}))).runs[0]
+        assert list(run.generations[2].model.needs[1:]) == [run.generations[g].curate.key for g in eaten]
+
+
+@pytest.mark.parametrize(("start", "generation"), [("previous", 1), ("base", 0)])
+def test_training_starts_where_the_config_says(toy, start, generation):
+    """`previous` starts generation 2 from generation 1's model, `base` from generation 0's."""
+    run = plan(load(toy(train={"start_from": start}))).runs[0]
+    assert run.generations[2].model.needs[0] == run.generations[generation].model.key
+
+
+def test_pools_are_fresh_and_the_evaluation_set_stays(toy):
+    """No image of any pool shares its seed with another one; the evaluation set has the same seeds for ever."""
+    run = plan(load(toy(prompts=[HORSE | {"role": "target"}, {"text": "a cow", "concepts": ["cow"]}]))).runs[0]
+    pools = [r.seed for g in range(3) for r in run.requests(g, POOL)]
+    assert len(pools) == len(set(pools)) == 3 * 2 * 8
+    evaluation = [[r.seed for r in run.requests(g, EVALUATION)] for g in range(3)]
+    assert evaluation[0] == evaluation[1] == evaluation[2]
+    assert len(set(evaluation[0])) == 2 * 2
+
+
+def test_pool_sizes_follow_the_role(toy):
+    """Targets get `images`, prompts that are only measured `measured_images` and no evaluation set."""
+    run = plan(load(toy(prompts=[HORSE, {"text": "a cow", "concepts": ["cow"]}]))).runs[0]
+    pool = [r.prompt for r in run.requests(0, POOL)]
+    assert (pool.count("a horse"), pool.count("a cow")) == (4, 8)
+    assert {r.prompt for r in run.requests(0, EVALUATION)} == {"a cow"}
+
+
+def test_every_image_of_a_chain_has_a_name_of_its_own(toy):
+    """Ids are unique over generations, sets and prompts."""
+    run = plan(load(toy())).runs[0]
+    ids = [r.id for g in range(3) for stream in (POOL, EVALUATION) for r in run.requests(g, stream)]
+    assert len(ids) == len(set(ids)) == 3 * (8 + 2)
+
+
+def test_a_stage_needs_only_stages_before_it(toy):
+    """In plan order no stage needs a later one, so a sequential engine can make them one after the other."""
+    seen: set[str] = set()
+    stages = plan(load(toy(feedback={"use": "accumulate"}, generations=3))).stages()
+    for key, stage in stages.items():
+        assert set(stage.needs) <= seen
+        seen.add(key)
+    assert len(seen) == len(stages) > 20
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": {1, 2}}, object()])
+def test_what_cannot_be_written_the_same_way_twice_is_refused(value):
+    """A value without a canonical form never enters a key."""
+    with pytest.raises((TypeError, ValueError)):
+        canonical({"option": value})
+
+
+def test_the_order_of_options_is_in_no_key(toy):
+    """The same options written in another order are the same stages."""
+    rates = {"horse": 0.7, "astronaut": 0.9}
+    assert folders(plan(load(toy())).runs[0]) == folders(
+        plan(load(toy(generator={"rates": rates, "use": "categorical"}))).runs[0]
+    )

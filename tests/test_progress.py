@@ -1,0 +1,83 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from entropy_loop import progress
+from entropy_loop.config import load
+from entropy_loop.plan import plan
+from entropy_loop.progress import Progress, bar
+
+
+@pytest.fixture
+def planned(toy):
+    return plan(load(toy(sweep={"seed": [0, 1]})))
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=200)
+
+
+def make_all(listener: Progress, planned, made_before: int = 0) -> None:
+    """Tell the listener of every stage: the first ones as opened, the others as made in two parts."""
+    for n, stage in enumerate(planned.stages().values()):
+        if n < made_before:
+            listener("opened", stage, 1.0)
+            continue
+        for event, share in (("started", 0.0), ("working", 0.5), ("finished", 1.0)):
+            listener(event, stage, share)
+
+
+@pytest.mark.parametrize("made_before", [0, 1, 7, 1000])
+def test_the_work_left_is_all_done_at_the_end(planned, console, made_before):
+    """Stages made before are taken off the whole, however many they are; what is left is done at the end."""
+    with Progress(planned, console) as listener:
+        make_all(listener, planned, made_before)
+    assert listener.done == pytest.approx(listener.total, abs=1e-6)
+
+
+def test_a_stage_that_two_arms_share_counts_once(planned, console):
+    """Opened again by another arm, a stage that was just made is not taken off the whole."""
+    stage = next(s for s in planned.stages().values() if s.cost)
+    with Progress(planned, console) as listener:
+        whole = listener.total
+        for event in ("started", "finished", "opened", "opened"):
+            listener(event, stage, 1.0)
+    assert (listener.total, listener.done) == (whole, stage.cost)
+
+
+def test_nobody_watching_gets_plain_lines(planned, console, monkeypatch):
+    """Without a terminal each line tells share, generation and verb, and no control characters."""
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    with Progress(planned, console) as listener:
+        make_all(listener, planned)
+    lines = console.file.getvalue().splitlines()
+    assert lines[-1].startswith("100%  generation 2: recognise-evaluation")
+    assert len(lines) > 20
+    assert "\x1b" not in console.file.getvalue()
+
+
+def test_lines_are_rare(planned, console):
+    """A run that is over before the first interval prints no line of progress at all."""
+    with Progress(planned, console) as listener:
+        listener.last_line += 1e6
+        make_all(listener, planned)
+    assert console.file.getvalue() == ""
+
+
+def test_a_terminal_gets_a_bar(planned):
+    """On a terminal the bar shows what is being made."""
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=200)
+    with Progress(planned, terminal) as listener:
+        make_all(listener, planned)
+    assert "recognise-evaluation" in terminal.file.getvalue()
+
+
+def test_a_plain_bar_counts_one_piece_of_work():
+    """`bar` yields a callback; its text and the share stand on the terminal."""
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=200)
+    with bar(terminal, "drawing 3 scenes") as tick:
+        tick(1.0)
+    assert "drawing 3 scenes" in terminal.file.getvalue()
+    assert "100%" in terminal.file.getvalue()

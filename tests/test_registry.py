@@ -1,0 +1,83 @@
+import pytest
+
+from entropy_loop import registry
+from entropy_loop.curation import TopK
+from entropy_loop.errors import ConfigError
+
+
+def test_a_spec_becomes_its_plugin():
+    """`use` picks the class, every other key is one of its options."""
+    assert registry.build("policy", {"use": "top_k", "k": 3}) == TopK(3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "told"),
+    [
+        ("policy", {"use": "topk"}, "spot.use: no policy 'topk'.*Did you mean 'top_k'"),
+        ("policy", {"k": 3}, "spot.use: missing; known: none, random_k, top_k"),
+        ("policy", {"use": "top_k", "kk": 3}, "spot.kk: unknown key; known: k. Did you mean 'k'"),
+        ("policy", {"use": "top_k"}, "spot.k: missing"),
+        ("policy", {"use": "top_k", "k": 0}, "spot.k: .*greater than or equal to 1.*got 0"),
+        ("policy", {"use": "top_k", "k": "many"}, "spot.k: .*integer.*got 'many'"),
+        ("policy", {"use": "top_k", "k": 1, 3: 4}, "spot.3: unknown key"),
+        ("generator", {"use": "categorical", "rates": {"horse": 1.5}}, "spot.rates.horse: .*less than or equal to 1"),
+        ("generator", {"use": "diffusion", "checkpoint": "x/y", "guidance_scale": float("inf")}, "spot: .*twice"),
+        ("generator", {"use": "diffusion", "checkpoint": "bundled:storybok"}, "spot: no bundled model 'storybok'"),
+    ],
+)
+def test_a_mistake_names_its_place(kind, spec, told):
+    """A wrong spec is refused with the place in the config, what is wrong, and the nearest right name."""
+    with pytest.raises(ConfigError, match=told):
+        registry.build(kind, spec, "spot")
+
+
+def test_all_mistakes_of_a_spec_come_at_once():
+    """An unknown option and a wrong value are told in one error, a line each."""
+    with pytest.raises(ConfigError) as told:
+        registry.build("policy", {"use": "top_k", "k": -1, "kk": 3}, "spot")
+    assert [line.partition(":")[0] for line in str(told.value).splitlines()] == ["spot.kk", "spot.k"]
+
+
+def test_identity_holds_class_version_and_options():
+    """What enters a key changes with the class, its version and every option, and with nothing else."""
+    expected = {"plugin": "entropy_loop.curation:TopK", "version": 1, "options": {"k": 3}}
+    assert registry.identity(TopK(3)) == expected
+
+
+def test_every_plugin_says_what_it_is():
+    """Each registered name can be imported and has a first sentence."""
+    found = registry.catalogue()
+    assert set(found) == {"generator", "scorer", "judge", "policy", "regime"}
+    assert all(text.endswith((".", ":")) or len(text) > 20 for plugins in found.values() for text in plugins.values())
+    assert sum(map(len, found.values())) >= 11
+
+
+@pytest.fixture
+def third_party(tmp_path, monkeypatch):
+    """Installs a distribution with a policy of its own under a given name, as pip would write it down."""
+
+    def install(name: str) -> None:
+        (tmp_path / "their_policies.py").write_text("from entropy_loop.curation import KeepAll as Theirs\n")
+        folder = tmp_path / "theirs-1.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(f"[entropy_loop.policy]\n{name} = their_policies:Theirs\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        registry.known.cache_clear()
+
+    yield install
+    monkeypatch.undo()
+    registry.known.cache_clear()
+
+
+def test_a_third_party_registers_with_an_entry_point(third_party):
+    """A policy of another distribution is built by its name like one of our own."""
+    third_party("their_policy")
+    assert registry.build("policy", {"use": "their_policy"}).reads_scores is False
+
+
+def test_a_third_party_cannot_take_a_name(third_party):
+    """An entry point with a name of ours is an error that tells both, not a silent replacement."""
+    third_party("top_k")
+    with pytest.raises(ConfigError, match=r"their_policies:Theirs takes a name that entropy_loop.curation:TopK has"):
+        registry.known("policy")

@@ -1,0 +1,140 @@
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from entropy_loop.data import Stage
+from entropy_loop.errors import Locked, StorageError
+from entropy_loop.store import RECEIPT, Store, write_text
+
+STAGE = Stage("draw", 3, "abc123", {"verb": "draw", "seed": 1})
+
+
+def write(out, tick) -> None:
+    (out / "sub").mkdir()
+    (out / "sub" / "it.txt").write_text("made")
+
+
+def refuse(out, tick) -> None:
+    pytest.fail("a finished stage was made again")
+
+
+def test_a_stage_is_made_once(tmp_path):
+    """The second call opens the folder of the first and makes nothing."""
+    store = Store(tmp_path)
+    folder = store.once(STAGE, write)
+    assert (folder / "sub" / "it.txt").read_text() == "made"
+    assert store.once(STAGE, refuse) == folder == store.finished(STAGE)
+
+
+def test_a_receipt_tells_what_was_made_and_from_what(tmp_path):
+    """The receipt holds the stage's identity, the provenance, and size and SHA-256 of every file."""
+    Store(tmp_path, {"python": "3"}).once(STAGE, write)
+    receipt = Store(tmp_path).receipt(STAGE)
+    assert receipt["stage"] == {"verb": "draw", "generation": 3, "key": "abc123", "reads": dict(STAGE.reads)}
+    assert receipt["provenance"] == {"python": "3"}
+    assert receipt["files"] == {"sub/it.txt": {"bytes": 4, "sha256": hashlib.sha256(b"made").hexdigest()}}
+
+
+def test_a_maker_that_fails_leaves_no_result(tmp_path):
+    """An error in the work is raised as it is; nothing counts as finished, and the next call makes it whole."""
+
+    def fail(out, tick) -> None:
+        (out / "half.txt").write_text("half")
+        raise ZeroDivisionError
+
+    store = Store(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        store.once(STAGE, fail)
+    assert store.finished(STAGE) is None
+    folder = store.once(STAGE, write)
+    assert sorted(p.name for p in folder.iterdir()) == [RECEIPT, "sub"]
+
+
+def test_a_folder_without_a_receipt_is_no_result(tmp_path):
+    """Files in the right place without the mark that comes last are thrown away and made again."""
+    store = Store(tmp_path)
+    (store.stages / STAGE.folder).mkdir(parents=True)
+    (store.stages / STAGE.folder / "old.txt").write_text("old")
+    assert store.finished(STAGE) is None
+    assert not (store.once(STAGE, write) / "old.txt").exists()
+
+
+def test_a_kill_in_the_middle_leaves_nothing_that_counts(tmp_path):
+    """SIGKILL during the work: the stage is not finished, the lock is free, the scratch goes with the next lock."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from entropy_loop.store import Store;"
+        "from entropy_loop.data import Stage; store = Store(Path(sys.argv[1]));"
+        "make = lambda out, tick: ((out / 'half.txt').write_text('half'), os.kill(os.getpid(), signal.SIGKILL))\n"
+        "with store.lock(): store.once(Stage('draw', 3, 'abc123', {}), make)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    store = Store(tmp_path)
+    assert killed.returncode == -signal.SIGKILL
+    assert store.finished(STAGE) is None
+    assert [p.name for p in store.stages.rglob("half.txt")] == ["half.txt"]
+    with store.lock():
+        assert list(store.stages.rglob("half.txt")) == []
+        assert (store.once(STAGE, write) / "sub" / "it.txt").is_file()
+
+
+def test_one_process_works_in_a_folder(tmp_path):
+    """While another process holds the folder, the lock is refused at once; afterwards it is free."""
+    code = (
+        "import sys; from pathlib import Path; from entropy_loop.store import Store\n"
+        "with Store(Path(sys.argv[1])).lock(): print('held', flush=True); sys.stdin.read()"
+    )
+    line = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(Locked, match="another process"), Store(tmp_path).lock():
+            pytest.fail("two processes hold one folder")
+        other.communicate("")
+    with Store(tmp_path).lock():
+        assert (tmp_path / "store").is_dir()
+
+
+def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
+    """A results folder below a regular file is refused in one sentence that names it."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"file/child.*Not a directory"), Store(tmp_path / "file" / "child").lock():
+        pytest.fail("a folder below a file was made")
+
+
+@pytest.mark.parametrize("place", ["once", "lock"])
+def test_a_failing_disk_is_a_storage_error(tmp_path, place):
+    """An OSError during a stage, or while the folder is held, becomes a StorageError with the path."""
+    full = OSError(28, "No space left on device", "big.bin")
+
+    def fail(out, tick) -> None:
+        raise full
+
+    store = Store(tmp_path)
+    with pytest.raises(StorageError, match="big.bin: No space left"), store.lock():
+        if place == "once":
+            store.once(STAGE, fail)
+        raise full
+
+
+def test_a_listener_hears_the_work_and_the_log_keeps_it(tmp_path):
+    """started, working with the share done, finished; later opened. events.jsonl has one line per stage made."""
+    heard = []
+    store = Store(tmp_path, listen=lambda event, stage, share: heard.append((event, share)))
+    store.once(STAGE, lambda out, tick: tick(0.25))
+    store.once(STAGE, refuse)
+    assert heard == [("started", 0.0), ("working", 0.25), ("finished", 1.0), ("opened", 1.0)]
+    lines = (tmp_path / "events.jsonl").read_text().splitlines()
+    assert [json.loads(line)["stage"] for line in lines] == ["g03-draw-abc123"]
+
+
+def test_a_text_is_replaced_whole(tmp_path):
+    """A file is written beside its place and renamed: the folder holds the new text and no leftovers."""
+    for text in ("first\n", "zweiter Text: ä\n"):
+        write_text(tmp_path / "new" / "it.txt", text)
+        assert (tmp_path / "new" / "it.txt").read_bytes() == text.encode()
+    assert os.listdir(tmp_path / "new") == ["it.txt"]
