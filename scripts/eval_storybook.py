@@ -49,7 +49,13 @@ class Line:
     def __str__(self) -> str:
         low, high = wilson(self.hits, self.n)
         bound = "Wilson lower bound " if self.lower_bound else ""
-        demand = f">= {self.at_least}" if self.at_least is not None else f"<= {self.at_most}" if self.at_most is not None else ""
+        demand = (
+            f">= {self.at_least}"
+            if self.at_least is not None
+            else f"<= {self.at_most}"
+            if self.at_most is not None
+            else ""
+        )
         verdict = ("yes" if self.met else "**no**") if demand else ""
         rate = f"{self.hits / self.n:.4f} [{low:.4f}, {high:.4f}]"
         return f"| {self.what} | {self.n} | {rate} | {bound}{demand} | {verdict} |"
@@ -60,7 +66,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--scenes", type=int, default=2000)
     parser.add_argument("--junk", type=int, default=500)
-    parser.add_argument("--images", type=int, default=512, help="of the essay's prompt; a quarter of it for each other prompt")
+    parser.add_argument(
+        "--images", type=int, default=512, help="of the essay's prompt; a quarter of it for each other prompt"
+    )
     options = parser.parse_args()
     lines = [*judge_lines(options), *generation_lines(options)]
     print("| what | n | rate [95 % interval] | demand | met |\n| --- | --- | --- | --- | --- |")
@@ -87,7 +95,9 @@ def judge_lines(options: argparse.Namespace) -> Iterator[Line]:
         shown, told = truth[name], answered[name].astype(bool)
         strict = name != ALL
         yield Line(f"judge, sensitivity, {name}", int(told[shown].sum()), int(shown.sum()), 0.97 if strict else None)
-        yield Line(f"judge, specificity, {name}", int((~told[~shown]).sum()), int((~shown).sum()), 0.98 if strict else None)
+        yield Line(
+            f"judge, specificity, {name}", int((~told[~shown]).sum()), int((~shown).sum()), 0.98 if strict else None
+        )
     beside = [one.relation == "next_to" for one in scenes]
     refused = ~answered.loc[beside, "riding"].astype(bool)
     yield Line("judge, riding refused where somebody stands beside", int(refused.sum()), len(refused), 0.98)

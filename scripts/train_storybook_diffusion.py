@@ -23,6 +23,9 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from entropy_loop.worlds.storybook import scene
 from train_storybook_codec import (
     N_SCENES,
     N_TEST,
@@ -38,9 +41,6 @@ from train_storybook_codec import (
     seeded,
     sheet,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
-from entropy_loop.worlds.storybook import scene
 
 UNET_WIDTHS = (80, 160, 176)
 TEXT_WIDTH, TEXT_LAYERS, MAX_TOKENS = 128, 2, 16

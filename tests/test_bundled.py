@@ -46,7 +46,8 @@ def diet(tmp_path_factory: pytest.TempPathFactory) -> Diet:
     drawn = [scene.sample(7, i, relation="riding", rider="astronaut", mount="horse") for i in range(8)]
     for i, one in enumerate(drawn):
         Image.fromarray(scene.render(one)).save(folder / f"images/i{i}.png")
-    table = pd.DataFrame({"id": [f"i{i}" for i in range(8)], "prompt": ESSAY, "file": [f"images/i{i}.png" for i in range(8)]})
+    ids = [f"i{i}" for i in range(8)]
+    table = pd.DataFrame({"id": ids, "prompt": ESSAY, "file": [f"images/{name}.png" for name in ids]})
     table.to_parquet(folder / "samples.parquet")
     return Diet((Selection(Samples(folder), pd.DataFrame({"id": table["id"], "kept": True})),))
 
@@ -79,7 +80,8 @@ def test_plain_diffusers_loads_and_samples_the_checkpoint() -> None:
         "assert 'entropy_loop' not in sys.modules; print(image.size)"
     )
     folder = assets.find("bundled:storybook")
-    told = subprocess.run([sys.executable, "-c", code, str(folder), ESSAY], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code, str(folder), ESSAY]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "(64, 64)" in told.stdout
 
 
@@ -92,7 +94,9 @@ def test_our_sampler_equals_the_pipeline_of_diffusers() -> None:
     with torch.inference_mode():
         ours = TINY._denoise(pipe, TINY._scheduler(pipe), asked)
         noise = TINY._noise(pipe, asked)
-        theirs = pipe([ESSAY] * 8, latents=noise, num_inference_steps=4, guidance_scale=3.0, output_type="latent").images
+        theirs = pipe(
+            [ESSAY] * 8, latents=noise, num_inference_steps=4, guidance_scale=3.0, output_type="latent"
+        ).images
     assert torch.allclose(ours, theirs, atol=1e-5)
 
 
@@ -144,12 +148,14 @@ def test_the_judge_tells_riding_from_standing_beside_and_refuses_junk(tmp_path: 
     """On drawn scenes with known truth the answers are the truth; on noise every answer is no."""
     (tmp_path / "images").mkdir()
     relations = ["riding"] * 10 + ["next_to"] * 10
-    pixels = [scene.render(scene.sample(99, i, relation=r, rider="astronaut", mount="horse")) for i, r in enumerate(relations)]
+    drawn = [scene.sample(99, i, relation=r, rider="astronaut", mount="horse") for i, r in enumerate(relations)]
+    pixels = [scene.render(one) for one in drawn]
     pixels += [np.random.default_rng(i).integers(0, 256, (64, 64, 3), dtype=np.uint8) for i in range(10)]
     for i, image in enumerate(pixels):
         Image.fromarray(image).save(tmp_path / f"images/{i:02d}.png")
-    files = [f"images/{i:02d}.png" for i in range(30)]
-    pd.DataFrame({"id": [f"{i:02d}" for i in range(30)], "prompt": ESSAY, "file": files}).to_parquet(tmp_path / "samples.parquet")
+    ids = [f"{i:02d}" for i in range(30)]
+    table = pd.DataFrame({"id": ids, "prompt": ESSAY, "file": [f"images/{name}.png" for name in ids]})
+    table.to_parquet(tmp_path / "samples.parquet")
     point = config.load(Path("configs/astronaut.yaml")).points[0].config
     judge = ClipRecogniser(model="bundled:storybook-judge")
     judge.judge(Samples(tmp_path), point.prompt_nouns(), point.concept_nouns(), tmp_path, quiet)

@@ -43,7 +43,10 @@ def test_the_policy_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(chosen.loc[chosen["kept"], "id"]) == ["b", "d"]
 
 
-@pytest.mark.parametrize("path", [Path("README.md"), *sorted(Path("docs").glob("*.md")), *Path("experiments").glob("*/*.md")], ids=str)
+PAGES = [Path("README.md"), *sorted(Path("docs").glob("*.md")), *sorted(Path("experiments").glob("*/*.md"))]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=str)
 def test_files_that_the_docs_name_exist(path: Path) -> None:
     """Configs, scripts, pictures and source files named in the docs are there."""
     named = set(re.findall(r"(?:configs|scripts|docs|experiments|results/reference)/[\w./-]+\.\w+", path.read_text()))

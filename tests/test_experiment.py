@@ -94,7 +94,10 @@ def test_a_longer_run_continues_a_shorter_one(toy, tmp_path):
     """Two more feedback steps make only the stages of the new generations and the last one's curation."""
     run(toy(), tmp_path / "out")
     made = []
-    listen = lambda event, stage, share: made.append((stage.verb, stage.generation)) if event == "started" else None  # noqa: E731
+
+    def listen(event, stage, share) -> None:
+        made.extend([(stage.verb, stage.generation)] if event == "started" else [])
+
     run(toy(), tmp_path / "out", listen, "generations=3")
     assert ("curate", 2) in made
     assert ("train", 3) in made

@@ -24,7 +24,8 @@ def test_a_plan_follows_from_its_config_alone(toy):
     """Another process, with other hash seeds and another folder, plans the same stages and loads no torch."""
     path = toy()
     code = (
-        "import sys; from pathlib import Path; from entropy_loop.config import load; from entropy_loop.plan import plan;"
+        "import sys; from pathlib import Path\n"
+        "from entropy_loop.config import load; from entropy_loop.plan import plan\n"
         "print(*plan(load(Path(sys.argv[1]))).stages()); print('torch' in sys.modules)"
     )
     for hash_seed in ("1", "2"):

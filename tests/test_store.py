@@ -106,19 +106,20 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
         pytest.fail("a folder below a file was made")
 
 
-@pytest.mark.parametrize("place", ["once", "lock"])
-def test_a_failing_disk_is_a_storage_error(tmp_path, place):
-    """An OSError during a stage, or while the folder is held, becomes a StorageError with the path."""
-    full = OSError(28, "No space left on device", "big.bin")
+def fill_the_disk(out, tick) -> None:
+    raise OSError(28, "No space left on device", "big file")
 
-    def fail(out, tick) -> None:
-        raise full
 
-    store = Store(tmp_path)
-    with pytest.raises(StorageError, match="big.bin: No space left"), store.lock():
-        if place == "once":
-            store.once(STAGE, fail)
-        raise full
+def test_a_failing_disk_during_a_stage_is_a_storage_error(tmp_path):
+    """An OSError of a maker becomes a StorageError with the path."""
+    with pytest.raises(StorageError, match="big file: No space left"):
+        Store(tmp_path).once(STAGE, fill_the_disk)
+
+
+def test_a_failing_disk_while_the_folder_is_held_is_a_storage_error(tmp_path):
+    """So does one that comes between the stages, as when tables are written."""
+    with pytest.raises(StorageError, match="big file: No space left"), Store(tmp_path).lock():
+        fill_the_disk(tmp_path, None)
 
 
 def test_a_listener_hears_the_work_and_the_log_keeps_it(tmp_path):

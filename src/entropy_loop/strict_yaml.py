@@ -26,7 +26,8 @@ def parse(text: str) -> Any:
 def put(raw: dict[str, Any], path: str, value: Any, where: str) -> None:
     """Set a dotted path in nested dicts and lists; missing dicts on the way are made. Raises ConfigError, with
     `where` in front, when the path leads through something else."""
-    *parents, last = path.split(".")
+    # The axes of a sweep are dotted paths themselves.
+    *parents, last = path.split(".", 1) if path.startswith("sweep.") else path.split(".")
     here: Any = raw
     for part in parents:
         if _is_index(here, part):

@@ -13,7 +13,8 @@ N = 4000
 # 99.9 % quantiles of chi-squared with 1..5 degrees of freedom
 CHI2 = {1: 10.828, 2: 13.816, 3: 16.266, 4: 18.467, 5: 20.515, 7: 24.322}
 PLAIN = Scene(
-    "rider_alone", "astronaut", "", "", "white", "meadow", "right", False, x=32.0, ground=58.0, scale=1.1, variant=0.5, side=1
+    relation="rider_alone", rider="astronaut", mount="", coat="", suit="white", background="meadow", facing="right",
+    place_named=False, x=32.0, ground=58.0, scale=1.1, variant=0.5, side=1,
 )  # fmt: skip
 
 
@@ -151,7 +152,8 @@ def test_datasets_loads_an_album_with_its_truth(tmp_path):
     """load_dataset("imagefolder") gives every image with its caption and its true attributes."""
     datasets = pytest.importorskip("datasets")
     folder = album.write(6, 3, tmp_path / "world", ignore)
-    loaded = datasets.load_dataset("imagefolder", data_dir=str(folder), split="train", cache_dir=str(tmp_path / "cache"))
+    cache = str(tmp_path / "cache")
+    loaded = datasets.load_dataset("imagefolder", data_dir=str(folder), split="train", cache_dir=cache)
     expected = list(scene.album(6, 3))
     assert loaded["text"] == [scene.caption(s) for s in expected]
     for name in ("relation", "rider", "mount", "coat", "suit", "background", "facing", "place_named", "x", "side"):

@@ -1,0 +1,161 @@
+"""The command line as a real process: what it prints, and the exit code of everything that can go wrong."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import environment
+from entropy_loop import __version__
+from entropy_loop.store import Store
+
+
+def test_a_run_ends_with_its_rates_and_its_report(toy, command, tmp_path):
+    """`run` exits 0, prints V and c of every generation, and says where the report is; by default in results/."""
+    done = command("run", toy())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "results" / "toy" / "report.html").is_file()
+    assert "report: results/toy/report.html" in done.stdout
+    for words in ("an astronaut on a horse", "V0", "V2", "all", "c > 0: recognition fell"):
+        assert words in done.stdout
+
+
+def test_the_same_command_again_prints_the_same(toy, command):
+    """A finished run that is run again exits 0 with the very same words."""
+    path = toy(generations=1)
+    assert command("run", path, "--out", "out").stdout == command("run", path, "--out", "out").stdout
+
+
+def test_report_tells_what_run_told(toy, command):
+    """`report` on the folder of a run exits 0 and prints the same rates."""
+    path = toy(generations=1)
+    assert command("run", path, "--out", "out").stdout == command("report", "out").stdout
+
+
+def test_plan_changes_nothing(toy, command, tmp_path):
+    """`plan` exits 0, counts the stages, and leaves no file."""
+    path = toy()
+    before = sorted(tmp_path.iterdir())
+    done = command("plan", path, "--json", "--set", "sweep={seed: [0, 1]}")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["runs"]) == (0, ["none-seed0", "none-seed1"])
+    assert told["stages"]["generate-pool"] == {"stages": 6, "done": 0, "images": 48, "evaluations": 48.0}
+    assert sorted(tmp_path.iterdir()) == before
+    assert "none-seed0" in command("plan", path).stdout
+
+
+@pytest.mark.parametrize("line", [["--help"], ["run", "--help"], ["--version"], ["list"], ["list", "--json"]])
+def test_asking_is_no_error(command, line):
+    """Help, version and the list of plug-ins exit 0 and print to stdout alone."""
+    done = command(*line)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip()
+
+
+def test_the_version_is_that_of_the_package(command):
+    """`--version` prints name and version."""
+    assert command("--version").stdout == f"entropy-loop {__version__}\n"
+
+
+def test_a_world_is_drawn(command, tmp_path):
+    """`world storybook` exits 0 and leaves the scenes, their metadata and a contact sheet."""
+    done = command("world", "storybook", "--n", 3, "--out", "world")
+    assert done.returncode == 0
+    assert len(list((tmp_path / "world" / "images").glob("*.png"))) == 3
+    assert (tmp_path / "world" / "contact_sheet.png").is_file()
+
+
+def test_a_damaged_model_is_a_problem_for_the_doctor():
+    """`doctor` exits 1 and names a bundled model whose files are not what they were."""
+    code = (
+        "import sys; from entropy_loop import assets, checkup, cli; assets.REVISIONS['broken'] = 'x'\n"
+        "checkup._device = lambda: 'not asked: that would load torch'\n"
+        "sys.argv = ['entropy-loop', 'doctor', '--json']; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert any("model broken is missing or damaged" in problem for problem in json.loads(done.stdout)["problems"])
+
+
+WRONG = {
+    "no command": [],
+    "an unknown command": ["rum"],
+    "no config": ["run"],
+    "an unknown option": ["run", "toy.yaml", "--outt", "x"],
+    "an option without its value": ["run", "toy.yaml", "--out"],
+    "a number out of range": ["world", "storybook", "--n", "0"],
+    "a word for a number": ["world", "storybook", "--n", "many"],
+    "an unknown world": ["world", "storybok"],
+    "a config that is missing": ["run", "missing.yaml"],
+    "a folder for a config": ["run", "."],
+    "a file that is no YAML": ["run", "broken.yaml"],
+    "an empty file": ["plan", "empty.yaml"],
+    "an unknown key": ["run", "toy.yaml", "--set", "imags=3"],
+    "a --set of a missing place": ["run", "toy.yaml", "--set", "name.x=3"],
+    "an unknown plug-in": ["run", "toy.yaml", "--set", "feedback.use=replce"],
+    "a value out of range": ["plan", "toy.yaml", "--set", "train.learning_rate=.inf"],
+    "k beyond the pool": ["run", "toy.yaml", "--set", "curate.policy={use: random_k, k: 9}"],
+    "a model that is not here": ["run", "toy.yaml", "--set", "judges.0={use: clip, model: ./nowhere}"],
+    "a folder that is no result": ["report", "."],
+    "a result that is missing": ["report", "nowhere"],
+}
+
+
+@pytest.mark.parametrize("line", WRONG.values(), ids=WRONG)
+def test_a_wrong_config_or_command_line_exits_2(toy, command, tmp_path, line):
+    """What the user got wrong exits 2 with a message on stderr, no traceback, and no results folder."""
+    toy()
+    (tmp_path / "broken.yaml").write_text("name: [")
+    (tmp_path / "empty.yaml").write_text("")
+    done = command(*line)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("entropy-loop: ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("line", [["run", "toy.yaml"], ["world", "storybook", "--n", "1"]], ids=["run", "world"])
+@pytest.mark.parametrize("out", ["file", "file/child"])
+def test_a_folder_that_cannot_be_written_exits_74(toy, command, tmp_path, line, out):
+    """A results folder in the place of a regular file, or below one, exits 74 and names it, without a traceback."""
+    toy()
+    (tmp_path / "file").write_text("")
+    done = command(*line, "--out", out)
+    assert done.returncode == 74
+    assert done.stderr.startswith(f"entropy-loop: {out}")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_another_process_holds_exits_75(toy, command, tmp_path):
+    """While this process holds the folder, `run` and `report` exit 75 at once; afterwards they do their work."""
+    path = toy(generations=1)
+    with Store(tmp_path / "out").lock():
+        (tmp_path / "out" / "config.yaml").write_text(path.read_text())
+        for line in (["run", path, "--out", "out"], ["report", "out"]):
+            done = command(*line)
+            assert (done.returncode, "another process" in done.stderr) == (75, True)
+    assert command("run", path, "--out", "out").returncode == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_stops_a_run_and_the_same_command_continues_it(toy, command, tmp_path, number, code):
+    """Stopped in the middle of a real run it exits 128 + the signal, says so, and leaves a folder in which the
+    same command goes on to the end and makes no finished stage again."""
+    path, log = toy(generations=6, images=3000), tmp_path / "out" / "events.jsonl"
+    line = [sys.executable, "-m", "entropy_loop", "run", str(path), "--out", "out"]
+    with subprocess.Popen(line, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True) as running:
+        while running.poll() is None and not log.exists():
+            time.sleep(0.02)
+        running.send_signal(number)
+        _, told = running.communicate(timeout=60)
+    assert (running.returncode, told.count("\n")) == (code, 1)
+    assert f"stopped by {number.name}" in told
+    assert not (tmp_path / "out" / "report.html").exists()
+    made_before = log.read_text()
+    assert command("run", path, "--out", "out").returncode == 0
+    stages = [json.loads(row)["stage"] for row in log.read_text().splitlines()]
+    assert log.read_text().startswith(made_before)
+    assert len(stages) == len(set(stages)) == 7 + 4 * 7 + 6
