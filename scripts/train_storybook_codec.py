@@ -1,9 +1,12 @@
 """Train the codec of the bundled storybook checkpoint: 64 x 64 RGB scenes <-> 8 x 8 latents.
 
     python scripts/train_storybook_codec.py --minutes 35 --out DIR
+    python scripts/train_storybook_codec.py --minutes 30 --out DIR --decoder
 
 writes DIR/vae (diffusers' AutoencoderKL, float32), DIR/codec.json (the training log) and
-DIR/codec-*.png (held-out scenes above, their reconstructions below). `--minutes` fits the learning-rate
+DIR/codec-*.png (held-out scenes above, their reconstructions below). With `--decoder` it trains
+the decoder of DIR/vae further; the latents stay, so the diffusion model may be trained at the same time.
+`--minutes` fits the learning-rate
 schedule to the wall clock; `--steps N --threads 2` makes a training that repeats exactly. MALLOC_MMAP_MAX_=0
 and MALLOC_TRIM_THRESHOLD_=17179869184 in the environment keep memory between steps and save much time.
 """
@@ -11,9 +14,11 @@ and MALLOC_TRIM_THRESHOLD_=17179869184 in the environment keep memory between st
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -139,14 +144,15 @@ class Clock:
     """How far the training is, from 0 to 1: by steps where they are given, else by minutes of wall clock.
 
     threads = 0 leaves the number of threads to the clock, which tries one and two every 100 steps and keeps
-    the faster: two are slower than one where other work holds a core.
+    the faster: two are slower than one where other work holds a core. A process held to one core (taskset)
+    gets no such trial, since two threads on one core take a hundred times as long.
     """
 
     def __init__(self, steps: int | None, minutes: float, threads: int):
         self.steps, self.minutes, self.threads = steps, minutes, threads
+        torch.set_num_threads(threads or 1)
         self.start = self.last = time.perf_counter()
         self.trials: dict[int, list[float]] = {}
-        torch.set_num_threads(threads or 1)
 
     @property
     def seconds(self) -> float:
@@ -161,7 +167,8 @@ class Clock:
         self.trials.setdefault(torch.get_num_threads(), []).append(now - self.last)
         self.last = now
         if self.threads == 0 and step % 100 in (4, 8):
-            torch.set_num_threads(2 if step % 100 == 4 else min(self.trials, key=lambda n: np.median(self.trials[n])))
+            best = min(self.trials, key=lambda n: np.median(self.trials[n]))
+            torch.set_num_threads(best if step % 100 == 8 else min(2, len(os.sched_getaffinity(0))))
         if self.threads == 0 and step % 100 == 99:
             torch.set_num_threads(1)
             self.trials.clear()
@@ -206,9 +213,10 @@ def build(seed: int) -> AutoencoderKL:
 def optimiser(vae: AutoencoderKL) -> Muon:
     """Muon for the inner 3 x 3 kernels, AdamW for the two ends, 1 x 1 kernels, norms and biases."""
     ends = {id(vae.encoder.conv_in.weight), id(vae.decoder.conv_out.weight)}
-    inner = [p for p in vae.parameters() if p.ndim == 4 and p.shape[2] == 3 and id(p) not in ends]
+    free = [p for p in vae.parameters() if p.requires_grad]
+    inner = [p for p in free if p.ndim == 4 and p.shape[2] == 3 and id(p) not in ends]
     chosen = {id(p) for p in inner}
-    return Muon(inner, [p for p in vae.parameters() if id(p) not in chosen], MUON_LR, ADAM_LR)
+    return Muon(inner, [p for p in free if id(p) not in chosen], MUON_LR, ADAM_LR)
 
 
 def loss(vae: AutoencoderKL, x: Tensor, noise: Tensor) -> Tensor:
@@ -224,6 +232,14 @@ def loss(vae: AutoencoderKL, x: Tensor, noise: Tensor) -> Tensor:
     return error.abs().mean() + error.square().mean() + EDGE_WEIGHT * edges + COARSE_WEIGHT * coarse + KL_WEIGHT * kl
 
 
+def trained(folder: Path) -> AutoencoderKL:
+    """A saved codec whose decoder alone may change."""
+    vae = AutoencoderKL.from_pretrained(folder).to(memory_format=torch.channels_last)
+    vae.encoder.requires_grad_(False)
+    vae.quant_conv.requires_grad_(False)
+    return vae
+
+
 def batches(pixels: np.ndarray, seed: int) -> Iterator[Tensor]:
     """Endless batches (BATCH, 3, 64, 64) in [-1, 1]: shuffled passes over the scenes, half of them flipped."""
     rng = np.random.default_rng(seed)
@@ -235,9 +251,9 @@ def batches(pixels: np.ndarray, seed: int) -> Iterator[Tensor]:
             yield torch.where(flip[:, None, None, None], x.flip(3), x).contiguous(memory_format=torch.channels_last)
 
 
-def trainer(pixels: np.ndarray, seed: int) -> tuple[AutoencoderKL, Callable[[int, float], Tensor]]:
+def trainer(vae: AutoencoderKL, pixels: np.ndarray, seed: int) -> tuple[AutoencoderKL, Callable[[int, float], Tensor]]:
     """The averaged codec, and the function that makes step i at a learning-rate factor and returns its loss."""
-    vae, ema = build(seed), build(seed)
+    ema = copy.deepcopy(vae)
     opt, data, noise = optimiser(vae), batches(pixels, seed), torch.Generator().manual_seed(seed)
 
     def step(i: int, lr_factor: float) -> Tensor:
@@ -280,16 +296,19 @@ def errors(vae: AutoencoderKL, x: Tensor) -> dict[str, float]:
 def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--decoder", action="store_true", help="train the decoder of DIR/vae further")
     parser.add_argument("--minutes", type=float, default=35.0)
     parser.add_argument("--steps", type=int, help="instead of --minutes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0, help="0 chooses between one and two while training")
     args = parser.parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)
+    name = "decoder" if args.decoder else "codec"
 
     pixels, _ = scenes(args.out, N_SCENES, TRAIN_SEED)
     test = images(scenes(args.out, N_TEST, TEST_SEED)[0])
-    ema, step = trainer(pixels, args.seed)
+    vae = trained(args.out / "vae") if args.decoder else build(args.seed)
+    ema, step = trainer(vae, pixels, args.seed + args.decoder)
     print(f"{parameters(ema):,} parameters", flush=True)
 
     clock = Clock(args.steps, args.minutes, args.threads)
@@ -305,10 +324,11 @@ def main(arguments: Iterable[str] | None = None) -> None:
             losses = []
         if progress > (sheets + 1) / 5:
             sheets += 1
-            sheet([test[:12], reconstruct(ema, test[:12])], args.out / f"codec-{sheets}.png")
-            publish(ema, args.out / "vae.latest")
+            sheet([test[:12], reconstruct(ema, test[:12])], args.out / f"{name}-{sheets}.png")
+            publish(ema, args.out / f"{name}.latest")
 
-    standardise(ema, images(pixels[:4096]))
+    if not args.decoder:
+        standardise(ema, images(pixels[:4096]))
     log = {
         "settings": {
             "scenes": N_SCENES, "album_seed": TRAIN_SEED, "widths": WIDTHS, "latent_channels": LATENT_CHANNELS,
@@ -322,9 +342,9 @@ def main(arguments: Iterable[str] | None = None) -> None:
         "held_out": errors(ema, test),
         "history": history,
     }  # fmt: skip
-    (args.out / "codec.json").write_text(json.dumps(log, indent=1) + "\n")
+    (args.out / f"{name}.json").write_text(json.dumps(log, indent=1) + "\n")
     publish(ema, args.out / "vae")
-    sheet([test[:12], reconstruct(ema, test[:12])], args.out / "codec.png")
+    sheet([test[:12], reconstruct(ema, test[:12])], args.out / f"{name}.png")
     print(log["held_out"], flush=True)
 
 

@@ -42,7 +42,7 @@ from train_storybook_codec import (
     sheet,
 )
 
-UNET_WIDTHS = (80, 160, 176)
+UNET_WIDTHS = (64, 128, 192)
 TEXT_WIDTH, TEXT_LAYERS, MAX_TOKENS = 128, 2, 16
 BATCH = 64
 MUON_LR, ADAM_LR = 0.006, 1e-3
@@ -154,12 +154,21 @@ def optimiser(model: nn.Module) -> Muon:
 
 
 @torch.no_grad()
-def moments(vae: AutoencoderKL, pixels: np.ndarray) -> Tensor:
-    """Mean and standard deviation of every scene's latents, already scaled: float32 (n, 2, channels, 8, 8)."""
+def moments(vae: AutoencoderKL, pixels: np.ndarray, path: Path) -> Tensor:
+    """Mean and standard deviation of every scene's latents, already scaled: float32 (n, 2, channels, 8, 8).
+
+    Kept at `path` with the codec's weights' sum, because encoding takes minutes.
+    """
+    mark = sum(p.double().sum() for p in vae.encoder.parameters())
+    if path.exists() and (stored := torch.load(path))["mark"] == mark and len(stored["moments"]) == len(pixels):
+        return stored["moments"]
     parts = []
     for start in range(0, len(pixels), 64):
-        posterior = vae.encode(images(pixels[start : start + 64])).latent_dist
-        parts.append(torch.stack([posterior.mean, posterior.std], dim=1) * vae.config.scaling_factor)
+        with autocast():
+            posterior = vae.encode(images(pixels[start : start + 64])).latent_dist
+        parts.append(torch.stack([posterior.mean, posterior.std], dim=1).float() * vae.config.scaling_factor)
+    torch.save({"mark": mark, "moments": torch.cat(parts)}, path.with_suffix(".part"))
+    path.with_suffix(".part").rename(path)
     return torch.cat(parts)
 
 
@@ -332,7 +341,8 @@ def main() -> None:
     with seeded(args.seed):
         model = nn.ModuleDict({"unet": build_unet(vae.config.latent_channels), "text": build_text(tokens)})
     model = model.to(memory_format=torch.channels_last)
-    latents = moments(vae, pixels)
+    torch.set_num_threads(args.threads or 1)
+    latents = moments(vae, pixels, args.out / "moments.pt")
     ids, empty = token_ids(tokens, captions), token_ids(tokens, [""])[0]
     ema, step = trainer(model, scheduler, latents, ids, empty, args.seed)
     pipe = pipeline(ema.eval(), vae, tokens)

@@ -22,6 +22,7 @@ from entropy_loop.data import ALL, POOL
 from entropy_loop.plan import Plan, plan
 
 TABLES = ("rates.csv", "changes.csv", "images.parquet", "judgements.parquet")
+OTHER_JUDGE = {"use": "clip", "model": "ViT-B-32", "pretrained": "openai"}
 TOY = yaml.safe_load(Path("configs/toy.yaml").read_text())
 
 
@@ -63,7 +64,7 @@ def test_the_same_config_has_the_same_keys_in_another_process_and_folder(tmp_pat
     ("change", "remade"),
     [
         ({"name": "another"}, set()),
-        ({"judges": [{"use": "exact"}, {"use": "exact"}]}, set()),
+        ({"judges": [{"use": "exact"}, OTHER_JUDGE]}, {"recognise-pool", "recognise-evaluation"}),
         ({"curate": {"scorer": None}, "sweep": {"curate.policy": TOY["sweep"]["curate.policy"][::2]}}, set()),
         ({"evaluation": {"images": 8}}, {"generate-evaluation", "recognise-evaluation"}),
         ({"generations": 7}, {"generate-pool", "generate-evaluation", "recognise-pool", "recognise-evaluation",

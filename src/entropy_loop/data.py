@@ -142,7 +142,7 @@ class Diet:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row per training image: id, prompt, file (absolute path)."""
+        """One row per training image: id, prompt, file (with its folder)."""
         return pd.concat(
             [s.kept.assign(file=[str(s.pool.folder / f) for f in s.kept["file"]]) for s in self.selections],
             ignore_index=True,

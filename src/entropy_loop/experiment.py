@@ -90,20 +90,17 @@ def use_threads(threads: int) -> None:
 
 
 def _record(planned: Plan, store: Store) -> None:
-    """config.yaml, plan.json, provenance.json; rewritten only when they differ, so a finished run that is
-    started again changes no byte."""
+    """config.yaml, plan.json, provenance.json. A finished run that is started again keeps the provenance of
+    the machine and code that made it."""
     resolved = yaml.safe_dump(planned.experiment.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     stages = {
         run.name: [{"generation": g.number, "stages": [s.folder for s in g.stages()]} for g in run.generations]
         for run in planned.runs
     }
-    for name, text in (
-        ("config.yaml", resolved),
-        ("plan.json", json.dumps(stages, indent=1)),
-        ("provenance.json", json.dumps(store.provenance, indent=1)),
-    ):
-        if not (store.root / name).is_file() or (store.root / name).read_text(encoding="utf-8") != text:
-            write_text(store.root / name, text)
+    write_text(store.root / "config.yaml", resolved)
+    write_text(store.root / "plan.json", json.dumps(stages, indent=1))
+    if not all(store.finished(stage) for stage in planned.stages().values()):
+        write_text(store.root / "provenance.json", json.dumps(store.provenance, indent=1))
 
 
 def _write(planned: Plan, store: Store) -> Finished:

@@ -115,12 +115,17 @@ class Store:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a file whole, as UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole: beside its place, synced, then renamed over it."""
     beside = path.with_name(f".{path.name}.part")
     with as_storage_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with open(beside, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

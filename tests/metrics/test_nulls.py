@@ -22,7 +22,7 @@ def test_regenerating_alone_spreads_c_as_the_law_says():
 )
 def test_a_perfect_copier_spreads_c_as_the_law_says(kept, steps, expected):
     """LAWS section 2: under drift 0.044 with k = N, 0.089 with k = 32, and 0.19 over five steps at k = 32."""
-    assert sd(drift_band(HITS, N, kept, Replace(), 0, steps, seed=1)) == pytest.approx(expected, rel=0.06)
+    assert sd(drift_band([HITS], N, kept, Replace(), steps, seed=1)) == pytest.approx(expected, rel=0.06)
 
 
 def chains(n: int, kept: int, steps: int, accumulate: bool) -> np.ndarray:
@@ -43,25 +43,37 @@ def chains(n: int, kept: int, steps: int, accumulate: bool) -> np.ndarray:
 @pytest.mark.parametrize(("regime", "accumulate"), [(Replace(), False), (Accumulate(), True)])
 def test_the_drift_band_is_that_of_chains_simulated_image_by_image(regime, accumulate):
     """Drawing single images, keeping k of them and copying their share gives the same band, for each regime."""
-    band = drift_band(HITS, N, 32, regime, 0, 3, seed=2)
+    band = drift_band([HITS], N, 32, regime, 3, seed=2)
     assert tuple(band) == pytest.approx(tuple(chains(N, 32, 3, accumulate)), abs=0.035)
 
 
 def test_memory_narrows_drift():
     """Accumulated diets average the chance of several generations: the band is narrower than under replace."""
-    replace, accumulate = (drift_band(HITS, N, 32, regime, 0, 5, seed=3) for regime in (Replace(), Accumulate()))
+    replace, accumulate = (drift_band([HITS], N, 32, regime, 5, seed=3) for regime in (Replace(), Accumulate()))
     assert sd(accumulate) < 0.8 * sd(replace)
 
 
 @pytest.mark.parametrize("hits", [0, 1, 12, 20])
 def test_a_band_never_claims_certainty(hits):
     """Even a pool without or with nothing but hits leaves room for chance: the band has a width."""
-    for band in (sampling_band(hits, 20, 20, seed=4), drift_band(hits, 20, 5, Replace(), 0, 2, seed=4)):
+    for band in (sampling_band(hits, 20, 20, seed=4), drift_band([hits], 20, 5, Replace(), 2, seed=4)):
         assert band.low < band.high <= 1
 
 
 def test_a_band_follows_from_its_seed():
     """The same call gives the same band; another seed gives another one."""
-    band = drift_band(HITS, N, 32, Replace(), 0, 2, seed=5)
-    assert drift_band(HITS, N, 32, Replace(), 0, 2, seed=5) == band
-    assert drift_band(HITS, N, 32, Replace(), 0, 2, seed=6) != band
+    band = drift_band([HITS], N, 32, Replace(), 2, seed=5)
+    assert drift_band([HITS], N, 32, Replace(), 2, seed=5) == band
+    assert drift_band([HITS], N, 32, Replace(), 2, seed=6) != band
+
+
+def test_drift_starts_from_the_rate_that_was_seen_there() -> None:
+    """A step that starts at V = .4 has the wide band of V = .4, whatever generation 0 was; under accumulation
+    the older generations steady it."""
+    low = round(0.4 * N)
+    late, fresh = drift_band([HITS, low], N, 32, Replace(), 1, seed=7), drift_band([low], N, 32, Replace(), 1, seed=7)
+    assert late == fresh
+    steadied = drift_band([low] * 4, N, 32, Accumulate(), 1, seed=7)
+    assert late is not None
+    assert steadied is not None
+    assert sd(steadied) < 0.8 * sd(late)

@@ -44,7 +44,8 @@ class _Clip:
     @property
     def label(self) -> str:
         """A short name for tables."""
-        return Path(self.model.removeprefix(assets.PREFIX)).name
+        name = Path(self.model.removeprefix(assets.PREFIX)).name
+        return f"{name}-{self.pretrained}" if self.pretrained else name
 
     def folder(self) -> Path | None:
         """The model's folder, None for an architecture of open_clip's own. Raises ConfigError."""

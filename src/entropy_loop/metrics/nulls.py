@@ -19,20 +19,22 @@ def sampling_band(hits1: int, n1: int, n2: int, seed: int) -> Interval | None:
     return _band(rng.binomial(n1, rate, REPLICATES) / n1, rng.binomial(n2, rate, REPLICATES) / n2)
 
 
-def drift_band(hits0: int, n: int, kept: int, regime: Regime, start: int, end: int, seed: int) -> Interval | None:
-    """95 % band of c from generation `start` to `end` for a perfect copier (LAWS E11): each generation
-    draws its n images at the rate of its diet, keeps `kept` of them blindly, and the regime feeds them back.
+def drift_band(hits: Sequence[int], n: int, kept: int, regime: Regime, steps: int, seed: int) -> Interval | None:
+    """95 % band of c over the next `steps` feedback steps for a perfect copier (LAWS E11).
+
+    hits: of the pools (n images each) of generations 0..start; the last one is where c starts. From there
+    on each generation draws its pool at the rate of its diet, keeps `kept` of it blindly, and the regime feeds
+    back what was kept so far, generations before the start at the rates that were seen.
     """
     rng = np.random.default_rng(seed)
-    rate = np.full(REPLICATES, _pooled(hits0, n))
-    pools: list[np.ndarray] = []
-    eaten: list[np.ndarray] = []
-    for _ in range(end + 1):
-        hits = rng.binomial(n, rate)
-        pools.append(hits / n)
-        eaten.append(rng.hypergeometric(hits, n - hits, kept) / kept)
+    *before, rate = (np.full(REPLICATES, _pooled(h, n)) for h in hits)
+    eaten, pools = list(before), []
+    for _ in range(steps + 1):
+        drawn = rng.binomial(n, rate)
+        pools.append(drawn / n)
+        eaten.append(rng.hypergeometric(drawn, n - drawn, kept) / kept)
         rate = np.mean(regime(eaten), axis=0)
-    return _band(pools[start], pools[end])
+    return _band(pools[0], pools[-1])
 
 
 def _pooled(hits: int, n: int) -> float:

@@ -46,6 +46,7 @@ def settings(plan: Plan) -> str:
 
 
 def command(plan: Plan) -> str:
+    """The command that repeats the experiment from its results folder."""
     name = plan.experiment.config.name
     return f"entropy-loop run config.yaml --out {name}-again"
 

@@ -33,6 +33,7 @@ def number(value: float, digits: int = 2) -> str:
 
 
 def span(low: float | None, high: float | None, digits: int = 2) -> str:
+    """[low, high], or nothing where there is no interval."""
     return "" if low is None or high is None else f"[{number(low, digits)}, {number(high, digits)}]"
 
 

@@ -61,6 +61,7 @@ class Measured:
 
 
 def section(view: View, subject: Subject) -> Section:
+    """The figures and tables of one target prompt under one judge."""
     n, chains = subject.number, view.chains
     whole = figures.recognition(view, subject, subject.concepts, 2.9, 3.1)
     files = {

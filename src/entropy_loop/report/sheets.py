@@ -101,12 +101,14 @@ def _largest(rows: list[list[Cell]]) -> tuple[int, int]:
 
 
 def png(image: Image.Image) -> bytes:
+    """The picture, lossless."""
     data = io.BytesIO()
     image.save(data, "PNG", compress_level=7)
     return data.getvalue()
 
 
 def jpeg(image: Image.Image) -> bytes:
+    """The picture for a page that must stay small."""
     data = io.BytesIO()
     image.save(data, "JPEG", quality=86, subsampling=0)
     return data.getvalue()

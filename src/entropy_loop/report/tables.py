@@ -17,7 +17,7 @@ from entropy_loop.metrics.change import change_interval, change_rate
 from entropy_loop.metrics.nulls import drift_band, sampling_band
 from entropy_loop.metrics.rates import answers, wilson
 from entropy_loop.plan import Generation, Plan, Run
-from entropy_loop.store import Store
+from entropy_loop.store import Store, write_bytes, write_text
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,11 @@ class Tables:
 
     def write(self, root: Path) -> None:
         """CSV for what people read, Parquet for what comes by the thousand."""
-        self.rates.to_csv(root / "rates.csv", index=False, float_format="%.6g", lineterminator="\n")
-        self.changes.to_csv(root / "changes.csv", index=False, float_format="%.6g", lineterminator="\n")
-        self.images.to_parquet(root / "images.parquet", index=False)
-        self.judgements.to_parquet(root / "judgements.parquet", index=False)
+        for name, table in (("rates", self.rates), ("changes", self.changes)):
+            text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+            write_text(root / f"{name}.csv", text)
+        for name, table in (("images", self.images), ("judgements", self.judgements)):
+            write_bytes(root / f"{name}.parquet", table.to_parquet(index=False))
 
 
 def tables(plan: Plan, store: Store) -> Tables:
@@ -149,9 +150,11 @@ def _change(run: Run, rows: pd.DataFrame, start: int, end: int, fed_back: bool) 
     seed = seeds.seed(run.config.seed, "null bands", start, 0, end)
     bands = {"": change_interval(*pools), "sampling_": sampling_band(hits[start], n[start], n[end], seed)}
     if fed_back:
-        first = rows.index[0]
-        kept = min(getattr(run.config.policy_plugin(), "k", n[first]), n[first])
-        bands["drift_"] = drift_band(hits[first], n[first], kept, run.config.regime_plugin(), start, end, seed)
+        images, seen = run.config.images, [hits[g] for g in rows.index if g <= start]
+        kept = getattr(run.config.policy_plugin(), "k", images)
+        # A pool with unjudged images is a smaller one: its share of hits is what drifts.
+        seen = [round(h * images / n[g]) for g, h in zip(rows.index, seen, strict=False) if n[g]]
+        bands["drift_"] = drift_band(seen, images, kept, run.config.regime_plugin(), end - start, seed)
     for prefix, band in bands.items():
         values |= {f"{prefix}low": band.low, f"{prefix}high": band.high} if band else {}
     return values | {"reason": "" if fed_back else "not fed back: no drift band"}

@@ -25,6 +25,7 @@ NEEDED = 3  # chains per arm below which nothing is claimed (PROTOCOL 2)
 
 
 def question(view: View) -> str:
+    """What the experiment asks, in one sentence."""
     targets = [p for p in view.prompts if p.role == "target"]
     one = len(targets) == 1
     what = f"\u201c{targets[0].text}\u201d" if one else f"{_count(len(targets))} prompts"
@@ -101,6 +102,7 @@ def _where(chain: Chain) -> str:
 
 
 def no_claim(view: View) -> str:
+    """Why the page claims nothing."""
     chains = min(sum(chain.arm == arm for chain in view.chains) for arm in view.arms)
     if chains < NEEDED:
         return (
