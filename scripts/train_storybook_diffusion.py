@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -160,16 +161,18 @@ def moments(vae: AutoencoderKL, pixels: np.ndarray, path: Path) -> Tensor:
     Kept at `path` with the codec's weights' sum, because encoding takes minutes.
     """
     mark = sum(p.double().sum() for p in vae.encoder.parameters())
-    if path.exists() and (stored := torch.load(path))["mark"] == mark and len(stored["moments"]) == len(pixels):
-        return stored["moments"]
+    if path.exists():
+        stored = load_file(path)
+        if stored["mark"] == mark and len(stored["moments"]) == len(pixels):
+            return stored["moments"]
     parts = []
     for start in range(0, len(pixels), 64):
         with autocast():
             posterior = vae.encode(images(pixels[start : start + 64])).latent_dist
         parts.append(torch.stack([posterior.mean, posterior.std], dim=1).float() * vae.config.scaling_factor)
-    torch.save({"mark": mark, "moments": torch.cat(parts)}, path.with_suffix(".part"))
-    path.with_suffix(".part").rename(path)
-    return torch.cat(parts)
+    made = torch.cat(parts)
+    save_file({"mark": mark, "moments": made}, path)
+    return made
 
 
 def loss_weight(scheduler: DDIMScheduler, t: Tensor) -> Tensor:
@@ -331,7 +334,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="the Stable Diffusion folder to write")
     parser.add_argument("--minutes", type=float, default=35.0)
     parser.add_argument("--steps", type=int, help="instead of --minutes")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="a folder of an earlier round to go on from, in its full --out")
+    parser.add_argument("--seed", type=int, default=0, help="another one for each round")
     parser.add_argument("--threads", type=int, default=0, help="0 chooses between one and two while training")
     args = parser.parse_args()
 
@@ -340,9 +344,14 @@ def main() -> None:
     tokens, scheduler = tokenizer(args.out / "tokenizer"), build_scheduler()
     with seeded(args.seed):
         model = nn.ModuleDict({"unet": build_unet(vae.config.latent_channels), "text": build_text(tokens)})
+    before = {"steps": 0, "seconds": 0.0, "history": []}
+    if args.start:
+        before = json.loads((args.out / "diffusion.json").read_text())
+        model["unet"].load_state_dict(UNet2DConditionModel.from_pretrained(args.start / "unet").state_dict())
+        model["text"].load_state_dict(CLIPTextModel.from_pretrained(args.start / "text_encoder").state_dict())
     model = model.to(memory_format=torch.channels_last)
     torch.set_num_threads(args.threads or 1)
-    latents = moments(vae, pixels, args.out / "moments.pt")
+    latents = moments(vae, pixels, args.out / "moments.safetensors")
     ids, empty = token_ids(tokens, captions), token_ids(tokens, [""])[0]
     ema, step = trainer(model, scheduler, latents, ids, empty, args.seed)
     pipe = pipeline(ema.eval(), vae, tokens)
@@ -369,8 +378,13 @@ def main() -> None:
         "seed": args.seed, "threads": args.threads, "precision": "bfloat16 autocast",
     }  # fmt: skip
     log = {
-        "settings": settings, "parameters": size, "steps": i, "seconds": round(clock.seconds, 1), "history": history,
-    }  # fmt: skip
+        "settings": settings,
+        "parameters": size,
+        "rounds": before.get("rounds", 0) + 1,
+        "steps": before["steps"] + i,
+        "seconds": round(before["seconds"] + clock.seconds, 1),
+        "history": before["history"] + history,
+    }
     (args.out / "diffusion.json").write_text(json.dumps(log, indent=1) + "\n")
     sample_sheet(pipe, args.out / "diffusion.png")
     export(pipe, args.folder, card(json.loads((args.out / "codec.json").read_text()), log))

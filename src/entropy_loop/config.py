@@ -194,7 +194,8 @@ def _twice(points: tuple[Point, ...]) -> list[str]:
 def _label(axis: str, value: Any) -> str:
     """A short name for one value of a sweep: top_k-32, or learning_rate-0.0001."""
     if isinstance(value, dict):
-        return "-".join(str(part) for part in value.values())
+        ordered = sorted(value, key=lambda name: name != "use")  # whatever their order in the file
+        return "-".join(str(value[name]) for name in ordered)
     return str(value) if isinstance(value, str) else f"{axis.rpartition('.')[2]}-{value}"
 
 
