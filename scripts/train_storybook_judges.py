@@ -231,7 +231,7 @@ def _uniform(seed: int, index: int) -> dict[str, str]:
 
 def test_scenes(seed: int) -> list[scene.Scene]:
     """2,400 scenes of the world's own distribution with each relation and each name often enough, then 600
-    around the essay's prompt: 250 of it and 350 that miss it by the relation, the animal or the rider.
+    around the essay's prompt: 250 of it, 350 that share two of its three parts (and now and then all three).
     """
     relations = ("riding", "riding", "next_to", "next_to", "rider_alone", "mount_alone", "empty")
     scenes = [scene.sample(seed, i, relation=relations[i % len(relations)]) for i in range(2400)]
@@ -878,7 +878,7 @@ SCORE = (
 SCENES = (
     "per set 2,400 scenes with relations in fixed shares (2/7 riding, 2/7 next to, 1/7 each rider alone, "
     "mount alone, empty) and all else as in the world, and 600 around 'an astronaut riding a horse' "
-    "(250 of it, 350 near misses); odd ones went through the codec once; none was trained on"
+    "(250 of it, 350 that share some of its words); odd ones went through the codec once; none was trained on"
 )
 
 

@@ -13,7 +13,7 @@ MISSING = "–"  # noqa: RUF001 (an en dash is how the report writes missing dat
 
 
 def summary(tables: Tables) -> RenderableType:
-    """One table per target prompt and judge: V(all) of each generation, c from 0 to the last one."""
+    """One table per target prompt and judge: V of each generation, c of each step and from 0 to the last."""
     rates = tables.rates[(tables.rates["set"] == POOL) & (tables.rates["role"] == "target")]
     parts: list[RenderableType] = []
     for (prompt, judge), rows in rates.groupby(["prompt", "judge"], sort=False):
@@ -24,21 +24,25 @@ def summary(tables: Tables) -> RenderableType:
 
 
 def _table(rates: pd.DataFrame, changes: pd.DataFrame) -> Table:
+    """Under the joint concept, which is bold, stands its c from each generation to the next."""
     generations = sorted(rates["generation"].unique())
-    table = Table("run", "concept", *(f"V{g}" for g in generations), "c (0 to last)", "drift", box=None)
+    table = Table("run", "", *(f"{g}" for g in generations), "c (0 to last)", "drift", box=None)
     for (run, concept), rows in rates.groupby(["run", "concept"], sort=False):
         values = rows.set_index("generation")["rate"]
-        whole = changes[(changes["run"] == run) & (changes["concept"] == concept) & (changes["from_generation"] == 0)]
-        last = whole[whole["to_generation"] == whole["to_generation"].max()]
-        cells = [_number(values.get(g)) for g in generations]
-        style = "bold" if concept == ALL else ""
-        change = _change(last.iloc[0]) if len(last) else (MISSING, MISSING)
-        table.add_row(str(run), str(concept), *cells, *change, style=style)
+        mine = changes[(changes["run"] == run) & (changes["concept"] == concept)].set_index("to_generation")
+        whole = mine[mine["from_generation"] == 0].tail(1)
+        change = _change(whole.iloc[0]) if len(whole) else (MISSING, MISSING)
+        joint = concept == ALL
+        cells = (_number(values.get(g)) for g in generations)
+        table.add_row(str(run), f"V {concept}", *cells, *change, style="bold" if joint else "")
+        if joint:
+            steps = mine[mine["from_generation"] == mine.index - 1]["change_rate"]
+            table.add_row("", f"c {concept}", *(_number(steps.get(g), "+") for g in generations), end_section=True)
     return table
 
 
-def _number(value: float | None) -> str:
-    return MISSING if value is None or pd.isna(value) else f"{value:.2f}"
+def _number(value: float | None, sign: str = "") -> str:
+    return MISSING if value is None or pd.isna(value) else f"{value:{sign}.2f}"
 
 
 def _change(row: pd.Series) -> tuple[str, str]:
