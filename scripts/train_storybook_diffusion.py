@@ -332,6 +332,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="where the codec was trained")
     parser.add_argument("--folder", type=Path, required=True, help="the Stable Diffusion folder to write")
+    parser.add_argument("--start", type=Path, help="train the UNet and text encoder of this folder further")
     parser.add_argument("--minutes", type=float, default=35.0)
     parser.add_argument("--steps", type=int, help="instead of --minutes")
     parser.add_argument("--start", type=Path, help="a folder of an earlier round to go on from, in its full --out")
@@ -373,7 +374,7 @@ def main() -> None:
             sample_sheet(pipe, args.out / f"diffusion-{sheets}.png")
 
     settings = {
-        "unet_widths": UNET_WIDTHS, "text_width": TEXT_WIDTH, "text_layers": TEXT_LAYERS, "batch": BATCH,
+        "start": str(args.start or ""), "unet_widths": UNET_WIDTHS, "text_width": TEXT_WIDTH, "text_layers": TEXT_LAYERS, "batch": BATCH,
         "muon_lr": MUON_LR, "adam_lr": ADAM_LR, "min_snr": MIN_SNR, "caption_dropout": CAPTION_DROPOUT, "ema": EMA,
         "seed": args.seed, "threads": args.threads, "precision": "bfloat16 autocast",
     }  # fmt: skip

@@ -194,8 +194,7 @@ def _twice(points: tuple[Point, ...]) -> list[str]:
 def _label(axis: str, value: Any) -> str:
     """A short name for one value of a sweep: top_k-32, or learning_rate-0.0001."""
     if isinstance(value, dict):
-        ordered = sorted(value, key=lambda name: name != "use")  # whatever their order in the file
-        return "-".join(str(value[name]) for name in ordered)
+        return "-".join(str(value[name]) for name in sorted(value, key=lambda name: (name != "use", name)))
     return str(value) if isinstance(value, str) else f"{axis.rpartition('.')[2]}-{value}"
 
 
