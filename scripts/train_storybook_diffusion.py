@@ -310,7 +310,7 @@ the scaling factor is 1. Weights are stored in half precision; load them in floa
 | --- | ---: | ---: |
 | steps | {codec["steps"]:,} | {diffusion["steps"]:,} |
 | batch | {codec["settings"]["batch"]} | {BATCH} |
-| minutes, two CPU cores shared with other work | {codec["seconds"] / 60:.0f} | {diffusion["seconds"] / 60:.0f} |
+| minutes, one or two CPU cores | {codec["seconds"] / 60:.0f} | {diffusion["seconds"] / 60:.0f} |
 | last training loss | {codec["history"][-1]["loss"]:.4f} | {diffusion["history"][-1]["loss"]:.4f} |
 
 Codec: L1 + MSE + edges + a little KL; on {N_TEST} held-out scenes MSE {codec["held_out"]["mse"]:.5f} and L1
@@ -321,8 +321,9 @@ the wall clock, so running them again gives a model of the same kind, not the sa
 
 ## Limits
 
-Words outside the captions mean nothing to it. Small details (faces, stripes, horns) come out softer than
-drawn. It is a measuring instrument, not an image generator for other ends.
+Words outside the captions mean nothing to it. It was trained briefly: place, relation, rider and kind of
+mount follow the prompt, but figures are rough, faces and stripes smear, and two figures side by side may
+melt into each other. It is a measuring instrument, not an image generator for other ends.
 
 Licence: Apache-2.0.
 """
@@ -332,7 +333,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="where the codec was trained")
     parser.add_argument("--folder", type=Path, required=True, help="the Stable Diffusion folder to write")
-    parser.add_argument("--start", type=Path, help="train the UNet and text encoder of this folder further")
     parser.add_argument("--minutes", type=float, default=35.0)
     parser.add_argument("--steps", type=int, help="instead of --minutes")
     parser.add_argument("--start", type=Path, help="a folder of an earlier round to go on from, in its full --out")
@@ -374,7 +374,8 @@ def main() -> None:
             sample_sheet(pipe, args.out / f"diffusion-{sheets}.png")
 
     settings = {
-        "start": str(args.start or ""), "unet_widths": UNET_WIDTHS, "text_width": TEXT_WIDTH, "text_layers": TEXT_LAYERS, "batch": BATCH,
+        "start": str(args.start or ""), "unet_widths": UNET_WIDTHS, "text_width": TEXT_WIDTH, "text_layers": TEXT_LAYERS,
+        "batch": BATCH,
         "muon_lr": MUON_LR, "adam_lr": ADAM_LR, "min_snr": MIN_SNR, "caption_dropout": CAPTION_DROPOUT, "ema": EMA,
         "seed": args.seed, "threads": args.threads, "precision": "bfloat16 autocast",
     }  # fmt: skip
