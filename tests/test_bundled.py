@@ -75,7 +75,7 @@ def test_plain_diffusers_loads_and_samples_the_checkpoint() -> None:
     """A Stable Diffusion folder like any other: our package is not needed to use it."""
     code = (
         "import sys, torch; from diffusers import StableDiffusionPipeline\n"
-        "pipe = StableDiffusionPipeline.from_pretrained(sys.argv[1], torch_dtype=torch.float32, safety_checker=None)\n"
+        "pipe = StableDiffusionPipeline.from_pretrained(sys.argv[1], dtype=torch.float32, safety_checker=None)\n"
         "image = pipe(sys.argv[2], num_inference_steps=2, generator=torch.Generator().manual_seed(0)).images[0]\n"
         "assert 'entropy_loop' not in sys.modules; print(image.size)"
     )

@@ -21,7 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console(soft_wrap=True)
+# Where nobody watches a terminal, tables keep their whole width.
+out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; configs/ has ready-to-run ones.")]
 OutOption = Annotated[

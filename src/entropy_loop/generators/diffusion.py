@@ -191,11 +191,15 @@ def _save(request: Request, latent: torch.Tensor, image: Any, out: Path) -> dict
 @cache
 def _pipeline(folder: str) -> StableDiffusionPipeline:
     """The checkpoint in float32, kept between stages: only the UNet's weights change from one to the next."""
+    import diffusers
     import torch
+    import transformers
     from diffusers import StableDiffusionPipeline
 
+    for library in (diffusers, transformers):  # the run has a bar of its own
+        library.utils.logging.disable_progress_bar()
     pipe = StableDiffusionPipeline.from_pretrained(
-        folder, torch_dtype=torch.float32, use_safetensors=True, safety_checker=None, local_files_only=True
+        folder, dtype=torch.float32, use_safetensors=True, safety_checker=None, local_files_only=True
     )
     for part in (pipe.vae, pipe.text_encoder, pipe.unet):
         part.requires_grad_(False).eval()

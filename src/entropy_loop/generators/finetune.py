@@ -71,10 +71,10 @@ def train(
     for step, rows in enumerate(_batches(len(encoded.prompt), settings, step_seeds[0])):
         loss = _loss(unet, noise_scheduler, encoded, rows, settings, step_seeds[step])
         loss.backward()
-        norm = clip(unet, settings.max_grad_norm, float(loss), step)
+        norm = clip(unet, settings.max_grad_norm, loss.item(), step)
         optimizer.step()
         optimizer.zero_grad()
-        log.append({"step": step, "loss": float(loss), "grad_norm": norm, "learning_rate": schedule.get_last_lr()[0]})
+        log.append({"step": step, "loss": loss.item(), "grad_norm": norm, "learning_rate": schedule.get_last_lr()[0]})
         schedule.step()
         tick((step + 1) / settings.max_train_steps)
     unet.requires_grad_(False).eval()
