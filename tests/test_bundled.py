@@ -138,10 +138,14 @@ def test_gradients_are_really_clipped(diet: Diet, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_and_publishes_nothing(diet: Diet, tmp_path: Path) -> None:
-    """A learning rate that blows the weights up ends in a clear error; no weights are written."""
+    """A learning rate that blows the weights up ends in a clear error; no weights are written, and the next
+    training in the same process does not notice."""
+    before = trained(diet, tmp_path / "before") / "unet/diffusion_pytorch_model.safetensors"
     with pytest.raises(TrainingDiverged, match="The generation before is intact"):
         trained(diet, tmp_path / "nan", learning_rate=1e30)
     assert not (tmp_path / "nan" / "unet").exists()
+    after = trained(diet, tmp_path / "after") / "unet/diffusion_pytorch_model.safetensors"
+    assert after.read_bytes() == before.read_bytes()
 
 
 def test_the_judge_tells_riding_from_standing_beside_and_refuses_junk(tmp_path: Path) -> None:

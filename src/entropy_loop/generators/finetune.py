@@ -52,6 +52,7 @@ def train(
 
     encoded = encode(pipe, diet)
     unet = pipe.unet.train().requires_grad_(True)
+    unet.zero_grad()  # a training that failed before, in the same process, leaves its gradients behind
     noise_scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
     optimizer = torch.optim.AdamW(
         unet.parameters(),

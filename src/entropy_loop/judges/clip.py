@@ -60,8 +60,9 @@ class _Clip:
         with torch.inference_mode():
             text = clip.model.encode_text(clip.tokenizer(texts).to(clip.device), normalize=True)
             for start in range(0, len(files), BLOCK):
-                image = clip.encode(files[start : start + BLOCK])
-                rows.append((clip.model.logit_scale.exp() * image @ text.T).float().cpu().numpy())
+                block = files[start : start + BLOCK]
+                similar = clip.model.logit_scale.exp() * clip.encode(block) @ text.T
+                rows.append(similar.float().cpu().numpy()[: len(block)])
                 tick(min(1.0, (start + BLOCK) / len(files)))
         return np.concatenate(rows)
 
@@ -147,12 +148,12 @@ class _Loaded:
     device: str
 
     def encode(self, files: list[Path]) -> torch.Tensor:
-        """Normalised image embeddings, (len(files), d), made in a block of fixed size."""
+        """Normalised image embeddings, (BLOCK, d); the rows after the last file are padding."""
         import torch
 
         images = torch.stack([self.preprocess(image) for image in _opened(files)])
         padding = torch.zeros(BLOCK - len(images), *images.shape[1:])
-        return self.model.encode_image(torch.cat([images, padding]).to(self.device), normalize=True)[: len(images)]
+        return self.model.encode_image(torch.cat([images, padding]).to(self.device), normalize=True)
 
 
 def _opened(files: list[Path]) -> Iterator[Any]:
