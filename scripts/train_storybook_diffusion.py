@@ -257,6 +257,9 @@ def export(pipe: StableDiffusionPipeline, folder: Path, card: str) -> None:
     shutil.rmtree(part, ignore_errors=True)
     pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
     tokenizer(part / "tokenizer")
+    for path in part.rglob("config.json"):  # where it was trained is nobody's business
+        told = {name: value for name, value in json.loads(path.read_text()).items() if name != "_name_or_path"}
+        path.write_text(json.dumps(told, indent=2) + "\n")
     (part / "README.md").write_text(card)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
