@@ -1,0 +1,146 @@
+"""Thresholds, sensitivity and specificity of a trained judge, and the finished folder in the package."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from storybook_claims import ATTRIBUTES, ESSAY, JOINT, answers, concepts, expected
+from storybook_judge_card import SCENES, SCORE, card, table_of
+from storybook_judge_model import STREAMS, WEIGHTS, Recipe, Recogniser
+from storybook_pictures import pictures, test_scenes, to_float, to_pixels, train_scenes, truth_table
+from storybook_round_trips import Codec, degradations, junk_set, labelled
+
+ASSETS = Path(__file__).parents[1] / "src/entropy_loop/assets"
+
+
+def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float, float]:
+    """Share and its 95 % Wilson interval."""
+    share = hits / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return share, max(0.0, centre - half), min(1.0, centre + half)
+
+
+def threshold(scores: np.ndarray, true: np.ndarray, junk: np.ndarray) -> float:
+    """Where the least of sensitivity, specificity and refusal of junk is greatest; the middle of a plateau."""
+    cuts = np.unique(np.concatenate([scores, junk]))
+    cuts = (cuts[1:] + cuts[:-1]) / 2
+    least = np.minimum(_share_above(scores[true], cuts), 1 - _share_above(scores[~true], cuts))
+    least = np.minimum(least, 1 - _share_above(junk, cuts))
+    best = cuts[least >= least.max() - 1e-12]
+    return float((best.min() + best.max()) / 2)
+
+
+def _share_above(values: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    return 1 - np.searchsorted(np.sort(values), cuts, side="right") / len(values)
+
+
+def decide(scores: dict[str, np.ndarray], cuts: dict[str, float]) -> dict[str, np.ndarray]:
+    """The answers, bool (images,), to each concept and to each conjunction."""
+    said = {c: scores[c] > cuts[c] for c in scores}
+    return said | {name: np.logical_and.reduce([said[c] for c in parts]) for name, parts in JOINT.items()}
+
+
+def performance(said: np.ndarray, true: np.ndarray, junk: np.ndarray) -> dict[str, float | int]:
+    """Sensitivity and specificity with intervals, and how much junk is taken for the concept."""
+    se, se_low, se_high = wilson(int((said & true).sum()), int(true.sum()))
+    sp, sp_low, sp_high = wilson(int((~said & ~true).sum()), int((~true).sum()))
+    return {
+        "positives": int(true.sum()),
+        **{"sensitivity": round(se, 4), "sensitivity_low": round(se_low, 4), "sensitivity_high": round(se_high, 4)},
+        "negatives": int((~true).sum()),
+        **{"specificity": round(sp, 4), "specificity_low": round(sp_low, 4), "specificity_high": round(sp_high, 4)},
+        "junk": len(junk),
+        "junk_false_positives": int(junk.sum()),
+    }
+
+
+def degraded_rows(judge: Recogniser, seed: int, codec: Codec, cuts: dict[str, float]) -> list[dict[str, object]]:
+    """Sensitivity and specificity at each level, on every third of the last 1,800 test scenes."""
+    scenes = test_scenes(seed)[1200::3]
+    true, images = expected(truth_table(scenes)), to_float(pictures(scenes))
+    rows = []
+    for kind, level, damaged in degradations(images, codec, seed):
+        said = decide(judge.scores(to_float(to_pixels(damaged))), cuts)
+        rows += [
+            {"kind": kind, "level": level, "concept": c, "n": len(scenes), "positives": int(true[c].sum())}
+            | {"sensitivity": round(float(said[c][true[c]].mean()), 4)}
+            | {"specificity": round(float((~said[c])[~true[c]].mean()), 4)}
+            for c in true
+        ]
+    return rows
+
+
+def attribute_confusions(judge: Recogniser, seed: int, codec: Codec) -> dict[str, object]:
+    """For each attribute, its texts and the counts true value x answered value (the greatest logit)."""
+    scenes = [s for s in train_scenes(4000, seed)[1::2] if s.relation != "empty"]
+    images, table = to_float(pictures(scenes)), truth_table(scenes)
+    images[1::2] = codec.round_trips(images[1::2])
+    found = {}
+    for name, texts in ATTRIBUTES.items():
+        rows = table[name].ne("").to_numpy()
+        said = judge.logits(images[torch.from_numpy(rows)], list(texts.values())).argmax(1).numpy()
+        true = table.loc[rows, name].map({v: i for i, v in enumerate(texts)}).to_numpy()
+        counts = np.zeros((len(texts), len(texts)), int)
+        np.add.at(counts, (true, said), 1)
+        found[name] = {"texts": texts, "values": list(texts), "confusion": counts.tolist()}
+    return found
+
+
+def calibrate(recipe: Recipe, work: Path, vae: Path, phase_steps: dict[str, int]) -> None:
+    """Fit thresholds on one set of scenes, report on another, and finish the folder in the package."""
+    folder, codec = work / recipe.name, Codec(vae)
+    judge = Recogniser(folder)
+    seeds = {name: recipe.seed + STREAMS[name] for name in ("fit", "report", "fit_junk", "report_junk")}
+    fit, fit_junk = labelled(seeds["fit"], codec), junk_set(seeds["fit_junk"], codec)
+    report, report_junk = labelled(seeds["report"], codec), junk_set(seeds["report_junk"], codec)
+    scores, junk, true = judge.scores(fit.images), judge.scores(fit_junk.images), answers(fit.table)
+    cuts = {c: threshold(scores[c], true[c], junk[c]) for c in scores}
+    said, said_junk = decide(judge.scores(report.images), cuts), decide(judge.scores(report_junk.images), cuts)
+    true = expected(report.table)
+    measured = {c: performance(said[c], true[c], said_junk[c]) for c in true}
+    kinds = report_junk.table["junk"].to_numpy()
+    result = {
+        "format": 1,
+        "score": SCORE,
+        "scenes": {**seeds, "n_fit": len(fit.table), "n_report": len(report.table), "how": SCENES},
+        "concepts": {c: {**spec, "threshold": round(cuts[c], 4), **measured[c]} for c, spec in concepts().items()},
+        "joint": {name: {"concepts": list(parts), **measured[name]} for name, parts in JOINT.items()},
+        "halves": {
+            half: {c: performance(said[c][rows], true[c][rows], said_junk[c]) for c in ESSAY}
+            for half, rows in (("clean", slice(0, None, 2)), ("round_trip", slice(1, None, 2)))
+        },
+        "junk": {
+            kind: {"n": int((kinds == kind).sum())} | {c: int(said_junk[c][kinds == kind].sum()) for c in true}
+            for kind in dict.fromkeys(kinds)
+        },
+        "degradations": degraded_rows(judge, seeds["report"], codec, cuts),
+        "attributes": attribute_confusions(judge, seeds["report"] + 500, codec),
+        "steps": phase_steps,
+    }
+    (folder / "calibration.json").write_text(json.dumps(result, indent=1) + "\n")
+    (folder / "README.md").write_text(card(recipe, folder, result))
+    publish(folder, ASSETS / recipe.name)
+    print(table_of(result))
+
+
+FILES = (
+    "open_clip_config.json",
+    WEIGHTS,
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "calibration.json",
+    "README.md",
+)
+
+
+def publish(folder: Path, target: Path) -> None:
+    """Copy the finished folder into the package."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        (target / name).write_bytes((folder / name).read_bytes())
