@@ -1,4 +1,4 @@
-"""Null bands of the change rate: how large c gets in one chain when nothing happens to the model."""
+"""What chance alone does: rates and null bands of c when nothing happens to the model."""
 
 from __future__ import annotations
 
@@ -9,37 +9,63 @@ import numpy as np
 from entropy_loop.metrics.rates import Interval
 
 REPLICATES = 4000
-Regime = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
+Diet = Callable[[Sequence[np.ndarray], np.random.Generator], np.ndarray]
+"""A regime as rates see it: from the rates of what generations 0..g kept, one float array (replicates,) each,
+to the rate of what generation g+1 trains on, with its real images and its own draws."""
+
+
+def neutral(
+    first_hits: np.ndarray, images: int, kept: int, diet: Diet, steps: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Rates of the pools of a perfect copier (LAWS E11), float array (replicates, steps + 1).
+
+    first_hits: int array (replicates,), hits among the `images` of generation 0's pool. In each step `kept` images
+    of the pool are kept blindly, and the next pool is drawn at the rate of the diet.
+    """
+    return _drift([], first_hits, images, kept, diet, steps, rng)
 
 
 def sampling_band(hits1: int, n1: int, n2: int, seed: int) -> Interval | None:
     """95 % band of c when both pools come from one and the same model (regenerate only)."""
     rng = np.random.default_rng(seed)
-    rate = _pooled(hits1, n1)
+    rate = pooled(hits1, n1)
     return _band(rng.binomial(n1, rate, REPLICATES) / n1, rng.binomial(n2, rate, REPLICATES) / n2)
 
 
-def drift_band(hits: Sequence[int], n: int, kept: int, regime: Regime, steps: int, seed: int) -> Interval | None:
+def drift_band(hits: Sequence[int], n: int, kept: int, diet: Diet, steps: int, seed: int) -> Interval | None:
     """95 % band of c over the next `steps` feedback steps for a perfect copier (LAWS E11).
 
-    hits: of the pools (n images each) of generations 0..start; the last one is where c starts. From there
-    on each generation draws its pool at the rate of its diet, keeps `kept` of it blindly, and the regime feeds
-    back what was kept so far, generations before the start at the rates that were seen.
+    hits: of the pools (n images each) of generations 0..start; the last one is where c starts. What the
+    generations before it kept enters the diet at the rates that were seen.
     """
     rng = np.random.default_rng(seed)
-    *before, rate = (np.full(REPLICATES, _pooled(h, n)) for h in hits)
-    eaten, pools = list(before), []
-    for _ in range(steps + 1):
-        drawn = rng.binomial(n, rate)
-        pools.append(drawn / n)
-        eaten.append(rng.hypergeometric(drawn, n - drawn, kept) / kept)
-        rate = np.mean(regime(eaten), axis=0)
-    return _band(pools[0], pools[-1])
+    *before, start = hits
+    seen = [np.full(REPLICATES, pooled(h, n)) for h in before]
+    pools = _drift(seen, rng.binomial(n, pooled(start, n), REPLICATES), n, kept, diet, steps, rng)
+    return _band(pools[:, 0], pools[:, -1])
 
 
-def _pooled(hits: int, n: int) -> float:
+def pooled(hits: float, n: int) -> float:
     """A rate that is never 0 or 1, so that a perfect pool does not claim to be beyond chance."""
     return (hits + 0.5) / (n + 1)
+
+
+def _drift(
+    before: Sequence[np.ndarray],
+    hits: np.ndarray,
+    images: int,
+    kept: int,
+    diet: Diet,
+    steps: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """`neutral` after a history: `before` holds the kept rates of the generations before the first pool."""
+    eaten, pools = list(before), [hits]
+    for _ in range(steps):
+        eaten.append(rng.hypergeometric(pools[-1], images - pools[-1], kept) / kept)
+        rate = np.clip(diet(eaten, rng), 0, 1)  # a weighted mean of ones may round to a little more than one
+        pools.append(rng.binomial(images, rate))
+    return np.stack(pools, axis=1) / images
 
 
 def _band(v1: np.ndarray, v2: np.ndarray) -> Interval | None:

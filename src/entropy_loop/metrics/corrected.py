@@ -1,0 +1,70 @@
+"""The recognition rate corrected for the judge's known errors, with the uncertainty of those errors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from entropy_loop.metrics.rates import Interval
+
+_Z = 1.959963984540054  # 97.5 % quantile of the normal law
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Rate and 95 % interval in [0, 1], None where missing. clipped: the bare correction lay outside of [0, 1]."""
+
+    rate: float | None
+    low: float | None
+    high: float | None
+    clipped: bool
+    reason: str
+
+
+def corrected(hits: int, n: int, positives: tuple[int, int], negatives: tuple[int, int]) -> Corrected:
+    """p = (V + Sp - 1) / (Se + Sp - 1) with V = hits / n (Rogan & Gladen 1978, Am. J. Epidemiol. 107:71).
+
+    positives: (recognised, all) labelled images that show the concept, their share is the sensitivity Se;
+    negatives: (refused, all) labelled images that do not, their share is the specificity Sp.
+    The interval is that of Lang & Reiczigel 2014 (Prev. Vet. Med. 113:13). Missing, with a reason, without
+    images or labels, and where Se + Sp <= 1: such a judge does no better than a coin.
+    """
+    if n == 0:
+        return _missing("nothing was judged")
+    if not (positives[1] and negatives[1]):
+        return _missing("sensitivity or specificity was not measured")
+    v, se, sp = hits / n, positives[0] / positives[1], negatives[0] / negatives[1]
+    if se + sp <= 1:
+        return _missing(f"Se + Sp = {se:.2f} + {sp:.2f} <= 1: the judge does no better than a coin")
+    bare = round((v + sp - 1) / (se + sp - 1), 12)  # V = Se is 1, not a rounding error more
+    rate = _clip(bare)
+    low, high = _interval(hits, n, positives, negatives)
+    clipped = rate != bare
+    # With a handful of labels the interval can miss the rate: then it is stretched to hold it.
+    reason = f"clipped: the bare correction is {bare:.3f}" if clipped else ""
+    return Corrected(rate, min(low, rate), max(high, rate), clipped, reason)
+
+
+def _interval(hits: int, n: int, positives: tuple[int, int], negatives: tuple[int, int]) -> Interval:
+    """Agresti-Coull counts, the delta method over all three samples, and a shift against its skewness
+    (Lang & Reiczigel's equations 4, 6, 7, 16 and 17). One difference: the centre is clipped before the limits are
+    laid around it. Theirs shrinks to a point where the pool has more hits than Se explains, as if that made the
+    rate certain; this one only ever holds more."""
+    n_v, n_se, n_sp = n + _Z**2, positives[1] + 2, negatives[1] + 2
+    v, se, sp = (hits + _Z**2 / 2) / n_v, (positives[0] + 1) / n_se, (negatives[0] + 1) / n_sp
+    informedness = se + sp - 1
+    if informedness <= 0:  # so few labels that they tell nothing
+        return Interval(0.0, 1.0)
+    p = (v + sp - 1) / informedness
+    var_se, var_sp = se * (1 - se) / n_se, sp * (1 - sp) / n_sp
+    half = _Z * math.sqrt(v * (1 - v) / n_v + p**2 * var_se + (1 - p) ** 2 * var_sp) / informedness
+    centre = _clip(p + 2 * _Z**2 * (p * var_se - (1 - p) * var_sp))
+    return Interval(_clip(centre - half), _clip(centre + half))
+
+
+def _clip(value: float) -> float:
+    return min(1.0, max(0.0, value))
+
+
+def _missing(reason: str) -> Corrected:
+    return Corrected(None, None, None, False, reason)

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from entropy_loop.metrics.copying import copied, nearest_similarity
+
+
+def images(seed: int, n: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, 12))
+
+
+def test_similarity_is_that_to_the_nearest_image_of_the_diet():
+    """Among SciPy's cosine distances to the whole diet it is the smallest one, as a cosine."""
+    pool, diet = images(1, 9), images(2, 30)
+    assert nearest_similarity(pool, diet) == pytest.approx(1 - cdist(pool, diet, "cosine").min(axis=1))
+
+
+def test_copies_are_counted():
+    """Forty of a hundred images are from the diet, but for a trace of noise: at least these are found."""
+    diet, pool = images(3, 200), images(4, 100)
+    pool[:40] = diet[:40] + 0.01 * images(5, 40)
+    found = copied(pool, diet, images(6, 200))
+    assert 40 <= found.hits < 55
+    assert found.n == 100
+    assert found.null.high < found.interval.low < 0.4 < found.interval.high
+
+
+def test_without_copying_the_rate_stays_within_its_null():
+    """150 pools that know nothing of the diet: 0.05 in the mean, and the band holds at least 95 % of them."""
+    founds = [copied(images(3 * i, 60), images(3 * i + 1, 40), images(3 * i + 2, 79)) for i in range(150)]
+    assert np.mean([found.hits / found.n for found in founds]) == pytest.approx(0.05, abs=0.01)
+    assert np.mean([found.null.low <= found.hits / found.n <= found.null.high for found in founds]) > 0.93
+
+
+@pytest.mark.parametrize("sizes", [(0, 20, 40), (20, 0, 40), (20, 20, 18)])
+def test_it_is_missing_without_what_it_compares(sizes):
+    """An empty pool, an empty diet, or too few held-out images for a 95 % quantile: missing, not 0."""
+    assert copied(*(images(i, n) for i, n in enumerate(sizes))) is None
