@@ -1,6 +1,6 @@
 """Does the bundled checkpoint obey, and does the bundled judge see? Prints the table of the model card.
 
-    python scripts/eval_storybook.py --out DIR        (about 15 minutes on 2 cores)
+    python scripts/eval_storybook.py --out DIR        (about 10 minutes on one core)
 
 Everything is measured with the code and the config that users run, on scenes, seeds and junk that no
 training and no calibration has seen. Exit code 1 when a demand is not met.
@@ -18,11 +18,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageFilter
 
-from entropy_loop import assets, config, seeds
+from entropy_loop import assets, seeds, study
 from entropy_loop.data import ALL, Checkpoint, Concept, Prompt, Request, Samples
 from entropy_loop.judges.clip import ClipRecogniser
 from entropy_loop.metrics.rates import answers, wilson
 from entropy_loop.worlds.storybook import album, scene
+from storybook_pictures import to_float, to_pixels
+from storybook_round_trips import Codec, degradations
 
 ALBUM = 90_001  # no training and no calibration draws from it
 ESSAY = Prompt("a photograph of an astronaut riding a horse", "target", ("astronaut", "horse", "riding"))
@@ -43,11 +45,12 @@ class Line:
 
     @property
     def met(self) -> bool:
+        if not self.n:
+            return self.at_least is None and self.at_most is None  # nothing was asked, nothing is shown
         value = wilson(self.hits, self.n).low if self.lower_bound else self.hits / self.n
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
     def __str__(self) -> str:
-        low, high = wilson(self.hits, self.n)
         bound = "Wilson lower bound " if self.lower_bound else ""
         demand = (
             f">= {self.at_least}"
@@ -57,20 +60,31 @@ class Line:
             else ""
         )
         verdict = ("yes" if self.met else "**no**") if demand else ""
-        rate = f"{self.hits / self.n:.4f} [{low:.4f}, {high:.4f}]"
+        rate = "none was made"
+        if self.n:
+            low, high = wilson(self.hits, self.n)
+            rate = f"{self.hits / self.n:.4f} [{low:.4f}, {high:.4f}]"
         return f"| {self.what} | {self.n} | {rate} | {bound}{demand} | {verdict} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--scenes", type=int, default=2000)
+    parser.add_argument("--scenes", type=int, default=2000, help="for the judge")
     parser.add_argument("--junk", type=int, default=500)
+    parser.add_argument("--degraded", type=int, default=200, help="scenes with and without the concepts, each")
     parser.add_argument(
-        "--images", type=int, default=512, help="of the essay's prompt; a quarter of it for each other prompt"
+        "--images",
+        type=int,
+        default=512,
+        help="of the essay's prompt, 4 or more; a quarter of it for each other one",
     )
     options = parser.parse_args()
-    lines = [*judge_lines(options), *generation_lines(options)]
+    if options.out.exists():
+        parser.error(f"{options.out} exists; results never mix, name a new folder")
+    if min(options.scenes, options.junk, options.degraded) < 1 or options.images < 4:
+        parser.error("--scenes, --junk and --degraded must be at least 1, --images at least 4")
+    lines = [*judge_lines(options), *degraded_lines(options), *generation_lines(options)]
     print("| what | n | rate [95 % interval] | demand | met |\n| --- | --- | --- | --- | --- |")
     print("\n".join(map(str, lines)))
     told = [{**line.__dict__, "met": line.met} for line in lines]
@@ -106,6 +120,22 @@ def judge_lines(options: argparse.Namespace) -> Iterator[Line]:
         yield Line(f"judge, false positives on junk, {name}", int(junk[name].sum()), len(junk), at_most=0.02)
 
 
+def degraded_lines(options: argparse.Namespace) -> Iterator[Line]:
+    """Sensitivity on scenes of the essay's prompt, specificity on scenes that show none of it, ever more degraded."""
+    n = options.degraded
+    with_it = [scene.sample(ALBUM + 2, i, relation="riding", rider="astronaut", mount="horse") for i in range(n)]
+    others = (scene.sample(ALBUM + 3, i, relation="next_to") for i in range(4 * n))
+    without = [one for one in others if one.rider != "astronaut" and one.mount != "horse"][:n]
+    images = to_float(np.stack([scene.render(one) for one in (*with_it, *without)]))
+    codec = Codec(assets.find(f"{assets.PREFIX}storybook") / "vae")
+    for kind, level, degraded in degradations(images, codec, ALBUM):
+        answered = judged(list(to_pixels(degraded)), ESSAY, options.out / f"degraded-{kind}-{level:g}").astype(bool)
+        for name in (*ESSAY.concepts, ALL):
+            yield Line(f"judge, {kind} {level:g}, sensitivity, {name}", int(answered[name].iloc[:n].sum()), n)
+            refused = ~answered[name].iloc[n:]
+            yield Line(f"judge, {kind} {level:g}, specificity, {name}", int(refused.sum()), len(refused))
+
+
 def generation_lines(options: argparse.Namespace) -> Iterator[Line]:
     """Generation 0 by the main job's own sampler: the essay's prompt, others, and the unseen pairs."""
     answered = judged_samples(ESSAY, options.images, 0, options.out / "essay")
@@ -125,10 +155,11 @@ def generation_lines(options: argparse.Namespace) -> Iterator[Line]:
 
 def judged_samples(prompt: Prompt, n: int, index: int, folder: Path) -> pd.DataFrame:
     """Make n images of a prompt with the main job's sampler and judge them; leaves a contact sheet."""
-    generator = config.load(Path("configs/astronaut.yaml")).config.generator_plugin()
-    requests = [Request(f"{i:06d}", prompt.text, seeds.seed(ALBUM, "eval", 0, index, i)) for i in range(n)]
+    generator = study.load(Path("configs/astronaut.yaml")).config.generator_plugin()
+    requests = [Request(f"{i:06d}", prompt.text, i, seeds.seed(ALBUM, "eval", 0, index, i)) for i in range(n)]
     folder.mkdir(parents=True)
-    generator.sample(Checkpoint(Path("generation 0")), requests, folder, lambda share: None)
+    generator.base(folder, lambda share: None)
+    generator.sample(Checkpoint(folder), requests, folder, lambda share: None)
     pixels = [np.asarray(Image.open(folder / file)) for file in Samples(folder).table["file"]]
     album.sheet(pixels).save(folder / "contact_sheet.png")
     return answered_by_judge(prompt, folder)

@@ -91,6 +91,14 @@ def tokenizer(folder: Path) -> CLIPTokenizer:
     return made
 
 
+def write_spelling(folder: Path) -> None:
+    """vocab.json and merges.txt, which some loaders want, from the tokenizer.json that the model was trained with."""
+    told = json.loads((folder / "tokenizer.json").read_text())["model"]
+    (folder / "vocab.json").write_text(json.dumps(told["vocab"]))
+    merges = "".join(f"{left} {right}\n" for left, right in told["merges"])
+    (folder / "merges.txt").write_text("#version: 0.2\n" + merges)
+
+
 def token_ids(tokens: CLIPTokenizer, captions: list[str]) -> Tensor:
     """Padded token ids, int64 (n, MAX_TOKENS)."""
     padded = tokens(captions, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt")
@@ -256,7 +264,7 @@ def export(pipe: StableDiffusionPipeline, folder: Path, card: str) -> None:
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
-    tokenizer(part / "tokenizer")
+    write_spelling(part / "tokenizer")
     for path in part.rglob("config.json"):  # where it was trained is nobody's business
         told = {name: value for name, value in json.loads(path.read_text()).items() if name != "_name_or_path"}
         path.write_text(json.dumps(told, indent=2) + "\n")
@@ -345,7 +353,11 @@ def main() -> None:
 
     pixels, captions = scenes(args.out, N_SCENES, TRAIN_SEED)
     vae = AutoencoderKL.from_pretrained(args.out / "vae").eval()
-    tokens, scheduler = tokenizer(args.out / "tokenizer"), build_scheduler()
+    # Merges of equal rank come in no fixed order, so a later round takes the tokenizer of the first one.
+    tokens = (
+        CLIPTokenizer.from_pretrained(args.start / "tokenizer") if args.start else tokenizer(args.out / "tokenizer")
+    )
+    scheduler = build_scheduler()
     with seeded(args.seed):
         model = nn.ModuleDict({"unet": build_unet(vae.config.latent_channels), "text": build_text(tokens)})
     before = {"steps": 0, "seconds": 0.0, "history": []}
