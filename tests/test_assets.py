@@ -37,6 +37,9 @@ def test_a_folder_without_weights_is_refused(folder):
         ("./nowhere", "no such folder"),
         ("nowhere", "no such folder"),
         ("/nowhere/at/all", "no such folder"),
+        ("sd15/", "no such folder"),
+        ("models/my model", "no such folder"),
+        ("a/b:c", "no such folder"),
         ("nobody/no-such-model", "hf download nobody/no-such-model"),
     ],
 )
@@ -56,6 +59,21 @@ def test_the_command_to_fetch_names_the_revision():
 def test_only_bundled_models_have_a_revision_of_their_own():
     """A folder or a hub id has no revision that we know."""
     assert assets.revision("some/folder") is None
+
+
+def test_a_folder_may_be_named_with_a_slash_at_its_end(folder):
+    """A name as the shell completes it is the same folder."""
+    (folder / "a.safetensors").write_bytes(b"w")
+    assert assets.find(f"{folder}/") == folder
+
+
+def test_a_fingerprint_may_be_over_named_files_alone(folder):
+    """What lies beside the files that a model is loaded from does not change it."""
+    file = folder / "a.safetensors"
+    file.write_bytes(b"12")
+    alone = assets.fingerprint(folder)
+    (folder / "another-variant.safetensors").write_bytes(b"34")
+    assert assets.fingerprint(folder, [file]) == alone != assets.fingerprint(folder)
 
 
 def test_a_fingerprint_is_over_names_and_bytes(folder):

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from conftest import environment
-from entropy_loop import __version__
+from entropy_loop import __version__, assets
 from entropy_loop.store import Store
 
 
@@ -55,6 +55,22 @@ def test_asking_is_no_error(command, line):
     assert done.stdout.strip()
 
 
+def test_bundled_models_are_listed(command):
+    """`list` names every model that ships with the package, and its revision."""
+    told = json.loads(command("list", "--json").stdout)
+    assert {f"bundled:{name}" for name in assets.REVISIONS} == set(told["model"])
+    assert assets.REVISIONS["storybook"] in told["model"]["bundled:storybook"]
+
+
+def test_an_experiment_never_replaces_another(toy, command, tmp_path):
+    """A config with another name in the folder of a first one exits 2 and changes no file there."""
+    command("run", toy(generations=1), "--out", "out")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    done = command("run", toy(name="other"), "--out", "out")
+    assert (done.returncode, "holds the experiment 'toy'" in done.stderr) == (2, True)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
 def test_the_version_is_that_of_the_package(command):
     """`--version` prints name and version."""
     assert command("--version").stdout == f"entropy-loop {__version__}\n"
@@ -78,6 +94,17 @@ def test_a_damaged_model_is_a_problem_for_the_doctor():
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert any("model broken is missing or damaged" in problem for problem in json.loads(done.stdout)["problems"])
+
+
+def test_the_doctor_survives_a_torch_that_cannot_be_loaded():
+    """`doctor` exits 1 and tells of it as one of the problems, a line each, without a traceback."""
+    code = (
+        "import sys; sys.modules['torch'] = None; from entropy_loop import cli\n"
+        "sys.argv = ['entropy-loop', 'doctor']; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert any(line.strip().startswith("problems  torch cannot be loaded") for line in done.stdout.splitlines())
 
 
 WRONG = {
@@ -131,8 +158,8 @@ def test_a_folder_that_cannot_be_written_exits_74(toy, command, tmp_path, line, 
 def test_a_folder_that_another_process_holds_exits_75(toy, command, tmp_path):
     """While this process holds the folder, `run` and `report` exit 75 at once; afterwards they do their work."""
     path = toy(generations=1)
+    command("run", path, "--out", "out")
     with Store(tmp_path / "out").lock():
-        (tmp_path / "out" / "config.yaml").write_text(path.read_text())
         for line in (["run", path, "--out", "out"], ["report", "out"]):
             done = command(*line)
             assert (done.returncode, "another process" in done.stderr) == (75, True)

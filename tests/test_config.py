@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from entropy_loop import config, strict_yaml
+from entropy_loop import strict_yaml, study
 from entropy_loop.errors import ConfigError
 from entropy_loop.plan import plan
 
@@ -43,7 +43,7 @@ MISTAKES = {
     "two judges of one name": ({"judges": [{"use": "exact"}] * 2}, [], "judges: two have one name"),
     "the curator as judge": ({"curate": {"scorer": CLIP}, "judges": [CLIP]}, [], "'some/model' is also the curator"),
     "a list that is empty": ({"sweep": {"seed": []}}, [], "sweep.seed: "),
-    "a sweep over no place": ({"sweep": {"name.x": [1]}}, [], "sweep.name.x: there is no such place"),
+    "a sweep over no place": ({"sweep": {"name.x": [1]}}, [], "arm x-1: name.x: there is no such place"),
     "a sweep over an unknown key": ({"sweep": {"curate.polcy": [1]}}, [], "curate.polcy: .*'policy'"),
     "two points of one name": ({"sweep": {"seed": [0, 0]}}, [], "sweep: two points are called none-seed0"),
     "a --set of no place": ({}, ["name.x=3"], "--set name.x: there is no such place"),
@@ -59,7 +59,7 @@ MISTAKES = {
 def test_a_mistake_is_refused_in_words(toy, changes, overrides, told):
     """A wrong config raises a ConfigError that names the place and, where there is one, the nearest right name."""
     with pytest.raises(ConfigError, match=told):
-        config.load(toy(**changes), tuple(overrides))
+        study.load(toy(**changes), tuple(overrides))
 
 
 TEXTS = {
@@ -82,7 +82,7 @@ def test_a_file_that_is_no_config_is_refused_in_words(tmp_path, text, told):
     path = tmp_path / "it.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=told) as error:
-        config.load(path)
+        study.load(path)
     assert str(path) in str(error.value)
 
 
@@ -90,21 +90,21 @@ def test_a_file_that_is_no_config_is_refused_in_words(tmp_path, text, told):
 def test_what_is_no_file_is_refused_in_words(toy, name):
     """A missing file, a folder, and a path below a file are told as such."""
     with pytest.raises(ConfigError, match="no such file"):
-        config.load(toy().parent / name)
+        study.load(toy().parent / name)
 
 
 def test_bytes_that_are_no_text_are_refused_in_words(tmp_path):
     """A binary file is not YAML."""
     (tmp_path / "it.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is not YAML"):
-        config.load(tmp_path / "it.yaml")
+        study.load(tmp_path / "it.yaml")
 
 
 def test_several_mistakes_come_at_once(toy):
     """Mistakes of the schema and of plug-ins are reported together, one line each, with the file's name."""
     path = toy(images="many", imagess=3, feedback={"use": "replce"}, judges=[{"use": "exact", "threshold": 1}])
     with pytest.raises(ConfigError) as error:
-        config.load(path)
+        study.load(path)
     lines = str(error.value).splitlines()
     assert all(line.startswith(f"{path}: ") for line in lines)
     places = {line.removeprefix(f"{path}: ").partition(":")[0] for line in lines}
@@ -116,21 +116,21 @@ def test_mistakes_of_fit_come_at_once_too(toy):
     prompt = {"text": "x", "role": "similar", "concepts": ["all"]}
     sweep = {"seed": [0, 1], "curate.policy": [{"use": "random_k", "k": 99}]}
     with pytest.raises(ConfigError) as error:
-        config.load(toy(prompts=[prompt], sweep=sweep))
+        study.load(toy(prompts=[prompt], sweep=sweep))
     assert len(str(error.value).splitlines()) == 3
 
 
 def test_the_curator_may_judge_when_the_config_says_so(toy):
     """With the words that say it is meant, one model may select and measure."""
     said = "yes, the curator measures itself on purpose"
-    found = config.load(toy(curate={"scorer": CLIP}, judges=[CLIP], curator_may_judge=said))
+    found = study.load(toy(curate={"scorer": CLIP}, judges=[CLIP], curator_may_judge=said))
     assert found.config.curator_may_judge == said
 
 
 def test_weights_with_another_tag_are_another_judge(toy):
     """One architecture with two `pretrained` tags is two models: the second may judge what the first selected."""
     scorer, judge = ({"use": "clip", "model": "ViT-B-32", "pretrained": tag} for tag in ("openai", "laion2b"))
-    assert config.load(toy(curate={"scorer": scorer}, judges=[judge])).config.curator_may_judge == "no"
+    assert study.load(toy(curate={"scorer": scorer}, judges=[judge])).config.curator_may_judge == "no"
 
 
 @pytest.mark.parametrize(
@@ -147,13 +147,21 @@ def test_weights_with_another_tag_are_another_judge(toy):
         ("-1e2", -100.0),
         ("1.5e-3", 0.0015),
         ("12", 12),
+        (".5", 0.5),
+        ("-.inf", -math.inf),
+        ("010", "010"),
+        ("1_000", "1_000"),
+        ("0x10", "0x10"),
+        ("1:30", "1:30"),
+        ("2024-01-31", "2024-01-31"),
         ("1e", "1e"),
         ("e-4", "e-4"),
         ("~", None),
     ],
 )
 def test_scalars_mean_what_yaml_1_2_says(text, value):
-    """`yes` and `no` are words, `1e-4` is a number, true and false are booleans."""
+    """`yes` and `no` are words, true and false booleans, and only plain decimals, with or without an exponent, are
+    numbers: nothing is read as octal, sexagesimal or a date."""
     found = strict_yaml.parse(text)
     assert (found, type(found)) == (value, type(value))
 
@@ -162,7 +170,7 @@ def test_yes_and_no_are_keys_of_a_concept(toy):
     """Contrastive texts may be written as plain `yes:` and `no:`."""
     path = toy()
     path.write_text(path.read_text() + "concepts: {horse: {yes: [a horse], no: [a cow]}}\n")
-    horse = config.load(path).config.concept_nouns()[1]
+    horse = study.load(path).config.concept_nouns()[1]
     assert (horse.name, horse.yes, horse.no) == ("horse", ("a horse",), ("a cow",))
 
 
@@ -174,7 +182,7 @@ def test_a_merge_key_may_be_overridden():
 
 def test_overrides_reach_into_lists_and_make_missing_sections(toy):
     """`--set` changes a list's entry in place, and makes a section that the file leaves out."""
-    found = config.load(toy(), ("prompts.0.text=a cow and a horse", "train.max_train_steps=7", "images=16")).config
+    found = study.load(toy(), ("prompts.0.text=a cow and a horse", "train.max_train_steps=7", "images=16")).config
     assert found.prompts[0].text == "a cow and a horse"
     assert (found.train.max_train_steps, found.images) == (7, 16)
     assert found.train.train_batch_size == 16
@@ -183,7 +191,7 @@ def test_overrides_reach_into_lists_and_make_missing_sections(toy):
 def test_a_sweep_spans_every_combination(toy):
     """Arms are all combinations of the axes, the last one fastest, and each has every seed; seeds name no arm."""
     sweep = {"feedback.use": ["replace", "accumulate"], "curate.policy": [{"use": "none"}, {"use": "random_k", "k": 2}]}
-    points = config.load(toy(sweep={**sweep, "seed": [0, 3]})).points
+    points = study.load(toy(sweep={**sweep, "seed": [0, 3]})).points
     arms = ["replace_none", "replace_random_k-2", "accumulate_none", "accumulate_random_k-2"]
     assert [point.name for point in points] == [f"{arm}-seed{seed}" for arm in arms for seed in (0, 3)]
     assert points[3].config.curate.policy == {"use": "random_k", "k": 2}
@@ -193,7 +201,7 @@ def test_a_sweep_spans_every_combination(toy):
 def test_one_axis_may_reach_into_the_value_of_another(toy):
     """An axis inside the value of an earlier one changes its own point and no other, nor what the user wrote."""
     sweep = {"curate.policy": [{"use": "random_k", "k": 1}], "curate.policy.k": [2, 3]}
-    found = config.load(toy(sweep=sweep))
+    found = study.load(toy(sweep=sweep))
     assert [point.config.curate.policy["k"] for point in found.points] == [2, 3]
     assert found.config.sweep["curate.policy"] == [{"use": "random_k", "k": 1}]
 
@@ -202,14 +210,14 @@ def test_numbers_of_a_sweep_name_their_axis(toy):
     """A number alone is no name: the arm carries the last word of its axis, however the number is spelled."""
     path = toy()
     path.write_text(path.read_text() + "sweep: {train.learning_rate: [1e-4, 0.001]}\n")
-    assert [point.arm for point in config.load(path).points] == ["learning_rate-0.0001", "learning_rate-0.001"]
+    assert [point.arm for point in study.load(path).points] == ["learning_rate-0.0001", "learning_rate-0.001"]
 
 
 def test_the_resolved_config_is_the_same_experiment(toy, tmp_path):
     """What is written to config.yaml, read again, plans the same stages with the same keys."""
     import yaml
 
-    first = config.load(toy(sweep={"seed": [0, 1]}, train={"learning_rate": 3e-5}), ("images=9",))
+    first = study.load(toy(sweep={"seed": [0, 1]}, train={"learning_rate": 3e-5}), ("images=9",))
     again = tmp_path / "again.yaml"
     again.write_text(yaml.safe_dump(first.config.model_dump(mode="json"), sort_keys=False))
-    assert list(plan(config.load(again)).stages()) == list(plan(first).stages())
+    assert list(plan(study.load(again)).stages()) == list(plan(first).stages())

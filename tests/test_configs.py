@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from entropy_loop import config
+from entropy_loop import study
 from entropy_loop.plan import plan
 
 SHIPPED = sorted([*Path("configs").glob("**/*.yaml"), *Path("experiments").glob("**/*.yaml")])
@@ -18,7 +18,7 @@ def test_every_shipped_config_plans_and_opens_with_its_command(path: Path) -> No
     text = path.read_text()
     assert text.startswith("# ")
     assert f"#   entropy-loop run {path}\n" in text
-    assert plan(config.load(path)).stages()
+    assert plan(study.load(path)).stages()
 
 
 def test_the_main_configs_are_shipped() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entropy_loop.curation import KeepAll, RandomK, TopK
+from entropy_loop.curation import BottomK, KChoice, KeepAll, RandomK, Threshold, TopK
 from entropy_loop.errors import ConfigError, EntropyLoopError
 
 
@@ -23,13 +23,53 @@ def test_top_k_keeps_the_best():
     assert table.set_index("id")["rank"].to_dict() == {"i0": 4, "i1": 1, "i2": 3, "i3": 2}
 
 
+def test_bottom_k_keeps_the_worst():
+    """The k lowest scores are kept, and rank 1 is the worst; ties go to the smaller id here, too."""
+    table = BottomK(2)(scores(0.1, 0.9, 0.5, 0.1, 0.1), seed=0)
+    assert kept(table) == ["i0", "i3"]
+    assert table.set_index("id")["rank"]["i1"] == 5
+
+
+def test_a_threshold_keeps_whatever_reaches_it():
+    """At or above the score; a pool without such an image is an error, since nothing could be trained on."""
+    assert kept(Threshold(0.5)(scores(0.1, 0.9, 0.5, 0.49), seed=0)) == ["i1", "i2"]
+    with pytest.raises(EntropyLoopError, match=r"no image scores 2.0 .* lower curate.policy.score"):
+        Threshold(2.0)(scores(0.1, 0.9), seed=0)
+
+
+@pytest.mark.parametrize(("share", "number"), [(0.25, 2), (1.0, 8), (0.01, 1)])
+def test_k_may_be_a_share_of_the_pool(share, number):
+    """A k with a decimal point is a share, at least one image; 1.0 is everything."""
+    for policy in (TopK(share), RandomK(share)):
+        assert len(kept(policy(scores(*range(8)), 0))) == number == policy.most_kept(8)
+
+
+def test_k_choice_follows_bradley_and_terry():
+    """Of 2 candidates drawn from rewards 0 and 1, the better one is passed on with 3/4 of odds that follow e^1:
+    p = 1/4 + 1/2 e / (1 + e), within 5 standard errors of 4,000 choices; copies add up to k."""
+    table = KChoice(4000, candidates=2)(scores(*[0.0, 1.0] * 2000), seed=3)
+    better = table.loc[table["score"] == 1, "copies"].sum() / 4000
+    expected = 1 / 4 + 1 / 2 * np.e / (1 + np.e)
+    assert table["copies"].sum() == 4000
+    assert abs(better - expected) < 5 * (expected * (1 - expected) / 4000) ** 0.5
+    assert (table["copies"] > 1).any()
+
+
+def test_k_choice_without_a_preference_is_blind():
+    """At beta = 0 the scores do not matter: both rewards are chosen alike, within 5 standard errors."""
+    table = KChoice(4000, beta=0.0)(scores(*[0.0, 1.0] * 2000), seed=3)
+    assert abs(table.loc[table["score"] == 1, "copies"].sum() / 4000 - 0.5) < 5 * 0.5 / 4000**0.5
+
+
 def test_ties_go_to_the_smaller_id():
     """Equal scores are ranked by id, so that a tie is no matter of chance."""
     assert kept(TopK(2)(scores(1.0, 1.0, 1.0), seed=0)) == ["i0", "i1"]
 
 
 @settings(max_examples=40, derandomize=True, deadline=None)
-@given(st.permutations(range(7)), st.sampled_from([KeepAll(), TopK(3), RandomK(3)]))
+@given(
+    st.permutations(range(7)), st.sampled_from([KeepAll(), TopK(3), BottomK(3), RandomK(3), Threshold(0.3), KChoice(3)])
+)
 def test_the_order_of_the_rows_never_matters(order, policy):
     """Every policy returns the same table whatever order its rows come in."""
     table = scores(0.3, 0.3, 0.9, 0.1, 0.9, 0.9, 0.2)

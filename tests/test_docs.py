@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from entropy_loop import config, registry
+from entropy_loop import registry, study
 from entropy_loop.cli import app
 
 README = Path("README.md").read_text()
@@ -30,17 +30,16 @@ def test_the_commands_were_found() -> None:
 
 def test_the_policy_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The complete example plug-in is built by name, with its options checked, and selects."""
-    source = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "class BottomK" in block)
-    prelude = "from dataclasses import dataclass\nfrom typing import ClassVar\nimport pandas as pd\n"
+    source = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "class FirstK" in block)
     module = type(registry)("readme_policy")
     monkeypatch.setitem(__import__("sys").modules, "readme_policy", module)
-    exec(prelude + source, module.__dict__)
-    monkeypatch.setitem(registry.PLUGINS["policy"], "bottom_k", "readme_policy:BottomK")
+    exec(source, module.__dict__)
+    monkeypatch.setitem(registry.PLUGINS["policy"], "first_k", "readme_policy:FirstK")
     registry.known.cache_clear()
-    policy = registry.build("policy", {"use": "bottom_k", "k": 2})
+    policy = registry.build("policy", {"use": "first_k", "k": 2})
     chosen = policy(pd.DataFrame({"id": list("abcd"), "score": [3.0, 1.0, 2.0, 0.0]}), seed=0)
     registry.known.cache_clear()
-    assert sorted(chosen.loc[chosen["kept"], "id"]) == ["b", "d"]
+    assert sorted(chosen.loc[chosen["kept"], "id"]) == ["a", "b"]
 
 
 PAGES = [Path("README.md"), *sorted(Path("docs").glob("*.md")), *sorted(Path("experiments").glob("*/*.md"))]
@@ -58,4 +57,4 @@ def test_every_overriding_example_is_a_valid_one() -> None:
     found = [text.strip("'") for text in re.findall(r"`--set ([^`]+)`", README)]
     assert len(found) >= 2
     for text in found:
-        config.load(Path("configs/toy.yaml"), (text,))
+        study.load(Path("configs/toy.yaml"), (text,))

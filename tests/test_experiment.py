@@ -1,11 +1,12 @@
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from entropy_loop import config, experiment
+from entropy_loop import experiment, study
 from entropy_loop.data import CHANGES, IMAGES, RATES, RUN_JUDGEMENTS
 from entropy_loop.errors import ConfigError, Locked, StorageError
 from entropy_loop.plan import plan
@@ -163,6 +164,54 @@ def test_a_folder_that_is_no_result_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_without_its_store_keeps_its_tables(toy, tmp_path):
+    """`report` on results that were passed on without store/ is refused, and no file changes or appears."""
+    run(toy(generations=1), tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "store")
+    before = hashes(tmp_path / "out")
+    with pytest.raises(ConfigError, match="no stage of its config"):
+        experiment.report(tmp_path / "out")
+    assert hashes(tmp_path / "out") == before
+    assert not (tmp_path / "out" / "store").exists()
+
+
+def test_stages_of_another_version_keep_their_tables(toy, tmp_path):
+    """Where plan.json names stages that are there but that no config plans any more, `report` is refused."""
+    root = tmp_path / "out"
+    run(toy(generations=1), root)
+    told = json.loads((root / "plan.json").read_text())
+    old = told["none-seed0"][1]["stages"][0]
+    (root / "store" / old).rename(root / "store" / f"{old}-old")
+    told["none-seed0"][1]["stages"][0] = f"{old}-old"
+    (root / "plan.json").write_text(json.dumps(told))
+    before = hashes(root)
+    with pytest.raises(ConfigError, match="made by another version"):
+        experiment.report(root)
+    assert hashes(root) == before
+
+
+def test_another_experiment_is_kept_out_of_the_folder(toy, tmp_path):
+    """A config with another name is refused before it replaces anything; one with the same name goes on."""
+    run(toy(generations=1), tmp_path / "out")
+    before = hashes(tmp_path / "out")
+    with pytest.raises(ConfigError, match="holds the experiment 'toy', not 'other'"):
+        run(toy(name="other"), tmp_path / "out")
+    assert hashes(tmp_path / "out") == before
+
+
+def test_an_unfinished_run_is_told_between_its_chains(toy, tmp_path, monkeypatch):
+    """When a chain has taken its time, the tables of the chains before lie there when the next one starts."""
+    monkeypatch.setattr(experiment, "REPORT_EVERY", 0.0)
+    rows = []
+
+    def listen(event, stage, share) -> None:
+        if event == "started" and stage.verb == "train" and stage.generation == 1:
+            rows.append(set(pd.read_csv(tmp_path / "out" / "rates.csv")["run"]))
+
+    run(toy(sweep={"seed": [0, 1]}), tmp_path / "out", listen)
+    assert rows == [set(), {"none-seed0"}]
+
+
 def test_a_folder_in_use_is_refused(toy, tmp_path):
     """While the folder is held, neither run nor report touches it."""
     run(toy(), tmp_path / "out")
@@ -184,6 +233,6 @@ def test_config_on_disk_is_the_experiment(toy, tmp_path):
     """config.yaml holds the resolved experiment, overrides included: it plans the very stages that were made."""
     path = toy()
     run(path, tmp_path / "out", silent, "images=9")
-    stages = plan(config.load(tmp_path / "out" / "config.yaml")).stages()
-    assert list(stages) == list(plan(config.load(path, ("images=9",))).stages())
+    stages = plan(study.load(tmp_path / "out" / "config.yaml")).stages()
+    assert list(stages) == list(plan(study.load(path, ("images=9",))).stages())
     assert all(Store(tmp_path / "out").finished(stage) for stage in stages.values())

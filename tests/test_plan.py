@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from entropy_loop.config import load
-from entropy_loop.data import EVALUATION, POOL, canonical
+from entropy_loop.data import EVALUATION, POOL, REAL, canonical
 from entropy_loop.plan import plan
+from entropy_loop.study import load
 
 HORSE = {"text": "a horse", "role": "similar", "concepts": ["horse"]}
 POLICIES = [{"use": "none"}, {"use": "top_k", "k": 2}, {"use": "random_k", "k": 2}]
@@ -25,7 +25,7 @@ def test_a_plan_follows_from_its_config_alone(toy):
     path = toy()
     code = (
         "import sys; from pathlib import Path\n"
-        "from entropy_loop.config import load; from entropy_loop.plan import plan\n"
+        "from entropy_loop.study import load; from entropy_loop.plan import plan\n"
         "print(*plan(load(Path(sys.argv[1]))).stages()); print('torch' in sys.modules)"
     )
     for hash_seed in ("1", "2"):
@@ -40,7 +40,7 @@ def test_every_generation_is_made_measured_and_fed_back_but_the_last(toy):
     """Two feedback steps are three generations; each is sampled and judged, the last one feeds nothing."""
     generations = plan(load(toy())).runs[0].generations
     verbs = [[stage.verb for stage in g.stages()] for g in generations]
-    measured = ["generate-pool", "generate-evaluation", "recognise-pool", "recognise-evaluation"]
+    measured = ["generate-pool", "recognise-pool", "generate-evaluation", "recognise-evaluation"]
     assert verbs == [["base", *measured, "curate"], ["train", *measured, "curate"], ["train", *measured]]
 
 
@@ -54,9 +54,9 @@ def test_scores_are_made_only_for_a_policy_that_reads_them(toy):
 def test_arms_of_one_seed_share_generation_0(toy):
     """Up to curation, generation 0 of every arm is the same stages; from generation 1 on the arms part."""
     planned = plan(load(toy(curate={"scorer": {"use": "exact"}}, sweep={"curate.policy": POLICIES})))
-    first = [{s.key for s in (r.generations[0].model, r.generations[0].pool)} for r in planned.runs]
+    first = [{s.key for s in (r.generations[0].model, r.generations[0].sets[POOL])} for r in planned.runs]
     assert first[0] == first[1] == first[2]
-    assert len({run.generations[1].pool.key for run in planned.runs}) == 3
+    assert len({run.generations[1].sets[POOL].key for run in planned.runs}) == 3
 
 
 def test_another_judge_measures_anew_and_does_nothing_else(toy):
@@ -132,11 +132,49 @@ def test_pool_sizes_follow_the_role(toy):
     assert {r.prompt for r in run.requests(0, EVALUATION)} == {"a cow"}
 
 
-def test_every_image_of_a_chain_has_a_name_of_its_own(toy):
-    """Ids are unique over generations, sets and prompts."""
+def test_every_noise_of_a_chain_has_a_name_of_its_own(toy):
+    """Ids are unique over generations, sets and prompts; an evaluation image has its id in every generation."""
     run = plan(load(toy())).runs[0]
-    ids = [r.id for g in range(3) for stream in (POOL, EVALUATION) for r in run.requests(g, stream)]
-    assert len(ids) == len(set(ids)) == 3 * (8 + 2)
+    pools = [r.id for g in range(3) for r in run.requests(g, POOL)]
+    evaluation = [[r.id for r in run.requests(g, EVALUATION)] for g in range(3)]
+    assert len(set(pools) | set(evaluation[0])) == 3 * 8 + 2
+    assert evaluation[0] == evaluation[1] == evaluation[2]
+
+
+def test_without_training_every_generation_is_the_model_of_generation_0(toy):
+    """Regenerate only: one model, fresh pools, one evaluation set, and nothing is curated."""
+    run = plan(load(toy(train={"method": "none"}))).runs[0]
+    assert {g.model.verb for g in run.generations} == {"base"}
+    assert len({g.sets[POOL].key for g in run.generations}) == 3
+    assert len({g.sets[EVALUATION].folder for g in run.generations}) == 1
+    assert all(g.curate is None for g in run.generations)
+
+
+WORLD = {"use": "categorical", "rates": {"astronaut": 0.9, "horse": 0.7}}
+
+
+def test_a_fixed_real_set_is_drawn_once_and_a_fresh_one_in_every_step(toy):
+    """mix_real feeds the same images for ever; fresh_real never feeds one twice."""
+    for regime, drawn in (("mix_real", 1), ("fresh_real", 2)):
+        planned = plan(load(toy(feedback={"use": regime, "real_fraction": 0.2}, real=WORLD)))
+        assert len(keys(planned, "real")) == drawn
+        ids = {r.id for g in (1, 2) for r in planned.runs[0].requests(g, REAL)}
+        seeds = {r.seed for g in (1, 2) for r in planned.runs[0].requests(g, REAL)}
+        assert len(ids) == len(seeds) == 2 * drawn
+        assert all(REAL in g.judged for g in planned.runs[0].generations[1:])
+
+
+def test_regimes_share_the_first_step_in_which_they_eat_the_same(toy):
+    """After one generation replace, accumulate, its subsample and a window have eaten one and the same diet."""
+    regimes = [
+        {"use": "replace"},
+        {"use": "accumulate"},
+        {"use": "accumulate_subsample"},
+        {"use": "window", "generations": 2},
+    ]
+    runs = plan(load(toy(sweep={"feedback": regimes}))).runs
+    assert len({run.generations[1].model.key for run in runs}) == 1
+    assert len({run.generations[2].model.key for run in runs}) == 3  # accumulate and window 2 still agree
 
 
 def test_a_stage_needs_only_stages_before_it(toy):

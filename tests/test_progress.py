@@ -4,9 +4,9 @@ import pytest
 from rich.console import Console
 
 from entropy_loop import progress
-from entropy_loop.config import load
 from entropy_loop.plan import plan
 from entropy_loop.progress import Progress, bar
+from entropy_loop.study import load
 
 
 @pytest.fixture
@@ -72,6 +72,14 @@ def test_a_terminal_gets_a_bar(planned):
     with Progress(planned, terminal) as listener:
         make_all(listener, planned)
     assert "recognise-evaluation" in terminal.file.getvalue()
+
+
+def test_a_finished_run_started_again_ends_at_all_of_it(planned):
+    """Nothing was left to do, and that is 100 %, not 0."""
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=200)
+    with Progress(planned, terminal) as listener:
+        make_all(listener, planned, made_before=1000)
+    assert listener.bar.tasks[0].percentage == pytest.approx(100)
 
 
 def test_a_plain_bar_counts_one_piece_of_work():

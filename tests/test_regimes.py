@@ -1,18 +1,115 @@
-from entropy_loop.regimes import Accumulate, Replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from entropy_loop.data import Samples, Selection
+from entropy_loop.regimes import (
+    Accumulate,
+    AccumulateSubsample,
+    FreshReal,
+    MixReal,
+    Replace,
+    Window,
+    diet,
+    neutral_diet,
+)
+
+PROMPT = "a horse"
 
 
-def test_replace_eats_only_what_the_last_generation_kept():
-    """Under replace the diet is the newest entry alone, in every generation."""
-    assert list(Replace()(["g0"])) == ["g0"]
-    assert list(Replace()(["g0", "g1", "g2"])) == ["g2"]
+def selection(folder: Path, generation: int, images: int, kept: int) -> Selection:
+    """A pool of `images`, the first `kept` of them passed on."""
+    made = samples(folder / f"g{generation}", f"p{generation}", images)
+    copies = [1] * kept + [0] * (images - kept)
+    table = pd.DataFrame({"id": made.table["id"], "kept": [c > 0 for c in copies], "copies": copies})
+    return Selection(made, table)
 
 
-def test_accumulate_eats_everything_once():
-    """Under accumulate the diet is every entry so far, each once, oldest first."""
-    assert list(Accumulate()(["g0", "g1", "g2"])) == ["g0", "g1", "g2"]
+def samples(folder: Path, prefix: str, images: int) -> Samples:
+    folder.mkdir()
+    ids = [f"{prefix}-{i}" for i in range(images)]
+    pd.DataFrame({"id": ids, "prompt": PROMPT, "file": ""}).to_parquet(folder / "samples.parquet")
+    return Samples(folder)
+
+
+def eaten(regime, history, real=None, seed: int = 0) -> list[str]:
+    return sorted(diet(regime, history, real, {PROMPT: seed}).table["id"])
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> list[Selection]:
+    """Three generations of 6 images, 4 of each kept."""
+    return [selection(tmp_path, g, images=6, kept=4) for g in range(3)]
+
+
+def ids(*generations: int) -> list[str]:
+    return [f"p{g}-{i}" for g in generations for i in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("regime", "generations"),
+    [(Replace(), (2,)), (Accumulate(), (0, 1, 2)), (Window(2), (1, 2)), (Window(1), (2,)), (Window(9), (0, 1, 2))],
+    ids=lambda value: str(value),
+)
+def test_a_diet_is_the_kept_images_of_the_eaten_generations_each_once(history, regime, generations):
+    """Replace eats the newest, accumulate everything, a window the last ones; what was not kept is never eaten."""
+    assert eaten(regime, history) == ids(*generations)
 
 
 def test_a_regime_never_looks_inside_an_entry():
-    """Plan and loop may call a regime with whatever they like: the entries come back themselves."""
+    """Plan and loop may ask a regime with whatever they like: the entries come back themselves."""
     entries = [object(), object()]
-    assert [Replace()(entries)[0], *Accumulate()(entries)] == [entries[1], *entries]
+    assert [Replace().eats(entries)[0], *Accumulate().eats(entries)] == [entries[1], *entries]
+
+
+def test_a_subsample_is_as_large_as_the_newest_kept_set_and_drawn_from_everything(history):
+    """Of 12 kept images 4 are eaten, no image twice, each in a third of 300 draws within 5 standard errors."""
+    counts = pd.Series(0, index=ids(0, 1, 2))
+    for seed in range(300):
+        drawn = eaten(AccumulateSubsample(), history, seed=seed)
+        assert len(set(drawn)) == len(drawn) == 4
+        counts[drawn] += 1
+    assert (counts / 300 - 1 / 3).abs().max() < 5 * (1 / 3 * 2 / 3 / 300) ** 0.5
+
+
+def test_the_first_subsample_is_everything_there_is(history):
+    """After generation 0 there is nothing to choose from."""
+    assert eaten(AccumulateSubsample(), history[:1]) == ids(0)
+
+
+@pytest.mark.parametrize(("share", "real", "kept"), [(0.5, 4, 4), (0.2, 1, 4), (0.75, 12, 4), (1.0, 4, 0)])
+def test_real_images_make_up_their_share_of_the_diet(tmp_path, history, share, real, kept):
+    """All kept images stay, and real ones are added to the wanted share; at 1 they take their place."""
+    table = diet(MixReal(share), history, samples(tmp_path / "real", "r", 20), {PROMPT: 0}).table
+    assert (table["real"].sum(), (~table["real"]).sum()) == (real, kept)
+    assert set(table.loc[~table["real"], "id"]) <= set(ids(2))
+
+
+def test_an_image_chosen_twice_is_eaten_twice(tmp_path):
+    """Copies count: what a policy passes on twice has two rows in the diet."""
+    chosen = selection(tmp_path, 0, images=3, kept=1)
+    chosen.table["copies"] = [3, 0, 0]
+    assert eaten(Replace(), [chosen]) == ["p0-0"] * 3
+
+
+def test_a_perfect_copier_eats_at_the_rate_of_its_diet():
+    """The null model's diet: the newest rate, the mean of all, or a mixture with the real images' rate."""
+    rng, seen = np.random.default_rng(0), [np.array([0.2, 0.4]), np.array([0.6, 0.8])]
+    assert neutral_diet(Replace(), 8, None)(seen, rng) == pytest.approx([0.6, 0.8])
+    assert neutral_diet(Accumulate(), 8, None)(seen, rng) == pytest.approx([0.4, 0.6])
+    assert neutral_diet(MixReal(0.2), 8, 1.0)(seen, rng) == pytest.approx([0.68, 0.84])
+    assert neutral_diet(MixReal(1.0), 8, 0.9)(seen, rng) == pytest.approx([0.9, 0.9])
+
+
+def test_subsampling_and_fresh_images_add_chance_to_the_null_and_keep_its_mean():
+    """8 of 16 images drawn without replacement, 8 fresh real ones: the means stay within 5 standard errors."""
+    rng, many = np.random.default_rng(0), 40_000
+    seen = [np.full(many, 0.25), np.full(many, 0.75)]
+    cut = neutral_diet(AccumulateSubsample(), 8, None)(seen, rng)
+    assert cut.mean() == pytest.approx(0.5, abs=5 * cut.std() / many**0.5)
+    assert cut.var() == pytest.approx(0.25 / 8 * (16 - 8) / (16 - 1), rel=0.05)
+    fresh = neutral_diet(FreshReal(0.5), 8, 0.9)(seen, rng)
+    assert fresh.mean() == pytest.approx(0.825, abs=5 * fresh.std() / many**0.5)
+    assert fresh.var() == pytest.approx(0.25 * 0.09 / 8, rel=0.05)

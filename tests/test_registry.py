@@ -1,8 +1,12 @@
+import sys
+
 import pytest
 
 from entropy_loop import registry
 from entropy_loop.curation import TopK
 from entropy_loop.errors import ConfigError
+
+BUNDLED = {"use": "diffusion", "checkpoint": "bundled:storybook"}
 
 
 def test_a_spec_becomes_its_plugin():
@@ -14,12 +18,15 @@ def test_a_spec_becomes_its_plugin():
     ("kind", "spec", "told"),
     [
         ("policy", {"use": "topk"}, "spot.use: no policy 'topk'.*Did you mean 'top_k'"),
-        ("policy", {"k": 3}, "spot.use: missing; known: none, random_k, top_k"),
+        ("policy", {"k": 3}, "spot.use: missing; known: .*none, .*top_k"),
         ("policy", {"use": "top_k", "kk": 3}, "spot.kk: unknown key; known: k. Did you mean 'k'"),
         ("policy", {"use": "top_k"}, "spot.k: missing"),
         ("policy", {"use": "top_k", "k": 0}, "spot.k: .*greater than or equal to 1.*got 0"),
         ("policy", {"use": "top_k", "k": "many"}, "spot.k: .*integer.*got 'many'"),
         ("policy", {"use": "top_k", "k": 1, 3: 4}, "spot.3: unknown key"),
+        ("generator", {**BUNDLED, "block": True}, "spot.block: should be of type int .got True."),
+        ("generator", {**BUNDLED, "guidance_scale": "7"}, "spot.guidance_scale: should be of type float .got '7'."),
+        ("generator", {"use": "categorical", "rates": {"horse": "0.5"}}, "spot.rates.horse: .*float .got '0.5'."),
         ("generator", {"use": "categorical", "rates": {"horse": 1.5}}, "spot.rates.horse: .*less than or equal to 1"),
         ("generator", {"use": "diffusion", "checkpoint": "x/y", "guidance_scale": float("inf")}, "spot: .*twice"),
         ("generator", {"use": "diffusion", "checkpoint": "bundled:storybok"}, "spot: no bundled model 'storybok'"),
@@ -35,19 +42,19 @@ def test_all_mistakes_of_a_spec_come_at_once():
     """An unknown option and a wrong value are told in one error, a line each."""
     with pytest.raises(ConfigError) as told:
         registry.build("policy", {"use": "top_k", "k": -1, "kk": 3}, "spot")
-    assert [line.partition(":")[0] for line in str(told.value).splitlines()] == ["spot.kk", "spot.k"]
+    assert {line.partition(":")[0] for line in str(told.value).splitlines()} == {"spot.kk", "spot.k"}
 
 
 def test_identity_holds_class_version_and_options():
     """What enters a key changes with the class, its version and every option, and with nothing else."""
-    expected = {"plugin": "entropy_loop.curation:TopK", "version": 1, "options": {"k": 3}}
+    expected = {"plugin": "entropy_loop.curation:TopK", "version": TopK.version, "options": {"k": 3}}
     assert registry.identity(TopK(3)) == expected
 
 
 def test_every_plugin_says_what_it_is():
     """Each registered name can be imported and has a first sentence."""
     found = registry.catalogue()
-    assert set(found) == {"generator", "scorer", "judge", "policy", "regime"}
+    assert {"generator", "scorer", "judge", "real", "policy", "regime"} <= set(found)
     assert all(text.endswith((".", ":")) or len(text) > 20 for plugins in found.values() for text in plugins.values())
     assert sum(map(len, found.values())) >= 11
 
@@ -56,8 +63,9 @@ def test_every_plugin_says_what_it_is():
 def third_party(tmp_path, monkeypatch):
     """Installs a distribution with a policy of its own under a given name, as pip would write it down."""
 
-    def install(name: str) -> None:
-        (tmp_path / "their_policies.py").write_text("from entropy_loop.curation import KeepAll as Theirs\n")
+    def install(name: str, code: str = "from entropy_loop.curation import KeepAll as Theirs") -> None:
+        monkeypatch.delitem(sys.modules, "their_policies", raising=False)
+        (tmp_path / "their_policies.py").write_text(code)
         folder = tmp_path / "theirs-1.0.dist-info"
         folder.mkdir()
         (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
@@ -81,3 +89,20 @@ def test_a_third_party_cannot_take_a_name(third_party):
     third_party("top_k")
     with pytest.raises(ConfigError, match=r"their_policies:Theirs takes a name that entropy_loop.curation:TopK has"):
         registry.known("policy")
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import no_such_module", "cannot be loaded .ModuleNotFoundError: .*no_such_module"),
+        ("Others = 1", "cannot be loaded .AttributeError"),
+        ("class Theirs: version = 1", "no dataclass with a `version`"),
+        ("from dataclasses import dataclass\n@dataclass\nclass Theirs: k: int = 1", "no dataclass with a `version`"),
+    ],
+)
+def test_a_third_party_that_is_broken_is_told_in_words(third_party, code, told):
+    """What cannot be loaded, or lacks what keys are made of, is an error with its place; `list` lives on."""
+    third_party("broken", code)
+    with pytest.raises(ConfigError, match=f"spot.use: policy 'broken': their_policies:Theirs .*{told}"):
+        registry.build("policy", {"use": "broken"}, "spot")
+    assert "their_policies:Theirs" in registry.catalogue()["policy"]["broken"]

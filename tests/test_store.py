@@ -122,6 +122,18 @@ def test_a_failing_disk_while_the_folder_is_held_is_a_storage_error(tmp_path):
         fill_the_disk(tmp_path, None)
 
 
+@pytest.mark.parametrize("error", [OSError("a library's own words"), BrokenPipeError(32, "Broken pipe")])
+def test_what_is_no_failure_of_the_disk_is_not_called_one(tmp_path, error):
+    """An OSError that a library raised itself, or that tells of a reader gone away, is raised as it is."""
+
+    def fail(out, tick) -> None:
+        raise error
+
+    with pytest.raises(type(error)) as told:
+        Store(tmp_path).once(STAGE, fail)
+    assert told.value is error
+
+
 def test_a_listener_hears_the_work_and_the_log_keeps_it(tmp_path):
     """started, working with the share done, finished; later opened. events.jsonl has one line per stage made."""
     heard = []

@@ -19,11 +19,16 @@ def checkup() -> dict[str, Any]:
         folder = Path(assets.__file__).parent / name
         if not folder.is_dir() or assets.fingerprint(folder) != revision:
             problems.append(f"bundled model {name} is missing or damaged; check out or install the package again")
+    try:
+        device = _device()
+    except (ImportError, OSError) as error:
+        device = "unknown"
+        problems.append(f"torch cannot be loaded ({error}); install it again")
     return {
         "python": told["python"],
         **{f"{name}": version or "missing" for name, version in told["packages"].items()},
         "processor": f"{told['processor']}, {told['cores']} cores",
-        "device": _device(),
+        "device": device,
         "free disk here": f"{shutil.disk_usage('.').free / 1e9:.0f} GB",
         "bundled models": ", ".join(assets.REVISIONS) or "none",
         "problems": problems,
@@ -31,6 +36,7 @@ def checkup() -> dict[str, Any]:
 
 
 def _device() -> str:
+    """Raises ImportError, or an OSError of a library that torch loads, when torch is here but does not work."""
     import torch
 
     if torch.cuda.is_available():

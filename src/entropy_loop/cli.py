@@ -96,8 +96,8 @@ def run(config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption 
 
     planned = experiment.prepare(config, tuple(overrides or ()))
     with Progress(planned, out) as progress:
-        finished = experiment.carry_out(planned, out_dir or Path("results") / planned.experiment.config.name, progress)
-    out.print(summary(finished.tables))
+        finished = experiment.carry_out(planned, out_dir or Path("results") / planned.study.config.name, progress)
+    out.print(summary(finished.tables), highlight=False, markup=False)
     out.print(f"report: {finished.report}", highlight=False)
 
 
@@ -109,12 +109,14 @@ def plan(
     from entropy_loop import experiment
 
     planned = experiment.prepare(config, tuple(overrides or ()), check_models=False)
-    counts = experiment.outlook(planned, out_dir or Path("results") / planned.experiment.config.name)
+    counts = experiment.outlook(planned, out_dir or Path("results") / planned.study.config.name)
     if as_json:
         print(json.dumps(counts, indent=1))
         return
-    config_ = planned.experiment.config
-    out.print(f"{config_.name}: {len(planned.runs)} runs, {config_.generations} feedback steps", highlight=False)
+    config_ = planned.study.config
+    steps = f"{config_.generations} feedback {'steps' if config_.generations > 1 else 'step'}"
+    runs = f"{len(planned.runs)} {'runs' if len(planned.runs) > 1 else 'run'}"
+    out.print(f"{config_.name}: {runs}, {steps}", highlight=False)
     table = Table("stage", "in all", "done", "images", "model evaluations", box=None)
     for verb, row in counts["stages"].items():
         table.add_row(verb, *(f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations")))
@@ -130,8 +132,52 @@ def report(results: Annotated[Path, typer.Argument(metavar="DIR", help="A result
     from entropy_loop.report.summary import summary
 
     finished = experiment.report(results)
-    out.print(summary(finished.tables))
+    out.print(summary(finished.tables), highlight=False, markup=False)
     out.print(f"report: {finished.report}", highlight=False)
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Put results side by side: V and c of `all` in every arm, from the tables alone."""
+    from entropy_loop.report import compare as side_by_side
+
+    found = side_by_side.compare(folders)
+    if as_json:
+        print(found.to_json(orient="records", indent=1))
+        return
+    table = Table(*side_by_side.HEADS, box=None)
+    for line in side_by_side.lines(found):
+        table.add_row(*line)
+    out.print(table)
+
+
+@app.command()
+def power(
+    rate: Annotated[float, typer.Option(help="V before.")],
+    change: Annotated[float, typer.Option(help="c = (V1 - V2) / V1 that is to be found.")],
+    images: Annotated[int | None, typer.Option(help="Images of a pool.")] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="Images that are fed back: a number, or a share such as 0.25.")
+    ] = None,
+    chains: Annotated[int | None, typer.Option(help="Chains (seeds) of the arm.")] = None,
+    wanted: Annotated[float | None, typer.Option("--power", help="Chance to find the change.")] = None,
+    generations: Annotated[int, typer.Option(help="Feedback steps over which V falls.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """How large must a study be? Give all but one of images, keep, chains and power; that one is solved for."""
+    from dataclasses import asdict
+
+    from entropy_loop.metrics.power import size, solve
+
+    design = solve(rate, change, images, size(keep), chains, wanted, generations)
+    if as_json:
+        print(json.dumps(asdict(design), indent=1))
+        return
+    for name, value in asdict(design).items():
+        out.print(f"{name:>12}  {value:.3g}" if isinstance(value, float) else f"{name:>12}  {value}", highlight=False)
 
 
 @app.command()
@@ -159,9 +205,10 @@ def world(
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
     """List every plug-in and bundled model with what it is."""
-    from entropy_loop import registry
+    from entropy_loop import assets, registry
 
     found = registry.catalogue()
+    found["model"] = {f"{assets.PREFIX}{name}": f"bundled, revision {it}" for name, it in assets.REVISIONS.items()}
     if as_json:
         print(json.dumps(found, indent=1))
         return
@@ -182,6 +229,8 @@ def doctor(as_json: JsonOption = False) -> None:
         print(json.dumps(found, indent=1))
     else:
         for name, value in found.items():
-            out.print(f"{name:>24}  {value}", highlight=False)
+            lines = (value or ["none"]) if name == "problems" else [value]
+            for i, line in enumerate(lines):
+                out.print(f"{'' if i else name:>24}  {line}", highlight=False, markup=False)
     if found["problems"]:
         raise typer.Exit(1)

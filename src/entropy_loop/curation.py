@@ -2,7 +2,8 @@
 
 A policy is called with one prompt's scores (columns id, score; one row per image of the pool) and the
 seed of this curation; it returns the same rows with `rank` (1 = best, missing where the policy ranks
-nothing) and `kept`. Ties are broken by id, so the order of the rows never matters.
+nothing), `copies` (how often the image enters the diet) and `kept` (at least once). Ties are broken by id, so
+the order of the rows never matters.
 """
 
 from __future__ import annotations
@@ -12,63 +13,129 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, StrictFloat, StrictInt
 
 from entropy_loop.data import SELECTION, columns
 from entropy_loop.errors import ConfigError, EntropyLoopError
 
+Size = Annotated[StrictInt, Field(ge=1)] | Annotated[StrictFloat, Field(gt=0, le=1)]
+"""How many images to keep: a number, or with a decimal point a share of the pool (1.0 is all of it)."""
+
+
+class Policy:
+    """What every policy tells beside its choice. reads_scores: whether a scorer is asked at all; a policy without
+    scores is not touched by the scorer."""
+
+    version: ClassVar[int] = 2
+    reads_scores: ClassVar[bool] = True
+
+    def most_kept(self, images: int) -> int:
+        """How many of a pool's images are passed on, at most."""
+        return images
+
+    def check(self, images: int) -> None:
+        """Raises ConfigError when no pool of that size can serve this policy."""
+
 
 @dataclass(frozen=True)
-class KeepAll:
+class KeepAll(Policy):
     """No curation: the whole pool is passed on."""
 
-    version: ClassVar[int] = 1
     reads_scores: ClassVar[bool] = False
 
-    def check(self, images: int) -> None:
-        """Any pool will do."""
-
     def __call__(self, scores: pd.DataFrame, seed: int) -> pd.DataFrame:
-        return columns(scores.assign(kept=True), SELECTION).sort_values("id", ignore_index=True)
+        return _selection(scores, np.ones(len(scores)))
 
 
 @dataclass(frozen=True)
-class TopK:
+class _KeepK(Policy):
+    k: Size
+
+    def most_kept(self, images: int) -> int:
+        return self.k if isinstance(self.k, int) else max(1, round(self.k * images))
+
+    def check(self, images: int) -> None:
+        if self.most_kept(images) > images:
+            raise ConfigError(f"k = {self.k} is more than the {images} images of a pool; lower k or raise `images`.")
+
+
+@dataclass(frozen=True)
+class TopK(_KeepK):
     """The k images with the highest score."""
 
-    version: ClassVar[int] = 1
-    reads_scores: ClassVar[bool] = True
-    k: Annotated[int, Field(ge=1)]
-
-    def check(self, images: int) -> None:
-        _k_fits(self.k, images)
+    best_first: ClassVar[bool] = True
 
     def __call__(self, scores: pd.DataFrame, seed: int) -> pd.DataFrame:
-        if not np.isfinite(scores["score"]).all():
-            bad = scores.loc[~np.isfinite(scores["score"]), "id"].tolist()
-            raise EntropyLoopError(f"curation: {len(bad)} scores are not finite numbers (first: {bad[0]}).")
-        ordered = scores.sort_values(["score", "id"], ascending=[False, True], ignore_index=True)
-        ordered = ordered.assign(rank=np.arange(1, len(ordered) + 1))
-        return columns(ordered.assign(kept=ordered["rank"] <= self.k), SELECTION).sort_values("id", ignore_index=True)
+        ranked = _ranked(scores, self.best_first)
+        return _selection(ranked, ranked["rank"] <= self.most_kept(len(ranked)))
 
 
 @dataclass(frozen=True)
-class RandomK:
+class BottomK(TopK):
+    """The k images with the lowest score; rank 1 is the worst."""
+
+    best_first: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class RandomK(_KeepK):
     """k images drawn at random without replacement: the control for every curated arm."""
 
-    version: ClassVar[int] = 1
     reads_scores: ClassVar[bool] = False
-    k: Annotated[int, Field(ge=1)]
-
-    def check(self, images: int) -> None:
-        _k_fits(self.k, images)
 
     def __call__(self, scores: pd.DataFrame, seed: int) -> pd.DataFrame:
         ids = np.sort(scores["id"].to_numpy(dtype=str))
-        kept = set(np.random.default_rng(seed).choice(ids, size=self.k, replace=False))
-        return columns(scores.assign(kept=scores["id"].isin(kept)), SELECTION).sort_values("id", ignore_index=True)
+        drawn = np.random.default_rng(seed).choice(ids, size=self.most_kept(len(ids)), replace=False)
+        return _selection(scores, scores["id"].isin(set(drawn)))
 
 
-def _k_fits(k: int, images: int) -> None:
-    if k > images:
-        raise ConfigError(f"k = {k} is more than the {images} images of a pool; lower k or raise `images`.")
+@dataclass(frozen=True)
+class Threshold(Policy):
+    """Every image that scores at least `score`."""
+
+    score: float
+
+    def __call__(self, scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+        ranked = _ranked(scores)
+        if ranked["score"].max() < self.score:
+            raise EntropyLoopError(
+                f"curation: no image scores {self.score} or more (the best has {ranked['score'].max():.4g}), so "
+                "nothing would be fed back; lower curate.policy.score."
+            )
+        return _selection(ranked, ranked["score"] >= self.score)
+
+
+@dataclass(frozen=True)
+class KChoice(_KeepK):
+    """k times, `candidates` images are drawn with replacement and one of them is chosen by its score.
+
+    Bradley-Terry: candidate i is chosen with probability e^(beta r_i) / sum_j e^(beta r_j), r the score
+    (Ferbach et al. 2024, arXiv 2407.09499, section 2). An image can be chosen more than once.
+    """
+
+    candidates: Annotated[int, Field(ge=1)] = 2
+    beta: Annotated[float, Field(ge=0)] = 1.0
+
+    def __call__(self, scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+        ranked = _ranked(scores)
+        rng, k = np.random.default_rng(seed), self.most_kept(len(ranked))
+        drawn = rng.integers(len(ranked), size=(k, self.candidates))
+        # The largest of reward + Gumbel noise is a draw from the softmax, without computing an exponential.
+        reward = self.beta * ranked["score"].to_numpy()[drawn] + rng.gumbel(size=drawn.shape)
+        chosen = drawn[np.arange(k), reward.argmax(axis=1)]
+        return _selection(ranked, np.bincount(chosen, minlength=len(ranked)))
+
+
+def _ranked(scores: pd.DataFrame, best_first: bool = True) -> pd.DataFrame:
+    """Sorted by score, ties by id, with `rank`. Raises EntropyLoopError at a score that is no finite number."""
+    finite = np.isfinite(scores["score"])
+    if not finite.all():
+        bad = scores.loc[~finite, "id"].tolist()
+        raise EntropyLoopError(f"curation: {len(bad)} scores are not finite numbers (first: {bad[0]}).")
+    ordered = scores.sort_values(["score", "id"], ascending=[not best_first, True], ignore_index=True)
+    return ordered.assign(rank=np.arange(1, len(ordered) + 1))
+
+
+def _selection(table: pd.DataFrame, copies: np.ndarray | pd.Series) -> pd.DataFrame:
+    made = table.assign(copies=np.asarray(copies, dtype=np.int64))
+    return columns(made.assign(kept=made["copies"] > 0), SELECTION).sort_values("id", ignore_index=True)

@@ -22,8 +22,9 @@ Tick = Callable[[float], None]
 ALL = "all"
 """The joint concept: every concept of the prompt in one and the same image."""
 
-POOL, EVALUATION = "pool", "evaluation"
-"""The two seed streams: pools use fresh noise in each generation, the evaluation set the same noise."""
+POOL, EVALUATION, REAL = "pool", "evaluation", "real"
+"""The sets of images: pools use fresh noise in each generation, the evaluation set the same noise, and real
+images come from outside the loop."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Request:
 
     id: str
     prompt: str
+    index: int
     seed: int
 
 
@@ -57,16 +59,20 @@ class Request:
 class TrainSettings:
     """One feedback step's training, in the spelling of diffusers' training examples.
 
+    method: 'full' fine-tunes the whole UNet; 'none' trains nothing, every generation is generation 0's model.
     start_from: 'previous' continues from the last generation, 'base' starts each one from generation 0.
-    learning_rate: of AdamW. snr_gamma: min-SNR weighting (Hang et al. 2023, arXiv 2303.09556, eq. 4 with
-    the noise parametrisation), None for plain noise MSE. proportion_empty_prompts: share of captions
-    dropped in training. max_grad_norm: global L2 norm after clipping.
+    roundtrip: 'pixels' trains on the 8-bit images, through the VAE's encoder; 'latents' on the very latents
+    that were generated (real images, which have none, are encoded). learning_rate: of AdamW. snr_gamma:
+    min-SNR weighting (Hang et al. 2023, arXiv 2303.09556, eq. 4 with the noise parametrisation), None for
+    plain noise MSE. proportion_empty_prompts: share of captions dropped in training. max_grad_norm: global L2
+    norm after clipping.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    method: Literal["full"] = "full"
+    method: Literal["full", "none"] = "full"
     start_from: Literal["previous", "base"] = "previous"
+    roundtrip: Literal["pixels", "latents"] = "pixels"
     max_train_steps: Annotated[int, Field(ge=1, lt=1 << 18)] = 100
     train_batch_size: Annotated[int, Field(ge=1)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
@@ -129,24 +135,22 @@ class Selection:
     table: pd.DataFrame
 
     @property
-    def kept(self) -> pd.DataFrame:
-        """The kept rows, joined with the pool's own columns (prompt, file)."""
-        return self.table[self.table["kept"]].merge(self.pool.table, on="id", validate="one_to_one")
+    def fed(self) -> pd.DataFrame:
+        """One row per image and copy that is passed on, with the pool's own columns (prompt, file)."""
+        rows = self.table[self.table["kept"]].merge(self.pool.table, on="id", validate="one_to_one")
+        rows = rows.loc[rows.index.repeat(rows["copies"])]
+        return rows.assign(folder=str(self.pool.folder), real=False)
 
 
 @dataclass(frozen=True)
 class Diet:
-    """What a generation is trained on: the kept images of one or more pools, each with weight one."""
+    """What a generation is trained on: one row per training image, an image passed on twice has two.
 
-    selections: tuple[Selection, ...]
+    Columns: id, prompt, folder and file in it, real (from outside the loop), and what the generator itself
+    wrote down of its images.
+    """
 
-    @property
-    def table(self) -> pd.DataFrame:
-        """One row per training image: id, prompt, file (with its folder)."""
-        return pd.concat(
-            [s.kept.assign(file=[str(s.pool.folder / f) for f in s.kept["file"]]) for s in self.selections],
-            ignore_index=True,
-        )
+    table: pd.DataFrame
 
 
 # ---- columns of the tables inside the store ----------------------------------------------------------
@@ -154,7 +158,8 @@ class Diet:
 SAMPLES = ("id", "prompt", "image_seed", "file", "latent_sha256")
 JUDGEMENTS = ("id", "concept", "score", "threshold", "answer", "reason")
 SCORES = ("id", "score")
-SELECTION = ("id", "score", "rank", "kept")
+SELECTION = ("id", "score", "rank", "kept", "copies")
+DIET = ("id", "prompt", "real")
 
 # ---- columns of the tables of a results folder -------------------------------------------------------
 
@@ -165,6 +170,14 @@ RATES = (
 CHANGES = (
     "run", "arm", "seed", "from_generation", "to_generation", "prompt", "role", "concept", "judge", "v1", "v2",
     "change_rate", "low", "high", "sampling_low", "sampling_high", "drift_low", "drift_high", "reason",
+)  # fmt: skip
+SUMMARY = (
+    "arm", "against", "generation", "prompt", "role", "concept", "judge", "statistic", "chains", "mean", "low",
+    "high", "null_low", "null_high", "p", "p_adjusted", "reason",
+)  # fmt: skip
+LEDGER = (
+    "run", "arm", "seed", "generation", "prompt", "concept", "judge", "v_pool", "v_kept", "v_diet", "v_next",
+    "curation", "curation_low", "curation_high", "training", "response", "transmission", "reason",
 )  # fmt: skip
 IMAGES = (
     "run", "arm", "seed", "generation", "set", "id", "prompt", "image_seed", "file", "latent_sha256", "score",

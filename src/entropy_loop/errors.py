@@ -37,10 +37,13 @@ class Locked(EntropyLoopError):
 
 @contextmanager
 def as_storage_error(path: Path) -> Iterator[None]:
-    """An OSError becomes one sentence with the path."""
+    """What the operating system refuses becomes one sentence with the path. An OSError that a library raised
+    itself (no errno), or that tells of a reader gone away, is none of storage's and passes."""
     try:
         yield
     except OSError as error:
+        if error.errno is None or isinstance(error, BrokenPipeError):
+            raise
         raise StorageError(f"{error.filename or path}: {error.strerror or error}. Nothing finished is lost.") from error
 
 

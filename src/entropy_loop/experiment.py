@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from entropy_loop import config, loop
-from entropy_loop.errors import ConfigError
+from entropy_loop import loop, strict_yaml, study
+from entropy_loop.errors import ConfigError, StorageError
 from entropy_loop.plan import Plan
 from entropy_loop.plan import plan as plan_of
 from entropy_loop.provenance import provenance
-from entropy_loop.report import page
+from entropy_loop.report import page, reading
+from entropy_loop.report.settings import settings
 from entropy_loop.report.tables import Tables, tables
 from entropy_loop.store import Listener, Store, write_text
+
+REPORT_EVERY = 60.0  # seconds of work between two reports of an unfinished run; one may take some itself
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Finished:
 def prepare(path: Path, overrides: tuple[str, ...] = (), check_models: bool = True) -> Plan:
     """The plan of a config. With check_models, raises ConfigError when a model it names is not here: the
     cheap thing that can fail comes before the costly thing that cannot."""
-    planned = plan_of(config.load(path, overrides))
+    planned = plan_of(study.load(path, overrides))
     if check_models:
         _models_are_here(planned)
     return planned
@@ -41,31 +45,70 @@ def prepare(path: Path, overrides: tuple[str, ...] = (), check_models: bool = Tr
 def _models_are_here(planned: Plan) -> None:
     for run in planned.runs:
         concepts = run.config.concept_nouns()
-        run.config.generator_plugin().ready()
+        prompts = tuple(prompt.text for prompt in run.config.prompts)
+        run.config.generator_plugin().ready(prompts, run.config.train)
         for judge in run.config.judge_plugins():
             judge.ready(concepts)
         if run.config.policy_plugin().reads_scores:
-            run.config.scorer_plugin().ready(concepts)
+            run.config.scorer_plugin().ready(prompts)
 
 
 def carry_out(planned: Plan, root: Path, listen: Listener) -> Finished:
-    """Make every stage that is not made yet, then the tables and the report."""
+    """Make every stage that is not made yet, then the tables and the report; those of an unfinished run are
+    written now and then on the way. Raises ConfigError when another experiment lies in the folder."""
+    _refuse_another(planned, root)
     store = Store(root, provenance(), listen)
     with store.lock():
         _record(planned, store)
+        told = time.monotonic()
         for run in planned.runs:
+            if time.monotonic() - told >= REPORT_EVERY:
+                _write(planned, store)
+                told = time.monotonic()
             use_threads(run.config.threads)
             loop.carry(run, store)
         return _write(planned, store)
 
 
 def report(root: Path) -> Finished:
-    """Tables and report anew from a results folder, finished or not. Raises ConfigError if it is none."""
+    """Tables and report anew from a results folder, finished or not. Raises ConfigError if it is none, or if
+    its stages are not those that its config stands for: the tables would come out empty."""
     if not (root / "config.yaml").is_file():
         raise ConfigError(f"{root}: no results folder (it has no config.yaml); `entropy-loop run` makes one.")
-    store = Store(root, provenance())
+    planned, store = plan_of(study.load(root / "config.yaml")), Store(root, provenance())
+    _refuse_foreign_stages(planned, store)
     with store.lock():
-        return _write(plan_of(config.load(root / "config.yaml")), store)
+        return _write(planned, store)
+
+
+def _refuse_another(planned: Plan, root: Path) -> None:
+    """Two experiments in one folder would share the tables, and the later one would win."""
+    if not (root / "config.yaml").is_file():
+        return
+    try:
+        there = strict_yaml.parse((root / "config.yaml").read_text(encoding="utf-8"))["name"]
+    except (yaml.YAMLError, TypeError, KeyError, ValueError):
+        raise StorageError(f"{root / 'config.yaml'}: damaged; delete it and run again, no stage is lost.") from None
+    if there != (name := planned.study.config.name):
+        raise ConfigError(f"{root}: holds the experiment {there!r}, not {name!r}; give another folder with --out.")
+
+
+def _refuse_foreign_stages(planned: Plan, store: Store) -> None:
+    stages = planned.stages().values()
+    if not any(store.finished(stage) for stage in stages):
+        raise ConfigError(
+            f"{store.root}: no stage of its config.yaml lies in {store.stages.name}/ (results are often passed on "
+            "without it), so there is nothing to tell; tables and report are left as they are."
+        )
+    if not (store.root / "plan.json").is_file():
+        return
+    told = reading.parsed(store.root / "plan.json")
+    listed = {folder for generations in told.values() for g in generations for folder in g["stages"]}
+    if any((store.stages / folder).is_dir() for folder in listed - {stage.folder for stage in stages}):
+        raise ConfigError(
+            f"{store.root}: made by another version of entropy-loop, which named its stages otherwise; use that "
+            "version, or `entropy-loop run` to make them anew. Tables and report are left as they are."
+        )
 
 
 def outlook(planned: Plan, root: Path) -> dict[str, Any]:
@@ -78,7 +121,7 @@ def outlook(planned: Plan, root: Path) -> dict[str, Any]:
         row["done"] += store.finished(stage) is not None
         row["images"] += sum(count for *_, count in stage.reads["prompts"]) if stage.verb.startswith("generate") else 0
         row["evaluations"] += stage.cost
-    return {"name": planned.experiment.config.name, "runs": [run.name for run in planned.runs], "stages": verbs}
+    return {"name": planned.study.config.name, "runs": [run.name for run in planned.runs], "stages": verbs}
 
 
 def use_threads(threads: int) -> None:
@@ -92,12 +135,11 @@ def use_threads(threads: int) -> None:
 def _record(planned: Plan, store: Store) -> None:
     """config.yaml, plan.json, provenance.json. A finished run that is started again keeps the provenance of
     the machine and code that made it."""
-    resolved = yaml.safe_dump(planned.experiment.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     stages = {
         run.name: [{"generation": g.number, "stages": [s.folder for s in g.stages()]} for g in run.generations]
         for run in planned.runs
     }
-    write_text(store.root / "config.yaml", resolved)
+    write_text(store.root / "config.yaml", settings(planned.study))
     write_text(store.root / "plan.json", json.dumps(stages, indent=1))
     if not all(store.finished(stage) for stage in planned.stages().values()):
         write_text(store.root / "provenance.json", json.dumps(store.provenance, indent=1))
@@ -106,7 +148,7 @@ def _record(planned: Plan, store: Store) -> None:
 def _write(planned: Plan, store: Store) -> Finished:
     # The report tells where the results were made, not where they are read.
     made = store.root / "provenance.json"
-    store = replace(store, provenance=json.loads(made.read_text(encoding="utf-8"))) if made.is_file() else store
+    store = replace(store, provenance=reading.parsed(made)) if made.is_file() else store
     found = tables(planned, store)
     found.write(store.root)
     return Finished(found, page.write(planned, store, found))

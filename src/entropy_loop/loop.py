@@ -13,40 +13,59 @@ from pathlib import Path
 
 import pandas as pd
 
-from entropy_loop import seeds
-from entropy_loop.data import EVALUATION, POOL, SCORES, Checkpoint, Diet, Samples, Selection, Stage, Tick, columns
+from entropy_loop import regimes, seeds
+from entropy_loop.data import (
+    DIET,
+    EVALUATION,
+    POOL,
+    REAL,
+    SCORES,
+    Checkpoint,
+    Samples,
+    Selection,
+    Stage,
+    Tick,
+    columns,
+)
 from entropy_loop.plan import Generation, Run
 from entropy_loop.store import Store
 
 
 def carry(run: Run, store: Store) -> None:
     """Make every stage of a run that is not made yet."""
-    generator, regime = run.config.generator_plugin(), run.config.regime_plugin()
+    base = model = Checkpoint(store.once(run.generations[0].model, run.config.generator_plugin().base))
     history: list[Selection] = []
-    base = model = Checkpoint(Path())
     for g in run.generations:
-        if g.number == 0:
-            base = model = Checkpoint(store.once(g.model, generator.base))
-        else:
-            diet = Diet(tuple(regime(history)))
+        if g.model.verb == "train":
             start = model if run.config.train.start_from == "previous" else base
-            train = partial(generator.train, start, diet, run.config.train, _training_seeds(run, g.number))
-            model = Checkpoint(store.once(g.model, train))
+            model = feed(run, g, start, history, store)
         pool = measure(run, g, model, store)
         if g.curate:
             history.append(curate(run, g, g.curate, pool, store))
 
 
+def feed(run: Run, g: Generation, start: Checkpoint, history: list[Selection], store: Store) -> Checkpoint:
+    """Train a generation from `start` on what the regime makes of the history and of real images."""
+    real = None
+    if stage := g.sets.get(REAL):
+        real = Samples(store.once(stage, partial(run.config.real_plugin().draw, run.requests(g.number, REAL))))
+        _recognise(run, g, REAL, real, store)
+
+    def train(out: Path, tick: Tick) -> None:
+        diet = regimes.diet(run.config.regime_plugin(), history, real, run.feed_seeds(g.number))
+        columns(diet.table, DIET).to_parquet(out / "diet.parquet", index=False)
+        run.config.generator_plugin().train(start, diet, run.config.train, run.training_seeds(g.number), out, tick)
+
+    return Checkpoint(store.once(g.model, train))
+
+
 def measure(run: Run, g: Generation, model: Checkpoint, store: Store) -> Samples:
     """Make the pool and the evaluation set of a generation and let every judge look at both."""
-    generator, judges = run.config.generator_plugin(), run.config.judge_plugins()
-    made = {
-        stream: Samples(store.once(stage, partial(generator.sample, model, run.requests(g.number, stream))))
-        for stream, stage in ((POOL, g.pool), (EVALUATION, g.evaluation))
-    }
-    for (judge, stream), stage in g.judged.items():
-        asked = run.config.prompt_nouns(), run.config.concept_nouns()
-        store.once(stage, partial(judges[judge].judge, made[stream], *asked))
+    generator, made = run.config.generator_plugin(), {}
+    for stream in (POOL, EVALUATION):
+        sample = partial(generator.sample, model, run.requests(g.number, stream))
+        made[stream] = Samples(store.once(g.sets[stream], sample))
+        _recognise(run, g, stream, made[stream], store)
     return made[POOL]
 
 
@@ -61,6 +80,12 @@ def curate(run: Run, g: Generation, stage: Stage, pool: Samples, store: Store) -
     return Selection(pool, pd.read_parquet(folder / "selection.parquet"))
 
 
+def _recognise(run: Run, g: Generation, stream: str, made: Samples, store: Store) -> None:
+    asked = run.config.prompt_nouns(), run.config.concept_nouns()
+    for judge, stage in zip(run.config.judge_plugins(), g.judged[stream], strict=True):
+        store.once(stage, partial(judge.judge, made, *asked))
+
+
 def _select(run: Run, generation: int, pool: Samples, scores: pd.DataFrame | None, out: Path, tick: Tick) -> None:
     policy, chosen = run.config.policy_plugin(), []
     for index, prompt in enumerate(run.config.prompts):
@@ -69,8 +94,3 @@ def _select(run: Run, generation: int, pool: Samples, scores: pd.DataFrame | Non
             table = table.merge(scores, on="id", how="left") if scores is not None else columns(table, SCORES)
             chosen.append(policy(table, seeds.seed(run.config.seed, "curate", generation, index)))
     pd.concat(chosen, ignore_index=True).to_parquet(out / "selection.parquet", index=False)
-
-
-def _training_seeds(run: Run, generation: int) -> list[int]:
-    """One seed per optimisation step, so that noise, timesteps and order need no saved random state."""
-    return [seeds.seed(run.config.seed, "train", generation, 0, s) for s in range(run.config.train.max_train_steps)]

@@ -31,7 +31,7 @@ class Progress:
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"), console=console, disable=not console.is_terminal,
         )  # fmt: skip
-        self.task = self.bar.add_task("starting", total=max(self.total, 1e-9), left="")
+        self.task = self.bar.add_task("starting", total=max(self.total, 1.0), left="")
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -49,7 +49,10 @@ class Progress:
             self.seen.add(stage.key)
         done = self.done + (stage.cost * share if event == "working" else 0.0)
         text = f"generation {stage.generation}: {stage.verb}"
-        self.bar.update(self.task, description=text, completed=done, total=max(self.total, 1e-9), left=self._left(done))
+        # Where every stage was made before, nothing is left of nothing: that is all of it.
+        whole = max(self.total, 1.0)
+        completed = whole - (self.total - done)
+        self.bar.update(self.task, description=text, completed=completed, total=whole, left=self._left(done))
         self._line(text, done, event)
 
     def _left(self, done: float) -> str:

@@ -1,33 +1,126 @@
-"""Feedback regimes: what the next generation eats of everything that was kept so far. Pure functions.
+"""Feedback regimes: what the next generation eats of everything that was kept so far, and of real data.
 
-A regime is called with the history, one entry per generation 0..g, and returns the entries that enter
-the diet. It never looks inside an entry, so the plan can call it with keys and the loop with selections.
+A regime never looks inside an entry of the history (one per generation 0..g), so the plan can ask it with
+keys, the loop with selections and the null model with rates: what a key says, what is trained on and what
+a band assumes cannot differ.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from entropy_loop.data import Diet, Samples, Selection
 
 Entry = TypeVar("Entry")
 
 
-@dataclass(frozen=True)
-class Replace:
-    """Only what the last generation kept."""
+class Regime:
+    """Synthetic images alone, each kept image once. The named regimes below say where they differ.
+
+    real_fraction: share of the diet that is real data. fresh: new real images in every step, else one
+    fixed set. subsamples: the eaten images are cut to as many as the newest generation kept.
+    """
 
     version: ClassVar[int] = 1
+    real_fraction: float = 0.0
+    fresh: ClassVar[bool] = False
+    subsamples: ClassVar[bool] = False
 
-    def __call__(self, history: Sequence[Entry]) -> Sequence[Entry]:
+    def eats(self, history: Sequence[Entry]) -> Sequence[Entry]:
+        """The generations whose kept images enter the diet, oldest first."""
         return history[-1:]
 
+    def real_images(self, kept: int) -> int:
+        """How many real images make up `real_fraction` beside `kept` synthetic ones. At 1 the real images
+        take the place of the kept ones, one for one."""
+        return kept if self.real_fraction == 1 else round(kept * self.real_fraction / (1 - self.real_fraction))
+
 
 @dataclass(frozen=True)
-class Accumulate:
-    """Everything kept so far; each kept image counts once."""
+class Replace(Regime):
+    """Only what the last generation kept."""
 
-    version: ClassVar[int] = 1
 
-    def __call__(self, history: Sequence[Entry]) -> Sequence[Entry]:
+@dataclass(frozen=True)
+class Accumulate(Regime):
+    """Everything kept so far; each kept image counts once (Gerstgrasser et al. 2024, arXiv 2404.01413)."""
+
+    def eats(self, history: Sequence[Entry]) -> Sequence[Entry]:
         return history
+
+
+@dataclass(frozen=True)
+class AccumulateSubsample(Accumulate):
+    """A random part of everything kept so far, as large as the last kept set (Kazdan et al. 2024, arXiv 2410.16713)."""
+
+    subsamples: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Window(Regime):
+    """What the last `generations` generations kept."""
+
+    generations: Annotated[int, Field(ge=1)]
+
+    def eats(self, history: Sequence[Entry]) -> Sequence[Entry]:
+        return history[-self.generations :]
+
+
+@dataclass(frozen=True)
+class MixReal(Regime):
+    """What the last generation kept and one fixed set of real images."""
+
+    real_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
+@dataclass(frozen=True)
+class FreshReal(MixReal):
+    """What the last generation kept and real images that no step has seen before."""
+
+    fresh: ClassVar[bool] = True
+
+
+def diet(regime: Any, history: Sequence[Selection], real: Samples | None, seeds: Mapping[str, int]) -> Diet:
+    """What the regime makes of the history and the real images; `seeds`: one per target prompt, for subsampling."""
+    eaten = pd.concat([selection.fed for selection in regime.eats(history)], ignore_index=True)
+    newest = history[-1].fed["prompt"].value_counts()
+    parts = []
+    for prompt, seed in seeds.items():
+        rows = eaten[eaten["prompt"] == prompt]
+        if regime.subsamples:
+            rows = rows.sample(n=newest[prompt], random_state=np.random.default_rng(seed)).sort_index()
+        if real:
+            extra = real.of_prompt(prompt).head(regime.real_images(len(rows)))
+            rows = rows if regime.real_fraction < 1 else rows.head(0)
+            parts.append(extra.assign(folder=str(real.folder), real=True))
+        parts.append(rows)
+    return Diet(pd.concat(parts, ignore_index=True))
+
+
+def neutral_diet(
+    regime: Any, kept: int, real_rate: float | None
+) -> Callable[[Sequence[np.ndarray], np.random.Generator], np.ndarray]:
+    """The regime as a null model of rates sees it (`metrics.nulls.Diet`): from the kept images' rates of
+    generations 0..g, `kept` images each, to the rate of the diet. real_rate: of the real images, if any."""
+
+    def rate(history: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+        eaten = regime.eats(history)
+        synthetic: np.ndarray = np.mean(eaten, axis=0)
+        if regime.subsamples:
+            n = kept * len(eaten)
+            hits = np.rint(synthetic * n).astype(np.int64)
+            synthetic = rng.hypergeometric(hits, n - hits, kept) / kept
+        if real_rate is None:
+            return synthetic
+        count = regime.real_images(kept)
+        real = rng.binomial(count, real_rate, len(synthetic)) / count if regime.fresh else real_rate
+        share = 1.0 if regime.real_fraction == 1 else count / (count + kept)
+        return share * real + (1 - share) * synthetic
+
+    return rate

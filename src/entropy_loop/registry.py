@@ -6,7 +6,7 @@ A third party registers with an entry point in the group `entropy_loop.<kind>`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -21,6 +21,8 @@ PLUGINS: dict[str, dict[str, str]] = {
     "generator": {
         "categorical": "entropy_loop.generators.categorical:Categorical",
         "diffusion": "entropy_loop.generators.diffusion:Diffusion",
+        "gaussian": "entropy_loop.generators.gaussian:Gaussian",
+        "vae_roundtrip": "entropy_loop.generators.roundtrip:VaeRoundtrip",
     },
     "scorer": {
         "clip": "entropy_loop.judges.clip:ClipScorer",
@@ -30,14 +32,30 @@ PLUGINS: dict[str, dict[str, str]] = {
         "clip": "entropy_loop.judges.clip:ClipRecogniser",
         "exact": "entropy_loop.judges.exact:ExactRecogniser",
     },
+    "reader": {
+        "storybook": "entropy_loop.judges.attributes:AttributeReader",
+    },
+    "real": {
+        "categorical": "entropy_loop.generators.categorical:CategoricalWorld",
+        "gaussian": "entropy_loop.generators.gaussian:GaussianWorld",
+        "imagefolder": "entropy_loop.worlds.imagefolder:ImageFolder",
+        "storybook": "entropy_loop.worlds.storybook.real:Storybook",
+    },
     "policy": {
         "none": "entropy_loop.curation:KeepAll",
         "top_k": "entropy_loop.curation:TopK",
+        "bottom_k": "entropy_loop.curation:BottomK",
         "random_k": "entropy_loop.curation:RandomK",
+        "threshold": "entropy_loop.curation:Threshold",
+        "k_choice": "entropy_loop.curation:KChoice",
     },
     "regime": {
         "replace": "entropy_loop.regimes:Replace",
         "accumulate": "entropy_loop.regimes:Accumulate",
+        "accumulate_subsample": "entropy_loop.regimes:AccumulateSubsample",
+        "mix_real": "entropy_loop.regimes:MixReal",
+        "fresh_real": "entropy_loop.regimes:FreshReal",
+        "window": "entropy_loop.regimes:Window",
     },
 }
 
@@ -54,11 +72,17 @@ def known(kind: str) -> dict[str, str]:
 
 
 def load(kind: str, name: str) -> type:
-    """The class of a plug-in. Raises ConfigError that names the nearest known one."""
+    """The class of a plug-in. Raises ConfigError that names the nearest known one, or says why it is none."""
     if name not in known(kind):
         raise ConfigError(f"no {kind} {name!r}; {nearest(name, list(known(kind)))}")
-    module, _, attribute = known(kind)[name].partition(":")
-    loaded: type = getattr(import_module(module), attribute)
+    place = known(kind)[name]
+    module, _, attribute = place.partition(":")
+    try:
+        loaded: type = getattr(import_module(module), attribute)
+    except Exception as error:  # a third party's module may fail in any way
+        raise ConfigError(f"{kind} {name!r}: {place} cannot be loaded ({type(error).__name__}: {error}).") from error
+    if not (is_dataclass(loaded) and hasattr(loaded, "version")):
+        raise ConfigError(f"{kind} {name!r}: {place} is no dataclass with a `version`, which enters keys.")
     return loaded
 
 
@@ -81,6 +105,7 @@ def build(kind: str, spec: Mapping[str, Any], where: str = "") -> Any:
     try:
         plugin = _schema(cls).validate_python({name: options[name] for name in names if name in options})
         canonical(asdict(plugin))
+        mistakes += bent(options, asdict(plugin), where)
     except ValidationError as error:
         mistakes += explain(error, names, where)
     except ConfigError as error:
@@ -101,7 +126,9 @@ def explain(error: ValidationError, names: list[str], where: str = "") -> list[s
     """One line per mistake: where, what, and for an unknown key the nearest of `names`."""
     lines = []
     for mistake in error.errors(include_url=False):
-        path = ".".join([where, *map(str, mistake["loc"])] if where else map(str, mistake["loc"]))
+        # Pydantic adds which of several types it tried ("constrained-int"): no place in the config.
+        place = [str(part) for part in mistake["loc"] if not str(part).startswith("constrained-")]
+        path = ".".join([where, *place] if where else place)
         if mistake["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             lines.append(f"{path}: unknown key; {nearest(str(mistake['loc'][-1]), names)}")
         elif mistake["type"] in ("missing", "missing_argument"):
@@ -111,6 +138,19 @@ def explain(error: ValidationError, names: list[str], where: str = "") -> list[s
     return lines
 
 
+def bent(given: Any, understood: Any, where: str = "") -> list[str]:
+    """One line per word or truth value that pydantic took for something else, such as '7' or true for a number."""
+    if isinstance(given, Mapping) and isinstance(understood, Mapping):
+        pairs = [(name, value, understood.get(name)) for name, value in given.items()]
+    elif isinstance(given, list) and isinstance(understood, list | tuple):
+        pairs = [(place, one, other) for place, (one, other) in enumerate(zip(given, understood, strict=False))]
+    else:
+        changed = isinstance(given, bool | str) and type(given) is not type(understood)
+        return [f"{where}: should be of type {type(understood).__name__} (got {given!r})."] if changed else []
+    places = [(f"{where}.{name}" if where else str(name), one, other) for name, one, other in pairs]
+    return [line for place, one, other in places for line in bent(one, other, place)]
+
+
 def identity(plugin: Any) -> dict[str, Any]:
     """What of a plug-in enters a key: its class, version and options."""
     cls = type(plugin)
@@ -118,8 +158,12 @@ def identity(plugin: Any) -> dict[str, Any]:
 
 
 def catalogue() -> dict[str, dict[str, str]]:
-    """kind -> name -> the first sentence of what it is."""
-    return {
-        kind: {name: (load(kind, name).__doc__ or "").strip().split("\n")[0] for name in sorted(known(kind))}
-        for kind in PLUGINS
-    }
+    """kind -> name -> the first sentence of what it is, or why it cannot be loaded."""
+    return {kind: {name: _sentence(kind, name) for name in sorted(known(kind))} for kind in PLUGINS}
+
+
+def _sentence(kind: str, name: str) -> str:
+    try:
+        return (load(kind, name).__doc__ or "").strip().split("\n")[0]
+    except ConfigError as error:
+        return str(error)

@@ -82,6 +82,8 @@ class Store:
             "files": {str(p.relative_to(scratch)): _fingerprint(p) for p in sorted(scratch.rglob("*")) if p.is_file()},
         }
         write_text(scratch / RECEIPT, json.dumps(receipt, indent=1, sort_keys=True))
+        for folder in (scratch, *(p for p in scratch.rglob("*") if p.is_dir())):
+            _sync(folder)
         final = self.stages / stage.folder
         shutil.rmtree(final, ignore_errors=True)  # a folder without a receipt is no result
         os.replace(scratch, final)

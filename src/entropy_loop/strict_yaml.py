@@ -10,17 +10,23 @@ import yaml
 from entropy_loop.errors import ConfigError
 
 _MERGE = "tag:yaml.org,2002:merge"
-_BOOL, _FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:float"
+_BOOL, _DATE = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 
 
 class _Loader(yaml.SafeLoader):
     """A SafeLoader in which a key that stands twice is an error, not the last one's win. As in YAML 1.2, `yes`
-    and `no` are words, only true and false are booleans, and 1e-4 is a number."""
+    and `no` are words and only true and false are booleans. Numbers are decimal: 1e-4 is one, and 010, 1_000,
+    1:30 and 2024-01-31 are words."""
 
 
 def parse(text: str) -> Any:
     """The value of a YAML document. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def put(raw: dict[str, Any], path: str, value: Any, where: str) -> None:
@@ -59,8 +65,11 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in known if tag != _BOOL or first in "tTfF"]
+    first: [(t, p) for t, p in known if t not in (_INT, _FLOAT, _DATE) and (t != _BOOL or first in "tTfF")]
     for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(_FLOAT, re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(_INT, re.compile(r"^[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789"))
+_DECIMAL = r"([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
+_SPECIAL = r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+_Loader.add_implicit_resolver(_FLOAT, re.compile(f"^([-+]?({_DECIMAL})|{_SPECIAL})$"), list("-+.0123456789"))
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)

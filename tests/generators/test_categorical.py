@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from entropy_loop.data import SAMPLES, Checkpoint, Diet, Request, Samples, Selection, TrainSettings
+from entropy_loop.data import SAMPLES, Checkpoint, Diet, Request, Samples, TrainSettings
 from entropy_loop.generators.categorical import Categorical
 
 RATES = {"astronaut": 0.9, "horse": 0.6, "riding": 0.5}
@@ -16,7 +16,7 @@ def ignore(share: float) -> None:
 
 
 def asked(n: int, prompt: str = "p", first: int = 0) -> list[Request]:
-    return [Request(f"i{i:05d}", prompt, 1000 + i) for i in range(first, first + n)]
+    return [Request(f"i{i:05d}", prompt, i, 1000 + i) for i in range(first, first + n)]
 
 
 @pytest.fixture
@@ -76,9 +76,8 @@ def test_training_copies_the_diet_exactly(draw, base, tmp_path):
     """After training a prompt's shares are those of its kept images; other prompts keep what they had."""
     pool = draw(asked(40))
     kept = pool.table["shows"].str.contains("horse")
-    chosen = Selection(pool, pd.DataFrame({"id": pool.table["id"], "score": 0.0, "rank": 1, "kept": kept}))
     (tmp_path / "next").mkdir()
-    Categorical(RATES).train(base, Diet((chosen,)), TrainSettings(), [1], tmp_path / "next", ignore)
+    Categorical(RATES).train(base, Diet(pool.table[kept]), TrainSettings(), [1], tmp_path / "next", ignore)
     learnt = json.loads((tmp_path / "next" / "model.json").read_text())
     counts = pool.table.loc[kept, "shows"].value_counts()
     assert learnt["p"] == pytest.approx({name: count / kept.sum() for name, count in counts.items()})

@@ -1,8 +1,9 @@
+import numpy as np
 import pandas as pd
 import pytest
 
 from entropy_loop.data import JUDGEMENTS, SCORES, Concept, Prompt, Samples
-from entropy_loop.judges.exact import ExactRecogniser, ExactScorer
+from entropy_loop.judges.exact import ExactRecogniser, ExactScorer, TraitScorer
 
 SHOWS = {"i0": "", "i1": "horse", "i2": "astronaut+horse", "i3": "horses", "i4": "horse"}
 PROMPTS = (Prompt("p", concepts=("astronaut", "horse")), Prompt("q", concepts=("horse",)))
@@ -45,3 +46,15 @@ def test_the_score_counts_the_concepts_shown(samples, tmp_path):
     table = pd.read_parquet(tmp_path / "scores.parquet")
     assert list(table.columns) == list(SCORES)
     assert dict(zip(table["id"], table["score"], strict=True)) == {"i0": 0.0, "i1": 1.0, "i2": 2.0, "i3": 1.0}
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.6, 1.0])
+def test_a_trait_is_scored_with_the_correlation_that_is_asked_for(tmp_path, correlation):
+    """Over 4,000 traits of variance 1 the score has variance 1 and that correlation, within 5 standard errors."""
+    trait, n = np.random.default_rng(0).standard_normal(4000), 4000
+    table = pd.DataFrame({"id": [f"i{i}" for i in range(n)], "prompt": "p", "image_seed": np.arange(n), "trait": trait})
+    table.to_parquet(tmp_path / "samples.parquet")
+    TraitScorer(correlation).score(Samples(tmp_path), ("p",), tmp_path, ignore)
+    score = pd.read_parquet(tmp_path / "scores.parquet")["score"]
+    assert abs(np.corrcoef(score, trait)[0, 1] - correlation) <= 5 * (1 - correlation**2) / n**0.5 + 1e-12
+    assert abs(score.var() - 1) < 5 * (2 / n) ** 0.5

@@ -6,17 +6,18 @@ import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from entropy_loop import config, loop
+from entropy_loop import loop, study
 from entropy_loop.plan import Plan, plan
-from entropy_loop.report import page
+from entropy_loop.report import facts, page
 from entropy_loop.report.tables import tables
 from entropy_loop.store import Store
 
-TOY = {
+TOY: dict[str, Any] = {
     "name": "toy",
     "generations": 3,
     "images": 40,
@@ -34,7 +35,7 @@ TOY = {
 
 
 def planned(**changes: object) -> Plan:
-    return plan(config.check({**TOY, **changes}))
+    return plan(study.check({**TOY, **changes}))
 
 
 def written(plan: Plan, root: Path, runs: int | None = None) -> str:
@@ -79,9 +80,20 @@ class Attributes(HTMLParser):
         return (value for _, name, value in self.seen if name in names)
 
 
-def cells(path: Path, columns: list[str]) -> set[str]:
-    """What stands in these columns, as text."""
-    return set(pd.read_csv(path, dtype=str)[columns].stack().dropna())
+CONCEPTS = {"target": ["all", "astronaut", "horse", "riding"], "unrelated": ["all", "horse"]}
+
+
+def in_order(path: Path, generation: str) -> Iterator[dict[str, str]]:
+    """The rows of a CSV as text, in the order of the page: prompt, chain, `generation`, and `all` first."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if "set" in table:
+        table = table[table["set"] == "pool"]
+    for role, concepts in CONCEPTS.items():
+        for run in ("none-seed0", "top_k-10-seed0"):
+            mine = table[(table["role"] == role) & (table["run"] == run)]
+            for place in mine[generation].unique():
+                rows = mine[mine[generation] == place].set_index("concept")
+                yield from (rows.loc[concept].to_dict() | {"concept": concept} for concept in concepts)
 
 
 def test_report_is_a_function_of_the_store(finished: tuple[Path, str]) -> None:
@@ -94,21 +106,27 @@ def test_report_is_a_function_of_the_store(finished: tuple[Path, str]) -> None:
 
 
 def test_numbers_of_the_v_table_stand_in_rates_csv(finished: tuple[Path, str]) -> None:
-    """Every V and every end of an interval in the tables is a cell of rates.csv."""
+    """Every V with its interval stands in its own place: each number is that of its chain, generation and concept."""
     root, text = finished
-    shown = Attributes(text).numbers["rates"]
-    # 2 chains x 4 generations x (4 concepts + 2 of the measured prompt) x (value, low, high)
-    assert len(shown) == 2 * 4 * (4 + 2) * 3
-    assert set(shown) <= cells(root / "rates.csv", ["rate", "low", "high"])
+    rows = list(in_order(root / "rates.csv", "generation"))
+    assert len(rows) == 2 * 4 * (4 + 2)  # chains x generations x concepts of the two prompts
+    assert Attributes(text).numbers["rates"] == [row[name] for row in rows for name in ("rate", "low", "high")]
 
 
 def test_numbers_of_the_c_table_stand_in_changes_csv(finished: tuple[Path, str]) -> None:
-    """Every c, interval and band in the tables is a cell of changes.csv."""
+    """Every c with its interval stands in the place of its chain, step and concept; the bands are those of `all`."""
     root, text = finished
-    shown = Attributes(text).numbers["changes"]
-    bands = ["sampling_low", "sampling_high", "drift_low", "drift_high"]
-    assert len(shown) >= 2 * 4 * (4 + 2) * 3
-    assert set(shown) <= cells(root / "changes.csv", ["change_rate", "low", "high", *bands])
+    table = pd.read_csv(root / "changes.csv", dtype=str, keep_default_na=False)
+    table["step"] = table["from_generation"] + " to " + table["to_generation"]
+    table.to_csv(root / "steps.csv", index=False)
+    expected, bands = [], []
+    for row in in_order(root / "steps.csv", "step"):
+        if row["concept"] == "all":
+            bands = [row[f"{name}_{end}"] for name in ("sampling", "drift") for end in ("low", "high")]
+        expected += [row[name] for name in ("change_rate", "low", "high")]
+        expected += bands if row["concept"] == CONCEPTS[row["role"]][-1] else []
+    assert len(expected) > 2 * 4 * (4 + 2) * 3
+    assert Attributes(text).numbers["changes"] == [number for number in expected if number]
 
 
 def test_no_request_leaves_the_page(finished: tuple[Path, str]) -> None:
@@ -151,7 +169,7 @@ def test_unfinished_run_says_so(tmp_path: Path) -> None:
     assert "Unfinished: 1 of 2 chains are at their last generation. top_k-10: generation 0 of 3." in text
     assert text.count("not made yet") >= 3 * (4 + 2)
     longer = written(planned(generations=5), tmp_path, runs=0)
-    assert "none: generation 3 of 5" in longer
+    assert "no curation: generation 3 of 5" in longer
 
 
 def test_empty_folder_has_a_report(tmp_path: Path) -> None:
@@ -173,7 +191,41 @@ def test_several_chains_are_told_as_ranges(tmp_path: Path) -> None:
     """Chains are counted and shown one by one; the page pools nothing."""
     text = written(planned(sweep={"seed": [0, 1, 2]}, generations=2), tmp_path)
     assert "3 of 3 chains have a c" in text
-    assert "none, seed 2" in text
+    assert "no curation, seed 2" in text
+
+
+def test_an_arm_without_a_prompt_is_left_out_of_its_tables(tmp_path: Path) -> None:
+    """Where arms have different prompts or judges, no table tells of numbers that nobody will ever make."""
+    other = {"text": "another horse", "concepts": ["horse"]}
+    arms = [{"name": "more", "set": {"prompts": [*TOY["prompts"], other]}}]
+    text = written(planned(sweep={}, arms=arms, generations=1), tmp_path)
+    assert "not made yet" not in text
+    assert text.count("another horse") > 3
+
+
+def test_figures_of_an_earlier_config_go(tmp_path: Path) -> None:
+    """What an earlier report drew and this one does not is deleted; a file of the user's own stays."""
+    written(planned(), tmp_path, runs=0)
+    (tmp_path / "figures" / "mine.svg").write_text("<svg/>")
+    written(planned(prompts=TOY["prompts"][:1]), tmp_path, runs=0)
+    assert {p.name for p in (tmp_path / "figures").iterdir()} == {"recognition-1.svg", "change-1.svg", "mine.svg"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "judge", "told"),
+    [
+        ({"use": "top_k", "k": 8}, "bundled:storybook-curator", True),
+        ({"use": "top_k", "k": 8}, "bundled:storybook-judge", False),
+        ({"use": "random_k", "k": 8}, "bundled:storybook-curator", False),
+    ],
+)
+def test_a_curator_that_measures_itself_is_told(policy: dict[str, Any], judge: str, told: bool) -> None:
+    """Only where the scores of one model select what the same model measures, whatever the config permits."""
+    curate = {"scorer": {"use": "clip", "model": "bundled:storybook-curator"}, "policy": policy}
+    permitted = "yes, the curator measures itself on purpose"
+    judges = [{"use": "clip", "model": judge}]
+    plan = planned(sweep={}, curate=curate, judges=judges, curator_may_judge=permitted)
+    assert facts.curator_judges(plan.runs[0].config) is told
 
 
 def test_prompts_are_escaped(finished: tuple[Path, str]) -> None:

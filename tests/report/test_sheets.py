@@ -58,3 +58,10 @@ def test_sheet_is_deterministic(tmp_path: Path) -> None:
     first, again = (sheet(rows, ["generation 0", "1"], ["none"]) for _ in range(2))
     assert png(first) == png(again)
     assert first.width > 2 * SHOWN
+
+
+def test_a_lost_file_is_not_an_image_to_come(tmp_path: Path) -> None:
+    """An image whose file is gone and one that is not made yet have different words in their places."""
+    lost, to_come = (sheet([[Cell(file)]], [], []) for file in (tmp_path / "gone.png", None))
+    assert lost.size == to_come.size
+    assert png(lost) != png(to_come)

@@ -1,7 +1,8 @@
 """Generators: what makes images and learns from them.
 
-The contract, in three calls; the scratch folder to write into and a progress callback come last:
+The contract, in four calls; the scratch folder to write into and a progress callback come last:
 
+    ready(prompts, settings)                           -> nothing, or a ConfigError before anything is made
     base(out, tick)                                    -> generation 0's model
     sample(model, requests, out, tick)                 -> samples.parquet (data.SAMPLES) and its files
     train(start, diet, settings, step_seeds, out, tick) -> the next model

@@ -35,26 +35,17 @@ class Categorical:
     def evaluations_per_image(self) -> float:
         return 1.0
 
-    def ready(self) -> None:
+    def ready(self, prompts: tuple[str, ...], settings: TrainSettings) -> None:
         """It needs no model."""
 
     def base(self, out: Path, tick: Tick) -> None:
         """Writes model.json: prompt -> {set of concepts: share}; '' is every prompt not yet trained."""
-        shares = {"": 1.0}
-        for name, rate in sorted(self.rates.items()):
-            shares = {
-                "+".join(filter(None, (shown, extra))): share * p
-                for shown, share in shares.items()
-                for extra, p in (("", 1 - rate), (name, rate))
-            }
-        (out / "model.json").write_text(json.dumps({"": shares}))
+        (out / "model.json").write_text(json.dumps({"": _shares(self.rates)}))
 
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
         """Writes samples.parquet with one more column: `shows`, the concepts joined by '+'."""
         learnt = json.loads((model.folder / "model.json").read_text())
-        rows = [(r.id, r.prompt, r.seed, "", *_draw(learnt.get(r.prompt, learnt[""]), r.seed)) for r in requests]
-        names = ["id", "prompt", "image_seed", "file", "latent_sha256", "shows"]
-        pd.DataFrame(rows, columns=names).to_parquet(out / "samples.parquet", index=False)
+        _write(requests, [learnt.get(r.prompt, learnt[""]) for r in requests], out)
 
     def train(
         self, start: Checkpoint, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path, tick: Tick
@@ -64,6 +55,39 @@ class Categorical:
         for prompt, rows in diet.table.groupby("prompt"):
             learnt[prompt] = (rows["shows"].value_counts(normalize=True).sort_index()).to_dict()
         (out / "model.json").write_text(json.dumps(learnt))
+
+
+@dataclass(frozen=True)
+class CategoricalWorld:
+    """Real data for the toy generator: images that show each concept at its true rate, independently."""
+
+    version: ClassVar[int] = 1
+    rates: dict[ConceptName, Share]
+
+    def ready(self) -> None:
+        """It needs no data."""
+
+    def draw(self, requests: list[Request], out: Path, tick: Tick) -> None:
+        """Writes samples.parquet as `Categorical.sample` does."""
+        _write(requests, [_shares(self.rates)] * len(requests), out)
+
+
+def _shares(rates: dict[str, float]) -> dict[str, float]:
+    """The probability of every set of concepts."""
+    shares = {"": 1.0}
+    for name, rate in sorted(rates.items()):
+        shares = {
+            "+".join(filter(None, (shown, extra))): share * p
+            for shown, share in shares.items()
+            for extra, p in (("", 1 - rate), (name, rate))
+        }
+    return shares
+
+
+def _write(requests: list[Request], shares: list[dict[str, float]], out: Path) -> None:
+    rows = [(r.id, r.prompt, r.seed, "", *_draw(s, r.seed)) for r, s in zip(requests, shares, strict=True)]
+    names = ["id", "prompt", "image_seed", "file", "latent_sha256", "shows"]
+    pd.DataFrame(rows, columns=names).to_parquet(out / "samples.parquet", index=False)
 
 
 def _draw(shares: dict[str, float], seed: int) -> tuple[str, str]:

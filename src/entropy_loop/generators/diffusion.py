@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -23,19 +23,21 @@ from pydantic import Field
 
 from entropy_loop import assets
 from entropy_loop.data import SAMPLES, Checkpoint, Diet, Request, Tick, TrainSettings
-from entropy_loop.errors import EntropyLoopError
+from entropy_loop.errors import ConfigError, EntropyLoopError
+from entropy_loop.generators import finetune, pretrained
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import StableDiffusionPipeline
 
-# Deterministic given the initial noise: an image's seed is all the randomness it has.
-SCHEDULERS = {
-    "ddim": "DDIMScheduler",
-    "pndm": "PNDMScheduler",
-    "dpmsolver_multistep": "DPMSolverMultistepScheduler",
-    "euler": "EulerDiscreteScheduler",
-    "unipc": "UniPCMultistepScheduler",
+# Deterministic given the initial noise: an image's seed is all the randomness it has. Where a checkpoint's own
+# scheduler could say otherwise (an SDE), or would need more steps than are asked for, it is overruled.
+SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ddim": ("DDIMScheduler", {}),
+    "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
+    "dpmsolver_multistep": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}),
+    "euler": ("EulerDiscreteScheduler", {}),
+    "unipc": ("UniPCMultistepScheduler", {}),
 }
 
 
@@ -60,66 +62,74 @@ class Diffusion:
     block: Annotated[int, Field(ge=1)] = 32
 
     def __post_init__(self) -> None:
-        if bundled := assets.revision(self.checkpoint):
-            object.__setattr__(self, "revision", bundled)
+        object.__setattr__(self, "revision", assets.pinned(self.checkpoint, self.revision))
 
     def evaluations_per_image(self) -> float:
         """UNet evaluations; guidance doubles them, PNDM makes one more than its steps."""
-        steps = self.num_inference_steps + (self.scheduler == "pndm")
+        steps = self.num_inference_steps + (self.scheduler == "pndm" and self.num_inference_steps > 1)
         return steps * (2.0 if self.guidance_scale > 1 else 1.0)
 
-    def ready(self) -> None:
-        """Raises ConfigError when the checkpoint is not here."""
-        assets.find(self.checkpoint, self.revision)
+    def ready(self, prompts: tuple[str, ...], settings: TrainSettings) -> None:
+        """Raises ConfigError when the checkpoint is not here, or not whole, when a prompt is longer than what it
+        reads, or when it cannot be trained so."""
+        folder = assets.find(self.checkpoint, self.revision)
+        pretrained.refuse(folder, prompts)
+        if settings.method != "none":
+            finetune.refuse_untrainable(pretrained.schedule(folder), settings)
 
     def base(self, out: Path, tick: Tick) -> None:
         """Writes base.json: which checkpoint generation 0 is, and what its files were."""
         folder = assets.find(self.checkpoint, self.revision)
-        told = {"checkpoint": self.checkpoint, "revision": self.revision, "fingerprint": assets.fingerprint(folder)}
+        print_ = assets.fingerprint(folder, pretrained.files(folder))
+        told = {"checkpoint": self.checkpoint, "revision": self.revision, "fingerprint": print_}
         (out / "base.json").write_text(json.dumps(told, indent=1))
 
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
-        """Writes samples.parquet and images/<id>.png (8-bit RGB)."""
+        """Writes samples.parquet, images/<id>.png (8-bit RGB) and latents.safetensors (id -> float32 (c, h, w))."""
         import torch
+        from safetensors.torch import save_file
 
         pipe = self.pipeline()
-        load_unet(pipe.unet, self.unet_folder(model))
+        pretrained.load_unet(pipe.unet, self.unet_folder(model))
         scheduler = self._scheduler(pipe)
         (out / "images").mkdir()
         rows: list[dict[str, Any]] = []
+        kept: dict[str, torch.Tensor] = {}
         with torch.inference_mode():
             for block in _blocks(requests, self.block):
                 latents = self._denoise(pipe, scheduler, block)
-                images = _decode(pipe, latents)
+                images = decode(pipe, latents)
                 for request, latent, image in zip(block, latents, images, strict=False):  # the padding is dropped
-                    rows.append(_save(request, latent, image, out))
+                    kept[request.id] = latent.float().cpu().clone()
+                    rows.append(_save(request, kept[request.id], image, out))
                 tick(len(rows) / len(requests))
         pd.DataFrame(rows, columns=list(SAMPLES)).to_parquet(out / "samples.parquet", index=False)
+        save_file(kept, out / "latents.safetensors")
+        shutil.copymode(out / "samples.parquet", out / "latents.safetensors")  # safetensors shuts others out
 
     def train(
         self, start: Checkpoint, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path, tick: Tick
     ) -> None:
         """Full fine-tuning of the UNet from `start` on the diet; see `finetune.train`."""
-        from entropy_loop.generators import finetune
-
         pipe = self.pipeline()
-        load_unet(pipe.unet, self.unet_folder(start))
-        finetune.train(pipe, diet, settings, step_seeds, out, tick)
+        pretrained.load_unet(pipe.unet, self.unet_folder(start))
+        finetune.train(pipe, diet, settings, step_seeds, self.block, out, tick)
 
     # ---- inside --------------------------------------------------------------------------------------
 
     def pipeline(self) -> StableDiffusionPipeline:
-        return _pipeline(str(assets.find(self.checkpoint, self.revision)))
+        return pretrained.pipeline(str(assets.find(self.checkpoint, self.revision)))
 
     def unet_folder(self, model: Checkpoint) -> Path:
         """Where a generation's UNet is: its own, or generation 0's in the checkpoint itself."""
-        trained = model.folder / "unet"
-        return trained if trained.is_dir() else assets.find(self.checkpoint, self.revision) / "unet"
+        base = (model.folder / "base.json").is_file()
+        return (assets.find(self.checkpoint, self.revision) if base else model.folder) / "unet"
 
     def _scheduler(self, pipe: StableDiffusionPipeline) -> Any:
         import diffusers
 
-        return getattr(diffusers, SCHEDULERS[self.scheduler]).from_config(pipe.scheduler.config)
+        name, fixed = SCHEDULERS[self.scheduler]
+        return getattr(diffusers, name).from_config(pipe.scheduler.config, **fixed)
 
     def _denoise(self, pipe: StableDiffusionPipeline, scheduler: Any, block: list[Request]) -> torch.Tensor:
         """Latents, float32 (block, c, h, w), by classifier-free guidance (Ho & Salimans 2022,
@@ -129,10 +139,10 @@ class Diffusion:
         device = pipe.unet.device
         scheduler.set_timesteps(self.num_inference_steps, device=device)
         latents = self._noise(pipe, block).to(device) * scheduler.init_noise_sigma
-        text = embed(pipe, (block[0].prompt,)).expand(self.block, -1, -1)
+        text = pretrained.embed(pipe, (block[0].prompt,)).expand(self.block, -1, -1)
         guided = self.guidance_scale > 1
         if guided:
-            text = torch.cat([embed(pipe, ("",)).expand(self.block, -1, -1), text])
+            text = torch.cat([pretrained.embed(pipe, ("",)).expand(self.block, -1, -1), text])
         for t in scheduler.timesteps:
             doubled = scheduler.scale_model_input(torch.cat([latents] * 2) if guided else latents, t)
             noise = pipe.unet(doubled, t, encoder_hidden_states=text, return_dict=False)[0]
@@ -150,11 +160,22 @@ class Diffusion:
         """Standard normal noise, one generator per image, drawn in float32 on the CPU whatever the device."""
         import torch
 
-        size = pipe.unet.config.sample_size * pipe.vae_scale_factor
-        height, width = (s // pipe.vae_scale_factor for s in (self.height or size, self.width or size))
+        height, width = self._latent_size(pipe)
         seeds = [request.seed for request in block] + [0] * (self.block - len(block))
         shape = (pipe.unet.config.in_channels, height, width)
         return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+    def _latent_size(self, pipe: StableDiffusionPipeline) -> tuple[int, int]:
+        """Height and width of the latents. Raises ConfigError when no latents decode to the size asked for."""
+        own, factor = pipe.unet.config.sample_size, pipe.vae_scale_factor
+        sizes = own if isinstance(own, list | tuple) else (own, own)
+        for name, asked in (("height", self.height), ("width", self.width)):
+            if asked and asked % factor:
+                raise ConfigError(f"generator.{name}: {asked} is no multiple of {factor}, a latent's edge in pixels.")
+        height, width = (
+            asked // factor if asked else s for asked, s in zip((self.height, self.width), sizes, strict=True)
+        )
+        return height, width
 
 
 def _blocks(requests: list[Request], size: int) -> Iterator[list[Request]]:
@@ -164,7 +185,7 @@ def _blocks(requests: list[Request], size: int) -> Iterator[list[Request]]:
         yield from (of_prompt[i : i + size] for i in range(0, len(of_prompt), size))
 
 
-def _decode(pipe: StableDiffusionPipeline, latents: torch.Tensor) -> Any:
+def decode(pipe: StableDiffusionPipeline, latents: torch.Tensor) -> Any:
     """8-bit images (n, h, w, 3) as a numpy array."""
     import torch
 
@@ -178,7 +199,7 @@ def _save(request: Request, latent: torch.Tensor, image: Any, out: Path) -> dict
 
     file = f"images/{request.id}.png"
     Image.fromarray(image).save(out / file, compress_level=1)
-    digest = hashlib.sha256(latent.float().cpu().numpy().tobytes()).hexdigest()
+    digest = hashlib.sha256(latent.numpy().tobytes()).hexdigest()
     return {
         "id": request.id,
         "prompt": request.prompt,
@@ -186,45 +207,3 @@ def _save(request: Request, latent: torch.Tensor, image: Any, out: Path) -> dict
         "file": file,
         "latent_sha256": digest,
     }
-
-
-@cache
-def _pipeline(folder: str) -> StableDiffusionPipeline:
-    """The checkpoint in float32, kept between stages: only the UNet's weights change from one to the next."""
-    import diffusers
-    import torch
-    import transformers
-    from diffusers import StableDiffusionPipeline
-
-    for library in (diffusers, transformers):  # the run has a bar of its own
-        library.utils.logging.disable_progress_bar()
-    pipe = StableDiffusionPipeline.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, safety_checker=None, local_files_only=True
-    )
-    for part in (pipe.vae, pipe.text_encoder, pipe.unet):
-        part.requires_grad_(False).eval()
-    return pipe.to("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def load_unet(unet: UNet2DConditionModel, folder: Path) -> None:
-    """Put a generation's weights into the resident UNet, in float32. Raises EntropyLoopError if they do not fit."""
-    from safetensors.torch import load_file
-
-    weights = [load_file(file) for file in sorted(folder.glob("*.safetensors"))]
-    try:
-        unet.load_state_dict({name: value for part in weights for name, value in part.items()})
-    except RuntimeError as error:
-        raise EntropyLoopError(f"{folder}: does not hold the weights of this UNet ({error}).") from None
-    unet.requires_grad_(False).eval()
-
-
-def embed(pipe: StableDiffusionPipeline, prompts: tuple[str, ...]) -> torch.Tensor:
-    """Text embeddings, float32 (len(prompts), tokens, width)."""
-    tokens = pipe.tokenizer(
-        list(prompts),
-        padding="max_length",
-        max_length=pipe.tokenizer.model_max_length,
-        truncation=True,
-        return_tensors="pt",
-    )
-    return pipe.text_encoder(tokens.input_ids.to(pipe.text_encoder.device))[0]

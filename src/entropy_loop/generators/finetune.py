@@ -6,7 +6,8 @@ seed, and the order of the images from the first one, so a result depends on not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,12 @@ import numpy as np
 import pandas as pd
 
 from entropy_loop.data import Diet, Tick, TrainSettings
-from entropy_loop.errors import TrainingDiverged
+from entropy_loop.errors import ConfigError, TrainingDiverged
+from entropy_loop.generators import pretrained
 
 if TYPE_CHECKING:
     import torch
     from diffusers import StableDiffusionPipeline
-
-ENCODE_BLOCK = 16  # images per VAE call, whatever the batch: the moments depend on the images alone
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Encoded:
     """A diet as the UNet sees it.
 
     mean, std: moments of the VAE posterior, float32 (n, c, h, w); a fresh draw is made at every step, as
-    encoding anew would, without running the encoder again. text: float32 (prompts + 1, tokens, width), the
-    empty prompt last. prompt: row of `text` of each image, int64 (n,).
+    encoding anew would, without running the encoder again (std 0: the latent itself). text: float32
+    (prompts + 1, tokens, width), the empty prompt last. prompt: row of `text` of each image, int64 (n,).
     """
 
     mean: torch.Tensor
@@ -40,9 +40,16 @@ class Encoded:
 
 
 def train(
-    pipe: StableDiffusionPipeline, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path, tick: Tick
+    pipe: StableDiffusionPipeline,
+    diet: Diet,
+    settings: TrainSettings,
+    step_seeds: list[int],
+    block: int,
+    out: Path,
+    tick: Tick,
 ) -> None:
     """Train `pipe.unet` in place; writes unet/ (diffusers format, float32 safetensors) and training.csv.
+    block: images per call of the VAE.
 
     Raises TrainingDiverged at the first loss, gradient or weight that is not finite; nothing is written then.
     """
@@ -50,7 +57,8 @@ def train(
     from diffusers import DDPMScheduler
     from diffusers.optimization import get_scheduler
 
-    encoded = encode(pipe, diet)
+    refuse_untrainable(pipe.scheduler.config, settings)
+    encoded = encode(pipe, diet, block, settings.roundtrip)
     unet = pipe.unet.train().requires_grad_(True)
     unet.zero_grad()  # a training that failed before, in the same process, leaves its gradients behind
     noise_scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
@@ -80,29 +88,67 @@ def train(
         tick((step + 1) / settings.max_train_steps)
     unet.requires_grad_(False).eval()
     _refuse_broken(unet)
-    unet.save_pretrained(out / "unet", safe_serialization=True)
     pd.DataFrame(log).to_csv(out / "training.csv", index=False)
+    unet.register_to_config(_name_or_path="")  # a path of this machine
+    unet.save_pretrained(out / "unet", safe_serialization=True)
+    for file in (out / "unet").glob("*.safetensors"):
+        shutil.copymode(out / "training.csv", file)  # safetensors shuts others out
 
 
-def encode(pipe: StableDiffusionPipeline, diet: Diet) -> Encoded:
-    """Every image through the VAE's encoder once: 8-bit pixels -> posterior moments, times the scaling factor."""
+def refuse_untrainable(schedule: Mapping[str, Any], settings: TrainSettings) -> None:
+    """Raises ConfigError when a scheduler's config asks for a target, or for weights, that this loss does not have."""
+    target = schedule.get("prediction_type", "epsilon")
+    if target not in ("epsilon", "v_prediction"):
+        raise ConfigError(f"train: the checkpoint predicts {target!r}; only epsilon and v_prediction can be trained.")
+    if settings.snr_gamma and target == "epsilon" and schedule.get("rescale_betas_zero_snr"):
+        raise ConfigError(
+            "train.snr_gamma: the checkpoint's last timestep has a signal-to-noise ratio of 0 "
+            "(rescale_betas_zero_snr), which has no min-SNR weight for a model that predicts noise; leave it out."
+        )
+
+
+def encode(pipe: StableDiffusionPipeline, diet: Diet, block: int, roundtrip: str = "pixels") -> Encoded:
+    """The diet's latents, times the scaling factor, and its captions. block: images per call of the VAE, the
+    last one padded: an image's moments never depend on how many there are.
+
+    'pixels': every image through the VAE's encoder once, 8-bit pixels -> posterior moments. 'latents': the
+    latents that were generated, without the round trip; real images have none and are encoded.
+    """
     import torch
-
-    from entropy_loop.generators.diffusion import embed
 
     table = diet.table
     prompts = tuple(dict.fromkeys(table["prompt"]))
-    files, moments = list(table["file"]), []
+    files = [str(Path(folder) / file) for folder, file in zip(table["folder"], table["file"], strict=True)]
     with torch.inference_mode():
-        for start in range(0, len(files), ENCODE_BLOCK):
-            pixels = torch.stack([_pixels(file) for file in files[start : start + ENCODE_BLOCK]])
-            padding = torch.zeros(ENCODE_BLOCK - len(pixels), *pixels.shape[1:])
-            posterior = pipe.vae.encode(torch.cat([pixels, padding]).to(pipe.vae.device)).latent_dist
-            moments.append(torch.stack([posterior.mean, posterior.std])[:, : len(pixels)])
-        text = embed(pipe, (*prompts, ""))
-    mean, std = torch.cat(moments, dim=1).clone() * pipe.vae.config.scaling_factor
+        mean, std = moments(pipe, files, block)
+        text = pretrained.embed(pipe, (*prompts, "")).clone()
+        if roundtrip == "latents":
+            for row, latent in _generated(table):
+                mean[row], std[row] = latent.to(mean.device), 0.0
     rows = torch.tensor([prompts.index(prompt) for prompt in table["prompt"]])
-    return Encoded(mean, std, text.clone(), rows)
+    return Encoded(mean.clone(), std.clone(), text.clone(), rows)
+
+
+def moments(pipe: StableDiffusionPipeline, files: list[str], block: int) -> torch.Tensor:
+    """Posterior mean and standard deviation of images, scaled: float32 (2, n, c, h, w)."""
+    import torch
+
+    parts = []
+    for start in range(0, len(files), block):
+        pixels = torch.stack([_pixels(file) for file in files[start : start + block]])
+        padding = torch.zeros(block - len(pixels), *pixels.shape[1:])
+        posterior = pipe.vae.encode(torch.cat([pixels, padding]).to(pipe.vae.device)).latent_dist
+        parts.append(torch.stack([posterior.mean, posterior.std])[:, : len(pixels)])
+    return torch.cat(parts, dim=1) * pipe.vae.config.scaling_factor
+
+
+def _generated(table: pd.DataFrame) -> Iterator[tuple[int, torch.Tensor]]:
+    """(row, the latent it was decoded from) of every image that was generated."""
+    from safetensors import safe_open
+
+    for folder, rows in table[~table["real"]].reset_index().groupby("folder"):
+        with safe_open(Path(str(folder)) / "latents.safetensors", framework="pt") as latents:
+            yield from ((row, latents.get_tensor(id_)) for row, id_ in zip(rows["index"], rows["id"], strict=True))
 
 
 def _pixels(file: str) -> torch.Tensor:

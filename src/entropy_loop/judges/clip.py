@@ -7,9 +7,10 @@ its `pretrained` tag. A folder may hold `calibration.json`: texts and fitted thr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import string
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
     import torch
 
 BLOCK = 64  # images per call, the last one padded: an image's score never depends on how many are judged
+LOCAL = "local-dir:"  # how open_clip is told of a folder
+UNKNOWN = "[unk]"
+PUNCTUATION = str.maketrans("_", " ", string.punctuation.replace("_", ""))  # which open_clip takes away too
 
 
 @dataclass(frozen=True)
 class _Clip:
-    """model: `bundled:...`, a folder, or an open_clip architecture; pretrained: its tag in the last case."""
+    """model: `bundled:...`, a folder, a downloaded hub id, or an open_clip architecture; pretrained: its tag in
+    the last case. revision: a hub commit; set by itself for a bundled model."""
 
     version: ClassVar[int] = 1
 
@@ -38,8 +43,9 @@ class _Clip:
     revision: str | None = None
 
     def __post_init__(self) -> None:
-        if bundled := assets.revision(self.model):
-            object.__setattr__(self, "revision", bundled)
+        if self.pretrained and self.revision:
+            raise ConfigError("revision: a `pretrained` tag names its weights itself; leave one of the two out.")
+        object.__setattr__(self, "revision", assets.pinned(self.model, self.revision))
 
     @property
     def label(self) -> str:
@@ -47,33 +53,58 @@ class _Clip:
         name = Path(self.model.removeprefix(assets.PREFIX)).name
         return f"{name}-{self.pretrained}" if self.pretrained else name
 
-    def folder(self) -> Path | None:
-        """The model's folder, None for an architecture of open_clip's own. Raises ConfigError."""
-        return None if self.pretrained else assets.find(self.model)
+    def folder(self) -> Path:
+        """The folder with the model's weights. Raises ConfigError when it is not here."""
+        name = _tag(self.model, self.pretrained)["hf_hub"].rpartition("/")[0] if self.pretrained else self.model
+        return assets.find(name, self.revision)
+
+    def readable(self, texts: Iterable[str], where: str) -> None:
+        """Raises ConfigError when the model is not here, and for a text with words that it does not know, or longer
+        than what it reads. An architecture of open_clip's own knows every word."""
+        folder = self.folder()
+        if self.pretrained or not (folder / "tokenizer.json").is_file():
+            return
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
+        longest = config["model_cfg"]["text_cfg"].get("context_length", 77) - tokenizer.num_special_tokens_to_add(False)
+        for text in texts:
+            words = text.translate(PUNCTUATION)
+            read = tokenizer.encode(words, add_special_tokens=False)
+            told = [words[slice(*at)] for at, t in zip(read.offsets, read.tokens, strict=True) if t == UNKNOWN]
+            if told:
+                raise ConfigError(f"{where}: {self.label} does not know {', '.join(map(repr, told))} in {text!r}.")
+            if len(read) > longest:
+                raise ConfigError(f"{where}: {text!r} has {len(read)} tokens; {self.label} reads {longest} of them.")
 
     def logits(self, files: list[Path], texts: list[str], tick: Tick) -> np.ndarray:
-        """Similarities as the model was trained to read them: logit_scale * cosine, float32 (images, texts)."""
+        """Similarities as the model was trained to read them: logit_scale * cosine, float32 (images, texts).
+
+        Texts pass through the model one by one: a similarity never depends on what else is asked.
+        """
         import torch
 
-        clip = _load(f"local-dir:{self.folder()}" if not self.pretrained else self.model, self.pretrained)
-        rows = []
+        clip = _load(f"{LOCAL}{self.folder()}" if not self.pretrained else self.model, self.pretrained)
+        found = np.empty((len(files), len(texts)), dtype=np.float32)
         with torch.inference_mode():
-            text = clip.model.encode_text(clip.tokenizer(texts).to(clip.device), normalize=True)
+            embedded = [clip.model.encode_text(clip.tokenizer([t]).to(clip.device), normalize=True)[0] for t in texts]
             for start in range(0, len(files), BLOCK):
                 block = files[start : start + BLOCK]
-                similar = clip.model.logit_scale.exp() * clip.encode(block) @ text.T
-                rows.append(similar.float().cpu().numpy()[: len(block)])
+                images = clip.model.logit_scale.exp() * clip.encode(block)
+                for column, text in enumerate(embedded):
+                    found[start : start + BLOCK, column] = (images @ text)[: len(block)].cpu().numpy()
                 tick(min(1.0, (start + BLOCK) / len(files)))
-        return np.concatenate(rows)
+        return found
 
 
 @dataclass(frozen=True)
 class ClipScorer(_Clip):
     """An image's score is the logit of its own prompt (CLIP score: Hessel et al. 2021, arXiv 2104.08718)."""
 
-    def ready(self, concepts: tuple[Concept, ...]) -> None:
-        """Raises ConfigError when the model is not here."""
-        self.folder()
+    def ready(self, prompts: tuple[str, ...]) -> None:
+        """Raises ConfigError when the model is not here, or cannot read a prompt."""
+        self.readable(prompts, "prompts")
 
     def score(self, samples: Samples, prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
         table = samples.table[samples.table["prompt"].isin(prompts)]
@@ -91,16 +122,20 @@ class ClipRecogniser(_Clip):
     """
 
     def ready(self, concepts: tuple[Concept, ...]) -> None:
-        """Raises ConfigError when the model is not here, or does not know what a concept looks like."""
+        """Raises ConfigError when the model is not here, or does not know what a concept looks like or what a
+        text of it says."""
         for concept in concepts:
             self._texts(concept)
+            self.readable((*concept.yes, *concept.no), f"concepts.{concept.name}")
 
     def judge(
         self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
     ) -> None:
-        known = {concept.name: self._texts(concept) for concept in concepts}
-        texts = list(dict.fromkeys(text for yes, no, _ in known.values() for text in (*yes, *no)))
         table = samples.table
+        prompts = tuple(prompt for prompt in prompts if prompt.text in set(table["prompt"]))
+        names = {name for prompt in prompts for name in prompt.concepts}
+        known = {concept.name: self._texts(concept) for concept in concepts if concept.name in names}
+        texts = list(dict.fromkeys(text for yes, no, _ in known.values() for text in (*yes, *no)))
         logits = self.logits([samples.folder / f for f in table["file"]], texts, tick).astype(np.float64)
         rows = []
         for prompt in prompts:
@@ -129,9 +164,8 @@ class ClipRecogniser(_Clip):
 
     def calibration(self) -> dict[str, Any]:
         """The model's calibration file; empty when it has none."""
-        folder = self.folder()
-        path = folder / "calibration.json" if folder else None
-        return json.loads(path.read_text()) if path and path.is_file() else {}
+        path = self.folder() / "calibration.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _evidence(logits: np.ndarray) -> np.ndarray:
@@ -164,12 +198,30 @@ def _opened(files: list[Path]) -> Iterator[Any]:
             yield image.convert("RGB")
 
 
-@cache
+def _tag(model: str, pretrained: str) -> dict[str, Any]:
+    """What open_clip says of an architecture's weights. Raises ConfigError when it has none of that tag."""
+    import open_clip
+
+    if not (tag := open_clip.get_pretrained_cfg(model, pretrained)):
+        known = open_clip.list_pretrained_tags_by_model(model)
+        raise ConfigError(f"{model}: open_clip has no weights {pretrained!r} for it; {nearest(pretrained, known)}")
+    return dict(tag)
+
+
+@lru_cache(maxsize=2)  # the curator and a judge
 def _load(name: str, pretrained: str | None) -> _Loaded:
     import open_clip
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    # The activation that the weights were trained with, which an architecture's name alone does not tell.
+    tag = _tag(name, pretrained) if pretrained else {}
     with torch.random.fork_rng(devices=[]):  # open_clip draws initial weights before it loads the real ones
-        model, preprocess = open_clip.create_model_from_pretrained(name, pretrained=pretrained, device=device)
-    return _Loaded(model.float().eval(), preprocess, open_clip.get_tokenizer(name), device)
+        try:
+            model, preprocess = open_clip.create_model_from_pretrained(
+                name, pretrained=pretrained, device=device, force_quick_gelu=bool(tag.get("quick_gelu"))
+            )
+            tokenizer = open_clip.get_tokenizer(name)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ConfigError(f"{name.removeprefix(LOCAL)}: open_clip cannot load it ({error}).") from error
+    return _Loaded(model.float().eval(), preprocess, tokenizer, device)

@@ -1,12 +1,14 @@
-"""Judges of the toy generator, which reads an image's truth from its table."""
+"""Judges of the toy generators, which read an image's truth from its table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from entropy_loop.data import JUDGEMENTS, Concept, Prompt, Samples, Tick, columns
 
@@ -17,12 +19,34 @@ class ExactScorer:
 
     version: ClassVar[int] = 1
 
-    def ready(self, concepts: tuple[Concept, ...]) -> None:
+    def ready(self, prompts: tuple[str, ...]) -> None:
         """It needs no model."""
 
     def score(self, samples: Samples, prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
         table = samples.table[samples.table["prompt"].isin(prompts)]
         scores = [float(len(shows.split("+"))) if shows else 0.0 for shows in table["shows"]]
+        pd.DataFrame({"id": table["id"], "score": scores}).to_parquet(out / "scores.parquet", index=False)
+
+
+@dataclass(frozen=True)
+class TraitScorer:
+    """The score of an image has a known correlation with its trait.
+
+    Score = r trait + sqrt(1 - r^2) noise, a standard normal number of the image's own: r is the correlation as
+    long as the trait has variance 1.
+    """
+
+    version: ClassVar[int] = 1
+    correlation: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    def ready(self, prompts: tuple[str, ...]) -> None:
+        """It needs no model."""
+
+    def score(self, samples: Samples, prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
+        table = samples.table[samples.table["prompt"].isin(prompts)]
+        # A second word in the seed: another stream than the one that made the image.
+        noise = np.array([np.random.default_rng((seed, 1)).standard_normal() for seed in table["image_seed"]])
+        scores = self.correlation * table["trait"] + (1 - self.correlation**2) ** 0.5 * noise
         pd.DataFrame({"id": table["id"], "score": scores}).to_parquet(out / "scores.parquet", index=False)
 
 
@@ -42,11 +66,11 @@ class ExactRecogniser:
     def judge(
         self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
     ) -> None:
+        wanted = {prompt.text: prompt.concepts for prompt in prompts}
         rows = [
             {"id": image, "concept": name, "answer": name in shows.split("+")}
-            for prompt in prompts
-            for image, shows in samples.of_prompt(prompt.text)[["id", "shows"]].to_numpy()
-            for name in prompt.concepts
+            for image, text, shows in samples.table[["id", "prompt", "shows"]].itertuples(index=False)
+            for name in wanted.get(text, ())
         ]
         table = pd.DataFrame(rows)
         table = table.assign(score=table["answer"].astype(float), threshold=0.5, reason="")

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
+from entropy_loop.config import Config
 from entropy_loop.data import Concept
 from entropy_loop.errors import EntropyLoopError
 from entropy_loop.plan import Plan
+from entropy_loop.report import reading
 from entropy_loop.report.numbers import Value
 from entropy_loop.store import Store
 
@@ -39,16 +39,21 @@ class Timing:
     seconds: float
 
 
-def settings(plan: Plan) -> str:
-    """The resolved config, every default filled in."""
-    config = plan.experiment.config.model_dump(mode="json")
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
-
-
 def command(plan: Plan) -> str:
     """The command that repeats the experiment from its results folder."""
-    name = plan.experiment.config.name
+    name = plan.study.config.name
     return f"entropy-loop run config.yaml --out {name}-again"
+
+
+def curator_judges(config: Config) -> bool:
+    """Whether the weights that select in this arm are among those that measure it."""
+    if config.train.method == "none" or not config.policy_plugin().reads_scores:
+        return False
+    curator, *judges = (
+        (getattr(plugin, "model", None), getattr(plugin, "pretrained", None))
+        for plugin in (config.scorer_plugin(), *config.judge_plugins())
+    )
+    return curator[0] is not None and curator in judges
 
 
 # ---- judges ------------------------------------------------------------------------------------------
@@ -75,7 +80,7 @@ def _calibration(judge: Any) -> tuple[dict[str, Any], str]:
     try:
         known: dict[str, Any] = judge.calibration()
     except EntropyLoopError:
-        return {}, "the judge's folder is not on this machine"
+        return {}, "the judge's model is not found from the current folder"
     return known, "the judge has no calibration for it"
 
 
@@ -100,13 +105,17 @@ def _measured(name: str, entry: dict[str, Any] | None, why: str, has_threshold: 
     if entry is None:
         unknown = Value(reason=why)
         return Calibration(name, unknown if has_threshold else no_threshold, unknown, unknown, "")
-    sensitivity, specificity = (
-        Value(entry[what], entry.get(f"{what}_low"), entry.get(f"{what}_high"), counts=f"n = {entry[n]}")
-        for what, n in (("sensitivity", "positives"), ("specificity", "negatives"))
-    )
+    sensitivity, specificity = _share(entry, "sensitivity", "positives"), _share(entry, "specificity", "negatives")
     junk = f"{entry['junk_false_positives']} of {entry['junk']}" if "junk_false_positives" in entry else ""
     threshold = Value(entry["threshold"]) if has_threshold else no_threshold
     return Calibration(name, threshold, sensitivity, specificity, junk)
+
+
+def _share(entry: dict[str, Any], what: str, n: str) -> Value:
+    """A calibration that only has texts and thresholds has measured nothing."""
+    if what not in entry:
+        return Value(reason="not measured")
+    return Value(entry[what], entry.get(f"{what}_low"), entry.get(f"{what}_high"), counts=f"n = {entry[n]}")
 
 
 # ---- receipts ----------------------------------------------------------------------------------------
@@ -117,15 +126,15 @@ def timings(plan: Plan, store: Store) -> list[Timing]:
     rows: dict[str, Timing] = {}
     for stage in plan.stages().values():
         row = rows.get(stage.verb, Timing(stage.verb, 0, 0, 0.0))
-        made = store.finished(stage) is not None
-        seconds = float(store.receipt(stage)["seconds"]) if made else 0.0
-        rows[stage.verb] = Timing(stage.verb, row.planned + 1, row.made + made, row.seconds + seconds)
+        folder = store.finished(stage)
+        seconds = float(reading.receipt(folder)["seconds"]) if folder else 0.0
+        rows[stage.verb] = Timing(stage.verb, row.planned + 1, row.made + bool(folder), row.seconds + seconds)
     return list(rows.values())
 
 
 def provenance(plan: Plan, store: Store) -> list[tuple[str, str]]:
     """(what, value): of the results folder, else of its first stage that tells."""
-    receipts = [store.receipt(stage) for stage in plan.stages().values() if store.finished(stage)]
+    receipts = [reading.receipt(folder) for stage in plan.stages().values() if (folder := store.finished(stage))]
     told = [r["provenance"] for r in receipts if r.get("provenance")]
     facts = list(_flat(store.provenance or (told[0] if told else {})))
     revisions = sorted({str(p.get("revision")) for p in told})

@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 
 from entropy_loop.data import ALL
-from entropy_loop.report.numbers import DASH
-from entropy_loop.report.view import PALETTE, Chain, Subject, View
+from entropy_loop.report.view import PALETTE, Chain, Subject, View, spoken
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +25,7 @@ INK, MUTED, GRID, PAPER = "#1d2328", "#66707a", "#e3e6e8", "#ffffff"
 DRIFT, SAMPLING = "#e4e8ec", "#bcc5ce"
 SCHEME = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", DRIFT: "drift", SAMPLING: "sampling"}
 SCHEME |= {colour: f"arm{i}" for i, colour in enumerate(PALETTE)}
-COLUMNS = 4
+COLUMNS, LABELS = 4, 5  # panels in a row; labels of steps that a panel has room for
 FLOOR = -2.0  # the axis of c is cut here: one almost empty pool would flatten everything else
 RC: Any = {
     "svg.hashsalt": "entropy-loop", "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 9.0,
@@ -34,6 +33,7 @@ RC: Any = {
     "axes.titlelocation": "left", "axes.titlesize": 10.0, "axes.titlecolor": INK, "axes.linewidth": 0.7,
     "text.color": INK, "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
     "grid.color": GRID, "grid.linewidth": 0.7, "axes.axisbelow": True, "legend.frameon": False,
+    "text.parse_math": False,  # an arm's name may hold a $
 }  # fmt: skip
 
 
@@ -50,19 +50,20 @@ def recognition(view: View, subject: Subject, concepts: Sequence[str], width: fl
             if i % COLUMNS == 0:
                 ax.set_ylabel("V, share of the pool")
         if len(concepts) > 1:
-            _legend(figure, view)
+            _legend(figure, view.chains_of(subject))
         return _svg(figure)
 
 
 def _recognition(ax: Axes, view: View, subject: Subject, concept: str) -> None:
-    last = max(chain.last for chain in view.chains)
+    chains = view.chains_of(subject)
+    last = max(chain.last for chain in chains)
     ax.set(xlim=(-0.35, last + 0.35), ylim=(-0.02, 1.02), yticks=np.linspace(0, 1, 5))
     ax.set_xticks(range(0, last + 1, max(1, -(-last // 10))))
     ax.grid(axis="y")
     if null := null_band(view, subject, concept):
-        ax.axhspan(*null, color=DRIFT, linewidth=0, zorder=0.5)
+        ax.axhspan(*null, color=SAMPLING, linewidth=0, zorder=0.5)
     dodge = min(0.08, 0.5 / len(view.arms))
-    for chain in view.chains:
+    for chain in chains:
         rows = [view.rate(chain, subject, concept, g) for g in range(chain.last + 1)]
         v, low, high = (np.array([_float(row, name) for row in rows]) for name in ("rate", "low", "high"))
         x = np.arange(len(rows)) + dodge * (chain.style.index - (len(view.arms) - 1) / 2)
@@ -77,15 +78,15 @@ def _recognition(ax: Axes, view: View, subject: Subject, concept: str) -> None:
 def null_band(view: View, subject: Subject, concept: str) -> tuple[float, float] | None:
     """Where V would lie without any change: the sampling band of c(0 -> last) in units of V, V0 (1 - c). None
     where the chains do not share generation 0, for then there is no one band."""
-    bands = set()
-    for chain in view.chains:
+    bands, chains = set(), view.chains_of(subject)
+    for chain in chains:
         row = view.change(chain, subject, concept, 0, chain.reached) if chain.reached else None
         if row is not None and not pd.isna(row.sampling_low):
             bands.add((row.v1, row.sampling_low, row.sampling_high))
-    if len({v1 for v1, *_ in bands}) != 1 or len({chain.run.config.seed for chain in view.chains}) != 1:
+    if len(bands) != 1 or len({chain.run.config.seed for chain in chains}) != 1:
         return None
-    v1 = bands.pop()
-    return max(0.0, v1[0] * (1 - v1[2])), min(1.0, v1[0] * (1 - v1[1]))
+    v1, low, high = bands.pop()
+    return max(0.0, v1 * (1 - high)), min(1.0, v1 * (1 - low))
 
 
 def change(view: View, subject: Subject, chains: Sequence[Chain], width: float, height: float) -> str:
@@ -115,7 +116,8 @@ def _change(ax: Axes, view: View, subject: Subject, chain: Chain) -> None:
     for x, (start, end) in zip(places, steps, strict=True):
         row = view.change(chain, subject, ALL, start, end)
         if row is None or pd.isna(row.change_rate):
-            ax.text(x, 0.04, DASH, transform=ax.get_xaxis_transform(), ha="center", color=MUTED)
+            why, at = "not made yet" if row is None else "undefined", ax.get_xaxis_transform()
+            ax.text(x, 0.04, why, transform=at, ha="center", va="bottom", rotation=90, color=MUTED)
             continue
         for name, colour, half in (("drift", DRIFT, 0.38), ("sampling", SAMPLING, 0.22)):
             low, high = _float(row, f"{name}_low"), _float(row, f"{name}_high")
@@ -129,13 +131,15 @@ def _change(ax: Axes, view: View, subject: Subject, chain: Chain) -> None:
     if all(row is None or pd.isna(row.change_rate) for row in rows):
         reason = next((str(row.reason) for row in rows if row is not None), "not made yet")
         ax.text(0.5, 0.62, reason, transform=ax.transAxes, ha="center", color=MUTED)
-    ax.set_xticks(places, [f"{start}\u2192{end}" for start, end in steps])
+    every = -(-chain.last // LABELS)
+    texts = [f"{start}\u2192{end}" if i >= chain.last or i % every == 0 else "" for i, (start, end) in enumerate(steps)]
+    ax.set_xticks(places, texts)
     ax.set_xlim(-0.6, places[-1] + 0.6)
 
 
 def _limits(view: View, subject: Subject) -> tuple[float, float]:
     names = ("change_rate", "low", "high", "sampling_low", "sampling_high", "drift_low", "drift_high")
-    rows = [view.change(chain, subject, ALL, *step) for chain in view.chains for step in chain.steps()]
+    rows = [view.change(chain, subject, ALL, *step) for chain in view.chains_of(subject) for step in chain.steps()]
     values = [v for row in rows for name in names if not np.isnan(v := _float(row, name))]
     low, high = max(FLOOR, min([-0.25, *values])), max([0.25, *values])
     margin = 0.05 * (high - low)
@@ -144,7 +148,7 @@ def _limits(view: View, subject: Subject) -> tuple[float, float]:
 
 def is_cut(view: View, subject: Subject) -> bool:
     """Whether something lies below the axis of `change`."""
-    rows = [view.change(chain, subject, ALL, *step) for chain in view.chains for step in chain.steps()]
+    rows = [view.change(chain, subject, ALL, *step) for chain in view.chains_of(subject) for step in chain.steps()]
     return any(_float(row, name) < FLOOR for row in rows for name in ("change_rate", "low", "drift_low"))
 
 
@@ -164,12 +168,14 @@ def _figure(panels: int, width: float, height: float) -> tuple[Figure, list[Axes
     return figure, axes[:panels]
 
 
-def _legend(figure: Figure, view: View) -> None:
+def _legend(figure: Figure, chains: Sequence[Chain]) -> None:
+    """In as many columns as the width holds, at about .08 inches per letter and .7 for a mark."""
     from matplotlib.lines import Line2D
 
-    styles = {chain.arm: chain.style for chain in view.chains}
-    lines = [Line2D([], [], color=s.colour, marker=s.marker, label=arm) for arm, s in styles.items()]
-    figure.legend(handles=lines, loc="outside lower center", ncols=min(6, len(lines)))
+    styles = {chain.arm: chain.style for chain in chains}
+    lines = [Line2D([], [], color=s.colour, marker=s.marker, label=spoken(arm)) for arm, s in styles.items()]
+    columns = int(figure.get_figwidth() / (0.7 + 0.08 * max(len(spoken(arm)) for arm in styles)))
+    figure.legend(handles=lines, loc="outside lower center", ncols=min(max(1, columns), len(lines)))
 
 
 def _svg(figure: Figure) -> str:

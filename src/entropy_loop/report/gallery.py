@@ -18,9 +18,9 @@ from PIL import Image
 from entropy_loop.data import ALL, EVALUATION, POOL, Prompt
 from entropy_loop.metrics.rates import answers
 from entropy_loop.report.sheets import Cell, Mark, jpeg, png, sheet
-from entropy_loop.report.view import Chain, View
+from entropy_loop.report.view import Chain, View, spoken
 
-STRIPS, ROWS, POOL_SHOWN = 3, 10, 64
+STRIPS, ROWS, POOL_SHOWN = 3, 16, 64
 CELLS = 600  # images on all contact sheets together; with many arms a sheet gets fewer rows, at least four
 PNG_LIMIT = 700_000  # bytes of one picture in the page; above it the page has a JPEG, `figures/` the PNG
 BUDGET = 6_500_000  # bytes of all pictures in the page; what is beyond it stands in `figures/` alone
@@ -67,38 +67,39 @@ class Gallery:
         table = table[table["set"] == EVALUATION]
         return dict(iter(table.groupby(["run", "generation", "judge"])))
 
-    def targets(self) -> list[Prompt]:
-        return [p for p in self.view.prompts if p.role == "target"]
-
     # ---- what is shown -------------------------------------------------------------------------------
 
     def filmstrips(self, prompt: Prompt, number: int) -> Iterator[Picture]:
         """One seed of the evaluation set per picture: a row per arm, a column per generation."""
-        chains = self.view.first_chains()
+        chains = self.view.first_chains(prompt)
         for i in range(STRIPS if len(chains) <= 4 else 2):
             rows = [[self._cell(chain, prompt, g, i) for g in range(self._last + 1)] for chain in chains]
             seed = next((s for chain in chains if (s := self._seed(chain, prompt, i)) is not None), None)
             if seed is not None:
-                alt = f"Seed {seed}: one image per generation (columns) and arm (rows: {', '.join(self.view.arms)})."
-                made = sheet(rows, self._header, [chain.arm for chain in chains])
+                arms = [spoken(chain.arm) for chain in chains]
+                alt = f"Seed {seed}: one image per generation (columns) and arm (rows: {', '.join(arms)})."
+                made = sheet(rows, self._header, arms)
                 yield self._picture(f"filmstrip-{number}-{i + 1}", f"seed {seed}", alt, made)
 
     def contact_sheets(self, prompt: Prompt, number: int) -> Iterator[Picture]:
         """The evaluation set of each arm: a row per seed, a column per generation."""
-        chains = self.view.first_chains()
+        chains = self.view.first_chains(prompt)
         most = min(ROWS, max(4, CELLS // (len(chains) * (self._last + 1))))
         for chain in chains:
-            count = min(most, len(self._set(chain, prompt, 0, EVALUATION)))
+            seeds = len(self._set(chain, prompt, 0, EVALUATION))
+            count = min(most, seeds)
             rows = [[self._cell(chain, prompt, g, i) for g in range(self._last + 1)] for i in range(count)]
             if rows:
                 labels = [str(self._seed(chain, prompt, i)) for i in range(count)]
-                alt = f"{chain.arm}: {count} seeds of the evaluation set (rows), generations 0-{self._last} (columns)."
+                part = "" if count == seeds else f": the first {count} of {seeds} seeds"
+                title = f"{spoken(chain.arm)}{part}"
+                alt = f"{title}; evaluation set, seeds (rows), generations 0-{self._last} (columns)."
                 made = sheet(rows, self._header, labels)
-                yield self._picture(f"evaluation-{number}-{_slug(chain.arm)}", chain.arm, alt, made)
+                yield self._picture(f"evaluation-{number}-{_slug(chain.arm)}", title, alt, made)
 
     def pools(self, prompt: Prompt, number: int) -> Iterator[Picture]:
         """The first images of a curated arm's pool, the kept ones framed, at its first and last curation."""
-        for chain in self.view.first_chains():
+        for chain in self.view.first_chains(prompt):
             pools = [(g, self._set(chain, prompt, g, POOL)) for g in range(chain.last)]
             curated = [(g, pool) for g, pool in pools if len(pool) and pool["kept"].notna().any()]
             if not curated or all(pool["kept"].astype(bool).all() for _, pool in curated):
@@ -107,7 +108,7 @@ class Gallery:
                 kept, first = pool["kept"].astype(bool), pool.head(POOL_SHOWN)
                 shown = int(kept.head(POOL_SHOWN).sum())
                 count = f"{shown} of these {len(first)} were kept, {int(kept.sum())} of all {len(pool)}"
-                title = f"{chain.arm}, generation {g}: {count}"
+                title = f"{spoken(chain.arm)}, generation {g}: {count}"
                 alt = f"Pool of {title}; the kept ones are framed."
                 cells = [self._pool_cell(row) for row in first.itertuples()]
                 rows = [cells[i : i + 8] for i in range(0, len(cells), 8)]
@@ -149,7 +150,7 @@ class Gallery:
         return Cell(self._file(row.file), note=note, framed=bool(row.kept))
 
     def _file(self, name: str) -> Path | None:
-        return self.root / name if name and (self.root / name).is_file() else None
+        return self.root / name if name else None
 
     def _picture(self, name: str, title: str, alt: str, image: Image.Image) -> Picture:
         whole = png(image)

@@ -32,18 +32,20 @@ def number(value: float, digits: int = 2) -> str:
     return text.lstrip("-") if float(text) == 0 else text.replace("-", MINUS)
 
 
-def span(low: float | None, high: float | None, digits: int = 2) -> str:
+def span(low: float | None, high: float | None) -> str:
     """[low, high], or nothing where there is no interval."""
-    return "" if low is None or high is None else f"[{number(low, digits)}, {number(high, digits)}]"
+    return "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
 
 
 def rate_value(row: Any) -> Value:
-    """V of one generation; `row` is a row of rates.csv or None."""
+    """The raw V of one generation; `row` is a row of rates.csv or None."""
     if row is None:
         return Value(reason="not made yet")
     if pd.isna(row.rate):
         return Value(reason=_reason(row))
-    return Value(some(row.rate), some(row.low), some(row.high), _reason(row), f"{int(row.hits)}/{int(row.n)}")
+    # What concerns the corrected rate is not said of the raw one.
+    told = "; ".join(part for part in _reason(row).split("; ") if part.endswith("could not be judged"))
+    return Value(some(row.rate), some(row.low), some(row.high), told, f"{int(row.hits)}/{int(row.n)}")
 
 
 def change_value(row: Any) -> Value:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entropy_loop import __version__
-from entropy_loop.errors import StorageError
+from entropy_loop.errors import as_storage_error
 from entropy_loop.plan import Plan
 from entropy_loop.report import facts, numbers, words
+from entropy_loop.report.settings import settings
 from entropy_loop.report.tables import Tables
-from entropy_loop.report.view import View
-from entropy_loop.store import Store, write_text
+from entropy_loop.report.view import View, spoken
+from entropy_loop.store import Store, write_bytes, write_text
 
 if TYPE_CHECKING:
     from entropy_loop.report.gallery import Gallery
     from entropy_loop.report.sections import Measured, Section
 
 HERE = Path(__file__).parent
+FIGURE = re.compile(r"(recognition|change|measured|filmstrip|evaluation|pool)-.*\.(svg|png)")
 
 
 def write(plan: Plan, store: Store, tables: Tables) -> Path:
@@ -31,14 +33,12 @@ def write(plan: Plan, store: Store, tables: Tables) -> Path:
     sections = [parts.section(view, subject) for subject in view.subjects(fed_back=True)]
     measured = [parts.measured(view, subject) for subject in view.subjects(fed_back=False)]
     pictures = _pictures(gallery)
-    for section in sections:
-        for name, text in section.files.items():
-            write_text(store.root / "figures" / name, text)
-    for prompt in measured:
-        write_text(store.root / "figures" / f"measured-{prompt.subject.number}.svg", prompt.file)
+    figures = {name: text.encode() for section in sections for name, text in section.files.items()}
+    figures |= {f"measured-{one.subject.number}.svg": one.file.encode() for one in measured}
     for group in pictures:
-        for picture in (*group["strips"], *group["sheets"], *group["pools"]):
-            _write_bytes(store.root / picture.file, picture.png)
+        shown = (*group["strips"], *group["sheets"], *group["pools"])
+        figures |= {f"{picture.name}.png": picture.png for picture in shown}
+    _write_figures(store.root / "figures", figures)
     page = store.root / "report.html"
     write_text(page, _render(plan, store, view, sections, measured, pictures))
     return page
@@ -57,10 +57,10 @@ def _render(
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": numbers.number}
+    environment.filters |= {"number": numbers.number, "spoken": spoken}
     configs = [run.config for run in plan.runs]
     return environment.get_template("report.html.jinja").render(
-        name=plan.experiment.config.name,
+        name=plan.study.config.name,
         version=__version__,
         css=(HERE / "report.css").read_text(encoding="utf-8"),
         view=view,
@@ -69,11 +69,11 @@ def _render(
         status=words.status(view),
         no_claim=words.no_claim(view),
         sign=words.SIGN,
-        curator_judges=any(config.curator_may_judge != "no" for config in configs),
+        curator_judges=any(map(facts.curator_judges, configs)),
         sections=sections,
         measured=measured,
         pictures=pictures,
-        settings=facts.settings(plan),
+        settings=settings(plan.study),
         command=facts.command(plan),
         judges=facts.judges(plan),
         corrected=bool(view.tables.rates["corrected"].notna().any()),
@@ -89,7 +89,7 @@ def _pictures(gallery: Gallery) -> list[dict[str, Any]]:
     """Per target prompt; empty when the generator makes no images."""
     if not gallery.has_images:
         return []
-    targets = list(enumerate(gallery.targets(), start=1))
+    targets = list(enumerate(gallery.view.targets, start=1))
     # Filmstrips first: what does not fit into the page any more is the last pool.
     strips = {n: list(gallery.filmstrips(p, n)) for n, p in targets}
     sheets = {n: list(gallery.contact_sheets(p, n)) for n, p in targets}
@@ -97,12 +97,11 @@ def _pictures(gallery: Gallery) -> list[dict[str, Any]]:
     return [{"prompt": p, "strips": strips[n], "sheets": sheets[n], "pools": pools[n]} for n, p in targets]
 
 
-def _write_bytes(path: Path, data: bytes) -> None:
-    """Like `store.write_text`: whole or not at all."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(data)
-        os.replace(beside, path)
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or error}. Nothing finished is lost.") from error
+def _write_figures(folder: Path, figures: dict[str, bytes]) -> None:
+    """Figures that an earlier config left behind go; a file that is none of ours stays."""
+    for name, data in figures.items():
+        write_bytes(folder / name, data)
+    with as_storage_error(folder):
+        for old in folder.iterdir() if folder.is_dir() else ():
+            if FIGURE.fullmatch(old.name) and old.name not in figures:
+                old.unlink()

@@ -16,13 +16,6 @@ RateLines = list[tuple[Chain, list[tuple[int, list[Value]]]]]
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A figure that stands in the page."""
-
-    svg: str
-
-
-@dataclass(frozen=True)
 class Step:
     """A line of the table of changes."""
 
@@ -35,13 +28,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Section:
-    """Figures and tables of one prompt under one judge."""
+    """Figures and tables of one prompt under one judge. files: SVG by name; large, small, steps: for the page."""
 
     subject: Subject
     files: dict[str, str]
-    large: Drawing
-    small: list[Drawing]
-    steps: list[Drawing]
+    large: str
+    small: list[str]
+    steps: list[str]
     has_band: bool
     is_cut: bool
     rates: RateLines
@@ -55,14 +48,14 @@ class Measured:
 
     subject: Subject
     file: str
-    drawing: Drawing
+    drawing: str
     rates: RateLines
     changes: list[tuple[Chain, list[Step]]]
 
 
 def section(view: View, subject: Subject) -> Section:
     """The figures and tables of one target prompt under one judge."""
-    n, chains = subject.number, view.chains
+    n, chains = subject.number, view.chains_of(subject)
     whole = figures.recognition(view, subject, subject.concepts, 2.9, 3.1)
     files = {
         f"recognition-{n}.svg": whole,
@@ -88,8 +81,8 @@ def section(view: View, subject: Subject) -> Section:
     )
 
 
-def _drawing(svg: str, name: str, alt: str) -> Drawing:
-    return Drawing(figures.inline(svg, name, escape(alt)))
+def _drawing(svg: str, name: str, alt: str) -> str:
+    return figures.inline(svg, name, escape(alt))
 
 
 def measured(view: View, subject: Subject) -> Measured:
@@ -103,7 +96,7 @@ def measured(view: View, subject: Subject) -> Measured:
 def _rates(view: View, subject: Subject) -> RateLines:
     return [
         (chain, [(g, [_rate(view, chain, subject, c, g) for c in subject.concepts]) for g in range(chain.last + 1)])
-        for chain in view.chains
+        for chain in view.chains_of(subject)
     ]
 
 
@@ -112,7 +105,7 @@ def _rate(view: View, chain: Chain, subject: Subject, concept: str, generation: 
 
 
 def _changes(view: View, subject: Subject) -> list[tuple[Chain, list[Step]]]:
-    return [(chain, list(_steps(view, subject, chain))) for chain in view.chains]
+    return [(chain, list(_steps(view, subject, chain))) for chain in view.chains_of(subject)]
 
 
 def _steps(view: View, subject: Subject, chain: Chain) -> Iterator[Step]:

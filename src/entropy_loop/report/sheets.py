@@ -20,7 +20,7 @@ Mark = Literal["yes", "no", "missing", ""]
 
 @dataclass(frozen=True)
 class Cell:
-    """One image of a sheet. file: None for an image that is not there. mark: a dot below it; note: a word."""
+    """One image of a sheet. file: None for an image that is not made yet. mark: a dot below it; note: a word."""
 
     file: Path | None
     mark: Mark = ""
@@ -51,9 +51,10 @@ def _place(
     page: Image.Image, draw: ImageDraw.ImageDraw, cell: Cell, at: tuple[int, int], size: tuple[int, int]
 ) -> None:
     (x, y), (width, height) = at, size
-    if cell.file is None:
+    if cell.file is None or not cell.file.is_file():
         draw.rectangle((x, y, x + width - 1, y + height - 1), outline=(210, 214, 218))
-        draw.text((x + width / 2, y + height / 2), "not made yet", MUTED, _font(12), anchor="mm")
+        reason = "file missing" if cell.file else "not made yet"
+        draw.text((x + width / 2, y + height / 2), reason, MUTED, _font(12), anchor="mm")
         return
     if cell.framed:
         draw.rectangle((x - 4, y - 4, x + width + 3, y + height + 3), fill=KEPT)
@@ -96,7 +97,7 @@ def shown(file: Path) -> Image.Image:
 
 def _largest(rows: list[list[Cell]]) -> tuple[int, int]:
     """The place of one image: all images of a sheet come from one model, so the first one tells."""
-    first = next((cell.file for row in rows for cell in row if cell.file), None)
+    first = next((cell.file for row in rows for cell in row if cell.file and cell.file.is_file()), None)
     return shown(first).size if first else (SHOWN, SHOWN)
 
 

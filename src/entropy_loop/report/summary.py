@@ -1,52 +1,63 @@
-"""The end of a run in the terminal: V and c of every arm, generation by generation."""
+"""The end of a run in the terminal: V and c of all concepts, generation by generation, in 80 columns."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from textwrap import fill
+
 import pandas as pd
-from rich.console import Group, RenderableType
-from rich.table import Table
 
 from entropy_loop.data import ALL, POOL
+from entropy_loop.report.numbers import DASH, band, change_value, number, span
 from entropy_loop.report.tables import Tables
 
-MISSING = "–"  # noqa: RUF001 (an en dash is how the report writes missing data, too)
+COLUMNS = 11  # generations in a row; of a longer run every second, third, ... one, and the last
+
+TOLD = """c with its 95 % interval, this chain only; drift: where c would lie if each
+generation perfectly copied k images drawn blindly from its pool."""
 
 
-def summary(tables: Tables) -> RenderableType:
-    """One table per target prompt and judge: V of each generation, c of each step and from 0 to the last."""
+def summary(tables: Tables) -> str:
+    """Per target prompt and judge, chain by chain: V of the pools, c of each step and from 0 to the last one."""
     rates = tables.rates[(tables.rates["set"] == POOL) & (tables.rates["role"] == "target")]
-    parts: list[RenderableType] = []
+    lines: list[str] = []
     for (prompt, judge), rows in rates.groupby(["prompt", "judge"], sort=False):
         changes = tables.changes[(tables.changes["prompt"] == prompt) & (tables.changes["judge"] == judge)]
-        parts += [f"\n{prompt}\njudge {judge}; V of the whole pool; c > 0: recognition fell", _table(rows, changes)]
-    parts.append("c with its 95 % interval, this chain only; drift: where c of a perfect copier would lie.")
-    return Group(*parts)
+        shown = _thinned(sorted(rows["generation"].unique()))
+        lines += ["", str(prompt), f"judge {judge}; V of the whole pool; c > 0: recognition fell", ""]
+        lines.append(_line("generation", [str(g) for g in shown]))
+        for run, mine in rows.groupby("run", sort=False):
+            lines += _chain(str(run), mine, changes[changes["run"] == run], shown)
+    return "\n".join([*lines, "", TOLD])
 
 
-def _table(rates: pd.DataFrame, changes: pd.DataFrame) -> Table:
-    """Under the joint concept, which is bold, stands its c from each generation to the next."""
-    generations = sorted(rates["generation"].unique())
-    table = Table("run", "", *(f"{g}" for g in generations), "c (0 to last)", "drift", box=None)
-    for (run, concept), rows in rates.groupby(["run", "concept"], sort=False):
-        values = rows.set_index("generation")["rate"]
-        mine = changes[(changes["run"] == run) & (changes["concept"] == concept)].set_index("to_generation")
-        whole = mine[mine["from_generation"] == 0].tail(1)
-        change = _change(whole.iloc[0]) if len(whole) else (MISSING, MISSING)
-        joint = concept == ALL
-        cells = (_number(values.get(g)) for g in generations)
-        table.add_row(str(run), f"V {concept}", *cells, *change, style="bold" if joint else "")
-        if joint:
-            steps = mine[mine["from_generation"] == mine.index - 1]["change_rate"]
-            table.add_row("", f"c {concept}", *(_number(steps.get(g), "+") for g in generations), end_section=True)
-    return table
+def _chain(run: str, rates: pd.DataFrame, changes: pd.DataFrame, shown: list[int]) -> Iterator[str]:
+    values = rates.pivot(index="generation", columns="concept", values="rate")
+    joint = changes[changes["concept"] == ALL]
+    steps = joint[joint["from_generation"] == joint["to_generation"] - 1].set_index("to_generation")["change_rate"]
+    yield run
+    yield _line("  V all", [_number(values[ALL].get(g)) for g in shown])
+    yield _line("  c all", [_number(steps.get(g)) for g in shown])
+    parts = [f"{c} {_number(values[c].iloc[-1])}" for c in rates["concept"].unique() if c != ALL]
+    yield _wrapped(f"V at generation {values.index[-1]}: {', '.join(parts)}")
+    for row in joint[joint["from_generation"] == 0].tail(1).itertuples():
+        drift = band(row, "drift")
+        bounds = span(drift.low, drift.high) or drift.text()
+        yield _wrapped(f"c(0 to {row.to_generation}) = {change_value(row).text()}; drift {bounds}")
 
 
-def _number(value: float | None, sign: str = "") -> str:
-    return MISSING if value is None or pd.isna(value) else f"{value:{sign}.2f}"
+def _thinned(generations: list[int]) -> list[int]:
+    every = 1 if len(generations) <= COLUMNS else -(-len(generations) // (COLUMNS - 1))
+    return list(dict.fromkeys([*generations[::every], generations[-1]]))
 
 
-def _change(row: pd.Series) -> tuple[str, str]:
-    if pd.isna(row["change_rate"]):
-        return MISSING, MISSING
-    drift = MISSING if pd.isna(row["drift_low"]) else f"[{row['drift_low']:+.2f}, {row['drift_high']:+.2f}]"
-    return f"{row['change_rate']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]", drift
+def _wrapped(text: str) -> str:
+    return fill(text, 80, initial_indent="  ", subsequent_indent="    ")
+
+
+def _line(label: str, cells: list[str]) -> str:
+    return f"{label:<11}" + "".join(f"{cell:>6}" for cell in cells)
+
+
+def _number(value: float | None) -> str:
+    return DASH if value is None or pd.isna(value) else number(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from string import ascii_lowercase
 from typing import Any
 
 from entropy_loop.data import ALL, POOL, Prompt
@@ -14,6 +15,11 @@ from entropy_loop.report.tables import Tables
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), darkest first; markers tell arms apart without colour.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7a5c00", "#5a5a5a")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+
+
+def spoken(arm: str) -> str:
+    """An arm's name where people read it: `none` alone would pass for missing data."""
+    return "no curation" if arm == "none" else arm
 
 
 @dataclass(frozen=True)
@@ -47,11 +53,17 @@ class Chain:
 
     @property
     def name(self) -> str:
-        return self.arm if self.only else f"{self.arm}, seed {self.run.config.seed}"
+        return spoken(self.arm) if self.only else f"{spoken(self.arm)}, seed {self.run.config.seed}"
 
     @property
     def last(self) -> int:
         return self.run.config.generations
+
+    @cached_property
+    def asks(self) -> set[tuple[Prompt, str]]:
+        """(prompt, judge): an arm of a sweep may lack some of the study's."""
+        config = self.run.config
+        return {(prompt, judge.label) for prompt in config.prompt_nouns() for judge in config.judge_plugins()}
 
     @property
     def done(self) -> bool:
@@ -69,7 +81,7 @@ class Subject:
 
     prompt: Prompt
     judge: str
-    number: int
+    number: str  # the prompt's among those of its kind, with a letter for the judge if there are several
 
     @property
     def concepts(self) -> tuple[str, ...]:
@@ -96,13 +108,22 @@ class View:
             for run in runs
         ]
 
-    def first_chains(self) -> list[Chain]:
-        """One chain per arm, the first: what picture sheets show."""
-        return [next(chain for chain in self.chains if chain.arm == arm) for arm in self.arms]
+    def chains_of(self, subject: Subject) -> list[Chain]:
+        """The chains whose config names the prompt and the judge."""
+        return [chain for chain in self.chains if (subject.prompt, subject.judge) in chain.asks]
+
+    def first_chains(self, prompt: Prompt) -> list[Chain]:
+        """One chain per arm, the first one with the prompt: what picture sheets show."""
+        asking = [chain for chain in self.chains if prompt in chain.run.config.prompt_nouns()]
+        return list({chain.arm: chain for chain in reversed(asking)}.values())[::-1]
 
     @cached_property
     def prompts(self) -> list[Prompt]:
         return list(dict.fromkeys(p for run in self.plan.runs for p in run.config.prompt_nouns()))
+
+    @property
+    def targets(self) -> list[Prompt]:
+        return [p for p in self.prompts if p.role == "target"]
 
     @cached_property
     def judges(self) -> list[str]:
@@ -110,9 +131,14 @@ class View:
 
     def subjects(self, fed_back: bool) -> list[Subject]:
         """Target prompts, or those that are only measured."""
-        prompts = [p for p in self.prompts if (p.role == "target") == fed_back]
-        pairs = [(p, judge) for p in prompts for judge in self.judges]
-        return [Subject(p, judge, i) for i, (p, judge) in enumerate(pairs, start=1)]
+        prompts = self.targets if fed_back else [p for p in self.prompts if p.role != "target"]
+        letters = ascii_lowercase if len(self.judges) > 1 else [""]
+        subjects = [
+            Subject(prompt, judge, f"{i}{letter}")
+            for i, prompt in enumerate(prompts, start=1)
+            for judge, letter in zip(self.judges, letters, strict=False)
+        ]
+        return [subject for subject in subjects if self.chains_of(subject)]
 
     def rate(self, chain: Chain, subject: Subject, concept: str, generation: int) -> Any:
         """A row of rates.csv of a pool, None if there is none."""

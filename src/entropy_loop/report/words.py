@@ -11,7 +11,7 @@ from entropy_loop.config import Config
 from entropy_loop.data import ALL
 from entropy_loop.plan import Plan
 from entropy_loop.report.numbers import MINUS, Value, band, change_value, number, rate_value, span
-from entropy_loop.report.view import Chain, Subject, View
+from entropy_loop.report.view import Chain, Subject, View, spoken
 
 SIGN = (
     f"c = (V1 {MINUS} V2)/V1; c > 0 means recognition fell (the essay that proposed it reads a negative c as entropy; "
@@ -26,7 +26,7 @@ NEEDED = 3  # chains per arm below which nothing is claimed (PROTOCOL 2)
 
 def question(view: View) -> str:
     """What the experiment asks, in one sentence."""
-    targets = [p for p in view.prompts if p.role == "target"]
+    targets = view.targets
     one = len(targets) == 1
     what = f"\u201c{targets[0].text}\u201d" if one else f"{_count(len(targets))} prompts"
     return (
@@ -37,34 +37,33 @@ def question(view: View) -> str:
 
 def what_was_run(plan: Plan) -> str:
     """One sentence from the config; what differs between arms is told with its arms."""
-    arms = list(dict.fromkeys(run.arm for run in plan.runs))
+    arms = list(dict.fromkeys(spoken(run.arm) for run in plan.runs))
     seeds = sorted({run.config.seed for run in plan.runs})
     told = (
         f"{_count(len(arms)).capitalize()} {'arms' if len(arms) > 1 else 'arm'} ({', '.join(arms)}) "
         f"with {_count(len(seeds))} {'chains' if len(seeds) > 1 else 'chain'} each "
         f"({'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}): "
-        f"{_each(plan, lambda c: str(c.generations))} feedback steps from {_each(plan, _maker)}. Each generation makes "
+        f"{_each(plan, _steps)} from {_each(plan, _maker)}. Each generation makes "
         f"a pool of N\u00a0=\u00a0{_each(plan, lambda c: str(c.images))} images per target prompt; "
-        f"kept: {_each(plan, _kept)}; fed back by the regime {_each(plan, lambda c: str(c.feedback['use']))}"
+        f"kept: {_each(plan, _kept)}; fed back: {_each(plan, _fed)}"
     )
-    if not all(hasattr(run.config.generator_plugin(), "checkpoint") for run in plan.runs):
-        return f"{told}."
-    return (
-        f"{told}; trained from {_each(plan, _start)} "
-        f"for {_each(plan, lambda c: str(c.train.max_train_steps))} steps of "
-        f"{_each(plan, lambda c: str(c.train.train_batch_size))} images at a learning rate of "
-        f"{_each(plan, lambda c: f'{c.train.learning_rate:g}')}."
-    )
+    trained = _each(plan, _trained)
+    return f"{told}; {trained}." if trained else f"{told}."
 
 
 def _each(plan: Plan, tell: Callable[[Config], str]) -> str:
-    """One value, or every value with the arms that have it."""
+    """One value, or every value with the arms that have it; nothing of those without one."""
     by_value: dict[str, list[str]] = {}
     for run in plan.runs:
-        by_value.setdefault(tell(run.config), []).append(run.arm)
-    if len(by_value) == 1:
-        return next(iter(by_value))
+        if value := tell(run.config):
+            by_value.setdefault(value, []).append(spoken(run.arm))
+    if len(by_value) < 2:
+        return next(iter(by_value), "")
     return ", ".join(f"{value} ({', '.join(dict.fromkeys(arms))})" for value, arms in by_value.items())
+
+
+def _steps(config: Config) -> str:
+    return f"{config.generations} feedback {'steps' if config.generations > 1 else 'step'}"
 
 
 def _maker(config: Config) -> str:
@@ -72,13 +71,49 @@ def _maker(config: Config) -> str:
 
 
 def _kept(config: Config) -> str:
-    k = getattr(config.policy_plugin(), "k", None)
-    return "all" if k is None else f"k\u00a0=\u00a0{k}"
+    policy, use = config.policy_plugin(), config.curate.policy["use"]
+    if config.train.method == "none":
+        return "nothing"
+    most = policy.most_kept(config.images)
+    named = {
+        "none": "all",
+        "top_k": f"the {most} best",
+        "bottom_k": f"the {most} worst",
+        "random_k": f"{most} at random",
+        "threshold": f"those that score at least {getattr(policy, 'score', 0):g}",
+        "k_choice": f"{most} choices, each of one among {getattr(policy, 'candidates', 0)} by score",
+    }
+    return named.get(use, f"at most {most}, by the policy {use}")
 
 
-def _start(config: Config) -> str:
-    named = {"previous": "the previous generation\u2019s weights", "base": "generation 0\u2019s weights"}
-    return named[config.train.start_from]
+def _fed(config: Config) -> str:
+    regime, use = config.regime_plugin(), config.feedback["use"]
+    if config.train.method == "none":
+        return "nothing, so every generation is generation 0\u2019s model"
+    real = f"real images ({'new ones in every step' if regime.fresh else 'one fixed set'})"
+    if regime.real_fraction == 1:
+        return f"{real} in the place of the kept ones"
+    named = {
+        "replace": "what the last generation kept",
+        "accumulate": "everything kept so far",
+        "accumulate_subsample": "of everything kept so far a random part, as large as the last kept set",
+        "window": f"what the last {getattr(regime, 'generations', 1)} generations kept",
+    }
+    if regime.real_fraction:
+        return f"what the last generation kept and, as {regime.real_fraction:.0%} of the diet, {real}"
+    return named.get(use, f"what the regime {use} makes of the kept images")
+
+
+def _trained(config: Config) -> str:
+    """Empty where nothing with weights is trained."""
+    train = config.train
+    if train.method == "none" or not hasattr(config.generator_plugin(), "checkpoint"):
+        return ""
+    start = "the previous generation\u2019s" if train.start_from == "previous" else "generation 0\u2019s"
+    return (
+        f"trained from {start} weights for {train.max_train_steps} steps of {train.train_batch_size} images "
+        f"at a learning rate of {train.learning_rate:g}"
+    )
 
 
 def _count(n: int) -> str:
@@ -115,9 +150,11 @@ def no_claim(view: View) -> str:
 def findings(view: View, subject: Subject) -> list[tuple[str, str]]:
     """(arm, its sentence) for the joint concept of a prompt: one chain in full, several as ranges."""
     told = []
-    for arm in view.arms:
-        chains = [chain for chain in view.chains if chain.arm == arm]
-        told.append((arm, _chain(view, subject, chains[0]) if len(chains) == 1 else _chains(view, subject, chains)))
+    asking = view.chains_of(subject)
+    for arm in dict.fromkeys(chain.arm for chain in asking):
+        chains = [chain for chain in asking if chain.arm == arm]
+        text = _chain(view, subject, chains[0]) if len(chains) == 1 else _chains(view, subject, chains)
+        told.append((spoken(arm), text))
     return told
 
 

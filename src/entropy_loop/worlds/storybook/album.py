@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from entropy_loop.data import Tick
-from entropy_loop.errors import as_storage_error
+from entropy_loop.errors import ConfigError, as_storage_error
 from entropy_loop.worlds.storybook import scene
 
 
@@ -17,13 +17,19 @@ def write(n: int, seed: int, out: Path, tick: Tick) -> Path:
     """Write n scenes, metadata.jsonl (file_name, text, one column per truth field) and contact_sheet.png.
 
     The sheet lies beside the folder with the images, because `datasets` takes every image in it for data.
-    Returns the imagefolder.
+    An older album in `out` is replaced. Returns the imagefolder. Raises ConfigError for other people's images.
     """
     images = out / "images"
+    old = sorted(images.glob("[0-9]" * 6 + ".png"))
+    if old and not (images / "metadata.jsonl").is_file():
+        raise ConfigError(
+            f"{images}: holds {old[0].name} but no metadata.jsonl, so it may be no album of ours; empty the folder "
+            "or use another --out."
+        )
     with as_storage_error(out):
         images.mkdir(parents=True, exist_ok=True)
-        for old in images.glob("[0-9]" * 6 + ".png"):  # `datasets` refuses an image without a line in the metadata
-            old.unlink()
+        for image in old:  # `datasets` refuses an image without a line in the metadata
+            image.unlink()
         pixels = _draw(n, seed, images, tick)
         sheet(pixels).save(out / "contact_sheet.png")
     return images

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-OUTLINE = "#2b2433"
+from entropy_loop.worlds.storybook.ink import INK, shade
+
 IVORY = "#fff4d6"
 PINK = "#f0a3a3"
 
@@ -19,18 +20,6 @@ class Mount:
 
     svg: Callable[[str], str]
     saddle: tuple[float, float]
-
-
-def mount_svg(name: str, coat: str) -> str:
-    """Draw an animal in a hex coat colour."""
-    return f"<g>{MOUNTS[name].svg(coat)}</g>"
-
-
-def shade(colour: str, factor: float) -> str:
-    """Darken a hex colour (factor < 1) or mix it with white (factor from 1 to 2)."""
-    channels = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    mixed = (c * factor if factor <= 1 else c + (255 - c) * (factor - 1) for c in channels)
-    return "#" + "".join(f"{min(255, max(0, round(c))):02x}" for c in mixed)
 
 
 def _is_dark(colour: str) -> bool:
@@ -57,7 +46,7 @@ def _solid(fill: str, *paths: str) -> str:
     d = " ".join(paths)
     # The outline lies under the fill: no line is left where two paths overlap.
     return (
-        f'<path d="{d}" fill="{fill}" stroke="{OUTLINE}" stroke-width="1.6"'
+        f'<path d="{d}" fill="{fill}" stroke="{INK}" stroke-width="1.6"'
         f' stroke-linejoin="round"/><path d="{d}" fill="{fill}"/>'
     )
 
@@ -75,7 +64,7 @@ def _stroke(path: str, width: float, colour: str) -> str:
 
 def _rope(path: str, width: float, colour: str) -> str:
     """A round-ended line with an outline."""
-    return _stroke(path, width + 1.6, OUTLINE) + _stroke(path, width, colour)
+    return _stroke(path, width + 1.6, INK) + _stroke(path, width, colour)
 
 
 def _oval(x: float, y: float, rx: float, ry: float) -> str:
@@ -84,7 +73,7 @@ def _oval(x: float, y: float, rx: float, ry: float) -> str:
 
 
 def _eye(x: float, y: float, coat: str) -> str:
-    return _flat(IVORY if _is_dark(coat) else OUTLINE, _oval(x, y, 0.9, 0.9))
+    return _flat(IVORY if _is_dark(coat) else INK, _oval(x, y, 0.9, 0.9))
 
 
 def _leg(x: float, top: float, width: float) -> str:
@@ -97,7 +86,7 @@ def _legs(xs: tuple[float, ...], top: float, width: float) -> str:
     return " ".join(_leg(x, top, width) for x in xs)
 
 
-def _hooves(xs: tuple[float, ...], width: float, colour: str = OUTLINE) -> str:
+def _hooves(xs: tuple[float, ...], width: float, colour: str = INK) -> str:
     return _flat(colour, *(f"M{x - width / 2} -2H{x + width / 2}V0H{x - width / 2}Z" for x in xs))
 
 
@@ -196,7 +185,7 @@ def _cow(coat: str) -> str:
         + _flat(mark, *patches)
         + _solid(mark, "M8.5 -27Q3.5 -28.5 3 -25.5Q5 -23 8.8 -24.5Z")
         + _solid(PINK, "M12.5 -20.5H20Q22 -20.5 22 -17.5Q22 -14.5 19.5 -14.5H13.5Q11 -14.5 11 -17.5Z")
-        + _flat(OUTLINE, _oval(18.8, -17.8, 0.9, 1))
+        + _flat(INK, _oval(18.8, -17.8, 0.9, 1))
         + _hooves((-6.3, 2.3, -12.4, 8.2), 3.8)
         + _eye(15.4, -24.5, coat)
     )
@@ -209,7 +198,7 @@ def _pig(coat: str) -> str:
         + _solid(coat, _oval(-2, -11.5, 14, 8.5), _oval(11, -13, 7, 7), _legs((-11, 8.5), -7, 4))
         + _hooves((-5, 2.5, -11, 8.5), 4)
         + _solid(PINK, "M15.5 -15.5Q20.5 -17 21 -12Q20.5 -7.5 15.5 -9Z")
-        + _flat(OUTLINE, _oval(17.3, -12.2, 0.7, 1.2), _oval(19.4, -12.2, 0.7, 1.2))
+        + _flat(INK, _oval(17.3, -12.2, 0.7, 1.2), _oval(19.4, -12.2, 0.7, 1.2))
         + _solid(PINK, "M5.5 -20Q9 -21.5 12 -19L9 -12.5Q4.5 -14 5.5 -20Z")
         + _eye(13.6, -15.6, coat)
     )

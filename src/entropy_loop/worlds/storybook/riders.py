@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-INK = "#2b2433"
+from entropy_loop.worlds.storybook.ink import INK, shade
+
 SKIN = "#f2bd94"
 WHITE = "#fbf8f0"
 FUR = "#f0902c"
@@ -17,14 +18,6 @@ STEEL = "#a9b3bf"
 TEAL = "#7fd6cf"
 LEG = 10
 FAR = 0.72
-
-POSES = ("standing", "seated")
-
-
-def shade(colour: str, factor: float) -> str:
-    """Return `colour` ("#rrggbb") with each channel multiplied by `factor`."""
-    channels = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return "#" + "".join(f"{min(255, round(c * factor)):02x}" for c in channels)
 
 
 def _shape(d: str, fill: str) -> str:
@@ -230,8 +223,3 @@ def _standing(rider: Rider, suit: str) -> str:
         + _ball(-6.8, -1.6, 1.9, 1.9, rider.hand)
         + "</g>"
     )
-
-
-def rider_svg(name: str, pose: str, suit: str) -> str:
-    """Return the `<g>` of rider `name` in `pose`, dressed in the hex colour `suit`."""
-    return RIDERS[name].svg(pose, suit)

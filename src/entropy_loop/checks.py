@@ -1,0 +1,91 @@
+"""What a schema cannot see: unknown plug-ins, their options, and fields that must fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from entropy_loop import registry
+from entropy_loop.config import ArmSection, ConceptSection, Config, CurateSection, EvaluationSection, PromptSection
+from entropy_loop.data import ALL, TrainSettings
+from entropy_loop.errors import ConfigError, nearest
+
+_SECTIONS = (Config, PromptSection, ConceptSection, EvaluationSection, CurateSection, ArmSection)
+KEYS = sorted(
+    {field for section in _SECTIONS for field in section.model_fields} | {*TrainSettings.__dataclass_fields__}
+)
+"""Every key that a config can have, wherever it stands."""
+
+
+def plugins(raw: dict[str, Any]) -> tuple[dict[str, list[Any]], list[str]]:
+    """The plug-ins that a config names, by kind, and what is wrong with those that cannot be built."""
+    built: dict[str, list[Any]] = {kind: [] for kind in registry.PLUGINS}
+    mistakes: list[str] = []
+    for kind, where, spec in _specs(raw):
+        try:
+            built[kind].append(registry.build(kind, spec, where))
+        except ConfigError as error:
+            mistakes += str(error).splitlines()
+    return built, mistakes
+
+
+def _specs(raw: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(kind, place, spec) of every plug-in that stands where the schema wants it."""
+    curate, judges = raw.get("curate"), raw.get("judges")
+    curate, judges = curate if isinstance(curate, dict) else {}, judges if isinstance(judges, list | tuple) else ()
+    places = [("generator", "generator", raw.get("generator")), ("regime", "feedback", raw.get("feedback"))]
+    places += [("real", "real", raw.get("real"))]
+    places += [(part, f"curate.{part}", curate.get(part)) for part in ("scorer", "policy")]
+    places += [("judge", f"judges.{i}", spec) for i, spec in enumerate(judges)]
+    yield from ((kind, where, spec) for kind, where, spec in places if isinstance(spec, dict))
+
+
+def mistakes(config: Config) -> Iterator[str]:
+    """What a schema cannot see: unknown plug-ins, their options, and fields that must fit together."""
+    built, mistakes = plugins(config.model_dump())
+    yield from mistakes
+    for policy in built["policy"]:
+        if policy.reads_scores and not config.curate.scorer:
+            yield "curate.scorer: missing; the policy reads scores."
+        try:
+            policy.check(config.images)
+        except ConfigError as error:
+            yield f"curate.policy: {error}"
+    if any(regime.real_fraction for regime in built["regime"]) and not config.real:
+        yield "real: missing; the regime feeds real images. For example real: {use: storybook}."
+    yield from _prompt_mistakes(config)
+    yield from _judge_mistakes(config, built["scorer"], built["judge"])
+
+
+def _prompt_mistakes(config: Config) -> Iterator[str]:
+    texts = [prompt.text for prompt in config.prompts]
+    if len(set(texts)) < len(texts):
+        yield "prompts: the same text stands twice; every prompt is measured on its own pool."
+    if all(prompt.role != "target" for prompt in config.prompts):
+        yield "prompts: none has the role target, so nothing would be fed back."
+    named = [concept.name for concept in config.concept_nouns()]
+    if ALL in named:
+        yield f"prompts: {ALL!r} is the name of the joint concept; give the concept another name."
+    for i, prompt in enumerate(config.prompts):
+        if len(set(prompt.concepts)) < len(prompt.concepts):
+            yield f"prompts.{i}.concepts: the same concept stands twice."
+    for unused in sorted(set(config.concepts) - set(named)):
+        yield f"concepts.{unused}: no prompt names it; {nearest(unused, named)}"
+
+
+def _judge_mistakes(config: Config, scorers: list[Any], judges: list[Any]) -> Iterator[str]:
+    labels = [judge.label for judge in judges]
+    if len(set(labels)) < len(labels):
+        yield f"judges: two have one name ({', '.join(labels)}), so the tables could not tell them apart."
+    both = {_model(scorer) for scorer in scorers} & {_model(judge) for judge in judges} - {None}
+    if both and config.curator_may_judge == "no":
+        yield (
+            f"judges: {scorers[0].model!r} is also the curator; a model that selects must not measure. Take another "
+            "judge, or say `curator_may_judge: yes, the curator measures itself on purpose`."
+        )
+
+
+def _model(plugin: Any) -> tuple[str, str | None] | None:
+    """Which weights a scorer or judge looks with; None for one without a model."""
+    name = getattr(plugin, "model", None)
+    return None if name is None else (name, getattr(plugin, "pretrained", None))

@@ -1,0 +1,66 @@
+"""Several results folders side by side, from their tables alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from entropy_loop.data import ALL, POOL
+from entropy_loop.errors import ConfigError, StorageError
+from entropy_loop.report.numbers import DASH, Value, number, some, span
+
+COLUMNS = (
+    "results", "arm", "prompt", "judge", "chains", "generation", "v_first", "v_last", "change_rate", "low", "high",
+    "null_low", "null_high", "p_adjusted",
+)  # fmt: skip
+
+
+def compare(folders: list[Path]) -> pd.DataFrame:
+    """One row per results folder, arm, target prompt and judge, for `all` (columns COLUMNS).
+
+    v_first, v_last: mean over the chains of V in generation 0 and in the last one that every chain of the arm has.
+    change_rate with its t interval, null band and adjusted p: as in summary.csv. Raises ConfigError for a folder
+    without results.
+    """
+    return pd.concat([_of(folder) for folder in folders], ignore_index=True)[list(COLUMNS)]
+
+
+HEADS = ("results", "arm", "chains", "V first", "V last", "c, 95 % over chains", "drift band of c", "p (Holm)")
+
+
+def lines(found: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """One line of text per row, cells as in HEADS; what is missing is a dash."""
+    for row in found.itertuples():
+        numbers = (some(value) for value in (row.v_first, row.v_last, row.p_adjusted))
+        v_first, v_last, p = (DASH if value is None else number(value) for value in numbers)
+        c = Value(some(row.change_rate), some(row.low), some(row.high), "undefined").text()
+        band = span(some(row.null_low), some(row.null_high)) or DASH
+        yield str(row.results), str(row.arm), str(row.chains), v_first, v_last, c, band, p
+
+
+def _of(folder: Path) -> pd.DataFrame:
+    rates, summary = (_read(folder / name) for name in ("rates.csv", "summary.csv"))
+    pools = rates[(rates["set"] == POOL) & (rates["concept"] == ALL) & (rates["role"] == "target")]
+    claims = summary[(summary["statistic"] == "change_rate") & summary["against"].isna() & (summary["concept"] == ALL)]
+    by, rows = ["arm", "prompt", "judge"], []
+    for key, mine in pools.groupby(by, sort=False):
+        values = mine.pivot(index="seed", columns="generation", values="rate").dropna(axis="columns")
+        told = dict(zip(by, key, strict=True)) | {"results": folder.name, "chains": len(values)}
+        if not values.empty:
+            means = values.mean()
+            told |= {"generation": means.index[-1], "v_first": means.iloc[0], "v_last": means.iloc[-1]}
+        rows.append(told)
+    found = pd.DataFrame(rows, columns=[*by, "results", "chains", "generation", "v_first", "v_last"])
+    wanted = [*by, "mean", "low", "high", "null_low", "null_high", "p_adjusted"]
+    return found.merge(claims[wanted], on=by, how="left").rename(columns={"mean": "change_rate"})
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise ConfigError(f"{path}: not there; `entropy-loop run` or `entropy-loop report` writes it.")
+    try:
+        return pd.read_csv(path)
+    except ValueError as error:
+        raise StorageError(f"{path}: damaged ({error}); `entropy-loop report {path.parent}` writes it again.") from None

@@ -1,0 +1,138 @@
+"""The stages of a chain, one function per verb: what it reads, what it needs, what it costs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from entropy_loop import seeds
+from entropy_loop.config import Config, PromptSection
+from entropy_loop.data import EVALUATION, POOL, REAL, Request, Stage, canonical
+from entropy_loop.registry import identity
+
+# Model evaluations that one image costs a judge; a rough figure, only progress and `plan` use it.
+JUDGE_COST = 4.0
+
+
+def _stage(
+    config: Config, verb: str, g: int, reads: dict[str, Any], needs: Sequence[Stage], cost: float = 0.0
+) -> Stage:
+    # `threads` is in every key: another thread count may round differently.
+    reads = {"verb": verb, "threads": config.threads, "needs": [need.key for need in needs], **reads}
+    key = hashlib.sha256(canonical(reads).encode()).hexdigest()[:16]
+    return Stage(verb, g, key, reads, tuple(need.key for need in needs), cost)
+
+
+def base(config: Config) -> Stage:
+    """Which model generation 0 is."""
+    return _stage(config, "base", 0, {"generator": identity(config.generator_plugin())}, ())
+
+
+def generate(config: Config, g: int, stream: str, model: Stage) -> Stage:
+    """A pool or an evaluation set: of the config, what the generator is asked for."""
+    generator = config.generator_plugin()
+    prompts = [(index, prompt.text, images) for index, prompt, images in wanted(config, stream)]
+    reads = {
+        "generator": identity(generator),
+        "seed": config.seed,
+        "stream": stream,
+        "generation": g if stream == POOL else 0,
+        "prompts": prompts,
+    }
+    images = sum(count for *_, count in prompts)
+    # The evaluation set changes with its model alone, so it carries its model's generation.
+    number = g if stream == POOL else model.generation
+    cost = images * generator.evaluations_per_image()
+    return _stage(config, f"generate-{stream}", number, reads, (model,), cost)
+
+
+def real(config: Config, g: int) -> Stage:
+    """Real images for generation g's diet: one fixed set for ever, or new ones in every step."""
+    g = g if config.regime_plugin().fresh else 1
+    reads = {
+        "real": identity(config.real_plugin()),
+        "seed": config.seed,
+        "prompts": [(index, prompt.text, images) for index, prompt, images in wanted(config, REAL)],
+        "generation": g,
+    }
+    return _stage(config, "real", g, reads, ())
+
+
+def recognise(config: Config, judge: Any, samples: Stage, stream: str) -> Stage:
+    """One judge's look at a set: the concepts of the prompts that are in it, and nothing of other prompts."""
+    asked = [(prompt.text, list(prompt.concepts)) for _, prompt, _ in wanted(config, stream)]
+    names = {name for _, concepts in asked for name in concepts}
+    reads = {
+        "judge": identity(judge),
+        "prompts": asked,
+        "concepts": [asdict(concept) for concept in config.concept_nouns() if concept.name in names],
+    }
+    images = sum(images for *_, images in wanted(config, stream))
+    return _stage(config, f"recognise-{stream}", samples.generation, reads, (samples,), images * JUDGE_COST)
+
+
+def score(config: Config, pool: Stage) -> Stage:
+    """The curator's scores of the pools of target prompts."""
+    targets = [(prompt.text, images) for _, prompt, images in wanted(config, POOL) if prompt.role == "target"]
+    reads = {"scorer": identity(config.scorer_plugin()), "prompts": [text for text, _ in targets]}
+    return _stage(config, "score", pool.generation, reads, (pool,), sum(n for _, n in targets) * JUDGE_COST)
+
+
+def curate(config: Config, pool: Stage, score: Stage | None) -> Stage:
+    """What the policy passes on of those pools; a policy that reads no scores is not touched by the scorer."""
+    reads = {
+        "policy": identity(config.policy_plugin()),
+        "seed": config.seed,
+        "generation": pool.generation,
+        "prompts": [prompt.text for prompt in config.prompts if prompt.role == "target"],
+    }
+    return _stage(config, "curate", pool.generation, reads, (score or pool,))
+
+
+def train(config: Config, g: int, start: Stage, history: Sequence[Stage], new: Stage | None) -> Stage:
+    """Generation g's model: of the regime, only the diet that it makes of the history and of `new`, the real
+    images, enters its key."""
+    regime = config.regime_plugin()
+    eaten = regime.eats(history)
+    reads = {
+        "generator": identity(config.generator_plugin()),
+        "train": asdict(config.train),
+        "seed": config.seed,
+        "generation": g,
+        "cut": regime.subsamples and len(eaten) > 1,
+        "real_fraction": regime.real_fraction,
+    }
+    cost = 3.0 * config.train.max_train_steps * config.train.train_batch_size
+    return _stage(config, "train", g, reads, (start, *eaten, *([new] if new else [])), cost)
+
+
+# ---- what is asked of the generator, and of real data ------------------------------------------------
+
+
+def wanted(config: Config, stream: str) -> Iterator[tuple[int, PromptSection, int]]:
+    """(index, prompt, images) of a set: pools for every prompt, the other sets for targets."""
+    kept = config.policy_plugin().most_kept(config.images)
+    images = {EVALUATION: config.evaluation.images, REAL: config.regime_plugin().real_images(kept)}
+    for index, prompt in enumerate(config.prompts):
+        if stream == POOL:
+            yield index, prompt, config.images_of(prompt)
+        elif prompt.role == "target":
+            yield index, prompt, images[stream]
+
+
+def requests(config: Config, generation: int, stream: str) -> Iterator[Request]:
+    """Pools get fresh noise in each generation; the other sets have the noise of generation 0 for ever. Fresh
+    real images count on from step to step, so that a folder of real images gives each of them once."""
+    noise = generation if stream == POOL else 0
+    fresh = stream == REAL and config.regime_plugin().fresh
+    for prompt_index, prompt, images in wanted(config, stream):
+        first = (generation - 1) * images if fresh else 0
+        for index in range(first, first + images):
+            yield Request(
+                id=f"{stream[0]}{noise:03d}-{prompt_index:02d}-{index:06d}",
+                prompt=prompt.text,
+                index=index,
+                seed=seeds.seed(config.seed, stream, noise, prompt_index, index),
+            )

@@ -1,0 +1,122 @@
+"""A study: a config read from YAML, checked, and spread over its arms and seeds.
+
+`sweep` spans every combination of the listed values; `arms` adds hand-written ones, `controls: auto` the
+controls that a claim needs. Each of them is a config of its own, an *arm*, and with a *seed* a chain.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from entropy_loop import arms, checks, registry, strict_yaml
+from entropy_loop.config import Config
+from entropy_loop.errors import ConfigError, StorageError
+
+
+@dataclass(frozen=True)
+class Point:
+    """One chain of an experiment: the arm's name and the config with the sweep applied."""
+
+    arm: str
+    config: Config
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm}-seed{self.config.seed}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked config and all its points; `raw` is what the user wrote, overrides applied."""
+
+    raw: dict[str, Any]
+    config: Config
+    points: tuple[Point, ...]
+
+
+def load(path: Path, overrides: tuple[str, ...] = ()) -> Study:
+    """Read, override and check a YAML file. Raises ConfigError with one line per mistake."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise ConfigError(f"{path}: no such file. `configs/` holds ready-to-run ones.") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not YAML: {error}") from None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read ({error}).") from None
+    try:
+        raw = strict_yaml.parse(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: holds no keys; see configs/astronaut.yaml for the form.")
+    for override in overrides:
+        _override(raw, override)
+    return check(raw, str(path))
+
+
+def check(raw: dict[str, Any], source: str = "config") -> Study:
+    """Check a config given as a dict; raises ConfigError with one line per mistake."""
+    config = _validate(raw, source)
+    found = [(arm, _with(raw, changes, f"{source}: arm {arm}")) for arm, changes in arms.written(config)]
+    points = list(_points(raw, config, found, source))
+    _refuse([line for point in points for line in checks.mistakes(point.config)], source)
+    if config.controls == "auto":
+        added = arms.controls({arm: _validate(made, source) for arm, made in found})
+        made = [(name, _with(dict(found)[arm], changes, f"{source}: {name}")) for name, (arm, changes) in added.items()]
+        points += _points(raw, config, made, source)
+        _refuse([line for point in points for line in checks.mistakes(point.config)], source)
+    twice = [name for name, count in Counter(point.name for point in points).items() if count > 1]
+    _refuse([f"sweep: two points are called {name}; give each its own values." for name in twice], source)
+    return Study(raw, config, tuple(points))
+
+
+def _refuse(mistakes: list[str], source: str) -> None:
+    if mistakes:
+        raise ConfigError("\n".join(f"{source}: {line}" for line in dict.fromkeys(mistakes)))
+
+
+def _validate(raw: dict[str, Any], source: str) -> Config:
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        lines = registry.explain(error, checks.KEYS) + checks.plugins(raw)[1]
+        raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
+    _refuse(registry.bent(raw, config.model_dump()), source)
+    return config
+
+
+def _points(
+    raw: dict[str, Any], config: Config, found: list[tuple[str, dict[str, Any]]], source: str
+) -> Iterator[Point]:
+    """Every arm with every seed; seeds are no part of an arm's name."""
+    for arm, made in found:
+        for seed in config.sweep.get("seed", [raw.get("seed", 0)]):
+            yield Point(arm, _validate({**made, "seed": seed}, source))
+
+
+def _with(raw: dict[str, Any], changes: dict[str, Any], where: str) -> dict[str, Any]:
+    """One arm's config: what the study says, with the arm's own values put in their places."""
+    made = {**deepcopy(raw), "sweep": {}, "arms": [], "controls": "none"}
+    for place, value in changes.items():
+        strict_yaml.put(made, place, deepcopy(value), f"{where}: {place}")
+    return made
+
+
+def _override(raw: dict[str, Any], text: str) -> None:
+    """Apply one `--set path.to.key=value`; the value is read as YAML."""
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {text}: takes the form path.to.key=value, for example --set images=64.")
+    try:
+        strict_yaml.put(raw, path.strip(), strict_yaml.parse(value), f"--set {path}")
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: the value is not YAML: {error}") from None

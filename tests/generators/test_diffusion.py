@@ -1,0 +1,179 @@
+"""The sampler on the checkpoint that ships, and on folders that differ from it in one thing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import diffusers
+import pytest
+import torch
+
+from entropy_loop import assets
+from entropy_loop.data import Checkpoint, Request, Samples, TrainSettings
+from entropy_loop.errors import ConfigError, EntropyLoopError
+from entropy_loop.generators.diffusion import SCHEDULERS, Diffusion
+
+BUNDLED = assets.find("bundled:storybook")
+UNET = "unet/diffusion_pytorch_model.safetensors"
+ESSAY = "a photograph of an astronaut riding a horse"
+
+
+def ignore(share: float) -> None:
+    """Progress that nobody watches."""
+
+
+def generator(checkpoint: str | Path = "bundled:storybook", **options: object) -> Diffusion:
+    return Diffusion(str(checkpoint), **{"num_inference_steps": 3, "guidance_scale": 3.0, "block": 2, **options})
+
+
+def asked(n: int) -> list[Request]:
+    return [Request(f"i{i}", ESSAY, i, 50 + i) for i in range(n)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the bundled checkpoint that a test may change."""
+    return Path(shutil.copytree(BUNDLED, tmp_path / "checkpoint"))
+
+
+def rewrite(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def noise_of(images: Path, checkpoint: str | Path = "bundled:storybook", **options: object) -> list[str]:
+    """Hashes of the latents of two images."""
+    images.mkdir()
+    one = generator(checkpoint, **options)
+    one.base(images, ignore)
+    one.sample(Checkpoint(images), asked(2), images, ignore)
+    return Samples(images).table["latent_sha256"].tolist()
+
+
+OWN = {
+    "ddim": diffusers.DDIMScheduler,
+    "pndm": diffusers.PNDMScheduler,
+    "dpmsolver_multistep": diffusers.DPMSolverMultistepScheduler,
+    "euler": diffusers.EulerDiscreteScheduler,
+    "unipc": diffusers.UniPCMultistepScheduler,
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_scheduler_makes_the_latents_of_diffusers_own_pipeline(name):
+    """The same noise, steps and guidance in StableDiffusionPipeline: the same latents to 1e-5."""
+    ours = generator(scheduler=name)
+    pipe = ours.pipeline()
+    options = {"skip_prk_steps": True} if name == "pndm" else {}
+    scheduler = OWN[name].from_config(pipe.scheduler.config, **options)
+    parts = {**pipe.components, "scheduler": scheduler}
+    theirs = diffusers.StableDiffusionPipeline(**parts, requires_safety_checker=False)
+    theirs.set_progress_bar_config(disable=True)
+    with torch.inference_mode():
+        made = ours._denoise(pipe, ours._scheduler(pipe), asked(2))
+        noise = ours._noise(pipe, asked(2))
+        told = theirs([ESSAY] * 2, latents=noise, num_inference_steps=3, guidance_scale=3.0, output_type="latent")
+    assert torch.allclose(made, told.images, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_cost_that_is_told_is_the_number_of_calls(name):
+    """A scheduler with few steps works, and calls the UNet as often as `plan` says."""
+    for steps in (1, 2, 3, 10):
+        one = generator(scheduler=name, num_inference_steps=steps, guidance_scale=1.0)
+        scheduler = one._scheduler(one.pipeline())
+        scheduler.set_timesteps(steps)
+        assert len(scheduler.timesteps) == one.evaluations_per_image()
+
+
+def test_an_images_seed_is_all_the_randomness_it_has(folder, tmp_path):
+    """A checkpoint whose own scheduler is stochastic is sampled without it: torch's global state is not used."""
+    rewrite(folder / "scheduler" / "scheduler_config.json", algorithm_type="sde-dpmsolver++")
+    before = torch.get_rng_state()
+    first = noise_of(tmp_path / "first", folder, scheduler="dpmsolver_multistep")
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(7)
+    assert noise_of(tmp_path / "second", folder, scheduler="dpmsolver_multistep") == first
+
+
+def test_weights_in_parts_are_the_same_weights(folder, tmp_path):
+    """A UNet in two files with an index makes the images of the one file, whatever other variants lie there."""
+    from safetensors.torch import load_file, save_file
+
+    whole = load_file(folder / UNET)
+    names = list(whole)
+    for i, part in enumerate((names[::2], names[1::2])):
+        save_file({name: whole[name] for name in part}, folder / "unet" / f"part{i}.safetensors")
+    index = {name: f"part{i % 2}.safetensors" for i, name in enumerate(names)}
+    (folder / "unet" / "diffusion_pytorch_model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": index})
+    )
+    save_file({"junk": torch.zeros(1)}, folder / "unet" / "diffusion_pytorch_model.fp16.safetensors")
+    (folder / UNET).unlink()
+    generator(folder).ready((ESSAY,), TrainSettings())
+    assert noise_of(tmp_path / "parts", folder) == noise_of(tmp_path / "one")
+
+
+def test_a_generation_without_its_weights_is_never_taken_for_generation_0(tmp_path):
+    """A trained generation whose unet/ is gone is an error, not a silent return to the checkpoint."""
+    with pytest.raises(EntropyLoopError, match=r"diffusion_pytorch_model.* is gone"):
+        generator().sample(Checkpoint(tmp_path), asked(1), tmp_path, ignore)
+
+
+@pytest.mark.parametrize("lost", ["model_index.json", UNET, "vae/config.json", "text_encoder/model.safetensors"])
+def test_a_checkpoint_that_is_not_whole_is_refused_before_the_run(folder, lost):
+    """What the pipeline would miss is named when the run begins."""
+    (folder / lost).unlink()
+    with pytest.raises(ConfigError, match=f"lacks {lost}"):
+        generator(folder).ready((ESSAY,), TrainSettings())
+
+
+def test_half_precision_alone_is_refused_in_words(folder):
+    """A download of the fp16 variant only is told as what it is."""
+    (folder / UNET).rename(folder / "unet" / "diffusion_pytorch_model.fp16.safetensors")
+    with pytest.raises(ConfigError, match="fp16 variant alone"):
+        generator(folder).ready((ESSAY,), TrainSettings())
+
+
+@pytest.mark.parametrize("old_style", [False, True])
+def test_a_prompt_that_would_be_cut_is_refused(folder, old_style):
+    """The text encoder reads 16 tokens with start and end; the words that it would not see are named, with a
+    tokenizer of either style (Stable Diffusion 1.5 has no tokenizer.json)."""
+    if old_style:
+        (folder / "tokenizer" / "tokenizer.json").unlink()
+    generator(folder).ready((ESSAY,), TrainSettings())
+    with pytest.raises(ConfigError, match="it would never see 'cow on the moon'"):
+        generator(folder).ready((f"{ESSAY} on a beach and a cow on the moon",), TrainSettings())
+
+
+def test_a_checkpoint_that_cannot_be_trained_so_is_refused_before_the_run(folder):
+    """A model that predicts the image itself may be sampled, not trained: it would be trained on another target."""
+    rewrite(folder / "scheduler" / "scheduler_config.json", prediction_type="sample")
+    generator(folder).ready((ESSAY,), TrainSettings(method="none"))
+    with pytest.raises(ConfigError, match="predicts 'sample'"):
+        generator(folder).ready((ESSAY,), TrainSettings())
+
+
+def test_a_size_is_the_models_own_or_a_multiple_of_its_latents(folder):
+    """Height and width may be two numbers in the UNet's config; an edge that no latent has is refused."""
+    own = generator().pipeline()
+    factor, edge = own.vae_scale_factor, own.unet.config.sample_size
+    rewrite(folder / "unet" / "config.json", sample_size=[edge, edge // 2])
+    pipe = generator(folder).pipeline()
+    assert generator(folder)._latent_size(pipe) == (edge, edge // 2)
+    assert generator(folder, width=edge * factor)._latent_size(pipe) == (edge, edge)
+    with pytest.raises(ConfigError, match=f"generator.height: {factor + 1} is no multiple"):
+        generator(folder, height=factor + 1)._latent_size(pipe)
+
+
+def test_a_revision_that_is_not_the_bundled_one_is_refused():
+    """Who pins the bundled checkpoint to something else is told, not overruled."""
+    assert generator(revision=assets.REVISIONS["storybook"]) == generator()
+    with pytest.raises(ConfigError, match="revision: bundled:storybook is"):
+        generator(revision="main")
+
+
+def test_everybody_may_read_what_was_made(tmp_path):
+    """Latents have the mode of every other file of the sample."""
+    noise_of(tmp_path / "made")
+    modes = {p.stat().st_mode for p in (tmp_path / "made").iterdir() if p.is_file()}
+    assert len(modes) == 1

@@ -1,0 +1,156 @@
+"""The judges that ship, as models of open_clip: what an answer depends on, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from entropy_loop import assets
+from entropy_loop.data import JUDGEMENTS, SCORES, Concept, Prompt, Samples
+from entropy_loop.errors import ConfigError
+from entropy_loop.judges.clip import ClipRecogniser, ClipScorer
+from entropy_loop.worlds.storybook import scene
+
+JUDGE = ClipRecogniser("bundled:storybook-judge")
+CURATOR = ClipScorer("bundled:storybook-curator")
+RIDING = Prompt("a photograph of an astronaut riding a horse", "target", ("astronaut", "horse", "riding"))
+COW = Prompt("a photograph of a cow", "unrelated", ("cow",))
+CONCEPTS = tuple(Concept(name) for name in (*RIDING.concepts, *COW.concepts))
+
+
+def ignore(share: float) -> None:
+    """Progress that nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory) -> Samples:
+    """Six scenes of an astronaut on a horse, then four of a cow."""
+    folder = tmp_path_factory.mktemp("samples")
+    drawn = [scene.sample(3, i, relation="riding", rider="astronaut", mount="horse") for i in range(6)]
+    drawn += [scene.sample(3, i, relation="mount_alone", mount="cow") for i in range(6, 10)]
+    for i, one in enumerate(drawn):
+        Image.fromarray(scene.render(one)).save(folder / f"{i}.png")
+    texts = [RIDING.text] * 6 + [COW.text] * 4
+    table = pd.DataFrame({"id": [f"i{i}" for i in range(10)], "prompt": texts, "file": [f"{i}.png" for i in range(10)]})
+    table.to_parquet(folder / "samples.parquet")
+    return Samples(folder)
+
+
+def part(samples: Samples, rows: pd.DataFrame, folder: Path) -> Samples:
+    """Some of the images as samples of their own."""
+    shutil.copytree(samples.folder, folder)
+    rows.to_parquet(folder / "samples.parquet")
+    return Samples(folder)
+
+
+def judged(samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path) -> pd.DataFrame:
+    out.mkdir()
+    JUDGE.judge(samples, prompts, concepts, out, ignore)
+    return pd.read_parquet(out / "judgements.parquet").set_index(["id", "concept"])
+
+
+def test_every_image_is_asked_for_the_concepts_of_its_prompt(samples, tmp_path):
+    """One row per image and concept, with the score that makes the answer."""
+    found = judged(samples, (RIDING, COW), CONCEPTS, tmp_path / "out").reset_index()
+    assert list(found.columns) == list(JUDGEMENTS)
+    assert found.groupby("id")["concept"].agg(set).tolist() == [set(RIDING.concepts)] * 6 + [{"cow"}] * 4
+    assert ((found["score"] > found["threshold"]) == found["answer"]).all()
+    assert found["answer"].mean() > 0.9
+
+
+def test_an_answer_depends_on_its_image_and_concept_alone(samples, tmp_path):
+    """The same scores, bit for bit, whatever other prompts, concepts and images the judge is asked about."""
+    every = judged(samples, (RIDING, COW), CONCEPTS, tmp_path / "every")
+    targets = part(samples, samples.of_prompt(RIDING.text).head(2), tmp_path / "targets")
+    few = judged(targets, (RIDING, COW), CONCEPTS, tmp_path / "few")
+    horse = Prompt(RIDING.text, "target", ("horse",))
+    one = judged(targets, (horse,), (Concept("horse"),), tmp_path / "one")
+    pd.testing.assert_frame_equal(few, every.loc[few.index], check_exact=True)
+    pd.testing.assert_frame_equal(one, every.loc[one.index], check_exact=True)
+
+
+def test_a_concept_is_only_needed_where_it_is_asked(samples, tmp_path):
+    """Samples of targets alone are judged without the texts of other prompts' concepts."""
+    targets = part(samples, samples.of_prompt(RIDING.text), tmp_path / "targets")
+    unicorn = Prompt("a photograph of a unicorn", "unrelated", ("unicorn",))
+    found = judged(targets, (RIDING, unicorn), (*CONCEPTS, Concept("unicorn")), tmp_path / "out")
+    assert len(found) == 18
+
+
+def test_texts_of_the_config_have_the_threshold_0(samples, tmp_path):
+    """Who writes yes and no texts asks which side has more evidence."""
+    own = Concept("cow", ("a cow",), ("a horse", "a pig"))
+    found = judged(samples, (COW,), (own,), tmp_path / "out")
+    assert set(found["threshold"]) == {0.0}
+    assert found["answer"].all()
+
+
+def test_a_score_is_the_similarity_to_the_images_own_prompt(samples, tmp_path):
+    """Images of the asked prompts alone have a score; 9 of 10 resemble their own more than the other."""
+    CURATOR.score(samples, (RIDING.text, COW.text), tmp_path, ignore)
+    own = pd.read_parquet(tmp_path / "scores.parquet")
+    assert list(own.columns) == list(SCORES)
+    swapped = samples.table.assign(prompt=[COW.text] * 6 + [RIDING.text] * 4)
+    CURATOR.score(part(samples, swapped, tmp_path / "swapped"), (RIDING.text, COW.text), tmp_path, ignore)
+    assert (own["score"] > pd.read_parquet(tmp_path / "scores.parquet")["score"]).sum() >= 9
+    CURATOR.score(samples, (COW.text,), tmp_path, ignore)
+    assert pd.read_parquet(tmp_path / "scores.parquet")["id"].tolist() == ["i6", "i7", "i8", "i9"]
+
+
+@pytest.mark.parametrize(
+    ("concept", "told"),
+    [
+        (Concept("unicorn"), "concepts.unicorn: storybook-judge is not calibrated for it"),
+        (Concept("hors"), "Did you mean 'horse'"),
+        (Concept("dog", ("a photo of a dog",), ("a cow",)), "concepts.dog: .*does not know 'photo', 'dog' in"),
+        (Concept("horse", ("a horse",), ("a cow " * 8,)), "concepts.horse: .* has 16 tokens; storybook-judge reads 14"),
+    ],
+)
+def test_what_the_judge_cannot_read_is_refused_before_the_run(concept, told):
+    """A concept without a calibration, a word outside the vocabulary and a text that would be cut are named."""
+    JUDGE.ready(CONCEPTS)
+    with pytest.raises(ConfigError, match=told):
+        JUDGE.ready((*CONCEPTS, concept))
+
+
+def test_a_curator_refuses_a_prompt_that_it_cannot_read():
+    """A prompt with an unknown word would be scored without that word; punctuation is no word."""
+    CURATOR.ready(("A photograph of an astronaut, riding a horse.",))
+    with pytest.raises(ConfigError, match="prompts: storybook-curator does not know 'unicorn'"):
+        CURATOR.ready(("a photograph of a unicorn",))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"model": "bundled:storybook-judge", "revision": "main"}, "revision: bundled:storybook-judge is"),
+        ({"model": "ViT-B-32", "pretrained": "openai", "revision": "main"}, "revision: .*tag names its weights"),
+        ({"model": "ViT-B-32", "pretrained": "openay"}, "no weights 'openay' for it.*Did you mean 'openai'"),
+        ({"model": "nobody/no-such-model"}, "hf download nobody/no-such-model"),
+    ],
+)
+def test_a_model_that_is_not_here_or_not_so_is_refused_before_the_run(options, told):
+    """An unknown tag, a model that was not downloaded and a revision that cannot be are errors in words."""
+    own = Concept("horse", ("a horse",), ("a cow",))
+    with pytest.raises(ConfigError, match=told):
+        ClipRecogniser(**options).ready((own,))
+
+
+def test_the_activation_is_the_one_the_weights_were_trained_with():
+    """OpenAI's weights have QuickGELU, which their architecture's name alone does not say."""
+    from entropy_loop.judges.clip import _tag
+
+    assert _tag("ViT-B-32", "openai")["quick_gelu"]
+    assert not _tag("ViT-B-32", "laion2b_s34b_b79k").get("quick_gelu")
+
+
+def test_a_folder_that_open_clip_cannot_load_is_told_in_words(samples, tmp_path):
+    """Weights without the config that open_clip writes are a wrong config, not a damaged disk."""
+    folder = Path(shutil.copytree(assets.find("bundled:storybook-judge"), tmp_path / "model"))
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    (folder / "open_clip_config.json").write_text(json.dumps({"model": config}))
+    with pytest.raises(ConfigError, match="open_clip cannot load it"):
+        ClipRecogniser(str(folder)).judge(samples, (RIDING,), CONCEPTS, tmp_path, ignore)

@@ -1,0 +1,94 @@
+"""summary.csv and ledger.csv of a real study with the toy generator: three chains of four arms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from entropy_loop import experiment, study
+from entropy_loop.data import ALL
+from entropy_loop.plan import plan
+from entropy_loop.report.tables import Tables
+
+TOY = yaml.safe_load(Path("configs/toy.yaml").read_text())
+ARMS = {"curate.policy": [{"use": "none"}, {"use": "top_k", "k": 8}], "seed": [0, 1, 2]}
+WORLD = {"use": "categorical", "rates": {"astronaut": 1.0, "horse": 1.0, "riding": 0.5}}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    raw = {**TOY, "images": 32, "generations": 2, "sweep": ARMS, "controls": "auto", "real": WORLD}
+    out = tmp_path_factory.mktemp("study")
+    return experiment.carry_out(plan(study.check(raw)), out, lambda *told: None).tables
+
+
+def test_the_primary_outcome_comes_first(made):
+    """The first row of summary.csv is c of `all` from 0 to the last generation, of the first arm alone."""
+    first = made.summary.iloc[0]
+    assert (first["statistic"], first["concept"], first["arm"]) == ("change_rate", ALL, "none")
+    assert (first["against"], first["generation"], first["chains"]) == ("", 2, 3)
+
+
+def test_an_arm_is_held_against_the_first_one_and_its_random_control(made):
+    """Paired rows: every arm against the uncurated one, the selecting arm also against its control."""
+    pairs = made.summary[(made.summary["statistic"] == "change_rate") & (made.summary["concept"] == ALL)]
+    assert set(zip(pairs["arm"], pairs["against"], strict=True)) == {
+        *((arm, "") for arm in ("none", "top_k-8", "random_k-8", "regenerate_only", "real_data")),
+        *((arm, "none") for arm in ("top_k-8", "random_k-8", "regenerate_only", "real_data")),
+        ("top_k-8", "random_k-8"),
+    }
+
+
+def test_every_claim_has_a_null_band_and_p_adjusted_over_the_concepts(made):
+    """Three chains: p, its band, and Holm's adjustment that never lowers a p."""
+    claims = made.summary[made.summary["statistic"].isin(("change_rate", "slope"))]
+    assert len(claims) == 2 * 10 * 4
+    assert claims[["p", "p_adjusted", "null_low", "null_high"]].notna().all().all()
+    assert (claims["p_adjusted"] >= claims["p"]).all()
+    assert (claims["null_low"] <= claims["null_high"]).all()
+
+
+def test_nothing_is_claimed_from_two_chains(tmp_path):
+    """Fewer than three chains are described, and the reason stands in the row."""
+    raw = {**TOY, "images": 16, "generations": 1, "sweep": {"curate.policy": [{"use": "none"}], "seed": [0, 1]}}
+    found = experiment.carry_out(plan(study.check(raw)), tmp_path, lambda *told: None).tables.summary
+    claims = found[found["statistic"] == "change_rate"]
+    assert claims["p"].isna().all()
+    assert claims["reason"].str.contains("a claim needs 3 chains").all()
+    assert claims["mean"].notna().all()
+
+
+def test_the_ledger_adds_up(made):
+    """response = curation + training in every row, and V of the next pool is the next row's V of the pool."""
+    rows = made.ledger
+    assert rows["response"].to_numpy(float) == pytest.approx((rows["curation"] + rows["training"]).to_numpy(float))
+    chain = rows[(rows["run"] == "top_k-8-seed1") & (rows["concept"] == ALL)].set_index("generation")
+    assert chain.at[0, "v_next"] == chain.at[1, "v_pool"]
+
+
+def test_the_ledger_shows_what_curation_did(made):
+    """Nothing without curation; under top-k by the exact score the diet shows everything."""
+    rows = made.ledger[made.ledger["concept"] == ALL].groupby("arm")
+    assert (rows.get_group("none")["curation"] == 0).all()
+    assert (rows.get_group("top_k-8")["v_diet"] == 1).all()
+    selected = rows.get_group("top_k-8").groupby("generation")["curation"]
+    assert (selected.get_group(0) > 0).all()
+    assert (selected.get_group(1) == 0).all()  # nothing is left to select: the whole pool shows everything
+    assert "regenerate_only" not in rows.groups
+
+
+def test_real_images_enter_the_ledger_as_they_were_recognised(made):
+    """The control on real data eats at the real images' own rate, whatever its pool shows."""
+    rows = made.ledger[(made.ledger["arm"] == "real_data") & (made.ledger["concept"] == "astronaut")]
+    assert (rows["v_diet"] == 1).all()
+    real = made.rates[(made.rates["set"] == "real") & (made.rates["concept"] == "riding")]
+    diet = made.ledger[(made.ledger["arm"] == "real_data") & (made.ledger["concept"] == "riding")]
+    assert sorted(real["rate"]) == pytest.approx(sorted(diet["v_diet"]))
+
+
+def test_an_uncalibrated_judge_leaves_the_corrected_rate_missing_with_a_reason(made):
+    """The toy's judge has no calibration file: corrected cells are empty and say why."""
+    assert made.rates["corrected"].isna().all()
+    assert made.rates["reason"].str.contains("not corrected").all()

@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from entropy_loop.data import Request
+from entropy_loop.errors import ConfigError
+from entropy_loop.worlds.imagefolder import ImageFolder
+from entropy_loop.worlds.storybook import scene
+from entropy_loop.worlds.storybook.real import Storybook, asked
+
+ESSAY = "a photograph of an astronaut riding a horse"
+
+
+def requests(n: int, prompt: str = ESSAY, first: int = 0) -> list[Request]:
+    return [Request(f"r{i}", prompt, i, 1000 + i) for i in range(first, first + n)]
+
+
+def drawn(source, out: Path, wanted: list[Request]) -> pd.DataFrame:
+    out.mkdir()
+    source.draw(wanted, out, lambda share: None)
+    return pd.read_parquet(out / "samples.parquet")
+
+
+def pixels(out: Path, table: pd.DataFrame) -> np.ndarray:
+    return np.stack([np.asarray(Image.open(out / file)) for file in table["file"]])
+
+
+def test_the_storybook_draws_what_the_prompt_asks_for_and_leaves_the_rest_open(tmp_path):
+    """60 scenes of the essay's prompt: all astronauts riding horses, in more than one coat and place."""
+    table = drawn(Storybook(), tmp_path / "out", requests(60))
+    assert set(zip(table["rider"], table["mount"], table["relation"], strict=True)) == {
+        ("astronaut", "horse", "riding")
+    }
+    assert table["coat"].nunique() > 2
+    assert table["background"].nunique() > 2
+
+
+@pytest.mark.parametrize("index", range(40))
+def test_every_caption_of_the_world_can_be_asked_for(index):
+    """What a caption says is what the scene of that caption shows."""
+    one = scene.sample(5, index)
+    for name, value in asked(scene.caption(one)).items():
+        assert getattr(one, name) == value
+
+
+@pytest.mark.parametrize("prompt", ["a photograph of a giraffe", "a horse", "a photograph of a horse riding a horse"])
+def test_what_the_world_cannot_draw_is_refused(prompt):
+    """A prompt outside the closed world is an error with what it can draw, not another picture."""
+    with pytest.raises(ConfigError, match="storybook world"):
+        asked(prompt)
+
+
+def test_data_can_be_cut_to_attribute_values_and_corrupted(tmp_path):
+    """One coat and one place in every scene; noise of .2 moves pixels by about a fifth of the range."""
+    cut = drawn(Storybook(only={"coat": "blue", "background": "moon"}), tmp_path / "cut", requests(8))
+    assert set(zip(cut["coat"], cut["background"], strict=True)) == {("blue", "moon")}
+    clean = drawn(Storybook(), tmp_path / "clean", requests(8))
+    noisy = drawn(Storybook(noise=0.2), tmp_path / "noisy", requests(8))
+    moved = pixels(tmp_path / "noisy", noisy).astype(float) - pixels(tmp_path / "clean", clean)
+    assert 25 < moved.std() < 51  # 51 without the clipping at black and white
+    with pytest.raises(ConfigError, match=r"only.coat: no 'pink'"):
+        Storybook(only={"coat": "pink"})
+
+
+def folder(path: Path, texts: list[str]) -> str:
+    path.mkdir()
+    lines = []
+    for i, text in enumerate(texts):
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(path / f"{i:03d}.png")
+        lines.append(json.dumps({"file_name": f"{i:03d}.png", "text": text}))
+    (path / "metadata.jsonl").write_text("\n".join(lines))
+    return str(path)
+
+
+def test_a_folder_serves_each_image_of_a_prompt_once(tmp_path):
+    """Requests that count on from step to step see every image of the caption before none is left, and no other."""
+    source = ImageFolder(folder(tmp_path / "mine", ["a horse"] * 6 + ["a cow"] * 3))
+    first = drawn(source, tmp_path / "a", requests(4, "a horse"))
+    second = drawn(source, tmp_path / "b", requests(2, "a horse", first=4))
+    reds = [int(p[0, 0, 0]) for out, t in (("a", first), ("b", second)) for p in pixels(tmp_path / out, t)]
+    assert sorted(reds) == list(range(6))
+    (tmp_path / "c").mkdir()
+    with pytest.raises(ConfigError, match=r"holds 6 images with the text 'a horse', and number 7"):
+        source.draw(requests(1, "a horse", first=6), tmp_path / "c", lambda share: None)
+
+
+def test_a_folder_that_is_not_as_it_should_be_is_refused(tmp_path):
+    """No table, a line that is no row, a file that is not there or not inside: each one clear message."""
+    with pytest.raises(ConfigError, match=r"metadata.jsonl: not there"):
+        ImageFolder(str(tmp_path)).ready()
+    for line, told in (
+        ("[1]", "line 1: is no JSON object"),
+        ('{"file_name": "../x.png", "text": "t"}', "is no file of this folder"),
+    ):
+        (tmp_path / "metadata.jsonl").write_text(line)
+        with pytest.raises(ConfigError, match=told):
+            ImageFolder(str(tmp_path)).ready()
