@@ -180,6 +180,32 @@ def power(
         out.print(f"{name:>12}  {value:.3g}" if isinstance(value, float) else f"{name:>12}  {value}", highlight=False)
 
 
+@app.command("selfcheck")
+def selfcheck_(seed: Annotated[int, typer.Option(min=0, help="Which noise.")] = 0, as_json: JsonOption = False) -> None:
+    """Check the loop against closed forms that it must reproduce. Exit code 3 if it does not."""
+    from dataclasses import asdict
+
+    from entropy_loop.progress import bar
+    from entropy_loop.selfcheck import LAWS, plausible, selfcheck, surprise
+
+    lines = []
+    with bar(out, f"checking {len(LAWS)} laws") as tick:
+        for done, law in enumerate(LAWS, 1):
+            lines += selfcheck([law], seed)
+            tick(done / len(LAWS))
+    passed, p = plausible(lines), surprise(lines)
+    if as_json:
+        print(json.dumps({"passed": passed, "p": p, "lines": [asdict(line) for line in lines]}, indent=1))
+    else:
+        table = Table("law", "statistic", "expected", "measured", "z", "chains", box=None)
+        for n in lines:
+            table.add_row(n.law, n.statistic, f"{n.expected:.4f}", f"{n.measured:.4f}", f"{n.z:.2f}", f"{n.chains:,}")
+        out.print(table)
+        out.print(f"{'passed' if passed else 'FAILED'}: no |z| above 4; all z together p = {p:.3g}", highlight=False)
+    if not passed:
+        raise typer.Exit(3)
+
+
 @app.command()
 def world(
     name: Annotated[str, typer.Argument(help="storybook")],

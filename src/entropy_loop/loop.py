@@ -88,9 +88,9 @@ def _recognise(run: Run, g: Generation, stream: str, made: Samples, store: Store
 
 def _select(run: Run, generation: int, pool: Samples, scores: pd.DataFrame | None, out: Path, tick: Tick) -> None:
     policy, chosen = run.config.policy_plugin(), []
+    scored = pool.table if scores is None else pool.table.merge(scores, on="id", how="left")
     for index, prompt in enumerate(run.config.prompts):
         if prompt.role == "target":
-            table = pool.of_prompt(prompt.text)[["id"]]
-            table = table.merge(scores, on="id", how="left") if scores is not None else columns(table, SCORES)
+            table = columns(scored[scored["prompt"] == prompt.text], SCORES)
             chosen.append(policy(table, seeds.seed(run.config.seed, "curate", generation, index)))
     pd.concat(chosen, ignore_index=True).to_parquet(out / "selection.parquet", index=False)

@@ -27,6 +27,7 @@ PLUGINS: dict[str, dict[str, str]] = {
     "scorer": {
         "clip": "entropy_loop.judges.clip:ClipScorer",
         "exact": "entropy_loop.judges.exact:ExactScorer",
+        "trait": "entropy_loop.judges.exact:TraitScorer",
     },
     "judge": {
         "clip": "entropy_loop.judges.clip:ClipRecogniser",

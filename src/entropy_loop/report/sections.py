@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from entropy_loop.data import ALL
-from entropy_loop.report import figures, numbers, words
+from entropy_loop.report import figures, inference, numbers, words
 from entropy_loop.report.numbers import Value
 from entropy_loop.report.view import Chain, Subject, View
 
@@ -40,6 +40,8 @@ class Section:
     rates: RateLines
     changes: list[tuple[Chain, list[Step]]]
     findings: list[tuple[str, str]]
+    claims: list[inference.ClaimLine]
+    ledger: list[tuple[str, list[inference.LedgerLine]]]
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def section(view: View, subject: Subject) -> Section:
         _rates(view, subject),
         _changes(view, subject),
         words.findings(view, subject),
+        inference.claims(view, subject),
+        inference.ledger(view, subject),
     )
 
 

@@ -144,7 +144,7 @@ def no_claim(view: View) -> str:
             f"Nothing is claimed: a claim needs at least {_count(NEEDED)} chains per arm, and here there "
             f"{'is one' if chains == 1 else f'are {_count(chains)}'}."
         )
-    return "Nothing is claimed on this page: it shows the chains one by one, without the test across chains."
+    return "What is claimed, and what is not, stands under \u201cAcross chains\u201d."
 
 
 def findings(view: View, subject: Subject) -> list[tuple[str, str]]:

@@ -1,0 +1,75 @@
+"""What the page says across chains, and the ledger: rows of summary.csv and ledger.csv as they are shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from entropy_loop.data import ALL
+from entropy_loop.report.numbers import Value, number, some
+from entropy_loop.report.view import Subject, View, spoken
+
+SURE = 0.05
+
+
+@dataclass(frozen=True)
+class ClaimLine:
+    """A statistic of an arm, or of its difference to another, across chains. verdict: empty where nothing is claimed."""
+
+    arm: str
+    concept: str
+    mean: Value
+    null: Value
+    p: Value
+    verdict: str
+
+
+@dataclass(frozen=True)
+class LedgerLine:
+    """One feedback step of one chain. values: V(pool), V(kept), V(diet), V(next), curation, training, response."""
+
+    generation: int
+    values: list[Value]
+
+
+def claims(view: View, subject: Subject, statistic: str = "change_rate") -> list[ClaimLine]:
+    """Of one prompt under one judge, the joint concept first; arms in the order of the study."""
+    rows = _of(view.tables.summary, subject)
+    return [_claim(row) for row in rows[rows["statistic"] == statistic].itertuples()]
+
+
+def ledger(view: View, subject: Subject) -> list[tuple[str, list[LedgerLine]]]:
+    """(chain, its steps) for the joint concept."""
+    rows = _of(view.tables.ledger, subject)
+    rows = rows[rows["concept"] == ALL]
+    names = {chain.run.name: chain.name for chain in view.chains}
+    return [(names[str(run)], [_step(row) for row in of.itertuples()]) for run, of in rows.groupby("run", sort=False)]
+
+
+def _of(table: pd.DataFrame, subject: Subject) -> pd.DataFrame:
+    return table[(table["prompt"] == subject.prompt.text) & (table["judge"] == subject.judge)]
+
+
+def _claim(row: Any) -> ClaimLine:
+    arm = f"{spoken(row.arm)} minus {spoken(row.against)}" if row.against else spoken(row.arm)
+    low, high, p = some(row.null_low), some(row.null_high), some(row.p_adjusted)
+    mean = Value(
+        some(row.mean), some(row.low), some(row.high), "" if p is not None else row.reason, f"{row.chains} chains"
+    )
+    null = Value(low=low, high=high, reason="" if low is not None else "not simulated")
+    beyond = "" if p is None else "beyond drift" if p <= SURE else "not beyond drift"
+    told = "" if p is None else f"{number(some(row.p) or 0, 3)} before Holm"
+    return ClaimLine(
+        arm, row.concept, mean, null, Value(p, reason="" if p is not None else "no claim", counts=told), beyond
+    )
+
+
+def _step(row: Any) -> LedgerLine:
+    names = ("v_pool", "v_kept", "v_diet", "v_next", "curation", "training", "response")
+    values = [
+        Value(some(getattr(row, name)), reason="" if pd.notna(getattr(row, name)) else "missing") for name in names
+    ]
+    values[4] = Value(some(row.curation), some(row.curation_low), some(row.curation_high))
+    return LedgerLine(int(row.generation), values)

@@ -1,0 +1,61 @@
+"""What the page says across chains and of the ledger, on a toy study of three chains."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from entropy_loop import experiment, study
+from entropy_loop.data import ALL
+from entropy_loop.plan import plan
+from entropy_loop.report import inference
+from entropy_loop.report.view import View
+
+TOY = yaml.safe_load(Path("configs/toy.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """(view, page) of two arms: one copies, the other is told to forget: its real data show nothing."""
+    world = {"use": "categorical", "rates": {"astronaut": 0.0, "horse": 0.0, "riding": 0.0}}
+    arms = [{"name": "forgetting", "set": {"feedback": {"use": "fresh_real", "real_fraction": 0.9}}}]
+    raw = {**TOY, "images": 40, "generations": 1, "real": world, "arms": arms, "sweep": {"seed": [0, 1, 2]}}
+    planned, out = plan(study.check(raw)), tmp_path_factory.mktemp("study")
+    finished = experiment.carry_out(planned, out, lambda *told: None)
+    return View(planned, finished.tables), finished.report.read_text()
+
+
+def test_claims_are_the_rows_of_the_summary_with_the_primary_one_first(made):
+    """Arm for arm, concept for concept the numbers of summary.csv, c of `all` at the top."""
+    view, _ = made
+    lines = inference.claims(view, view.subjects(fed_back=True)[0])
+    rows = view.tables.summary.query("statistic == 'change_rate'")
+    assert [line.mean.value for line in lines] == rows["mean"].tolist()
+    assert (lines[0].arm, lines[0].concept) == ("no curation", ALL)
+    assert [line.arm for line in lines if line.concept == ALL] == [
+        "no curation",
+        "forgetting",
+        "forgetting minus no curation",
+    ]
+
+
+def test_a_verdict_stands_where_p_is_small_and_nowhere_else(made):
+    """Every line says 'beyond drift' exactly where Holm's p is at most .05; a copier's own arm is not beyond it."""
+    view, page = made
+    lines = inference.claims(view, view.subjects(fed_back=True)[0])
+    assert all((line.verdict == "beyond drift") == (line.p.value <= 0.05) for line in lines)
+    assert lines[0].verdict == "not beyond drift"
+    assert "Across chains" in page
+    assert "not beyond drift" in page
+
+
+def test_the_ledger_has_every_step_of_every_chain(made):
+    """Three chains of two arms, one step each, with curation, training and response as in ledger.csv."""
+    view, page = made
+    found = inference.ledger(view, view.subjects(fed_back=True)[0])
+    rows = view.tables.ledger.query("concept == 'all'")
+    assert len(found) == 6
+    told = pd.DataFrame([[v.value for v in step.values[4:]] for _, steps in found for step in steps])
+    assert told.to_numpy() == pytest.approx(rows[["curation", "training", "response"]].to_numpy(float))
+    assert "Ledger" in page
