@@ -16,7 +16,7 @@ SURE = 0.05
 
 @dataclass(frozen=True)
 class ClaimLine:
-    """A statistic of an arm, or of its difference to another, across chains. verdict: empty where nothing is claimed."""
+    """A statistic of an arm, or of its difference to another, across chains; no verdict where nothing is claimed."""
 
     arm: str
     concept: str
