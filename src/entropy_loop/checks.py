@@ -6,11 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from entropy_loop import registry
-from entropy_loop.config import ArmSection, ConceptSection, Config, CurateSection, EvaluationSection, PromptSection
+from entropy_loop.config import (
+    ArmSection,
+    ConceptSection,
+    Config,
+    CurateSection,
+    EvaluationSection,
+    MeasuresSection,
+    PromptSection,
+)
 from entropy_loop.data import ALL, TrainSettings
 from entropy_loop.errors import ConfigError, nearest
 
-_SECTIONS = (Config, PromptSection, ConceptSection, EvaluationSection, CurateSection, ArmSection)
+_SECTIONS = (Config, PromptSection, ConceptSection, EvaluationSection, CurateSection, MeasuresSection, ArmSection)
 KEYS = sorted(
     {field for section in _SECTIONS for field in section.model_fields} | {*TrainSettings.__dataclass_fields__}
 )
@@ -35,6 +43,9 @@ def _specs(raw: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     curate, judges = curate if isinstance(curate, dict) else {}, judges if isinstance(judges, list | tuple) else ()
     places = [("generator", "generator", raw.get("generator")), ("regime", "feedback", raw.get("feedback"))]
     places += [("real", "real", raw.get("real"))]
+    measures = raw.get("measures")
+    measures = measures if isinstance(measures, dict) else {}
+    places += [(part, f"measures.{part}", measures.get(part)) for part in ("embedder", "reader")]
     places += [(part, f"curate.{part}", curate.get(part)) for part in ("scorer", "policy")]
     places += [("judge", f"judges.{i}", spec) for i, spec in enumerate(judges)]
     yield from ((kind, where, spec) for kind, where, spec in places if isinstance(spec, dict))
@@ -53,6 +64,10 @@ def mistakes(config: Config) -> Iterator[str]:
             yield f"curate.policy: {error}"
     if any(regime.real_fraction for regime in built["regime"]) and not config.real:
         yield "real: missing; the regime feeds real images. For example real: {use: storybook}."
+    if config.attributes and not config.measures.reader:
+        yield "measures.reader: missing; attributes are read by a model, for example reader: {use: storybook}."
+    if config.measures.reader and not config.attributes:
+        yield "attributes: missing; say which ones the reader reads, for example attributes: {coat: [brown, black]}."
     yield from _prompt_mistakes(config)
     yield from _judge_mistakes(config, built["scorer"], built["judge"])
 

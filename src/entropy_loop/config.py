@@ -46,6 +46,13 @@ class CurateSection(_Section):
     policy: Plugin = {"use": "none"}
 
 
+class MeasuresSection(_Section):
+    """What else is measured on every pool: embeddings and noise (embedder), attributes (reader)."""
+
+    embedder: Plugin | None = None
+    reader: Plugin | None = None
+
+
 class ArmSection(_Section):
     """A hand-written arm: what it sets, by place, as in `set: {train.start_from: base}`."""
 
@@ -71,6 +78,8 @@ class Config(_Section):
     real: Plugin | None = None
     train: TrainSettings = TrainSettings()
     judges: Annotated[tuple[Plugin, ...], Field(min_length=1)]
+    measures: MeasuresSection = MeasuresSection()
+    attributes: dict[Name, Annotated[tuple[Name, ...], Field(min_length=2)]] = {}
     curator_may_judge: Literal["no", "yes, the curator measures itself on purpose"] = "no"
     sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     arms: tuple[ArmSection, ...] = ()
@@ -95,6 +104,12 @@ class Config(_Section):
 
     def judge_plugins(self) -> tuple[Any, ...]:
         return tuple(registry.build("judge", spec, f"judges.{i}") for i, spec in enumerate(self.judges))
+
+    def embedder_plugin(self) -> Any:
+        return registry.build("embedder", self.measures.embedder or {}, "measures.embedder")
+
+    def reader_plugin(self) -> Any:
+        return registry.build("reader", self.measures.reader or {}, "measures.reader")
 
     def prompt_nouns(self) -> tuple[Prompt, ...]:
         return tuple(Prompt(p.text, p.role, p.concepts) for p in self.prompts)

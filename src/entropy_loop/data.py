@@ -160,6 +160,9 @@ JUDGEMENTS = ("id", "concept", "score", "threshold", "answer", "reason")
 SCORES = ("id", "score")
 SELECTION = ("id", "score", "rank", "kept", "copies")
 DIET = ("id", "prompt", "real")
+MEASURES = (
+    "table", "prompt", "reference", "metric", "item", "n", "value", "low", "high", "null_low", "null_high", "reason",
+)  # fmt: skip
 
 # ---- columns of the tables of a results folder -------------------------------------------------------
 
@@ -178,6 +181,14 @@ SUMMARY = (
 LEDGER = (
     "run", "arm", "seed", "generation", "prompt", "concept", "judge", "v_pool", "v_kept", "v_diet", "v_next",
     "curation", "curation_low", "curation_high", "training", "response", "transmission", "reason",
+)  # fmt: skip
+MEASURED = (
+    "run", "arm", "seed", "generation", "prompt", "reference", "metric", "n", "value", "low", "high", "null_low",
+    "null_high", "reason",
+)  # fmt: skip
+TAILS = (
+    "run", "arm", "seed", "generation", "prompt", "reference", "attribute", "item", "n", "value", "low", "high",
+    "null_low", "null_high", "reason",
 )  # fmt: skip
 IMAGES = (
     "run", "arm", "seed", "generation", "set", "id", "prompt", "image_seed", "file", "latent_sha256", "score",

@@ -51,6 +51,12 @@ def _models_are_here(planned: Plan) -> None:
             judge.ready(concepts)
         if run.config.policy_plugin().reads_scores:
             run.config.scorer_plugin().ready(prompts)
+        if run.config.regime_plugin().real_fraction:
+            run.config.real_plugin().ready()
+        if run.config.measures.embedder:
+            run.config.embedder_plugin().ready()
+        if run.config.measures.reader:
+            run.config.reader_plugin().ready(run.config.attributes)
 
 
 def carry_out(planned: Plan, root: Path, listen: Listener) -> Finished:

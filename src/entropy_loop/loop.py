@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from entropy_loop import regimes, seeds
+from entropy_loop import measures, regimes, seeds
 from entropy_loop.data import (
     DIET,
     EVALUATION,
@@ -27,6 +27,7 @@ from entropy_loop.data import (
     Tick,
     columns,
 )
+from entropy_loop.measures import Look
 from entropy_loop.plan import Generation, Run
 from entropy_loop.store import Store
 
@@ -34,12 +35,15 @@ from entropy_loop.store import Store
 def carry(run: Run, store: Store) -> None:
     """Make every stage of a run that is not made yet."""
     base = model = Checkpoint(store.once(run.generations[0].model, run.config.generator_plugin().base))
+    first: Look | None = None
     history: list[Selection] = []
     for g in run.generations:
         if g.model.verb == "train":
             start = model if run.config.train.start_from == "previous" else base
             model = feed(run, g, start, history, store)
         pool = measure(run, g, model, store)
+        if g.measure:
+            first = compare(run, g, g.measure, pool, first, store)
         if g.curate:
             history.append(curate(run, g, g.curate, pool, store))
 
@@ -67,6 +71,18 @@ def measure(run: Run, g: Generation, model: Checkpoint, store: Store) -> Samples
         made[stream] = Samples(store.once(g.sets[stream], sample))
         _recognise(run, g, stream, made[stream], store)
     return made[POOL]
+
+
+def compare(run: Run, g: Generation, stage: Stage, pool: Samples, first: Look | None, store: Store) -> Look:
+    """Look at a pool (embeddings, noise, attributes) and hold it against generation 0's, which is returned."""
+    makers = {"embed": run.config.embedder_plugin, "read": run.config.reader_plugin}
+    folders = {}
+    for seen in g.looks:
+        verb = seen.verb.removesuffix(f"-{POOL}")
+        folders[verb] = store.once(seen, partial(getattr(makers[verb](), verb), pool))
+    look = measures.look(pool, folders.get("embed"), folders.get("read"))
+    store.once(stage, partial(measures.measure, run.config, g.number, look, first))
+    return first or look
 
 
 def curate(run: Run, g: Generation, stage: Stage, pool: Samples, store: Store) -> Selection:

@@ -23,13 +23,16 @@ class Generation:
     """The stages of one generation of one run; the last one feeds nothing back.
 
     sets: the images, by name (pool, evaluation; real where real images enter this generation's diet).
-    judged: for each of them one stage per judge. score: only if the policy reads scores.
+    judged: for each of them one stage per judge. looks: embeddings and attributes of the pool, where the config
+    wants them, and measure, which compares them with generation 0's. score: only if the policy reads scores.
     """
 
     number: int
     model: Stage
     sets: dict[str, Stage]
     judged: dict[str, tuple[Stage, ...]]
+    looks: tuple[Stage, ...] = ()
+    measure: Stage | None = None
     score: Stage | None = None
     curate: Stage | None = None
 
@@ -40,7 +43,7 @@ class Generation:
                 yield self.model
             if stream in self.sets:
                 yield from (self.sets[stream], *self.judged[stream])
-        yield from (stage for stage in (self.score, self.curate) if stage)
+        yield from (stage for stage in (*self.looks, self.measure, self.score, self.curate) if stage)
 
 
 @dataclass(frozen=True)
@@ -97,18 +100,22 @@ def _generations(config: Config) -> tuple[Generation, ...]:
             real = stages.real(config, g) if config.regime_plugin().real_fraction else None
             start = made[-1].model if config.train.start_from == "previous" else base
             model = stages.train(config, g, start, [m.curate for m in made if m.curate], real)
-        made.append(_generation(config, g, model, real))
+        made.append(_generation(config, g, model, real, made[0].looks if made else ()))
     return tuple(made)
 
 
-def _generation(config: Config, g: int, model: Stage, real: Stage | None) -> Generation:
+def _generation(config: Config, g: int, model: Stage, real: Stage | None, first: tuple[Stage, ...]) -> Generation:
+    """`first`: the looks at generation 0, which later generations are compared with."""
     sets = {stream: stages.generate(config, g, stream, model) for stream in (POOL, EVALUATION)}
     sets |= {REAL: real} if real else {}
     judges = config.judge_plugins()
     judged = {
         name: tuple(stages.recognise(config, judge, made, name) for judge in judges) for name, made in sets.items()
     }
+    embed = (stages.embed(config, sets[POOL], POOL),) if config.measures.embedder else ()
+    looks = (*embed, *((stages.read(config, sets[POOL], POOL),) if config.measures.reader else ()))
+    measure = stages.measure(config, g, (*looks, *first)) if looks else None
     if g == config.generations or config.train.method == "none":
-        return Generation(g, model, sets, judged)
+        return Generation(g, model, sets, judged, looks, measure)
     score = stages.score(config, sets[POOL]) if config.policy_plugin().reads_scores else None
-    return Generation(g, model, sets, judged, score, stages.curate(config, sets[POOL], score))
+    return Generation(g, model, sets, judged, looks, measure, score, stages.curate(config, sets[POOL], score))

@@ -33,6 +33,9 @@ PLUGINS: dict[str, dict[str, str]] = {
         "clip": "entropy_loop.judges.clip:ClipRecogniser",
         "exact": "entropy_loop.judges.exact:ExactRecogniser",
     },
+    "embedder": {
+        "clip": "entropy_loop.judges.clip:ClipEmbedder",
+    },
     "reader": {
         "storybook": "entropy_loop.judges.attributes:AttributeReader",
     },

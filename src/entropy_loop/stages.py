@@ -73,6 +73,33 @@ def recognise(config: Config, judge: Any, samples: Stage, stream: str) -> Stage:
     return _stage(config, f"recognise-{stream}", samples.generation, reads, (samples,), images * JUDGE_COST)
 
 
+def embed(config: Config, samples: Stage, stream: str) -> Stage:
+    """One embedding pass over a set, and its noise indices: every other measure reads these."""
+    images = sum(images for *_, images in wanted(config, stream))
+    reads = {"embedder": identity(config.embedder_plugin())}
+    return _stage(config, f"embed-{stream}", samples.generation, reads, (samples,), images * JUDGE_COST)
+
+
+def read(config: Config, samples: Stage, stream: str) -> Stage:
+    """The attributes of every image of a set."""
+    images = sum(images for *_, images in wanted(config, stream))
+    reads = {"reader": identity(config.reader_plugin())}
+    return _stage(config, f"read-{stream}", samples.generation, reads, (samples,), images * JUDGE_COST)
+
+
+def measure(config: Config, g: int, looks: Sequence[Stage]) -> Stage:
+    """Diversity, noise and tails of generation g's pool beside generation 0's. `looks`: embeddings and attributes of
+    both, in that order."""
+    policy, regime = config.policy_plugin(), config.regime_plugin()
+    reads = {
+        "seed": config.seed,
+        "generation": g,
+        "attributes": {name: list(values) for name, values in config.attributes.items()},
+        "drift": [policy.most_kept(config.images), identity(regime), config.train.method],
+    }
+    return _stage(config, "measure", g, reads, looks)
+
+
 def score(config: Config, pool: Stage) -> Stage:
     """The curator's scores of the pools of target prompts."""
     targets = [(prompt.text, images) for _, prompt, images in wanted(config, POOL) if prompt.role == "target"]

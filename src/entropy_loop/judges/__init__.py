@@ -4,4 +4,6 @@ scorer.score(samples, prompts, out, tick)             -> scores.parquet (data.SC
                                                          of the given prompts
 recogniser.judge(samples, prompts, concepts, out, tick) -> judgements.parquet (data.JUDGEMENTS), one row per
                                                          image and concept of its prompt
+embedder.embed(samples, out, tick)                      -> embeddings.npy and noise.parquet, one row per image
+reader.read(samples, out, tick)                         -> attributes.parquet, one row per image and attribute
 """

@@ -21,6 +21,7 @@ from pydantic import Field
 from entropy_loop import assets
 from entropy_loop.data import JUDGEMENTS, SCORES, Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
+from entropy_loop.metrics.noise import noise
 
 if TYPE_CHECKING:
     import torch
@@ -168,6 +169,31 @@ class ClipRecogniser(_Clip):
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
+@dataclass(frozen=True)
+class ClipEmbedder(_Clip):
+    """Image embeddings as the model makes them, not brought to length one, and noise indices of the pixels."""
+
+    def ready(self) -> None:
+        """Raises ConfigError when the model is not here."""
+        self.folder()
+
+    def embed(self, samples: Samples, out: Path, tick: Tick) -> None:
+        """Writes embeddings.npy, float32 (images, d), and noise.parquet (one row per image), in the samples' order."""
+        import torch
+
+        clip = _load(f"{LOCAL}{self.folder()}" if not self.pretrained else self.model, self.pretrained)
+        files = [samples.folder / file for file in samples.table["file"]]
+        found = []
+        with torch.inference_mode():
+            for start in range(0, len(files), BLOCK):
+                block = files[start : start + BLOCK]
+                found.append(clip.encode(block, normalize=False)[: len(block)].cpu().numpy())
+                tick(min(1.0, (start + BLOCK) / len(files)))
+        np.save(out / "embeddings.npy", np.concatenate(found).astype(np.float32))
+        pixels = np.stack([np.asarray(image) for image in _opened(files)])
+        noise(pixels).assign(id=list(samples.table["id"])).to_parquet(out / "noise.parquet", index=False)
+
+
 def _evidence(logits: np.ndarray) -> np.ndarray:
     """log sum exp over the texts, float64 (images,)."""
     highest = logits.max(axis=1, keepdims=True)
@@ -181,13 +207,13 @@ class _Loaded:
     tokenizer: Any
     device: str
 
-    def encode(self, files: list[Path]) -> torch.Tensor:
-        """Normalised image embeddings, (BLOCK, d); the rows after the last file are padding."""
+    def encode(self, files: list[Path], normalize: bool = True) -> torch.Tensor:
+        """Image embeddings, (BLOCK, d); the rows after the last file are padding."""
         import torch
 
         images = torch.stack([self.preprocess(image) for image in _opened(files)])
         padding = torch.zeros(BLOCK - len(images), *images.shape[1:])
-        return self.model.encode_image(torch.cat([images, padding]).to(self.device), normalize=True)
+        return self.model.encode_image(torch.cat([images, padding]).to(self.device), normalize=normalize)
 
 
 def _opened(files: list[Path]) -> Iterator[Any]:

@@ -55,14 +55,14 @@ def _of(table: pd.DataFrame, subject: Subject) -> pd.DataFrame:
 def _claim(row: Any) -> ClaimLine:
     arm = f"{spoken(row.arm)} minus {spoken(row.against)}" if row.against else spoken(row.arm)
     low, high, p = some(row.null_low), some(row.null_high), some(row.p_adjusted)
-    mean = Value(
-        some(row.mean), some(row.low), some(row.high), "" if p is not None else row.reason, f"{row.chains} chains"
-    )
+    counts = "1 chain" if row.chains == 1 else f"{row.chains} chains"
+    mean = Value(some(row.mean), some(row.low), some(row.high), "" if row.chains else row.reason, counts)
     null = Value(low=low, high=high, reason="" if low is not None else "not simulated")
-    beyond = "" if p is None else "beyond drift" if p <= SURE else "not beyond drift"
-    told = "" if p is None else f"{number(some(row.p) or 0, 3)} before Holm"
+    if p is None:
+        return ClaimLine(arm, row.concept, mean, null, Value(reason="no claim"), "")
+    told = f"{number(some(row.p) or 0, 3)} before Holm"
     return ClaimLine(
-        arm, row.concept, mean, null, Value(p, reason="" if p is not None else "no claim", counts=told), beyond
+        arm, row.concept, mean, null, Value(p, counts=told), "beyond drift" if p <= SURE else "not beyond drift"
     )
 
 

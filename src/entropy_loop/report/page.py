@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from entropy_loop import __version__
 from entropy_loop.errors import as_storage_error
 from entropy_loop.plan import Plan
-from entropy_loop.report import facts, numbers, words
+from entropy_loop.report import decay, facts, numbers, words
 from entropy_loop.report.settings import settings
 from entropy_loop.report.tables import Tables
 from entropy_loop.report.view import View, spoken
@@ -72,6 +72,7 @@ def _render(
         curator_judges=any(map(facts.curator_judges, configs)),
         sections=sections,
         measured=measured,
+        decays=[(prompt, table) for prompt in view.prompts if (table := decay.decay(view, prompt))],
         pictures=pictures,
         settings=settings(plan.study),
         command=facts.command(plan),

@@ -20,6 +20,8 @@ from entropy_loop.report.ledgers import ledgers
 from entropy_loop.report.rates import calibration, rates
 from entropy_loop.store import Store, write_bytes, write_text
 
+MEASURED = ("run", "arm", "seed", "generation", *data.MEASURES)
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -29,12 +31,15 @@ class Tables:
     changes: pd.DataFrame
     summary: pd.DataFrame
     ledger: pd.DataFrame
+    diversity: pd.DataFrame
+    noise: pd.DataFrame
+    tails: pd.DataFrame
     images: pd.DataFrame
     judgements: pd.DataFrame
 
     def write(self, root: Path) -> None:
         """CSV for what people read, Parquet for what comes by the thousand."""
-        for name in ("rates", "changes", "summary", "ledger"):
+        for name in ("rates", "changes", "summary", "ledger", "diversity", "noise", "tails"):
             text = getattr(self, name).to_csv(index=False, float_format="%.6g", lineterminator="\n")
             write_text(root / f"{name}.csv", text)
         for name in ("images", "judgements"):
@@ -44,12 +49,16 @@ class Tables:
 def tables(plan: Plan, store: Store) -> Tables:
     """Everything that the finished stages say."""
     rated = _table([row for run in plan.runs for row in _rates(run, store)], data.RATES)
+    measured = _joined([_measured(run, g, store) for run in plan.runs for g in run.generations], MEASURED)
     judgements = _joined([_judged(run, g, stream, store) for run, g, stream in _sets(plan)], data.RUN_JUDGEMENTS)
     return Tables(
         rated,
         changes=_table([row for run in plan.runs for row in changes(run, rated)], data.CHANGES),
         summary=_table(list(claims(plan, rated)), data.SUMMARY),
         ledger=_table([row for run in plan.runs for row in ledgers(run, judgements, store)], data.LEDGER),
+        diversity=data.columns(measured[measured["table"] == "diversity"], data.MEASURED),
+        noise=data.columns(measured[measured["table"] == "noise"], data.MEASURED),
+        tails=data.columns(measured[measured["table"] == "tails"].rename(columns={"metric": "attribute"}), data.TAILS),
         images=_joined([_images(run, g, stream, store) for run, g, stream in _sets(plan)], data.IMAGES),
         judgements=judgements,
     )
@@ -97,6 +106,14 @@ def _judgements(run: Run, g: Generation, stream: str, store: Store) -> Iterator[
     for judge, stage in zip(run.config.judge_plugins(), g.judged[stream], strict=True):
         if folder := store.finished(stage):
             yield judge.label, reading.table(folder / "judgements.parquet")
+
+
+def _measured(run: Run, g: Generation, store: Store) -> pd.DataFrame:
+    folder = store.finished(g.measure) if g.measure else None
+    if folder is None:
+        return pd.DataFrame()
+    table = reading.table(folder / "measures.parquet")
+    return table.assign(run=run.name, arm=run.arm, seed=run.config.seed, generation=g.number)
 
 
 # ---- rates -------------------------------------------------------------------------------------------

@@ -1,0 +1,120 @@
+"""Diversity, noise and tails of pools whose truth is made by hand; no model is loaded."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from entropy_loop import study
+from entropy_loop.config import Config
+from entropy_loop.measures import Look, measure
+
+ESSAY = "a photograph of an astronaut riding a horse"
+COATS = ["brown", "black", "white", "grey", "palomino", "blue"]
+SHARES = [0.55, 0.20, 0.12, 0.08, 0.04, 0.01]
+N = 128
+
+
+def config(**changes: object) -> Config:
+    raw = yaml.safe_load(Path("configs/toy.yaml").read_text())
+    told = {"measures": {"reader": {"use": "storybook"}}, "attributes": {"coat": COATS}, "sweep": {}}
+    return study.check({**raw, **told, **changes}).config
+
+
+def pool(seed: int, spread: float = 1.0, coats: list[str] | None = None, noise: float = 0.1) -> Look:
+    """N images: embeddings around 8 centres, one noise index, coats at the world's shares unless given."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(8, 16))
+    embeddings = centres[rng.integers(8, size=N)] * spread + centres[0] * (1 - spread) + 0.1 * rng.normal(size=(N, 16))
+    ids = [f"p{i}" for i in range(N)]
+    worn = coats if coats is not None else list(rng.choice(COATS, size=N, p=SHARES))
+    return Look(
+        pd.DataFrame({"id": ids, "prompt": ESSAY}),
+        embeddings.astype(np.float32),
+        pd.DataFrame({"high_frequency_share": rng.normal(noise, 0.01, N)}),
+        pd.DataFrame({"id": ids, "attribute": "coat", "value": worn, "reason": ""}),
+    )
+
+
+def measured(tmp_path: Path, g: int, now: Look, first: Look | None, **changes: object) -> pd.DataFrame:
+    measure(config(**changes), g, now, first, tmp_path, lambda share: None)
+    return pd.read_parquet(tmp_path / "measures.parquet")
+
+
+def outside(table: pd.DataFrame, **where: str) -> list[bool]:
+    rows = table.loc[(table[list(where)] == pd.Series(where)).all(axis=1)]
+    assert len(rows)
+    return list((rows["value"] < rows["null_low"]) | (rows["value"] > rows["null_high"]))
+
+
+def test_another_pool_of_the_same_model_lies_inside_its_bands(tmp_path):
+    """Of all numbers with a band at most a few are outside: 95 % bands, and correlated numbers."""
+    table = measured(tmp_path, 1, pool(1), pool(2))
+    banded = table[table["null_low"].notna() & table["value"].notna()]
+    beyond = (banded["value"] < banded["null_low"]) | (banded["value"] > banded["null_high"])
+    assert len(banded) >= 15
+    assert beyond.sum() <= 2
+
+
+def test_a_pool_that_lost_its_variety_is_outside_in_diversity_and_distance(tmp_path):
+    """All images near one centre: Vendi and pairwise distance fall, the distance to generation 0 rises."""
+    table = measured(tmp_path, 1, pool(1, spread=0.1), pool(2))
+    for metric in ("vendi", "mean_pairwise_distance", "kid", "cmmd", "recall", "coverage"):
+        assert outside(table, metric=metric) == [True]
+    assert outside(table, metric="high_frequency_share") == [False]
+
+
+def test_a_noisy_pool_is_outside_in_noise_alone(tmp_path):
+    """The noise index rises while diversity stays."""
+    table = measured(tmp_path, 1, pool(3, noise=0.2), pool(2))
+    assert outside(table, metric="high_frequency_share") == [True]
+    assert outside(table, metric="vendi") == [False]
+
+
+def test_a_lost_tail_is_outside_the_drift_of_a_perfect_copier(tmp_path):
+    """One coat for all: the entropy is 0 and below its band; every value of the config has a row."""
+    table = measured(tmp_path, 1, pool(1, coats=["brown"] * N), pool(2)).query("table == 'tails'")
+    assert list(table["item"]) == ["entropy", *COATS]
+    assert outside(table, item="entropy") == [True]
+    assert outside(table, item="brown") == [True]
+    assert table.set_index("item").at["brown", "value"] > 0.98
+
+
+def test_bands_widen_with_the_steps_of_drift(tmp_path):
+    """Five steps of drift reach further than one, and fewer kept images further than all."""
+    bands = {}
+    for g, policy in ((1, {"use": "none"}), (5, {"use": "none"}), (5, {"use": "random_k", "k": 8})):
+        table = measured(tmp_path, g, pool(1), pool(2), curate={"policy": policy}).query("item == 'black'")
+        bands[g, policy["use"]] = float((table["null_high"] - table["null_low"]).iloc[0])
+    assert bands[1, "none"] < bands[5, "none"] < bands[5, "random_k"]
+
+
+def test_generation_0_is_compared_with_nothing(tmp_path):
+    """Its numbers stand alone, without bands of change."""
+    table = measured(tmp_path, 0, pool(1), None)
+    assert set(table["reference"]) == {"none"}
+    assert table["null_low"].isna().all()
+    assert table["low"].notna().all()
+
+
+def test_what_nobody_could_read_is_missing_with_a_reason(tmp_path):
+    """A pool without a readable coat has no shares and no entropy, not zeros."""
+    table = measured(tmp_path, 1, pool(1, coats=[None] * N), pool(2)).query("table == 'tails'")
+    assert table["value"].isna().all()
+    assert table["reason"].tolist() == ["no image could be read"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"measures": {}}, "measures.reader: missing"),
+        ({"attributes": {}}, "attributes: missing"),
+        ({"measures": {"reader": {"use": "storybok"}}}, "storybook"),
+    ],
+)
+def test_attributes_and_their_reader_belong_together(changes, told):
+    """One without the other, or an unknown reader, is refused before anything is made."""
+    with pytest.raises(Exception, match=told):
+        config(**changes)
