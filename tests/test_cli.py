@@ -7,9 +7,11 @@ import sys
 import time
 
 import pytest
+from typer.testing import CliRunner
 
 from conftest import environment
-from entropy_loop import __version__, assets
+from entropy_loop import __version__, assets, cli
+from entropy_loop.regimes import Replace
 from entropy_loop.store import Store
 
 
@@ -193,3 +195,52 @@ def test_no_command_at_all_shows_the_commands(command):
     assert (done.returncode, done.stdout) == (2, "")
     assert "Usage:" in done.stderr
     assert "doctor" in done.stderr
+
+
+@pytest.fixture
+def two_laws(monkeypatch):
+    """The self-check, cut to two quick laws."""
+    from entropy_loop.selfcheck import LAWS
+
+    chosen = {name: LAWS[name] for name in ("E1 replace", "E11 missed concepts")}
+    monkeypatch.setattr("entropy_loop.selfcheck.LAWS", chosen)
+    return CliRunner()
+
+
+def test_the_self_check_prints_every_statistic_and_passes(two_laws):
+    """A line per statistic with its whole name, and exit code 0."""
+    told = two_laws.invoke(cli.app, ["selfcheck"])
+    assert told.exit_code == 0
+    assert "E[mu²]" in told.stdout
+    assert "P(V = 0)" in told.stdout
+    assert "passed" in told.stdout
+
+
+def test_the_self_check_of_a_broken_loop_exits_3(two_laws, monkeypatch):
+    """A regime that never leaves its first pool fails, in JSON too."""
+    monkeypatch.setattr(Replace, "eats", lambda regime, history: history[:1])
+    told = two_laws.invoke(cli.app, ["selfcheck", "--json"])
+    assert told.exit_code == 3
+    assert json.loads(told.stdout)["passed"] is False
+
+
+def test_power_solves_for_what_is_left_out(command):
+    """The example of the README gives a number of images; leaving out two things is a mistake of the command line."""
+    line = ["power", "--rate", 0.8, "--change", 0.3, "--keep", "0.5", "--chains", 3]
+    told = command(*line, "--power", 0.8, "--json")
+    assert told.returncode == 0
+    design = json.loads(told.stdout)
+    assert design["power"] >= 0.8
+    assert design["images"] > 2
+    assert command(*line).returncode == 2
+
+
+def test_compare_shows_every_arm_of_every_folder(toy, command, tmp_path):
+    """Two results side by side, as a table and as JSON; a folder without results exits 2."""
+    for name in ("one", "two"):
+        command("run", toy(name=name), "--out", tmp_path / name)
+    told = command("compare", tmp_path / "one", tmp_path / "two")
+    assert told.returncode == 0
+    assert [word for word in told.stdout.split() if word in ("one", "two")] == ["one", "two"]
+    assert len(json.loads(command("compare", tmp_path / "one", "--json").stdout)) == 1
+    assert command("compare", tmp_path / "none").returncode == 2

@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 # Where nobody watches a terminal, tables keep their whole width.
-out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
+out = Console(soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else 160)
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; configs/ has ready-to-run ones.")]
 OutOption = Annotated[
@@ -97,7 +97,7 @@ def run(config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption 
     planned = experiment.prepare(config, tuple(overrides or ()))
     with Progress(planned, out) as progress:
         finished = experiment.carry_out(planned, out_dir or Path("results") / planned.study.config.name, progress)
-    out.print(summary(finished.tables), highlight=False, markup=False)
+    out.print(summary(finished.tables), highlight=False)
     out.print(f"report: {finished.report}", highlight=False)
 
 
@@ -132,7 +132,7 @@ def report(results: Annotated[Path, typer.Argument(metavar="DIR", help="A result
     from entropy_loop.report.summary import summary
 
     finished = experiment.report(results)
-    out.print(summary(finished.tables), highlight=False, markup=False)
+    out.print(summary(finished.tables), highlight=False)
     out.print(f"report: {finished.report}", highlight=False)
 
 
@@ -257,6 +257,6 @@ def doctor(as_json: JsonOption = False) -> None:
         for name, value in found.items():
             lines = (value or ["none"]) if name == "problems" else [value]
             for i, line in enumerate(lines):
-                out.print(f"{'' if i else name:>24}  {line}", highlight=False, markup=False)
+                out.print(f"{'' if i else name:>24}  {line}", highlight=False)
     if found["problems"]:
         raise typer.Exit(1)
