@@ -95,7 +95,7 @@ def measure(config: Config, g: int, looks: Sequence[Stage]) -> Stage:
         "seed": config.seed,
         "generation": g,
         "attributes": {name: list(values) for name, values in config.attributes.items()},
-        "drift": [policy.most_kept(config.images), identity(regime), config.train.method],
+        "drift": [policy.most_kept(config.images), identity(regime), config.train.method] if g else None,
     }
     return _stage(config, "measure", g, reads, looks)
 

@@ -92,3 +92,14 @@ def test_an_uncalibrated_judge_leaves_the_corrected_rate_missing_with_a_reason(m
     """The toy's judge has no calibration file: corrected cells are empty and say why."""
     assert made.rates["corrected"].isna().all()
     assert made.rates["reason"].str.contains("not corrected").all()
+
+
+def test_a_prompt_that_is_only_measured_has_the_band_of_its_own_small_pool(tmp_path):
+    """8 images move far by chance however many the target's pool has: its band is the wider one."""
+    other = {"text": "a horse", "role": "similar", "concepts": ["horse"]}
+    raw = {**TOY, "images": 200, "measured_images": 8, "generations": 1, "prompts": [*TOY["prompts"], other]}
+    raw["sweep"] = {"seed": [0, 1, 2]}
+    found = experiment.carry_out(plan(study.check(raw)), tmp_path, lambda *told: None).tables.summary
+    rows = found[(found["statistic"] == "change_rate") & (found["concept"] == "horse")].set_index("role")
+    width = rows["null_high"] - rows["null_low"]
+    assert width["similar"] > 2 * width["target"]

@@ -64,7 +64,7 @@ def _claims_of(plan: Plan, rows: pd.DataFrame, fed_back: bool) -> Iterator[dict[
         group = list(members)
         first = group[0]
         null = drift_null(
-            first.rates[:, 0], first.config.images, {arm.name: _drift(arm, rows, fed_back) for arm in group},
+            first.rates[:, 0], _images(first, fed_back), {arm.name: _drift(arm, rows, fed_back) for arm in group},
             steps=first.config.generations, seed=0,
         )  # fmt: skip
         for statistic, of in STATISTICS.items():
@@ -95,14 +95,18 @@ def _against(arm: _Arm, group: list[_Arm]) -> list[_Arm]:
 
 def _drift(arm: _Arm, rows: pd.DataFrame, fed_back: bool) -> Drift:
     """How the arm's rates drift when the model copies perfectly; where nothing is fed back, the rate stays."""
-    config, n = arm.config, int(np.isfinite(arm.rates[:, 0]).sum()) * arm.config.images
+    config, images = arm.config, _images(arm, fed_back)
     if config.train.method == "none" or not fed_back:
-        still = pooled(float(np.nansum(arm.rates[:, 0])) * config.images, n)
-        return Drift(config.images, lambda kept, rng: np.full(len(kept[-1]), still))
+        judged = arm.rates[np.isfinite(arm.rates[:, 0]), 0]
+        still = pooled(float(judged.sum()) * images, len(judged) * images)
+        return Drift(images, lambda kept, rng: np.full(len(kept[-1]), still))
     real = rows[(rows["set"] == REAL) & (rows["arm"] == arm.name)]
-    judged = int(real["n"].sum())
-    kept = config.policy_plugin().most_kept(config.images)
-    return Drift(kept, neutral_diet(config.regime_plugin(), kept, real["hits"].sum() / judged if judged else None))
+    kept, n = config.policy_plugin().most_kept(images), int(real["n"].sum())
+    return Drift(kept, neutral_diet(config.regime_plugin(), kept, real["hits"].sum() / n if n else None))
+
+
+def _images(arm: _Arm, fed_back: bool) -> int:
+    return arm.config.images if fed_back else arm.config.measured_images
 
 
 def _adjusted(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
