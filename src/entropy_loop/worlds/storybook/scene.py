@@ -21,7 +21,8 @@ SIZE = 64  # pixels, width and height
 RIDERS = tuple(RIDER_DRAWINGS)
 MOUNTS = tuple(MOUNT_DRAWINGS)
 
-# The true distribution of the world. Riders and mounts are uniform: they are what prompts ask for.
+# The true distribution of the world. Riders and mounts are what prompts ask for: all alike, but that an unseen
+# pair is drawn again, also where only one of the two is shown (wizard and pirate .112 each, other riders .130).
 # The rest is long-tailed and mostly unprompted: it is what a feedback loop may forget.
 SHARES: dict[str, dict[str, float]] = {
     "relation": {"riding": 0.42, "next_to": 0.26, "rider_alone": 0.12, "mount_alone": 0.12, "empty": 0.08},
