@@ -6,17 +6,14 @@ image in all; functions that say (..., values) take replicates in front.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from entropy_loop.errors import ConfigError
+from entropy_loop.metrics.nulls import REPLICATES, Diet
 from entropy_loop.metrics.rates import Interval, wilson
-
-REPLICATES = 4000
-Diet = Callable[[Sequence[np.ndarray], np.random.Generator], np.ndarray]
-"""From the kept shares (replicates, values) of each generation so far to the shares in the next diet."""
 
 
 def count(labels: pd.Series[str], values: Sequence[str]) -> np.ndarray:
@@ -111,7 +108,8 @@ def drift(pools: Sequence[np.ndarray], kept: int, diet: Diet, steps: int, seed: 
 
     pools: counts of the pools of generations 0..start that were seen; the simulation draws the start again
     and then `steps` generations. Each one draws its pool of as many images at the shares of its diet and keeps
-    `kept` of them blindly; generations before the start stay as they were seen. LAWS E11, value by value.
+    `kept` of them blindly; `diet` is asked with shares (replicates, values). Generations before the start stay as
+    they were seen. LAWS E11, value by value.
     """
     rng = np.random.default_rng(seed)
     n = int(pools[-1].sum())

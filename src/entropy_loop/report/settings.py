@@ -46,5 +46,9 @@ def _plugins(config: Config) -> Iterator[tuple[str, str, Any]]:
         yield "curate.scorer", scorer["use"], config.scorer_plugin()
     if real := config.real:
         yield "real", real["use"], config.real_plugin()
+    if embedder := config.measures.embedder:
+        yield "measures.embedder", embedder["use"], config.embedder_plugin()
+    if reader := config.measures.reader:
+        yield "measures.reader", reader["use"], config.reader_plugin()
     for i, judge in enumerate(config.judge_plugins()):
         yield f"judges.{i}", config.judges[i]["use"], judge
