@@ -22,6 +22,17 @@ MISTAKES = {
     "too many generations": ({"generations": 256}, [], "generations: .*less than 256"),
     "too many images": ({"images": 2**18}, [], "images: .*less than 262144"),
     "too many prompts": ({"prompts": [{**PROMPT, "text": str(i)} for i in range(65)]}, [], "prompts: .*at most 64"),
+    "a lesson without real data": ({"reteach": {"every": 2, "concepts": ["horse"], "images": 3}}, [], "real: missing"),
+    "a lesson in what real data lack": (
+        {"real": {"use": "storybook"}, "reteach": {"every": 2, "concepts": ["giraffe"], "images": 3}},
+        [],
+        "reteach.concepts: .*cannot show 'giraffe'",
+    ),
+    "a lesson in every zeroth step": (
+        {"reteach": {"every": 0, "concepts": ["horse"], "images": 3}},
+        [],
+        "reteach.every: ",
+    ),
     "a negative seed": ({"seed": -1}, [], "seed: .*greater than or equal to 0"),
     "a learning rate of zero": ({"train": {"learning_rate": 0}}, [], "train.learning_rate: .*greater than 0"),
     "an infinite learning rate": ({"train": {"learning_rate": math.inf}}, [], "train.learning_rate: .*finite"),

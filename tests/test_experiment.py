@@ -236,3 +236,13 @@ def test_config_on_disk_is_the_experiment(toy, tmp_path):
     stages = plan(study.load(tmp_path / "out" / "config.yaml")).stages()
     assert list(stages) == list(plan(study.load(path, ("images=9",))).stages())
     assert all(Store(tmp_path / "out").finished(stage) for stage in stages.values())
+
+
+def test_a_lesson_reaches_the_model_and_the_tables(toy, tmp_path):
+    """The taught images stand in images.parquet and in the diet, and the ledger still splits every step."""
+    real = {"use": "categorical", "rates": {"astronaut": 0.5, "horse": 0.5}}
+    found = run(toy(real=real, reteach={"every": 2, "concepts": ["horse"], "images": 3}), tmp_path / "out").tables
+    assert found.images[found.images["set"] == "taught"]["generation"].tolist() == [2, 2, 2]
+    diets = [pd.read_parquet(path) for path in sorted((tmp_path / "out/store").glob("*-train-*/diet.parquet"))]
+    assert [len(diet) for diet in diets] == [8, 8 + 3]
+    assert found.ledger["v_diet"].notna().all()

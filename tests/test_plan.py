@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from entropy_loop.data import EVALUATION, POOL, REAL, canonical
+from entropy_loop.data import EVALUATION, POOL, REAL, TAUGHT, canonical
 from entropy_loop.plan import plan
 from entropy_loop.study import load
 
@@ -200,3 +200,26 @@ def test_the_order_of_options_is_in_no_key(toy):
     assert folders(plan(load(toy())).runs[0]) == folders(
         plan(load(toy(generator={"rates": rates, "use": "categorical"}))).runs[0]
     )
+
+
+RETEACH = {
+    "generations": 5,
+    "real": {"use": "categorical", "rates": {"astronaut": 0.5, "horse": 0.5}},
+    "reteach": {"every": 2, "concepts": ["horse", "astronaut"], "images": 3},
+}
+
+
+def test_concepts_are_taught_in_every_m_th_step_with_images_never_seen_before(toy):
+    """Every second step has a lesson of 3 new images of each of two concepts; the last step of five has none."""
+    run = plan(load(toy(**RETEACH))).runs[0]
+    assert [g.number for g in run.generations if TAUGHT in g.sets] == [2, 4]
+    lessons = [request for g in (2, 4) for request in run.lessons(g)]
+    assert [request.prompt for request in lessons] == (["horse"] * 3 + ["astronaut"] * 3) * 2
+    assert len({request.seed for request in lessons}) == len({request.id for request in lessons}) == 12
+
+
+def test_a_lesson_changes_the_step_that_it_is_given_in_and_those_after_it(toy):
+    """The first step has no lesson: its model is that of a run without any."""
+    with_, without = (plan(load(toy(**RETEACH | c))).runs[0] for c in ({}, {"reteach": None}))
+    same = [a.model.key == b.model.key for a, b in zip(with_.generations, without.generations, strict=True)]
+    assert same == [True, True, False, False, False, False]

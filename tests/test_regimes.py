@@ -113,3 +113,13 @@ def test_subsampling_and_fresh_images_add_chance_to_the_null_and_keep_its_mean()
     fresh = neutral_diet(FreshReal(0.5), 8, 0.9)(seen, rng)
     assert fresh.mean() == pytest.approx(0.825, abs=5 * fresh.std() / many**0.5)
     assert fresh.var() == pytest.approx(0.25 * 0.09 / 8, rel=0.05)
+
+
+def test_what_is_taught_is_eaten_beside_the_diet_under_its_own_caption(tmp_path, history):
+    """A lesson adds its images and takes nothing away, whatever their captions."""
+    lesson = samples(tmp_path / "lesson", "t", 3)
+    lesson.table["prompt"] = "a cow"
+    table = diet(Replace(), history, None, {PROMPT: 0}, lesson).table
+    assert sorted(table["id"]) == [*ids(2), "t-0", "t-1", "t-2"]
+    assert table.set_index("id").loc[["t-0", "p2-0"], "real"].tolist() == [True, False]
+    assert table.set_index("id").loc[["t-0", "p2-0"], "prompt"].tolist() == ["a cow", PROMPT]

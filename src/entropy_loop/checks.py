@@ -14,11 +14,15 @@ from entropy_loop.config import (
     EvaluationSection,
     MeasuresSection,
     PromptSection,
+    ReteachSection,
 )
 from entropy_loop.data import ALL, TrainSettings
 from entropy_loop.errors import ConfigError, nearest
 
-_SECTIONS = (Config, PromptSection, ConceptSection, EvaluationSection, CurateSection, MeasuresSection, ArmSection)
+_SECTIONS = (
+    Config, PromptSection, ConceptSection, EvaluationSection, CurateSection, ReteachSection, MeasuresSection,
+    ArmSection,
+)  # fmt: skip
 KEYS = sorted(
     {field for section in _SECTIONS for field in section.model_fields} | {*TrainSettings.__dataclass_fields__}
 )
@@ -64,12 +68,28 @@ def mistakes(config: Config) -> Iterator[str]:
             yield f"curate.policy: {error}"
     if any(regime.real_fraction for regime in built["regime"]) and not config.real:
         yield "real: missing; the regime feeds real images. For example real: {use: storybook}."
+    yield from _reteach_mistakes(config, built["real"])
     if config.attributes and not config.measures.reader:
         yield "measures.reader: missing; attributes are read by a model, for example reader: {use: storybook}."
     if config.measures.reader and not config.attributes:
         yield "attributes: missing; say which ones the reader reads, for example attributes: {coat: [brown, black]}."
     yield from _prompt_mistakes(config)
     yield from _judge_mistakes(config, built["scorer"], built["judge"])
+
+
+def _reteach_mistakes(config: Config, real: list[Any]) -> Iterator[str]:
+    if config.reteach is None:
+        return
+    if not config.real:
+        yield "real: missing; what is taught again is shown on real images. For example real: {use: storybook}."
+    for plugin in real:
+        for concept in config.reteach.concepts:
+            if not (hasattr(plugin, "can_teach") and plugin.can_teach(concept)):
+                yield f"reteach.concepts: the real data cannot show {concept!r}."
+    if len(set(config.reteach.concepts)) < len(config.reteach.concepts):
+        yield "reteach.concepts: the same concept stands twice."
+    if config.train.method == "none":
+        yield "reteach: nothing is trained (train.method: none), so nothing can be taught."
 
 
 def _prompt_mistakes(config: Config) -> Iterator[str]:

@@ -46,6 +46,14 @@ class CurateSection(_Section):
     policy: Plugin = {"use": "none"}
 
 
+class ReteachSection(_Section):
+    """Real images of named concepts join the diet of every `every`-th step, `images` new ones of each concept."""
+
+    every: Annotated[int, Field(ge=1)]
+    concepts: Annotated[tuple[Name, ...], Field(min_length=1)]
+    images: Annotated[int, Field(ge=1, lt=1 << INDEX_BITS)]
+
+
 class MeasuresSection(_Section):
     """What else is measured on every pool: embeddings and noise (embedder), attributes (reader)."""
 
@@ -76,6 +84,7 @@ class Config(_Section):
     curate: CurateSection = CurateSection()
     feedback: Plugin = {"use": "replace"}
     real: Plugin | None = None
+    reteach: ReteachSection | None = None
     train: TrainSettings = TrainSettings()
     judges: Annotated[tuple[Plugin, ...], Field(min_length=1)]
     measures: MeasuresSection = MeasuresSection()

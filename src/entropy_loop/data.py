@@ -22,9 +22,9 @@ Tick = Callable[[float], None]
 ALL = "all"
 """The joint concept: every concept of the prompt in one and the same image."""
 
-POOL, EVALUATION, REAL = "pool", "evaluation", "real"
-"""The sets of images: pools use fresh noise in each generation, the evaluation set the same noise, and real
-images come from outside the loop."""
+POOL, EVALUATION, REAL, TAUGHT = "pool", "evaluation", "real", "taught"
+"""The sets of images: pools use fresh noise in each generation, the evaluation set the same noise; real images, and
+those of concepts that are taught again, come from outside the loop."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def _models_are_here(planned: Plan) -> None:
             judge.ready(concepts)
         if run.config.policy_plugin().reads_scores:
             run.config.scorer_plugin().ready(prompts)
-        if run.config.regime_plugin().real_fraction:
+        if run.config.regime_plugin().real_fraction or run.config.reteach:
             run.config.real_plugin().ready()
         if run.config.measures.embedder:
             run.config.embedder_plugin().ready()

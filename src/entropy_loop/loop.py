@@ -20,6 +20,7 @@ from entropy_loop.data import (
     POOL,
     REAL,
     SCORES,
+    TAUGHT,
     Checkpoint,
     Samples,
     Selection,
@@ -49,14 +50,18 @@ def carry(run: Run, store: Store) -> None:
 
 
 def feed(run: Run, g: Generation, start: Checkpoint, history: list[Selection], store: Store) -> Checkpoint:
-    """Train a generation from `start` on what the regime makes of the history and of real images."""
-    real = None
+    """Train a generation from `start` on what the regime makes of the history and of real images, and on what is
+    taught again."""
+    real = taught = None
     if stage := g.sets.get(REAL):
         real = Samples(store.once(stage, partial(run.config.real_plugin().draw, run.requests(g.number, REAL))))
         _recognise(run, g, REAL, real, store)
+    if stage := g.sets.get(TAUGHT):
+        taught = Samples(store.once(stage, partial(run.config.real_plugin().teach, run.lessons(g.number))))
+        _recognise(run, g, TAUGHT, taught, store)
 
     def train(out: Path, tick: Tick) -> None:
-        diet = regimes.diet(run.config.regime_plugin(), history, real, run.feed_seeds(g.number))
+        diet = regimes.diet(run.config.regime_plugin(), history, real, run.feed_seeds(g.number), taught)
         columns(diet.table, DIET).to_parquet(out / "diet.parquet", index=False)
         run.config.generator_plugin().train(start, diet, run.config.train, run.training_seeds(g.number), out, tick)
 

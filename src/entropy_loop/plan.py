@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from entropy_loop import seeds, stages
 from entropy_loop.config import Config
-from entropy_loop.data import EVALUATION, POOL, REAL, Request, Stage
+from entropy_loop.data import EVALUATION, POOL, REAL, TAUGHT, Request, Stage
 from entropy_loop.study import Study
 
 
@@ -22,7 +22,7 @@ from entropy_loop.study import Study
 class Generation:
     """The stages of one generation of one run; the last one feeds nothing back.
 
-    sets: the images, by name (pool, evaluation; real where real images enter this generation's diet).
+    sets: the images, by name (pool, evaluation; real and taught where such images enter this generation's diet).
     judged: for each of them one stage per judge. looks: embeddings and attributes of the pool, where the config
     wants them, and measure, which compares them with generation 0's. score: only if the policy reads scores.
     """
@@ -38,7 +38,7 @@ class Generation:
 
     def stages(self) -> Iterator[Stage]:
         """In the order in which they are made."""
-        for stream in (REAL, POOL, EVALUATION):
+        for stream in (REAL, TAUGHT, POOL, EVALUATION):
             if stream == POOL:
                 yield self.model
             if stream in self.sets:
@@ -58,6 +58,10 @@ class Run:
     def requests(self, generation: int, stream: str) -> list[Request]:
         """The images of one set, in the order in which they are made."""
         return list(stages.requests(self.config, generation, stream))
+
+    def lessons(self, generation: int) -> list[Request]:
+        """The images of concepts that are taught again in the step to this generation."""
+        return list(stages.lessons(self.config, generation))
 
     def feed_seeds(self, generation: int) -> dict[str, int]:
         """One seed per target prompt, for what a regime draws at random."""
@@ -95,19 +99,25 @@ def _generations(config: Config) -> tuple[Generation, ...]:
     base = stages.base(config)
     made: list[Generation] = []
     for g in range(config.generations + 1):
-        model, real = base, None
+        model, new = base, dict[str, Stage]()
         if g and config.train.method != "none":
-            real = stages.real(config, g) if config.regime_plugin().real_fraction else None
+            new = _from_outside(config, g)
             start = made[-1].model if config.train.start_from == "previous" else base
-            model = stages.train(config, g, start, [m.curate for m in made if m.curate], real)
-        made.append(_generation(config, g, model, real, made[0].looks if made else ()))
+            model = stages.train(config, g, start, [m.curate for m in made if m.curate], tuple(new.values()))
+        made.append(_generation(config, g, model, new, made[0].looks if made else ()))
     return tuple(made)
 
 
-def _generation(config: Config, g: int, model: Stage, real: Stage | None, first: tuple[Stage, ...]) -> Generation:
-    """`first`: the looks at generation 0, which later generations are compared with."""
+def _from_outside(config: Config, g: int) -> dict[str, Stage]:
+    """What real images enter the diet of generation g, by set."""
+    real = stages.real(config, g) if config.regime_plugin().real_fraction else None
+    return {name: stage for name, stage in ((REAL, real), (TAUGHT, stages.taught(config, g))) if stage}
+
+
+def _generation(config: Config, g: int, model: Stage, new: dict[str, Stage], first: tuple[Stage, ...]) -> Generation:
+    """`new`: real images in its diet. `first`: the looks at generation 0, which later generations are compared with."""
     sets = {stream: stages.generate(config, g, stream, model) for stream in (POOL, EVALUATION)}
-    sets |= {REAL: real} if real else {}
+    sets |= new
     judges = config.judge_plugins()
     judged = {
         name: tuple(stages.recognise(config, judge, made, name) for judge in judges) for name, made in sets.items()

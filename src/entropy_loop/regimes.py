@@ -86,8 +86,15 @@ class FreshReal(MixReal):
     fresh: ClassVar[bool] = True
 
 
-def diet(regime: Any, history: Sequence[Selection], real: Samples | None, seeds: Mapping[str, int]) -> Diet:
-    """What the regime makes of the history and the real images; `seeds`: one per target prompt, for subsampling."""
+def diet(
+    regime: Any,
+    history: Sequence[Selection],
+    real: Samples | None,
+    seeds: Mapping[str, int],
+    taught: Samples | None = None,
+) -> Diet:
+    """What the regime makes of the history and the real images, and what is taught beside it under captions of its
+    own; `seeds`: one per target prompt, for subsampling."""
     eaten = pd.concat([selection.fed for selection in regime.eats(history)], ignore_index=True)
     newest = history[-1].fed["prompt"].value_counts()
     parts = []
@@ -100,6 +107,8 @@ def diet(regime: Any, history: Sequence[Selection], real: Samples | None, seeds:
             rows = rows if regime.real_fraction < 1 else rows.head(0)
             parts.append(extra.assign(folder=str(real.folder), real=True))
         parts.append(rows)
+    if taught:
+        parts.append(taught.table.assign(folder=str(taught.folder), real=True))
     return Diet(pd.concat(parts, ignore_index=True))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from entropy_loop import seeds
 from entropy_loop.config import Config, PromptSection
-from entropy_loop.data import EVALUATION, POOL, REAL, Request, Stage, canonical
+from entropy_loop.data import EVALUATION, POOL, REAL, TAUGHT, Request, Stage, canonical
 from entropy_loop.registry import identity
 
 # Model evaluations that one image costs a judge; a rough figure, only progress and `plan` use it.
@@ -58,6 +58,22 @@ def real(config: Config, g: int) -> Stage:
         "generation": g,
     }
     return _stage(config, "real", g, reads, ())
+
+
+def taught(config: Config, g: int) -> Stage | None:
+    """Real images of the concepts that are taught again in the step to generation g; None in all other steps."""
+    again = config.reteach
+    if again is None or g % again.every:
+        return None
+    reads = {
+        "real": identity(config.real_plugin()),
+        "seed": config.seed,
+        "generation": g,
+        "concepts": list(again.concepts),
+        "images": again.images,
+        "first": _first_taught(config, g),
+    }
+    return _stage(config, TAUGHT, g, reads, ())
 
 
 def recognise(config: Config, judge: Any, samples: Stage, stream: str) -> Stage:
@@ -118,9 +134,9 @@ def curate(config: Config, pool: Stage, score: Stage | None) -> Stage:
     return _stage(config, "curate", pool.generation, reads, (score or pool,))
 
 
-def train(config: Config, g: int, start: Stage, history: Sequence[Stage], new: Stage | None) -> Stage:
-    """Generation g's model: of the regime, only the diet that it makes of the history and of `new`, the real
-    images, enters its key."""
+def train(config: Config, g: int, start: Stage, history: Sequence[Stage], new: Sequence[Stage]) -> Stage:
+    """Generation g's model: of the regime, only the diet that it makes of the history and of `new`, what comes from
+    outside the loop, enters its key."""
     regime = config.regime_plugin()
     eaten = regime.eats(history)
     reads = {
@@ -132,7 +148,7 @@ def train(config: Config, g: int, start: Stage, history: Sequence[Stage], new: S
         "real_fraction": regime.real_fraction,
     }
     cost = 3.0 * config.train.max_train_steps * config.train.train_batch_size
-    return _stage(config, "train", g, reads, (start, *eaten, *([new] if new else [])), cost)
+    return _stage(config, "train", g, reads, (start, *eaten, *new), cost)
 
 
 # ---- what is asked of the generator, and of real data ------------------------------------------------
@@ -141,7 +157,8 @@ def train(config: Config, g: int, start: Stage, history: Sequence[Stage], new: S
 def wanted(config: Config, stream: str) -> Iterator[tuple[int, PromptSection, int]]:
     """(index, prompt, images) of a set: pools for every prompt, the other sets for targets."""
     kept = config.policy_plugin().most_kept(config.images)
-    images = {EVALUATION: config.evaluation.images, REAL: config.regime_plugin().real_images(kept)}
+    # Of what is taught only an image whose caption happens to be the prompt is one of the prompt's images.
+    images = {EVALUATION: config.evaluation.images, REAL: config.regime_plugin().real_images(kept), TAUGHT: 0}
     for index, prompt in enumerate(config.prompts):
         if stream == POOL:
             yield index, prompt, config.images_of(prompt)
@@ -163,3 +180,23 @@ def requests(config: Config, generation: int, stream: str) -> Iterator[Request]:
                 index=index,
                 seed=seeds.seed(config.seed, stream, noise, prompt_index, index),
             )
+
+
+def lessons(config: Config, generation: int) -> Iterator[Request]:
+    """The images of a step that teaches concepts again; a request's prompt is the concept, its image has a caption of
+    its own. They count on from lesson to lesson, so that a folder of real images gives each of them once."""
+    if again := config.reteach:
+        for number, concept in enumerate(again.concepts):
+            first = _first_taught(config, generation)
+            for index in range(first, first + again.images):
+                yield Request(
+                    id=f"{TAUGHT[0]}000-{number:02d}-{index:06d}",
+                    prompt=concept,
+                    index=index,
+                    seed=seeds.seed(config.seed, TAUGHT, 0, number, index),
+                )
+
+
+def _first_taught(config: Config, generation: int) -> int:
+    """How many images of each concept the earlier lessons have used up."""
+    return 0 if config.reteach is None else (generation // config.reteach.every - 1) * config.reteach.images

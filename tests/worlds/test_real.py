@@ -99,3 +99,44 @@ def test_a_folder_that_is_not_as_it_should_be_is_refused(tmp_path):
         (tmp_path / "metadata.jsonl").write_text(line)
         with pytest.raises(ConfigError, match=told):
             ImageFolder(str(tmp_path)).ready()
+
+
+@pytest.mark.parametrize(("concept", "place"), [("astronaut", "rider"), ("horse", "mount"), ("moon", "background")])
+def test_what_is_taught_is_there_to_be_seen_and_the_rest_is_left_open(tmp_path, concept, place):
+    """Every image shows the concept under its own caption, in more than one relation and company."""
+    (tmp_path / "out").mkdir()
+    Storybook().teach(requests(40, concept), tmp_path / "out", lambda share: None)
+    table = pd.read_parquet(tmp_path / "out" / "samples.parquet")
+    assert set(table[place]) == {concept}
+    assert table["relation"].nunique() > 2
+    assert table["prompt"].nunique() > 10
+    for row in table.itertuples():
+        assert all(getattr(row, name) == value for name, value in asked(row.prompt).items())
+
+
+def test_riding_is_taught_by_whoever_rides_whatever(tmp_path):
+    """Riding is a concept of its own: more riders and mounts than the essay's two."""
+    (tmp_path / "out").mkdir()
+    Storybook().teach(requests(40, "riding"), tmp_path / "out", lambda share: None)
+    table = pd.read_parquet(tmp_path / "out" / "samples.parquet")
+    assert set(table["relation"]) == {"riding"}
+    assert min(table["rider"].nunique(), table["mount"].nunique()) > 3
+
+
+def test_a_world_says_what_it_cannot_teach():
+    """What it does not draw, and a place that its data are cut to another one of."""
+    assert Storybook().can_teach("snow")
+    assert not Storybook().can_teach("giraffe")
+    assert not Storybook(only={"background": "moon"}).can_teach("snow")
+
+
+def test_a_folder_teaches_a_concept_by_the_captions_that_name_it(tmp_path):
+    """The word counts, not a part of one; each image comes under its own caption, and none twice."""
+    source = ImageFolder(folder(tmp_path / "mine", ["a Horse", "a seahorse", "a cow", "an old horse"]))
+    (tmp_path / "a").mkdir()
+    source.teach(requests(2, "horse"), tmp_path / "a", lambda share: None)
+    table = pd.read_parquet(tmp_path / "a" / "samples.parquet")
+    assert sorted(table["prompt"]) == ["a Horse", "an old horse"]
+    (tmp_path / "b").mkdir()
+    with pytest.raises(ConfigError, match=r"holds 2 images with the word 'horse', and number 3"):
+        source.teach(requests(1, "horse", first=2), tmp_path / "b", lambda share: None)

@@ -71,6 +71,14 @@ class CategoricalWorld:
         """Writes samples.parquet as `Categorical.sample` does."""
         _write(requests, [_shares(self.rates)] * len(requests), out)
 
+    def can_teach(self, concept: str) -> bool:
+        """Whether it has a rate."""
+        return concept in self.rates
+
+    def teach(self, requests: list[Request], out: Path, tick: Tick) -> None:
+        """As `draw`, each image under its request's concept and showing it."""
+        _write(requests, [_shares({**self.rates, r.prompt: 1.0}) for r in requests], out)
+
 
 def _shares(rates: dict[str, float]) -> dict[str, float]:
     """The probability of every set of concepts."""

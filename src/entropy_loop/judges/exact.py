@@ -68,10 +68,10 @@ class ExactRecogniser:
     ) -> None:
         wanted = {prompt.text: prompt.concepts for prompt in prompts}
         rows = [
-            {"id": image, "concept": name, "answer": name in shows.split("+")}
+            (image, name, name in shows.split("+"))
             for image, text, shows in samples.table[["id", "prompt", "shows"]].itertuples(index=False)
             for name in wanted.get(text, ())
         ]
-        table = pd.DataFrame(rows)
+        table = pd.DataFrame(rows, columns=["id", "concept", "answer"])
         table = table.assign(score=table["answer"].astype(float), threshold=0.5, reason="")
         columns(table, JUDGEMENTS).to_parquet(out / "judgements.parquet", index=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from entropy_loop.data import ALL, POOL, REAL, Prompt
+from entropy_loop.data import ALL, POOL, REAL, TAUGHT, Prompt
 from entropy_loop.metrics.ledger import Group, ledger
 from entropy_loop.metrics.rates import answers
 from entropy_loop.plan import Generation, Run
@@ -18,7 +18,7 @@ from entropy_loop.store import Store
 
 def ledgers(run: Run, judgements: pd.DataFrame, store: Store) -> Iterator[dict[str, Any]]:
     """One row per feedback step, target prompt, judge and concept; `judgements` as in judgements.parquet."""
-    mine = judgements[(judgements["run"] == run.name) & judgements["set"].isin((POOL, REAL))]
+    mine = judgements[(judgements["run"] == run.name) & judgements["set"].isin((POOL, REAL, TAUGHT))]
     for judge, told in mine.groupby("judge", sort=False):
         for prompt in run.config.prompt_nouns():
             if prompt.role == "target":

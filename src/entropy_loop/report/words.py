@@ -47,8 +47,14 @@ def what_was_run(plan: Plan) -> str:
         f"a pool of N\u00a0=\u00a0{_each(plan, lambda c: str(c.images))} images per target prompt; "
         f"kept: {_each(plan, _kept)}; fed back: {_each(plan, _fed)}"
     )
-    trained = _each(plan, _trained)
-    return f"{told}; {trained}." if trained else f"{told}."
+    if taught := _each(plan, _taught):
+        told += f"; beside that {taught}"
+    if trained := _each(plan, _trained):
+        told += f"; {trained}"
+    fed = {spoken(run.arm) for run in plan.runs if _trained(run.config)}
+    steps = {run.config.train.max_train_steps for run in plan.runs if _trained(run.config)}
+    fixed = " The number of training steps is the same in all arms that train, however much they are fed."
+    return f"{told}.{fixed if len(fed) > 1 and len(steps) == 1 else ''}"
 
 
 def _each(plan: Plan, tell: Callable[[Config], str]) -> str:
@@ -102,6 +108,15 @@ def _fed(config: Config) -> str:
     if regime.real_fraction:
         return f"what the last generation kept and, as {regime.real_fraction:.0%} of the diet, {real}"
     return named.get(use, f"what the regime {use} makes of the kept images")
+
+
+def _taught(config: Config) -> str:
+    """Empty where no concept is taught again."""
+    if config.reteach is None:
+        return ""
+    every, concepts, images = config.reteach.every, config.reteach.concepts, config.reteach.images
+    when = "in every step" if every == 1 else f"in every step whose number {every} divides"
+    return f"{when} {images} real images {'each ' if len(concepts) > 1 else ''}of {', '.join(concepts)}"
 
 
 def _trained(config: Config) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ from entropy_loop.errors import ConfigError
 class ImageFolder:
     """Images with captions: `metadata.jsonl` with `file_name` and `text`, as `datasets` reads an imagefolder.
 
-    A prompt is served by the images whose text is the prompt, each at most once, in an order of their own.
+    A prompt is served by the images whose text is the prompt, a concept by those whose text has the word, each at
+    most once, in an order of their own.
     revision: enters the key; change it when the folder's content changes.
     """
 
@@ -35,25 +37,46 @@ class ImageFolder:
 
     def draw(self, requests: list[Request], out: Path, tick: Tick) -> None:
         """Copies the chosen images to images/ and writes samples.parquet."""
+        captions = self._captions()
+        served = {prompt: [(name, prompt) for name in captions.get(prompt, [])] for prompt in _prompts(requests)}
+        self._write(requests, served, "text", out, tick)
+
+    def can_teach(self, concept: str) -> bool:
+        """Only its table knows; `teach` refuses what it cannot serve."""
+        return True
+
+    def teach(self, requests: list[Request], out: Path, tick: Tick) -> None:
+        """As `draw`, but a request's prompt is a concept: images whose text has it as a word, under that text."""
+        named = [(name, text) for text, names in self._captions().items() for name in names]
+        served = {
+            word: _shuffled([row for row in named if word.lower() in _words(row[1])]) for word in _prompts(requests)
+        }
+        self._write(requests, served, "word", out, tick)
+
+    def _write(
+        self, requests: list[Request], served: dict[str, list[tuple[str, str]]], what: str, out: Path, tick: Tick
+    ) -> None:
+        """served: (file name, text) of the images that can be given for each prompt, in the order of `index`."""
         (out / "images").mkdir()
-        captions, rows = self._captions(), []
+        rows = []
         for number, request in enumerate(requests):
-            served = captions.get(request.prompt, [])
-            if request.index >= len(served):
+            fitting = served[request.prompt]
+            if request.index >= len(fitting):
                 raise ConfigError(
-                    f"{self.data_dir}: holds {len(served)} images with the text {request.prompt!r}, and number "
-                    f"{request.index + 1} was asked for; add images, or lower real_fraction or `images`."
+                    f"{self.data_dir}: holds {len(fitting)} images with the {what} {request.prompt!r}, and number "
+                    f"{request.index + 1} was asked for; add images, or ask for fewer real ones in the config."
                 )
-            source = Path(self.data_dir) / served[request.index]
+            name, text = fitting[request.index]
+            source = Path(self.data_dir) / name
             file = f"images/{request.id}{source.suffix.lower()}"
             shutil.copyfile(source, out / file)
             digest = hashlib.sha256(source.read_bytes()).hexdigest()
-            rows.append((request.id, request.prompt, request.seed, file, digest))
+            rows.append((request.id, text, request.seed, file, digest))
             tick((number + 1) / len(requests))
         pd.DataFrame(rows, columns=list(SAMPLES)).to_parquet(out / "samples.parquet", index=False)
 
     def _captions(self) -> dict[str, list[str]]:
-        """text -> file names in a fixed shuffled order, so that a sorted folder is not served class by class."""
+        """text -> file names, shuffled."""
         table = Path(self.data_dir) / "metadata.jsonl"
         if not table.is_file():
             raise ConfigError(f"{table}: not there; it holds one line per image with `file_name` and `text`.")
@@ -61,7 +84,7 @@ class ImageFolder:
         for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), start=1):
             name, text = self._row(line, f"{table}, line {number}")
             found.setdefault(text, []).append(name)
-        return {text: list(np.random.default_rng(0).permutation(sorted(names))) for text, names in found.items()}
+        return {text: _shuffled(names) for text, names in found.items()}
 
     def _row(self, line: str, where: str) -> tuple[str, str]:
         try:
@@ -73,3 +96,18 @@ class ImageFolder:
         if not inside.is_relative_to(Path(self.data_dir).resolve()) or not inside.is_file():
             raise ConfigError(f"{where}: {name!r} is no file of this folder.")
         return str(name), str(text)
+
+
+def _prompts(requests: list[Request]) -> list[str]:
+    return list(dict.fromkeys(request.prompt for request in requests))
+
+
+def _words(text: str) -> set[str]:
+    """The words of a caption, so that no horse is found in a seahorse."""
+    return set(re.findall(r"\w+", text.lower()))
+
+
+def _shuffled(found: list[Any]) -> list[Any]:
+    """In a fixed order, so that a sorted folder is not served class by class."""
+    ordered = sorted(found)
+    return [ordered[place] for place in np.random.default_rng(0).permutation(len(ordered))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -41,19 +42,42 @@ class Storybook:
 
     def draw(self, requests: list[Request], out: Path, tick: Tick) -> None:
         """Writes images/<id>.png and samples.parquet with the truth of every scene in further columns."""
+        drawn = (scene.sample(r.seed, 0, **asked(r.prompt) | dict(self.only)) for r in requests)
+        self._write([(r, r.prompt, one) for r, one in zip(requests, drawn, strict=True)], out, tick)
+
+    def can_teach(self, concept: str) -> bool:
+        """Whether scenes can show it: a rider, a mount, a place or riding."""
+        place, value = _shown(concept)
+        fixed = {str(name): told for name, told in self.only.items()}
+        return bool(place) and fixed.get(place, value) == value
+
+    def teach(self, requests: list[Request], out: Path, tick: Tick) -> None:
+        """As `draw`, but a request's prompt is a concept: scenes that show it, else by the world's own shares, each
+        under its own caption."""
+        drawn = [(r, self._scene_with(r.prompt, r.seed)) for r in requests]
+        self._write([(r, scene.caption(one), one) for r, one in drawn], out, tick)
+
+    def _scene_with(self, concept: str, seed: int) -> scene.Scene:
+        """The first scene of the album `seed` in which what is fixed is there to be seen: a rider fixed in an empty
+        meadow is not."""
+        place, value = _shown(concept)
+        fixed = {str(name): told for name, told in self.only.items()} | {place: value}
+        album = (scene.sample(seed, index, **fixed) for index in count())
+        return next(one for one in album if getattr(one, place) == value)
+
+    def _write(self, scenes: list[tuple[Request, str, scene.Scene]], out: Path, tick: Tick) -> None:
+        """(request, caption, scene) as images and a table."""
         from PIL import Image
 
         (out / "images").mkdir()
         rows = []
-        for number, request in enumerate(requests):
-            fixed = asked(request.prompt) | dict(self.only)
-            drawn = scene.sample(request.seed, 0, **fixed)
+        for number, (request, caption, drawn) in enumerate(scenes):
             pixels = self._corrupted(scene.render(drawn), request.seed)
             file = f"images/{request.id}.png"
             Image.fromarray(pixels).save(out / file, compress_level=1)
-            told = {"id": request.id, "prompt": request.prompt, "image_seed": request.seed, "file": file}
+            told = {"id": request.id, "prompt": caption, "image_seed": request.seed, "file": file}
             rows.append(told | {"latent_sha256": hashlib.sha256(pixels.tobytes()).hexdigest()} | asdict(drawn))
-            tick((number + 1) / len(requests))
+            tick((number + 1) / len(scenes))
         pd.DataFrame(rows).to_parquet(out / "samples.parquet", index=False)
 
     def _corrupted(self, pixels: np.ndarray, seed: int) -> np.ndarray:
@@ -61,6 +85,14 @@ class Storybook:
             return pixels
         noise = np.random.default_rng([seed, 1]).normal(scale=255 * self.noise, size=pixels.shape)
         return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
+
+
+def _shown(concept: str) -> tuple[str, str]:
+    """(attribute, value) by which a scene shows a concept; two empty texts for what the world does not know."""
+    for place, known in (("rider", scene.RIDERS), ("mount", scene.MOUNTS), ("background", scene.BACKGROUNDS)):
+        if concept in known:
+            return place, concept
+    return ("relation", "riding") if concept == "riding" else ("", "")
 
 
 def asked(prompt: str) -> dict[str, str]:
