@@ -190,6 +190,13 @@ TAILS = (
     "run", "arm", "seed", "generation", "prompt", "reference", "attribute", "item", "n", "value", "low", "high",
     "null_low", "null_high", "reason",
 )  # fmt: skip
+VERDICTS = (
+    "arm", "prompt", "judge", "verdict", "margin", "recognition", "noise", "diversity", "tails", "distance",
+    "subcutaneous", "chains", "reason",
+)  # fmt: skip
+INSTRUMENTS = (
+    "arm", "prompt", "judge", "instrument", "metric", "chains", "mean", "low", "high", "p", "p_adjusted", "state",
+)  # fmt: skip
 IMAGES = (
     "run", "arm", "seed", "generation", "set", "id", "prompt", "image_seed", "file", "latent_sha256", "score",
     "rank", "kept",

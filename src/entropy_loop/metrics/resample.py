@@ -26,6 +26,13 @@ Family = Callable[..., dict[str, float]]
 """Named numbers of one or more sets, NaN where they are missing."""
 
 
+def standard_error(span: Interval, n: int) -> float:
+    """The standard error behind an `interval` of a number of one set of n images."""
+    from scipy.stats import t
+
+    return (span.high - span.low) / 2 / float(t.ppf(0.975, min(GROUPS, n) - 1))
+
+
 def means(table: pd.DataFrame) -> dict[str, float]:
     """The family of numbers that are means over images: of each column, missing values left out."""
     return {str(name): float(column.mean()) for name, column in table.items()}

@@ -18,8 +18,10 @@ from entropy_loop.report.changes import changes
 from entropy_loop.report.claims import claims
 from entropy_loop.report.ledgers import ledgers
 from entropy_loop.report.rates import calibration, rates
+from entropy_loop.report.verdicts import verdicts
 from entropy_loop.store import Store, write_bytes, write_text
 
+CSV = ("rates", "changes", "summary", "ledger", "diversity", "noise", "tails", "verdicts", "instruments")
 MEASURED = ("run", "arm", "seed", "generation", *data.MEASURES)
 
 
@@ -34,12 +36,14 @@ class Tables:
     diversity: pd.DataFrame
     noise: pd.DataFrame
     tails: pd.DataFrame
+    verdicts: pd.DataFrame
+    instruments: pd.DataFrame
     images: pd.DataFrame
     judgements: pd.DataFrame
 
     def write(self, root: Path) -> None:
         """CSV for what people read, Parquet for what comes by the thousand."""
-        for name in ("rates", "changes", "summary", "ledger", "diversity", "noise", "tails"):
+        for name in CSV:
             text = getattr(self, name).to_csv(index=False, float_format="%.6g", lineterminator="\n")
             write_text(root / f"{name}.csv", text)
         for name in ("images", "judgements"):
@@ -51,14 +55,18 @@ def tables(plan: Plan, store: Store) -> Tables:
     rated = _table([row for run in plan.runs for row in _rates(run, store)], data.RATES)
     measured = _joined([_measured(run, g, store) for run in plan.runs for g in run.generations], MEASURED)
     judgements = _joined([_judged(run, g, stream, store) for run, g, stream in _sets(plan)], data.RUN_JUDGEMENTS)
+    summary = _table(list(claims(plan, rated)), data.SUMMARY)
+    told, tests = verdicts(plan, summary, measured)
     return Tables(
         rated,
         changes=_table([row for run in plan.runs for row in changes(run, rated)], data.CHANGES),
-        summary=_table(list(claims(plan, rated)), data.SUMMARY),
+        summary=summary,
         ledger=_table([row for run in plan.runs for row in ledgers(run, judgements, store)], data.LEDGER),
         diversity=data.columns(measured[measured["table"] == "diversity"], data.MEASURED),
         noise=data.columns(measured[measured["table"] == "noise"], data.MEASURED),
         tails=data.columns(measured[measured["table"] == "tails"].rename(columns={"metric": "attribute"}), data.TAILS),
+        verdicts=_table(told, data.VERDICTS),
+        instruments=_table(tests, data.INSTRUMENTS),
         images=_joined([_images(run, g, stream, store) for run, g, stream in _sets(plan)], data.IMAGES),
         judgements=judgements,
     )

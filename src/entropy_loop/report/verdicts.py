@@ -1,0 +1,137 @@
+"""Rows of verdicts.csv and instruments.csv: what became of every arm, and the tests behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from entropy_loop.data import ALL
+from entropy_loop.metrics.chains import LEAST_CHAINS, Description
+from entropy_loop.metrics.rates import Interval
+from entropy_loop.metrics.verdicts import (
+    MARGIN,
+    Family,
+    Instrument,
+    Verdict,
+    banded,
+    distance,
+    drift_variance,
+    recognition,
+    relative,
+    verdict,
+)
+from entropy_loop.plan import Plan, Run
+from entropy_loop.regimes import neutral_diet
+from entropy_loop.report.numbers import number, some, span
+
+NONE, FIRST = "none", "generation0"
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """The chains of an arm, and the measures of one prompt's pools: metric -> run -> its rows by generation."""
+
+    name: str
+    chains: list[Run]
+    last: int
+
+    def values(self, rows: pd.DataFrame, generation: int, column: str = "value") -> np.ndarray:
+        """(chains,) of a metric's rows in one generation, NaN where missing."""
+        found = rows[rows["generation"] == generation].set_index("run")[column]
+        return np.array([found.get(run.name, np.nan) for run in self.chains], dtype=float)
+
+    def spans(self, rows: pd.DataFrame, generation: int, prefix: str = "") -> list[Interval | None]:
+        ends = (self.values(rows, generation, f"{prefix}{end}") for end in ("low", "high"))
+        return [None if np.isnan([low, high]).any() else Interval(low, high) for low, high in zip(*ends, strict=True)]
+
+
+def verdicts(plan: Plan, summary: pd.DataFrame, measured: pd.DataFrame) -> tuple[list[Row], list[Row]]:
+    """(rows of verdicts.csv, rows of instruments.csv), per arm, target prompt and judge.
+
+    summary: as in summary.csv. measured: the rows of all measure stages, with run, generation and `table`.
+    """
+    told, tests = [], []
+    claims = summary[(summary["statistic"] == "change_rate") & (summary["against"] == "") & (summary["concept"] == ALL)]
+    for claim in claims[claims["role"] == "target"].itertuples():
+        arm = _arm(plan, str(claim.arm))
+        mine = measured[measured["prompt"] == claim.prompt]
+        found = verdict(list(_instruments(arm, claim, mine)), arm.chains[0].config.policy_plugin().reads_scores)
+        where = {"arm": arm.name, "prompt": claim.prompt, "judge": claim.judge}
+        told.append(where | _row(found, claim))
+        tests += [where | _test(shown) for shown in found.shown]
+    return told, tests
+
+
+def _arm(plan: Plan, name: str) -> _Arm:
+    chains = next(list(runs) for arm, runs in groupby(plan.runs, key=lambda run: run.arm) if arm == name)
+    return _Arm(name, chains, chains[0].config.generations)
+
+
+def _instruments(arm: _Arm, claim: Any, measured: pd.DataFrame) -> Iterator[Instrument]:
+    null, p = Interval(claim.null_low, claim.null_high), some(claim.p)
+    yield recognition("V(all)", Description(claim.chains, some(claim.mean), some(claim.low), some(claim.high)), null, p)
+    drift = _drift_variance(arm)
+    for (table, reference, metric, item), rows in measured.fillna({"item": ""}).groupby(
+        ["table", "reference", "metric", "item"], sort=False
+    ):
+        first, last = arm.values(rows, 0), arm.values(rows, arm.last)
+        if np.isnan(last).all():
+            continue
+        if table in ("diversity", "noise") and reference == NONE:
+            family: Family = "diversity" if table == "diversity" else "noise"
+            known = [one or Interval(np.nan, np.nan) for one in arm.spans(rows, 0)]
+            yield relative(family, str(metric), first, last, known, arm.chains[0].config.images, drift)
+        elif table == "diversity" and reference == FIRST and metric in ("kid", "cmmd"):
+            yield distance(str(metric), last, arm.spans(rows, arm.last, "null_"))
+        elif table == "tails" and item == "entropy":
+            bands = arm.spans(rows, arm.last, "null_")
+            yield banded("tails", f"entropy of {metric}", first, last, bands)
+
+
+def _drift_variance(arm: _Arm) -> float:
+    config = arm.chains[0].config
+    if config.train.method == "none":
+        return drift_variance(config.images, config.images, None, arm.last)
+    kept, regime = config.policy_plugin().most_kept(config.images), config.regime_plugin()
+    real = 0.5 if regime.real_fraction else None  # real images are as generation 0's: the null of no change
+    return drift_variance(config.images, kept, neutral_diet(regime, kept, real), arm.last)
+
+
+def _row(found: Verdict, claim: Any) -> Row:
+    reasons = [_said(shown.instrument, shown.state, shown.p_adjusted) for shown in found.shown]
+    few = [f"{claim.chains} chains, a claim needs {LEAST_CHAINS}"] if claim.chains < LEAST_CHAINS else []
+    missing = [f"{family}: not measured" for family, state in found.states.items() if state == "not measured"]
+    return {
+        "verdict": found.verdict,
+        "margin": MARGIN,
+        **found.states,
+        "subcutaneous": found.subcutaneous,
+        "chains": claim.chains,
+        "reason": "; ".join([*few, *missing, *reasons]),
+    }
+
+
+def _said(one: Instrument, state: str, p: float | None) -> str:
+    if one.change.mean is None:
+        return f"{one.family} {one.name}: missing"
+    digits = span(one.change.low, one.change.high)
+    sure = "" if p is None else f", p {'< .001' if p < 0.001 else '= ' + number(p, 3).removeprefix('0')}"
+    return f"{one.family} {one.name}: {number(one.change.mean)} {digits}{sure}, {state}".replace("  ", " ")
+
+
+def _test(shown: Any) -> Row:
+    one = shown.instrument
+    return {
+        "instrument": one.family,
+        "metric": one.name,
+        **asdict(one.change),
+        "p": one.p,
+        "p_adjusted": shown.p_adjusted,
+        "state": shown.state,
+    }
