@@ -28,7 +28,7 @@ def question(view: View) -> str:
     """What the experiment asks, in one sentence."""
     targets = view.targets
     one = len(targets) == 1
-    what = f"\u201c{targets[0].text}\u201d" if one else f"{_count(len(targets))} prompts"
+    what = f"\u201c{targets[0].text}\u201d" if one else f"{counted(len(targets))} prompts"
     return (
         f"When a text-to-image model is trained on its own images of {what}, "
         f"how often is each concept of {'the' if one else 'a'} prompt still recognised, generation by generation?"
@@ -40,8 +40,8 @@ def what_was_run(plan: Plan) -> str:
     arms = list(dict.fromkeys(spoken(run.arm) for run in plan.runs))
     seeds = sorted({run.config.seed for run in plan.runs})
     told = (
-        f"{_count(len(arms)).capitalize()} {'arms' if len(arms) > 1 else 'arm'} ({', '.join(arms)}) "
-        f"with {_count(len(seeds))} {'chains' if len(seeds) > 1 else 'chain'} each "
+        f"{counted(len(arms)).capitalize()} {'arms' if len(arms) > 1 else 'arm'} ({', '.join(arms)}) "
+        f"with {counted(len(seeds))} {'chains' if len(seeds) > 1 else 'chain'} each "
         f"({'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}): "
         f"{_each(plan, _steps)} from {_each(plan, _maker)}. Each generation makes "
         f"a pool of N\u00a0=\u00a0{_each(plan, lambda c: str(c.images))} images per target prompt; "
@@ -131,7 +131,8 @@ def _trained(config: Config) -> str:
     )
 
 
-def _count(n: int) -> str:
+def counted(n: int) -> str:
+    """A number in words up to ten."""
     return COUNTS[n] if n < len(COUNTS) else str(n)
 
 
@@ -156,8 +157,8 @@ def no_claim(view: View) -> str:
     chains = min(sum(chain.arm == arm for chain in view.chains) for arm in view.arms)
     if chains < NEEDED:
         return (
-            f"Nothing is claimed: a claim needs at least {_count(NEEDED)} chains per arm, and here there "
-            f"{'is one' if chains == 1 else f'are {_count(chains)}'}."
+            f"Nothing is claimed: a claim needs at least {counted(NEEDED)} chains per arm, and here there "
+            f"{'is one' if chains == 1 else f'are {counted(chains)}'}."
         )
     return "What is claimed, and what is not, stands under \u201cAcross chains\u201d."
 
