@@ -23,11 +23,16 @@ Size = Annotated[StrictInt, Field(ge=1)] | Annotated[StrictFloat, Field(gt=0, le
 
 
 class Policy:
-    """What every policy tells beside its choice. reads_scores: whether a scorer is asked at all; a policy without
-    scores is not touched by the scorer."""
+    """What every policy tells beside its choice.
+
+    reads_scores: whether a scorer is asked at all; a policy without scores is not touched by the scorer. repeats:
+    whether an image can be chosen more than once. size_known: whether the config tells how many are passed on.
+    """
 
     version: ClassVar[int] = 2
     reads_scores: ClassVar[bool] = True
+    repeats: ClassVar[bool] = False
+    size_known: ClassVar[bool] = True
 
     def most_kept(self, images: int) -> int:
         """How many of a pool's images are passed on, at most."""
@@ -93,6 +98,7 @@ class RandomK(_KeepK):
 class Threshold(Policy):
     """Every image that scores at least `score`."""
 
+    size_known: ClassVar[bool] = False
     score: float
 
     def __call__(self, scores: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -113,6 +119,7 @@ class KChoice(_KeepK):
     (Ferbach et al. 2024, arXiv 2407.09499, section 2). An image can be chosen more than once.
     """
 
+    repeats: ClassVar[bool] = True
     candidates: Annotated[int, Field(ge=1)] = 2
     beta: Annotated[float, Field(ge=0)] = 1.0
 

@@ -128,3 +128,19 @@ def test_drift_starts_from_the_rate_that_was_seen_there():
     late, fresh = drift_band([HITS, low], N, 32, replace, 1, seed=7), drift_band([low], N, 32, replace, 1, seed=7)
     assert late == fresh
     assert sd(drift_band([low] * 4, N, 32, accumulate, 1, seed=7)) < 0.8 * sd(late)
+
+
+@pytest.mark.parametrize(("repeats", "share"), [(False, 0.0), (True, 1.0)])
+def test_choices_with_putting_back_drift_more(repeats, share):
+    """All 128 of a pool chosen once pass on its rate; 128 choices with putting back add a variance V(1-V)/128."""
+    start = np.full(40_000, HITS)
+    rates = neutral(start, N, N, replace, 1, np.random.default_rng(2), repeats)[:, 1]
+    v = HITS / N
+    expected = v * (1 - v) / N * (1 + share * (1 - 1 / N))
+    assert rates.var() == pytest.approx(expected, rel=0.04)
+
+
+def test_the_bands_of_a_chooser_know_that_it_repeats_itself():
+    """The drift band of k = N choices with putting back is wider than that of the whole pool."""
+    once, again = (drift_band([HITS], N, N, replace, 5, 1, repeats) for repeats in (False, True))
+    assert sd(again) > 1.1 * sd(once)

@@ -40,10 +40,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Drift:
-    """What moves an arm's rates when the model copies perfectly: `kept` images of each pool, fed back by `diet`."""
+    """What moves an arm's rates when the model copies perfectly: `kept` images of each pool (repeats: drawn with
+    putting back), fed back by `diet`."""
 
     kept: int
     diet: Diet
+    repeats: bool = False
 
 
 def change_rates(rates: np.ndarray) -> np.ndarray:
@@ -94,7 +96,13 @@ def drift_null(
     pools = np.random.default_rng(seeds.seed(seed, "generation 0")).binomial(images, v1, shape).ravel()
     return {
         arm: neutral(
-            pools, images, drift.kept, drift.diet, steps, np.random.default_rng(seeds.seed(seed, f"drift of {arm}"))
+            pools,
+            images,
+            drift.kept,
+            drift.diet,
+            steps,
+            np.random.default_rng(seeds.seed(seed, f"drift of {arm}")),
+            drift.repeats,
         ).reshape(*shape, steps + 1)
         for arm, drift in drifts.items()
     }

@@ -15,14 +15,20 @@ to the rate of what generation g+1 trains on, with its real images and its own d
 
 
 def neutral(
-    first_hits: np.ndarray, images: int, kept: int, diet: Diet, steps: int, rng: np.random.Generator
+    first_hits: np.ndarray,
+    images: int,
+    kept: int,
+    diet: Diet,
+    steps: int,
+    rng: np.random.Generator,
+    repeats: bool = False,
 ) -> np.ndarray:
     """Rates of the pools of a perfect copier (LAWS E11), float array (replicates, steps + 1).
 
     first_hits: int array (replicates,), hits among the `images` of generation 0's pool. In each step `kept` images
-    of the pool are kept blindly, and the next pool is drawn at the rate of the diet.
+    of the pool are kept blindly (repeats: with putting back), and the next pool is drawn at the rate of the diet.
     """
-    return _drift([], first_hits, images, kept, diet, steps, rng)
+    return _drift([], first_hits, images, kept, diet, steps, rng, repeats)
 
 
 def sampling_band(hits1: int, n1: int, n2: int, seed: int) -> Interval | None:
@@ -32,16 +38,18 @@ def sampling_band(hits1: int, n1: int, n2: int, seed: int) -> Interval | None:
     return _band(rng.binomial(n1, rate, REPLICATES) / n1, rng.binomial(n2, rate, REPLICATES) / n2)
 
 
-def drift_band(hits: Sequence[int], n: int, kept: int, diet: Diet, steps: int, seed: int) -> Interval | None:
+def drift_band(
+    hits: Sequence[int], n: int, kept: int, diet: Diet, steps: int, seed: int, repeats: bool = False
+) -> Interval | None:
     """95 % band of c over the next `steps` feedback steps for a perfect copier (LAWS E11).
 
     hits: of the pools (n images each) of generations 0..start; the last one is where c starts. What the
-    generations before it kept enters the diet at the rates that were seen.
+    generations before it kept enters the diet at the rates that were seen. repeats: as of `neutral`.
     """
     rng = np.random.default_rng(seed)
     *before, start = hits
     seen = [np.full(REPLICATES, pooled(h, n)) for h in before]
-    pools = _drift(seen, rng.binomial(n, pooled(start, n), REPLICATES), n, kept, diet, steps, rng)
+    pools = _drift(seen, rng.binomial(n, pooled(start, n), REPLICATES), n, kept, diet, steps, rng, repeats)
     return _band(pools[:, 0], pools[:, -1])
 
 
@@ -58,11 +66,17 @@ def _drift(
     diet: Diet,
     steps: int,
     rng: np.random.Generator,
+    repeats: bool,
 ) -> np.ndarray:
     """`neutral` after a history: `before` holds the kept rates of the generations before the first pool."""
     eaten, pools = list(before), [hits]
     for _ in range(steps):
-        eaten.append(rng.hypergeometric(pools[-1], images - pools[-1], kept) / kept)
+        chosen = (
+            rng.binomial(kept, pools[-1] / images)
+            if repeats
+            else rng.hypergeometric(pools[-1], images - pools[-1], kept)
+        )
+        eaten.append(chosen / kept)
         rate = np.clip(diet(eaten, rng), 0, 1)  # a weighted mean of ones may round to a little more than one
         pools.append(rng.binomial(images, rate))
     return np.stack(pools, axis=1) / images

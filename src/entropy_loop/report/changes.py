@@ -34,13 +34,14 @@ def changes(run: Run, rates: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def neutral(config: Config, real: pd.DataFrame | None) -> Diet | None:
     """The arm's regime as the drift null sees it, real images at the rate at which they were recognised; None
-    where nothing is trained or the real images have not been judged."""
-    regime = config.regime_plugin()
+    where nothing is trained, where how much is kept is not known beforehand, and where the real images have not been
+    judged."""
+    regime, policy = config.regime_plugin(), config.policy_plugin()
     judged = 0 if real is None else int(real["n"].sum())
-    if config.train.method == "none" or (regime.real_fraction and not judged):
+    if config.train.method == "none" or not policy.size_known or (regime.real_fraction and not judged):
         return None
     rate = None if real is None else int(real["hits"].sum()) / judged
-    return neutral_diet(regime, config.policy_plugin().most_kept(config.images), rate)
+    return neutral_diet(regime, policy.most_kept(config.images), rate)
 
 
 def _change(config: Config, rows: pd.DataFrame, start: int, end: int, diet: Diet | None) -> dict[str, Any]:
@@ -55,8 +56,11 @@ def _change(config: Config, rows: pd.DataFrame, start: int, end: int, diet: Diet
     if diet:
         # A pool with unjudged images is a smaller one: its share of hits is what drifts.
         seen = [round(hits[g] * config.images / n[g]) for g in rows.index if g <= start and n[g]]
-        kept = config.policy_plugin().most_kept(config.images)
-        bands["drift_"] = drift_band(seen, config.images, kept, diet, end - start, seed)
+        policy = config.policy_plugin()
+        kept = policy.most_kept(config.images)
+        bands["drift_"] = drift_band(seen, config.images, kept, diet, end - start, seed, policy.repeats)
     for prefix, band in bands.items():
         values |= {f"{prefix}low": band.low, f"{prefix}high": band.high} if band else {}
-    return values | {"reason": "" if diet else "nothing is fed back: no drift band"}
+    known = config.policy_plugin().size_known
+    why = "nothing is fed back" if known else "how much the policy keeps is known only when it runs"
+    return values | {"reason": "" if diet else f"{why}: no drift band"}
