@@ -35,6 +35,7 @@ PLUGINS: dict[str, dict[str, str]] = {
     },
     "embedder": {
         "clip": "entropy_loop.judges.clip:ClipEmbedder",
+        "storybook": "entropy_loop.judges.attributes:AttributeEmbedder",
     },
     "reader": {
         "storybook": "entropy_loop.judges.attributes:AttributeReader",

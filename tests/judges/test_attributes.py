@@ -11,7 +11,9 @@ from PIL import Image
 from entropy_loop import assets
 from entropy_loop.data import Samples
 from entropy_loop.errors import ConfigError
-from entropy_loop.judges.attributes import COLUMNS, AttributeReader, load, pixels
+from entropy_loop.judges.attributes import COLUMNS, AttributeEmbedder, AttributeReader, load, pixels
+from entropy_loop.metrics.diversity import vendi_score
+from entropy_loop.metrics.resample import interval
 from entropy_loop.worlds.storybook import scene
 
 FOLDER = Path(assets.__file__).parent / "storybook-attributes"
@@ -32,14 +34,23 @@ def even(index: int) -> scene.Scene:
     return scene.sample(ALBUM, index, **{name: str(rng.choice(list(scene.SHARES[name]))) for name in names})
 
 
-def read_in(folder: Path, images: dict[str, np.ndarray]) -> pd.DataFrame:
+def kept_in(folder: Path, images: dict[str, np.ndarray]) -> Samples:
     folder.mkdir()
     for name, image in images.items():
         Image.fromarray(image).save(folder / f"{name}.png")
     table = pd.DataFrame({"id": list(images), "file": [f"{name}.png" for name in images]})
     table.to_parquet(folder / "samples.parquet")
-    READER.read(Samples(folder), folder, ignore)
+    return Samples(folder)
+
+
+def read_in(folder: Path, images: dict[str, np.ndarray]) -> pd.DataFrame:
+    READER.read(kept_in(folder, images), folder, ignore)
     return pd.read_parquet(folder / "attributes.parquet")
+
+
+def embedded_in(folder: Path, images: dict[str, np.ndarray]) -> np.ndarray:
+    AttributeEmbedder(str(FOLDER)).embed(kept_in(folder, images), folder, ignore)
+    return np.load(folder / "embeddings.npy")
 
 
 @pytest.fixture
@@ -143,3 +154,34 @@ def test_a_folder_without_attributes_is_refused(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"w")
     with pytest.raises(ConfigError, match=r"no attributes\.json"):
         AttributeReader(str(tmp_path)).ready({})
+
+
+def essays(first: int, n: int = 96, sigma: float = 0.0, **fixed: str) -> dict[str, np.ndarray]:
+    """Scenes of the essay's prompt from the album, with Gaussian noise of `sigma` of the range on their pixels."""
+    rng, asked = np.random.default_rng(first), {"relation": "riding", "rider": "astronaut", "mount": "horse"}
+    drawn = (scene.render(scene.sample(ALBUM, first + i, **asked, **fixed)) for i in range(n))
+    noisy = [np.clip(np.rint(image + rng.normal(scale=255 * sigma, size=image.shape)), 0, 255) for image in drawn]
+    return {f"e{i:03d}": image.astype(np.uint8) for i, image in enumerate(noisy)}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """Embeddings of scenes of the essay's prompt, coats and places at the world's shares."""
+    return embedded_in(tmp_path_factory.mktemp("essays") / "images", essays(0))
+
+
+def vendi(images: np.ndarray) -> dict[str, float]:
+    return {"vendi": vendi_score(images)}
+
+
+def test_scenes_of_one_coat_and_place_are_less_diverse(scenes, tmp_path):
+    """The Vendi score of the embedding knows scenes: the intervals of cut and uncut ones are far from each other."""
+    cut = embedded_in(tmp_path / "cut", essays(2000, coat="brown", background="meadow"))
+    assert interval(vendi, cut)["vendi"].high < 0.75 * interval(vendi, scenes)["vendi"].low
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.2])
+def test_noise_is_not_taken_for_variety(scenes, tmp_path, sigma):
+    """Other scenes under noise that one cannot overlook score no higher than clean ones may."""
+    noisy = embedded_in(tmp_path / "noisy", essays(4000, sigma=sigma))
+    assert vendi_score(noisy) < interval(vendi, scenes)["vendi"].high

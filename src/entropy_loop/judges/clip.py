@@ -21,7 +21,7 @@ from pydantic import Field
 from entropy_loop import assets
 from entropy_loop.data import JUDGEMENTS, SCORES, Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
-from entropy_loop.metrics.noise import noise
+from entropy_loop.judges import embeddings
 
 if TYPE_CHECKING:
     import torch
@@ -179,19 +179,18 @@ class ClipEmbedder(_Clip):
 
     def embed(self, samples: Samples, out: Path, tick: Tick) -> None:
         """Writes embeddings.npy, float32 (images, d), and noise.parquet (one row per image), in the samples' order."""
+        embeddings.write(self._vectors([samples.folder / file for file in samples.table["file"]], tick), samples, out)
+
+    def _vectors(self, files: list[Path], tick: Tick) -> Iterator[np.ndarray]:
         import torch
 
         clip = _load(f"{LOCAL}{self.folder()}" if not self.pretrained else self.model, self.pretrained)
-        files = [samples.folder / file for file in samples.table["file"]]
-        found = []
-        with torch.inference_mode():
-            for start in range(0, len(files), BLOCK):
-                block = files[start : start + BLOCK]
-                found.append(clip.encode(block, normalize=False)[: len(block)].cpu().numpy())
-                tick(min(1.0, (start + BLOCK) / len(files)))
-        np.save(out / "embeddings.npy", np.concatenate(found).astype(np.float32))
-        pixels = np.stack([np.asarray(image) for image in _opened(files)])
-        noise(pixels).assign(id=list(samples.table["id"])).to_parquet(out / "noise.parquet", index=False)
+        for start in range(0, len(files), BLOCK):
+            block = files[start : start + BLOCK]
+            with torch.inference_mode():
+                vectors = clip.encode(block, normalize=False)[: len(block)].cpu().numpy()
+            yield from vectors
+            tick(min(1.0, (start + BLOCK) / len(files)))
 
 
 def _evidence(logits: np.ndarray) -> np.ndarray:
@@ -211,17 +210,9 @@ class _Loaded:
         """Image embeddings, (BLOCK, d); the rows after the last file are padding."""
         import torch
 
-        images = torch.stack([self.preprocess(image) for image in _opened(files)])
+        images = torch.stack([self.preprocess(image) for image in embeddings.opened(files)])
         padding = torch.zeros(BLOCK - len(images), *images.shape[1:])
         return self.model.encode_image(torch.cat([images, padding]).to(self.device), normalize=normalize)
-
-
-def _opened(files: list[Path]) -> Iterator[Any]:
-    from PIL import Image
-
-    for file in files:
-        with Image.open(file) as image:
-            yield image.convert("RGB")
 
 
 def _tag(model: str, pretrained: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,8 @@ import pandas as pd
 HALF_NYQUIST = 0.25  # cycles per pixel; Nyquist's frequency is 0.5
 
 
-def noise(images: np.ndarray) -> pd.DataFrame:
-    """One row per image of (n, h, w, 3), uint8, one column per index below; their means are the pool's."""
+def noise(images: Iterable[np.ndarray]) -> pd.DataFrame:
+    """One row per image (h, w, 3), uint8, of any size, one column per index below; their means are the pool's."""
     indices = (high_frequency_share, bytes_per_pixel, intensity_entropy)
     rows = [[index(image) for index in indices] for image in images]
     return pd.DataFrame(rows, columns=[index.__name__ for index in indices], dtype=np.float64)

@@ -1,0 +1,60 @@
+"""What every embedder writes, whichever model made the vectors."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from entropy_loop.data import Samples
+from entropy_loop.judges.attributes import AttributeEmbedder
+from entropy_loop.judges.clip import BLOCK, ClipEmbedder
+from entropy_loop.metrics.noise import noise
+from entropy_loop.worlds.storybook import scene
+
+EMBEDDERS = [ClipEmbedder("bundled:storybook-judge"), AttributeEmbedder()]
+SIZES = {"b": (64, 64), "a": (80, 48)}
+every_embedder = pytest.mark.parametrize("embedder", EMBEDDERS, ids=lambda embedder: type(embedder).__name__)
+
+
+def samples(folder: Path, images: dict[str, np.ndarray]) -> Samples:
+    folder.mkdir()
+    for name, image in images.items():
+        Image.fromarray(image).save(folder / f"{name}.png")
+    table = pd.DataFrame({"id": list(images), "file": [f"{name}.png" for name in images]})
+    table.to_parquet(folder / "samples.parquet")
+    return Samples(folder)
+
+
+def embedded(embedder, folder: Path, images: dict[str, np.ndarray]) -> tuple[np.ndarray, pd.DataFrame]:
+    embedder.embed(samples(folder, images), folder, lambda share: None)
+    return np.load(folder / "embeddings.npy"), pd.read_parquet(folder / "noise.parquet")
+
+
+@every_embedder
+def test_an_image_is_embedded_alone(embedder, tmp_path):
+    """The same vector, to the last bit, whatever else is embedded: here one more image than fits into a block."""
+    scenes = {f"s{i:03d}": scene.render(scene.sample(11, i)) for i in range(BLOCK + 1)}
+    every, _ = embedded(embedder, tmp_path / "every", scenes)
+    one, _ = embedded(embedder, tmp_path / "one", {"s064": scenes["s064"]})
+    assert every.dtype == np.float32
+    assert (one[0] == every[64]).all()
+    assert not (every[0] == every[64]).all()
+
+
+@every_embedder
+def test_noise_is_that_of_the_files_own_pixels(embedder, tmp_path):
+    """One row per image in the samples' order, and images may have any size."""
+    rng = np.random.default_rng(1)
+    images = {name: rng.integers(256, size=(*size, 3), dtype=np.uint8) for name, size in SIZES.items()}
+    vectors, found = embedded(embedder, tmp_path / "out", images)
+    pd.testing.assert_frame_equal(found, noise(images.values()).assign(id=list(SIZES)))
+    assert len(vectors) == len(SIZES)
+
+
+@every_embedder
+def test_a_set_without_images_has_no_embeddings(embedder, tmp_path):
+    """None is no mistake: two tables without rows."""
+    vectors, found = embedded(embedder, tmp_path / "none", {})
+    assert len(vectors) == len(found) == 0
