@@ -176,7 +176,7 @@ CHANGES = (
 )  # fmt: skip
 SUMMARY = (
     "arm", "against", "generation", "prompt", "role", "concept", "judge", "statistic", "chains", "mean", "low",
-    "high", "null_low", "null_high", "p", "p_adjusted", "reason",
+    "high", "null_low", "null_high", "sampling_low", "sampling_high", "p", "p_adjusted", "reason",
 )  # fmt: skip
 LEDGER = (
     "run", "arm", "seed", "generation", "prompt", "concept", "judge", "v_pool", "v_kept", "v_diet", "v_next",

@@ -100,7 +100,7 @@ def test_report_is_a_function_of_the_store(finished: tuple[Path, str]) -> None:
     """Written twice, the page and every figure have the same bytes: no clock, no random ids."""
     root, first = finished
     figures = {path: path.read_bytes() for path in (root / "figures").iterdir()}
-    assert len(figures) == 3  # recognition, change, and the prompt that is only measured
+    assert len(figures) == 4  # recognition, the same arm by arm, change, and the prompt that is only measured
     assert written(planned(), root) == first
     assert {path: path.read_bytes() for path in (root / "figures").iterdir()} == figures
 
@@ -192,6 +192,7 @@ def test_several_chains_are_told_as_ranges(tmp_path: Path) -> None:
     text = written(planned(sweep={"seed": [0, 1, 2]}, generations=2), tmp_path)
     assert "3 of 3 chains have a c" in text
     assert "no curation, seed 2" in text
+    assert "Arm by arm" not in text  # one arm: its bands stand in the first figures
 
 
 def test_an_arm_without_a_prompt_is_left_out_of_its_tables(tmp_path: Path) -> None:
@@ -208,7 +209,9 @@ def test_figures_of_an_earlier_config_go(tmp_path: Path) -> None:
     written(planned(), tmp_path, runs=0)
     (tmp_path / "figures" / "mine.svg").write_text("<svg/>")
     written(planned(prompts=TOY["prompts"][:1]), tmp_path, runs=0)
-    assert {p.name for p in (tmp_path / "figures").iterdir()} == {"recognition-1.svg", "change-1.svg", "mine.svg"}
+    assert {p.name for p in (tmp_path / "figures").iterdir()} == {
+        "recognition-1.svg", "recognition-1-arms.svg", "change-1.svg", "mine.svg",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,28 @@ def test_every_claim_has_a_null_band_and_p_adjusted_over_the_concepts(made):
     assert (claims["null_low"] <= claims["null_high"]).all()
 
 
+def test_the_bands_of_v_are_those_of_c_in_units_of_v(made):
+    """At generation 0 a band has no width, at the last one it is V0 (1 - c) over the band of c, within [0, 1]."""
+    table = made.summary[made.summary["concept"] == ALL]
+    for arm in table["arm"].unique():
+        mine = table[(table["arm"] == arm) & (table["against"] == "")]
+        v = mine[mine["statistic"] == "rate"].set_index("generation")
+        (c,) = mine[mine["statistic"] == "change_rate"].to_dict("records")
+        for name in ("null", "sampling"):
+            assert v.at[0, f"{name}_low"] == v.at[0, f"{name}_high"] == pytest.approx(v.at[0, "mean"])
+            assert v.at[2, f"{name}_low"] == pytest.approx(max(0, v.at[0, "mean"] * (1 - c[f"{name}_high"])))
+            assert v.at[2, f"{name}_high"] == pytest.approx(min(1, v.at[0, "mean"] * (1 - c[f"{name}_low"])))
+
+
+def test_drift_grows_with_the_generation_and_sampling_does_not(made):
+    """8 of 32 images drift further in two steps than in one; another pool of one model lies as far at any time."""
+    v = made.summary[(made.summary["statistic"] == "rate") & (made.summary["concept"] == ALL)]
+    v = v[v["arm"] == "random_k-8"].set_index("generation")
+    drift, sampling = (v[f"{name}_high"] - v[f"{name}_low"] for name in ("null", "sampling"))
+    assert drift[2] > 1.2 * drift[1] > 1.2 * sampling[1]
+    assert sampling[2] == pytest.approx(sampling[1], rel=0.1)
+
+
 def test_nothing_is_claimed_from_two_chains(tmp_path):
     """Fewer than three chains are described, and the reason stands in the row."""
     raw = {**TOY, "images": 16, "generations": 1, "sweep": {"curate.policy": [{"use": "none"}], "seed": [0, 1]}}

@@ -31,21 +31,33 @@ class _Arm:
     rates: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Arms that start from one generation 0, with rates (replicates, chains, generations + 1) of neutral chains.
+
+    drift: by arm, of a perfect copier under its regime. sampling: of all of them, regenerated from one model.
+    """
+
+    arms: list[_Arm]
+    drift: dict[str, np.ndarray]
+    sampling: np.ndarray
+
+
 def claims(plan: Plan, rates: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Per prompt and judge: every statistic of every arm and of every pair, Holm-adjusted over the concepts, then the
-    rates themselves. `rates` as in rates.csv."""
+    rates themselves. `rates` as in rates.csv.
+
+    The bands of a rate are where the mean V over the chains would lie: V of generation 0 times 1 - c, over the band
+    of c from 0 to that generation.
+    """
     for (prompt, role, judge), rows in rates.groupby(["prompt", "role", "judge"], sort=False):
         where = {"prompt": prompt, "role": role, "judge": judge}
-        fed_back = role == "target"
         concepts = sorted(rows["concept"].unique(), key=lambda name: name != ALL)
-        tables = {c: rows[rows["concept"] == c] for c in concepts}
-        found = [row | {"concept": c} for c in concepts for row in _claims_of(plan, tables[c], fed_back)]
+        groups = {c: list(_groups(plan, rows[rows["concept"] == c], role == "target")) for c in concepts}
+        found = [row | {"concept": c} for c in concepts for group in groups[c] for row in _claims_of(group)]
         yield from (where | row for row in _adjusted(found))
         for concept in concepts:
-            for arm in _arms(plan, tables[concept]):
-                for g, values in enumerate(arm.rates.T):
-                    told = {"arm": arm.name, "against": "", "generation": g, "concept": concept, "statistic": "rate"}
-                    yield where | told | asdict(describe(values)) | {"reason": ""}
+            yield from (where | row | {"concept": concept} for group in groups[concept] for row in _rates_of(group))
 
 
 def _arms(plan: Plan, rows: pd.DataFrame) -> list[_Arm]:
@@ -58,22 +70,49 @@ def _arms(plan: Plan, rows: pd.DataFrame) -> list[_Arm]:
     return [arm for arm in found if not np.isnan(arm.rates).all()]
 
 
-def _claims_of(plan: Plan, rows: pd.DataFrame, fed_back: bool) -> Iterator[dict[str, Any]]:
-    """The claims on one concept: arms that start from one generation 0 are compared with each other."""
+def _groups(plan: Plan, rows: pd.DataFrame, fed_back: bool) -> Iterator[_Group]:
+    """The arms that have rates, by the generation 0 that they share, with their nulls."""
     for _, members in groupby(sorted(_arms(plan, rows), key=_start), key=_start):
         group = list(members)
-        first = group[0]
-        null = drift_null(
-            first.rates[:, 0], _images(first, fed_back), {arm.name: _drift(arm, rows, fed_back) for arm in group},
-            steps=first.config.generations, seed=0,
-        )  # fmt: skip
-        for statistic, of in STATISTICS.items():
-            for arm in group:
-                told = {"arm": arm.name, "generation": arm.config.generations, "statistic": statistic}
-                yield told | {"against": ""} | _tell(of(arm.rates), of(null[arm.name]))
-                for other in _against(arm, group):
-                    values = of(arm.rates) - of(other.rates)
-                    yield told | {"against": other.name} | _tell(values, of(null[arm.name]) - of(null[other.name]))
+        first, images, steps = group[0].rates[:, 0], _images(group[0], fed_back), group[0].config.generations
+        drifts = {arm.name: _drift(arm, rows, fed_back) for arm in group}
+        still = {"": _still(group[0], images)}
+        sampling = drift_null(first, images, still, steps, seed=0)[""]
+        yield _Group(group, drift_null(first, images, drifts, steps, seed=0), sampling)
+
+
+def _claims_of(group: _Group) -> Iterator[dict[str, Any]]:
+    """The claims on one concept: arms that start from one generation 0 are compared with each other."""
+    for statistic, of in STATISTICS.items():
+        for arm in group.arms:
+            told = {"arm": arm.name, "generation": arm.config.generations, "statistic": statistic}
+            values, null = of(arm.rates), of(group.drift[arm.name])
+            by_chance = claim(values, of(group.sampling))
+            bands = {"sampling_low": by_chance.null_low, "sampling_high": by_chance.null_high}
+            yield told | {"against": ""} | _tell(values, null) | bands
+            for other in _against(arm, group.arms):
+                difference = null - of(group.drift[other.name])
+                yield told | {"against": other.name} | _tell(values - of(other.rates), difference)
+
+
+def _rates_of(group: _Group) -> Iterator[dict[str, Any]]:
+    for arm in group.arms:
+        for g, values in enumerate(arm.rates.T):
+            told = {"arm": arm.name, "against": "", "generation": g, "statistic": "rate", "reason": ""}
+            bands = {"null": group.drift[arm.name], "sampling": group.sampling}
+            upto = {name: _in_units_of_v(arm.rates[:, : g + 1], null[..., : g + 1]) for name, null in bands.items()}
+            ends = {f"{name}_{end}": value for name, band in upto.items() for end, value in band.items()}
+            yield told | asdict(describe(values)) | ends
+
+
+def _in_units_of_v(rates: np.ndarray, null: np.ndarray) -> dict[str, float | None]:
+    """The band of c from the first to the last of these generations as one of V, in [0, 1]."""
+    values = change_rates(rates)
+    band = claim(values, change_rates(null))
+    if band.null_low is None or band.null_high is None:
+        return {"low": None, "high": None}
+    first = rates[~np.isnan(values), 0].mean()
+    return {"low": float(max(0.0, first * (1 - band.null_high))), "high": float(min(1.0, first * (1 - band.null_low)))}
 
 
 def _start(arm: _Arm) -> str:
@@ -97,12 +136,17 @@ def _drift(arm: _Arm, rows: pd.DataFrame, fed_back: bool) -> Drift:
     """How the arm's rates drift when the model copies perfectly; where nothing is fed back, the rate stays."""
     config, images = arm.config, _images(arm, fed_back)
     if config.train.method == "none" or not fed_back:
-        judged = arm.rates[np.isfinite(arm.rates[:, 0]), 0]
-        still = pooled(float(judged.sum()) * images, len(judged) * images)
-        return Drift(images, lambda kept, rng: np.full(len(kept[-1]), still))
+        return _still(arm, images)
     real = rows[(rows["set"] == REAL) & (rows["arm"] == arm.name)]
     kept, n = config.policy_plugin().most_kept(images), int(real["n"].sum())
     return Drift(kept, neutral_diet(config.regime_plugin(), kept, real["hits"].sum() / n if n else None))
+
+
+def _still(arm: _Arm, images: int) -> Drift:
+    """No drift: every pool is drawn at the rate of generation 0."""
+    judged = arm.rates[np.isfinite(arm.rates[:, 0]), 0]
+    rate = pooled(float(judged.sum()) * images, len(judged) * images)
+    return Drift(images, lambda kept, rng: np.full(len(kept[-1]), rate))
 
 
 def _images(arm: _Arm, fed_back: bool) -> int:

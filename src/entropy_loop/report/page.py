@@ -64,6 +64,7 @@ def _render(
         version=__version__,
         css=(HERE / "report.css").read_text(encoding="utf-8"),
         view=view,
+        several=len(view.chains) > len(view.arms),
         question=words.question(view),
         what_was_run=words.what_was_run(plan),
         status=words.status(view),

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from html import escape
 
 from entropy_loop.data import ALL
-from entropy_loop.report import figures, inference, numbers, words
+from entropy_loop.report import drawing, figures, inference, numbers, words
 from entropy_loop.report.numbers import Value
-from entropy_loop.report.view import Chain, Subject, View
+from entropy_loop.report.view import Chain, Subject, View, spoken
 
 RateLines = list[tuple[Chain, list[tuple[int, list[Value]]]]]
 """Per chain: (generation, V of every concept)."""
@@ -28,14 +28,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Section:
-    """Figures and tables of one prompt under one judge. files: SVG by name; large, small, steps: for the page."""
+    """Figures and tables of one prompt under one judge. files: SVG by name; the other drawings: for the page.
+
+    large, small: V of all arms, for `all` and for each concept. by_arm: (concept, one drawing per arm); empty with
+    one arm, whose bands stand in `large` and `small`.
+    """
 
     subject: Subject
     files: dict[str, str]
     large: str
     small: list[str]
+    by_arm: list[tuple[str, list[str]]]
     steps: list[str]
-    has_band: bool
     is_cut: bool
     rates: RateLines
     changes: list[tuple[Chain, list[Step]]]
@@ -57,15 +61,16 @@ class Measured:
 
 def section(view: View, subject: Subject) -> Section:
     """The figures and tables of one target prompt under one judge."""
-    n, chains = subject.number, view.chains_of(subject)
-    whole = figures.recognition(view, subject, subject.concepts, 2.9, 3.1)
+    n, arms = subject.number, list(view.arms_of(subject))
     files = {
-        f"recognition-{n}.svg": whole,
-        f"change-{n}.svg": figures.change(view, subject, chains, 3.2, 3.0),
+        f"recognition-{n}.svg": figures.recognition(view, subject, subject.concepts, 2.9, 3.1),
+        f"change-{n}.svg": figures.change(view, subject, arms, 3.2, 3.0),
     }
+    if len(arms) > 1:
+        files[f"recognition-{n}-arms.svg"] = figures.recognition_by_arm(view, subject, arms, subject.concepts, 2.9, 2.4)
     large = figures.recognition(view, subject, (ALL,), 5.6, 3.4)
     small = [(c, figures.recognition(view, subject, (c,), 3.7, 2.9)) for c in subject.prompt.concepts]
-    steps = [(c, figures.change(view, subject, [c], 3.9, 3.0)) for c in chains]
+    steps = [(arm, figures.change(view, subject, [arm], 3.9, 2.8)) for arm in arms]
     what = f"for the prompt {subject.prompt.text}; the numbers stand in the tables below"
     v_alt = "Share of images with {} over generations, " + what
     c_alt = "Change rate per feedback step of {}, " + what
@@ -74,8 +79,8 @@ def section(view: View, subject: Subject) -> Section:
         files,
         _drawing(large, f"v{n}", v_alt.format("all concepts")),
         [_drawing(svg, f"v{n}-{i}", v_alt.format(c)) for i, (c, svg) in enumerate(small)],
-        [_drawing(svg, f"c{n}-{i}", c_alt.format(c.name)) for i, (c, svg) in enumerate(steps)],
-        figures.null_band(view, subject, ALL) is not None,
+        list(_by_arm(view, subject, arms)) if len(arms) > 1 else [],
+        [_drawing(svg, f"c{n}-{i}", c_alt.format(spoken(arm))) for i, (arm, svg) in enumerate(steps)],
         figures.is_cut(view, subject),
         _rates(view, subject),
         _changes(view, subject),
@@ -85,8 +90,18 @@ def section(view: View, subject: Subject) -> Section:
     )
 
 
+def _by_arm(view: View, subject: Subject, arms: list[str]) -> Iterator[tuple[str, list[str]]]:
+    for i, concept in enumerate(subject.concepts):
+        svgs = [(arm, figures.recognition_by_arm(view, subject, [arm], [concept], 3.1, 2.4)) for arm in arms]
+        alt = f"Share of images with {figures.named(concept)} over generations in the arm {{}}, before its null bands"
+        yield (
+            figures.named(concept),
+            [_drawing(s, f"v{subject.number}-{i}-{k}", alt.format(spoken(a))) for k, (a, s) in enumerate(svgs)],
+        )
+
+
 def _drawing(svg: str, name: str, alt: str) -> str:
-    return figures.inline(svg, name, escape(alt))
+    return drawing.inline(svg, name, escape(alt))
 
 
 def measured(view: View, subject: Subject) -> Measured:

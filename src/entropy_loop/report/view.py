@@ -112,6 +112,11 @@ class View:
         """The chains whose config names the prompt and the judge."""
         return [chain for chain in self.chains if (subject.prompt, subject.judge) in chain.asks]
 
+    def arms_of(self, subject: Subject) -> dict[str, list[Chain]]:
+        """The same by arm, in the order of the study."""
+        chains = self.chains_of(subject)
+        return {arm: [chain for chain in chains if chain.arm == arm] for arm in dict.fromkeys(c.arm for c in chains)}
+
     def first_chains(self, prompt: Prompt) -> list[Chain]:
         """One chain per arm, the first one with the prompt: what picture sheets show."""
         asking = [chain for chain in self.chains if prompt in chain.run.config.prompt_nouns()]
@@ -144,6 +149,10 @@ class View:
         """A row of rates.csv of a pool, None if there is none."""
         return self._rates.get((chain.run.name, subject.prompt.text, subject.judge, concept, generation))
 
+    def across(self, arm: str, subject: Subject, concept: str, generation: int) -> Any:
+        """The row of summary.csv on V of an arm, None if there is none."""
+        return self._across.get((arm, subject.prompt.text, subject.judge, concept, generation))
+
     def change(self, chain: Chain, subject: Subject, concept: str, start: int, end: int) -> Any:
         """A row of changes.csv, None if there is none."""
         return self._changes.get((chain.run.name, subject.prompt.text, subject.judge, concept, start, end))
@@ -152,6 +161,11 @@ class View:
     def _rates(self) -> dict[tuple[Any, ...], Any]:
         rows: Iterator[Any] = self.tables.rates[self.tables.rates["set"] == POOL].itertuples()
         return {(r.run, r.prompt, r.judge, r.concept, int(r.generation)): r for r in rows}
+
+    @cached_property
+    def _across(self) -> dict[tuple[Any, ...], Any]:
+        rows: Iterator[Any] = self.tables.summary[self.tables.summary["statistic"] == "rate"].itertuples()
+        return {(r.arm, r.prompt, r.judge, r.concept, int(r.generation)): r for r in rows}
 
     @cached_property
     def _changes(self) -> dict[tuple[Any, ...], Any]:

@@ -1,0 +1,93 @@
+"""Drawing with matplotlib, without its global state: a canvas of panels, a legend, and SVG as text.
+
+The text of a figure is a function of the tables: fixed salt, no date. `inline` makes the copy that stands in
+the page, whose colours follow the reader's light or dark scheme.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from entropy_loop.report.view import PALETTE, Style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, GRID, PAPER = "#1d2328", "#66707a", "#e3e6e8", "#ffffff"
+DRIFT, SAMPLING = "#e4e8ec", "#bcc5ce"
+SCHEME = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", DRIFT: "drift", SAMPLING: "sampling"}
+SCHEME |= {colour: f"arm{i}" for i, colour in enumerate(PALETTE)}
+COLUMNS = 4  # panels in a row, unless a figure has a reason for another number
+RC: Any = {
+    "svg.hashsalt": "entropy-loop", "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 9.0,
+    "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.titlelocation": "left", "axes.titlesize": 10.0, "axes.titleweight": "bold", "axes.titlecolor": INK,
+    "axes.linewidth": 0.7, "text.color": INK, "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK, "grid.color": GRID, "grid.linewidth": 0.7, "axes.axisbelow": True, "legend.frameon": False,
+    "hatch.linewidth": 0.5, "text.parse_math": False,  # an arm's name may hold a $
+}  # fmt: skip
+
+Panel = Callable[["Axes"], None]
+"""Draws one panel."""
+
+
+def drawing(
+    panels: Sequence[Panel],
+    width: float,
+    height: float,
+    ylabel: str,
+    columns: int = COLUMNS,
+    legend: Mapping[str, Style] | None = None,
+) -> str:
+    """SVG of panels of this size in inches, `columns` in a row, one axis for all that stand in a row. The legend,
+    text by style, stands below."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(RC):
+        columns = min(len(panels), columns)
+        rows = -(-len(panels) // columns)
+        figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+        axes = list(figure.subplots(rows, columns, sharey="row", squeeze=False).flat)
+        for spare in axes[len(panels) :]:
+            spare.remove()
+        for i, (ax, draw) in enumerate(zip(axes, panels, strict=False)):
+            draw(ax)
+            ax.set_ylabel(ylabel if i % columns == 0 else "")
+        if legend:
+            _legend(figure, legend)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        return text.getvalue()
+
+
+def _legend(figure: Figure, styles: Mapping[str, Style]) -> None:
+    """In as many columns as the width holds, at about .08 inches per letter and .7 for a mark."""
+    from matplotlib.lines import Line2D
+
+    lines = [Line2D([], [], color=s.colour, marker=s.marker, label=text) for text, s in styles.items()]
+    columns = int(figure.get_figwidth() / (0.7 + 0.08 * max(map(len, styles))))
+    figure.legend(handles=lines, loc="outside lower center", ncols=min(max(1, columns), len(lines)))
+
+
+def cell(row: Any, name: str) -> float:
+    """A cell of a row of a table; NaN where it is empty or there is no row."""
+    return float("nan") if row is None or pd.isna(getattr(row, name)) else float(getattr(row, name))
+
+
+def inline(svg: str, name: str, alt: str) -> str:
+    """The <svg> element for the page: `name` makes its ids unique, colours become CSS variables; `alt` must be
+    safe to stand in an attribute."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r'(url\(|href=")#', rf"\1#{name}-", svg)
+    for colour, variable in SCHEME.items():
+        svg = svg.replace(colour, f"var(--{variable})")
+    return svg.replace("<svg", f'<svg role="img" aria-label="{alt}"', 1)
