@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from entropy_loop.metrics.calibration import performance, threshold
 from storybook_claims import ATTRIBUTES, ESSAY, JOINT, answers, concepts, expected
 from storybook_judge_card import SCENES, SCORE, card, table_of
 from storybook_judge_model import STREAMS, WEIGHTS, Recipe, Recogniser
@@ -18,46 +19,16 @@ from storybook_round_trips import Codec, degradations, junk_set, labelled
 ASSETS = Path(__file__).parents[1] / "src/entropy_loop/assets"
 
 
-def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float, float]:
-    """Share and its 95 % Wilson interval."""
-    share = hits / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return share, max(0.0, centre - half), min(1.0, centre + half)
-
-
-def threshold(scores: np.ndarray, true: np.ndarray, junk: np.ndarray) -> float:
-    """Where the least of sensitivity, specificity and refusal of junk is greatest; the middle of a plateau."""
-    cuts = np.unique(np.concatenate([scores, junk]))
-    cuts = (cuts[1:] + cuts[:-1]) / 2
-    least = np.minimum(_share_above(scores[true], cuts), 1 - _share_above(scores[~true], cuts))
-    least = np.minimum(least, 1 - _share_above(junk, cuts))
-    best = cuts[least >= least.max() - 1e-12]
-    return float((best.min() + best.max()) / 2)
-
-
-def _share_above(values: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    return 1 - np.searchsorted(np.sort(values), cuts, side="right") / len(values)
-
-
 def decide(scores: dict[str, np.ndarray], cuts: dict[str, float]) -> dict[str, np.ndarray]:
     """The answers, bool (images,), to each concept and to each conjunction."""
     said = {c: scores[c] > cuts[c] for c in scores}
     return said | {name: np.logical_and.reduce([said[c] for c in parts]) for name, parts in JOINT.items()}
 
 
-def performance(said: np.ndarray, true: np.ndarray, junk: np.ndarray) -> dict[str, float | int]:
+def measured_on(said: np.ndarray, true: np.ndarray, junk: np.ndarray) -> dict[str, float | int]:
     """Sensitivity and specificity with intervals, and how much junk is taken for the concept."""
-    se, se_low, se_high = wilson(int((said & true).sum()), int(true.sum()))
-    sp, sp_low, sp_high = wilson(int((~said & ~true).sum()), int((~true).sum()))
-    return {
-        "positives": int(true.sum()),
-        **{"sensitivity": round(se, 4), "sensitivity_low": round(se_low, 4), "sensitivity_high": round(se_high, 4)},
-        "negatives": int((~true).sum()),
-        **{"specificity": round(sp, 4), "specificity_low": round(sp_low, 4), "specificity_high": round(sp_high, 4)},
-        "junk": len(junk),
-        "junk_false_positives": int(junk.sum()),
-    }
+    rates = {name: round(value, 4) for name, value in asdict(performance(said, true)).items()}
+    return rates | {"junk": len(junk), "junk_false_positives": int(junk.sum())}
 
 
 def degraded_rows(judge: Recogniser, seed: int, codec: Codec, cuts: dict[str, float]) -> list[dict[str, object]]:
@@ -100,10 +71,10 @@ def calibrate(recipe: Recipe, work: Path, vae: Path, phase_steps: dict[str, int]
     fit, fit_junk = labelled(seeds["fit"], codec), junk_set(seeds["fit_junk"], codec)
     report, report_junk = labelled(seeds["report"], codec), junk_set(seeds["report_junk"], codec)
     scores, junk, true = judge.scores(fit.images), judge.scores(fit_junk.images), answers(fit.table)
-    cuts = {c: threshold(scores[c], true[c], junk[c]) for c in scores}
+    cuts = {c: threshold(scores[c][true[c]], scores[c][~true[c]], junk[c]) for c in scores}
     said, said_junk = decide(judge.scores(report.images), cuts), decide(judge.scores(report_junk.images), cuts)
     true = expected(report.table)
-    measured = {c: performance(said[c], true[c], said_junk[c]) for c in true}
+    measured = {c: measured_on(said[c], true[c], said_junk[c]) for c in true}
     kinds = report_junk.table["junk"].to_numpy()
     result = {
         "format": 1,
@@ -112,7 +83,7 @@ def calibrate(recipe: Recipe, work: Path, vae: Path, phase_steps: dict[str, int]
         "concepts": {c: {**spec, "threshold": round(cuts[c], 4), **measured[c]} for c, spec in concepts().items()},
         "joint": {name: {"concepts": list(parts), **measured[name]} for name, parts in JOINT.items()},
         "halves": {
-            half: {c: performance(said[c][rows], true[c][rows], said_junk[c]) for c in ESSAY}
+            half: {c: measured_on(said[c][rows], true[c][rows], said_junk[c]) for c in ESSAY}
             for half, rows in (("clean", slice(0, None, 2)), ("round_trip", slice(1, None, 2)))
         },
         "junk": {

@@ -32,12 +32,12 @@ def answers(judgements: pd.DataFrame, concepts: tuple[str, ...]) -> pd.DataFrame
     """
     table = judgements.pivot(index="id", columns="concept", values="answer").reindex(columns=list(concepts))
     table = table.astype("boolean")
-    return table.assign(**{ALL: _joint(table)})
+    return table.assign(**{ALL: joint(table)})
 
 
-def _joint(table: pd.DataFrame) -> pd.Series:
-    """Kleene's and over the columns: a no decides, otherwise a missing answer is missing."""
-    joint = pd.Series(True, index=table.index, dtype="boolean")
+def joint(table: pd.DataFrame) -> pd.Series:
+    """Kleene's and over the columns (dtype boolean): a no decides, otherwise a missing answer is missing."""
+    every = pd.Series(True, index=table.index, dtype="boolean")
     for name in table.columns:
-        joint = joint & table[name]
-    return joint
+        every = every & table[name]
+    return every
