@@ -77,25 +77,37 @@ class ImageFolder:
 
     def _captions(self) -> dict[str, list[str]]:
         """text -> file names, shuffled."""
-        table = Path(self.data_dir) / "metadata.jsonl"
-        if not table.is_file():
-            raise ConfigError(f"{table}: not there; it holds one line per image with `file_name` and `text`.")
         found: dict[str, list[str]] = {}
-        for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), start=1):
-            name, text = self._row(line, f"{table}, line {number}")
-            found.setdefault(text, []).append(name)
+        for row in metadata(Path(self.data_dir), ("text",)):
+            found.setdefault(str(row["text"]), []).append(str(row["file_name"]))
         return {text: _shuffled(names) for text, names in found.items()}
 
-    def _row(self, line: str, where: str) -> tuple[str, str]:
-        try:
-            row: dict[str, Any] = json.loads(line)
-            name, text = row["file_name"], row["text"]
-        except (ValueError, KeyError, TypeError):
-            raise ConfigError(f"{where}: is no JSON object with `file_name` and `text`.") from None
-        inside = (Path(self.data_dir) / str(name)).resolve()
-        if not inside.is_relative_to(Path(self.data_dir).resolve()) or not inside.is_file():
-            raise ConfigError(f"{where}: {name!r} is no file of this folder.")
-        return str(name), str(text)
+
+def metadata(folder: Path, columns: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """The rows of an imagefolder's metadata.jsonl: `file_name`, a file inside the folder, and what else stands there.
+
+    Raises ConfigError for a table or image that is not there, and for a line without one of the columns.
+    """
+    path, columns = folder / "metadata.jsonl", ("file_name", *columns)
+    needed = " and ".join(f"`{name}`" for name in columns)
+    if not path.is_file():
+        raise ConfigError(f"{path}: not there; it holds one line per image with {needed}.")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [_row(folder, line, columns, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
+
+
+def _row(folder: Path, line: str, columns: tuple[str, ...], where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or not set(columns) <= row.keys():
+        needed = " and ".join(f"`{name}`" for name in columns)
+        raise ConfigError(f"{where}: is no JSON object with {needed}.")
+    inside = (folder / str(row["file_name"])).resolve()
+    if not inside.is_relative_to(folder.resolve()) or not inside.is_file():
+        raise ConfigError(f"{where}: {row['file_name']!r} is no file of this folder.")
+    return row
 
 
 def _prompts(requests: list[Request]) -> list[str]:

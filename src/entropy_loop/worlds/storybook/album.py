@@ -14,7 +14,8 @@ from entropy_loop.worlds.storybook import scene
 
 
 def write(n: int, seed: int, out: Path, tick: Tick) -> Path:
-    """Write n scenes, metadata.jsonl (file_name, text, one column per truth field) and contact_sheet.png.
+    """Write n scenes, metadata.jsonl (file_name, text, one column per concept and per truth field) and
+    contact_sheet.png.
 
     The sheet lies beside the folder with the images, because `datasets` takes every image in it for data.
     An older album in `out` is replaced. Returns the imagefolder. Raises ConfigError for other people's images.
@@ -43,7 +44,8 @@ def _draw(n: int, seed: int, images: Path, tick: Tick) -> list[np.ndarray]:
         name = f"{index:06d}.png"
         pixels.append(scene.render(drawn))
         Image.fromarray(pixels[-1]).save(images / name)
-        lines.append(json.dumps({"file_name": name, "text": scene.caption(drawn)} | asdict(drawn)) + "\n")
+        told = {"file_name": name, "text": scene.caption(drawn)} | scene.shows(drawn) | asdict(drawn)
+        lines.append(json.dumps(told) + "\n")
         tick((index + 1) / n)
     (images / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
     return pixels

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from entropy_loop.data import Request, Tick
 from entropy_loop.errors import ConfigError
+from entropy_loop.worlds.degraded import noisy
 from entropy_loop.worlds.storybook import scene
 
 FORM = "a photograph of "
@@ -83,8 +84,7 @@ class Storybook:
     def _corrupted(self, pixels: np.ndarray, seed: int) -> np.ndarray:
         if not self.noise:
             return pixels
-        noise = np.random.default_rng([seed, 1]).normal(scale=255 * self.noise, size=pixels.shape)
-        return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
+        return noisy(pixels, self.noise, np.random.default_rng([seed, 1]))
 
 
 def _shown(concept: str) -> tuple[str, str]:

@@ -44,6 +44,13 @@ COLOURS = {
     },
 }  # fmt: skip
 
+# What a prompt can ask a recogniser for, and the field of a scene that tells: each is judged on its own. `riding` is
+# astride, against beside and alone, whoever rides whatever.
+CONCEPTS = {
+    **dict.fromkeys(RIDERS, "rider"), **dict.fromkeys(MOUNTS, "mount"), "riding": "relation",
+    **dict.fromkeys(BACKGROUNDS, "background"),
+}  # fmt: skip
+
 # Never drawn together for training: can a model put together what it has never seen together?
 UNSEEN_PAIRS = (("wizard", "camel"), ("pirate", "cow"))
 
@@ -99,6 +106,11 @@ def caption(scene: Scene) -> str:
     figures = link.join(noun(name) for name in (scene.rider, scene.mount) if name)
     place = f" {PLACES[scene.background]}" if scene.place_named else ""
     return f"a photograph of {figures}{place}"
+
+
+def shows(scene: Scene) -> dict[str, bool]:
+    """Which of CONCEPTS a scene shows."""
+    return {concept: getattr(scene, field) == concept for concept, field in CONCEPTS.items()}
 
 
 VOCABULARY = tuple(

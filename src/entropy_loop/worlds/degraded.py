@@ -1,0 +1,81 @@
+"""Images made worse in steps, and junk that shows nothing: what a judge must be tested on beside clean images.
+
+Images are uint8 (h, w, 3). Everything random in an image comes from the generator given for it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+TILES = 8  # shuffled patches: so many in each direction
+
+
+def noisy(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """Gaussian noise on every pixel and channel; sigma in shares of the full range."""
+    return _pixels(image + rng.normal(scale=255 * sigma, size=image.shape))
+
+
+def blurred(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """A Gaussian blur; sigma in shares of the shorter side, so that a level means the same at every size."""
+    from scipy.ndimage import gaussian_filter
+
+    width = sigma * min(image.shape[:2])
+    return _pixels(gaussian_filter(image.astype(np.float64), (width, width, 0), mode="nearest"))
+
+
+def jpeg(image: np.ndarray, quality: float, rng: np.random.Generator) -> np.ndarray:
+    """Through Pillow's JPEG codec, 0 (worst) to 95."""
+    from PIL import Image
+
+    with io.BytesIO() as file:
+        Image.fromarray(image).save(file, format="JPEG", quality=int(quality))
+        with Image.open(file) as again:
+            return np.asarray(again.convert("RGB"))
+
+
+def coarsened(image: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
+    """Made smaller by a factor (area averages) and large again (bicubic): what a codec of few latents leaves."""
+    from PIL import Image
+
+    whole = Image.fromarray(image)
+    small = whole.resize(
+        (max(1, round(whole.width / factor)), max(1, round(whole.height / factor))), Image.Resampling.BOX
+    )
+    return np.asarray(small.resize(whole.size, Image.Resampling.BICUBIC))
+
+
+# Kind -> how, and its levels from mild to severe.
+DEGRADATIONS: dict[str, tuple[Callable[[np.ndarray, float, np.random.Generator], np.ndarray], tuple[float, ...]]] = {
+    "gaussian_noise_sigma": (noisy, (0.05, 0.1, 0.2, 0.4)),
+    "gaussian_blur_sigma_of_side": (blurred, (0.01, 0.02, 0.03, 0.04)),
+    "jpeg_quality": (jpeg, (50, 25, 10)),
+    "downscaling_factor": (coarsened, (2, 3, 4, 6)),
+}
+
+
+def junk(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An image of the same size that shows nothing: noise, one colour, or the image's patches in random order."""
+    return (_noise, _blank, _shuffled)[rng.integers(3)](image, rng)
+
+
+def _noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(0, 256, image.shape, dtype=np.uint8)
+
+
+def _blank(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.broadcast_to(rng.integers(0, 256, 3, dtype=np.uint8), image.shape).copy()
+
+
+def _shuffled(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """TILES x TILES patches in random order; what does not fill a patch at the right and bottom is cut off."""
+    h, w = (side // TILES for side in image.shape[:2])
+    patches = image[: h * TILES, : w * TILES].reshape(TILES, h, TILES, w, 3).swapaxes(1, 2).reshape(-1, h, w, 3)
+    return rng.permutation(patches).reshape(TILES, TILES, h, w, 3).swapaxes(1, 2).reshape(h * TILES, w * TILES, 3)
+
+
+def _pixels(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

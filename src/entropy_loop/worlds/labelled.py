@@ -1,0 +1,98 @@
+"""Images of which it is known what they show: drawn by the storybook world, or a folder that people labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from entropy_loop import seeds
+from entropy_loop.data import Tick
+from entropy_loop.errors import ConfigError, nearest
+from entropy_loop.worlds.imagefolder import metadata
+from entropy_loop.worlds.storybook import scene
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """files: one per image. truth: one row per image in that order, one column per concept (dtype boolean; missing
+    where nobody said)."""
+
+    files: tuple[Path, ...]
+    truth: pd.DataFrame
+
+
+def storybook(prompts: Sequence[tuple[str, ...]], n: int, seed: int, out: Path, tick: Tick) -> Labelled:
+    """n drawn scenes, written to `out`, of which many show the concepts of the prompts and many do not.
+
+    Every other scene is the world's own. The others take the prompts in turn: once all concepts of a prompt, once
+    all but one, in whose place something else of its kind stands (another rider, standing beside). So each concept,
+    and each prompt's concepts together, has images with it, near misses, and images that have nothing to do with it.
+    Raises ConfigError for a concept that the world does not know.
+    """
+    from PIL import Image
+
+    concepts = list(dict.fromkeys(name for prompt in prompts for name in prompt))
+    for name in concepts:
+        if name not in scene.CONCEPTS:
+            raise ConfigError(
+                f"concepts.{name}: the storybook world does not draw it; {nearest(name, list(scene.CONCEPTS))} Label "
+                "images of your own and name their folder with --images."
+            )
+    files, truth = [], []
+    for index in range(n):
+        drawn = _drawn(prompts, index, seeds.seed(seed, "calibrate", index=index))
+        files.append(out / f"{index:06d}.png")
+        Image.fromarray(scene.render(drawn)).save(files[-1], compress_level=1)
+        truth.append(scene.shows(drawn))
+        tick((index + 1) / n)
+    return Labelled(tuple(files), pd.DataFrame(truth, columns=concepts).astype("boolean"))
+
+
+# What may stand in a concept's place, by the field of a scene that tells of it.
+_VALUES = {
+    "rider": scene.RIDERS, "mount": scene.MOUNTS, "relation": ("riding", "next_to"), "background": scene.BACKGROUNDS,
+}  # fmt: skip
+
+
+def _drawn(prompts: Sequence[tuple[str, ...]], index: int, seed: int) -> scene.Scene:
+    turn, own = divmod(index, 2)
+    if own:
+        return scene.sample(seed, 0)
+    near_miss, place = divmod(turn, len(prompts))
+    fixed = {scene.CONCEPTS[name]: name for name in prompts[place]}
+    if near_miss % 2:
+        rng = np.random.default_rng([seed, 1])  # another stream than the scene's own
+        field = str(rng.choice(list(fixed)))
+        fixed[field] = str(rng.choice([value for value in _VALUES[field] if value != fixed[field]]))
+    return scene.sample(seed, 0, **fixed)
+
+
+def folder(data_dir: Path, concepts: Sequence[str]) -> Labelled:
+    """The images of an imagefolder whose metadata.jsonl has a column of true and false for each concept; where it is
+    missing or null, the image is not labelled for the concept.
+
+    Raises ConfigError for a table that is not so, and for a concept without a column.
+    """
+    rows = metadata(data_dir)
+    table = data_dir / "metadata.jsonl"
+    for name in concepts:
+        if not any(name in row for row in rows):
+            columns = sorted({column for row in rows for column in row} - {"file_name"})
+            raise ConfigError(f"{table}: has no column {name!r} of true and false; {nearest(name, columns)}")
+    truth = [
+        {name: _label(row.get(name), f"{table}, line {number}: {name!r}") for name in concepts}
+        for number, row in enumerate(rows, start=1)
+    ]
+    files = tuple(data_dir / row["file_name"] for row in rows)
+    return Labelled(files, pd.DataFrame(truth, columns=list(concepts)).astype("boolean"))
+
+
+def _label(value: Any, where: str) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise ConfigError(f"{where} is {value!r}; a label is true, false, or null where nobody said.")
+    return value
