@@ -22,6 +22,7 @@ from entropy_loop import assets
 from entropy_loop.data import JUDGEMENTS, SCORES, Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.judges import embeddings
+from entropy_loop.judges.calibration import Calibration, Entry, given, own
 
 if TYPE_CHECKING:
     import torch
@@ -118,13 +119,23 @@ class ClipScorer(_Clip):
 @dataclass(frozen=True)
 class ClipRecogniser(_Clip):
     """A concept is recognised when log-sum-exp of its `yes` logits minus that of its `no` logits is above the
-    threshold. Texts come from the config, else from the model's calibration, which also has the threshold;
-    texts of the config have the threshold 0: the side with more evidence wins.
+    threshold. Texts come from the config, else from the calibration, which has the threshold of its own texts; other
+    texts have the threshold 0: the side with more evidence wins.
+
+    calibration: a file that `entropy-loop calibrate` wrote, in the place of the model's own. calibration_revision:
+    the first 16 hex digits of its SHA-256, which enter keys for its content.
     """
 
+    calibration: Annotated[str, Field(min_length=1)] | None = None
+    calibration_revision: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.calibration_revision and not self.calibration:
+            raise ConfigError("calibration_revision: names no file; say which one with `calibration`.")
+
     def ready(self, concepts: tuple[Concept, ...]) -> None:
-        """Raises ConfigError when the model is not here, or does not know what a concept looks like or what a
-        text of it says."""
+        """Raises ConfigError when the model or its calibration is not here, or does not know a concept or a text."""
         for concept in concepts:
             self._texts(concept)
             self.readable((*concept.yes, *concept.no), f"concepts.{concept.name}")
@@ -151,22 +162,37 @@ class ClipRecogniser(_Clip):
                 ]
         pd.DataFrame(rows, columns=list(JUDGEMENTS)).to_parquet(out / "judgements.parquet", index=False)
 
+    def known(self) -> Calibration:
+        """The calibration in force: the file that the config names, else the model's own, which may be empty."""
+        if self.calibration:
+            return given(Path(self.calibration), self.calibration_revision, self)
+        return own(self.folder() / "calibration.json")
+
+    def measured(self, concepts: tuple[Concept, ...]) -> dict[str, Entry]:
+        """What the calibration says of these concepts as they are asked here, and of `all` of them in one image."""
+        return self.known().measured({concept.name: _question(concept) for concept in concepts})
+
+    def question(self, concept: Concept) -> dict[str, list[str]]:
+        """What is asked for a concept, as a calibration file keeps it."""
+        yes, no, _ = self._texts(concept)
+        return {"yes": list(yes), "no": list(no)}
+
     def _texts(self, concept: Concept) -> tuple[tuple[str, ...], tuple[str, ...], float]:
+        """(yes texts, no texts, threshold)."""
+        known = self.known()
+        if entry := known.entry(concept.name, _question(concept)):
+            return tuple(entry["yes"]), tuple(entry["no"]), float(entry["threshold"])
         if concept.yes:
             return concept.yes, concept.no, 0.0
-        known = self.calibration().get("concepts", {})
-        if concept.name not in known:
-            raise ConfigError(
-                f"concepts.{concept.name}: {self.label} is not calibrated for it; give it `yes` and `no` texts. "
-                f"Calibrated concepts: {nearest(concept.name, list(known))}"
-            )
-        entry = known[concept.name]
-        return tuple(entry["yes"]), tuple(entry["no"]), float(entry["threshold"])
+        raise ConfigError(
+            f"concepts.{concept.name}: {self.label} is not calibrated for it; give it `yes` and `no` texts. "
+            f"Calibrated concepts: {nearest(concept.name, list(known.concepts))}"
+        )
 
-    def calibration(self) -> dict[str, Any]:
-        """The model's calibration file; empty when it has none."""
-        path = self.folder() / "calibration.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+def _question(concept: Concept) -> dict[str, list[str]]:
+    """The texts that the config gives for a concept; empty when it gives none."""
+    return {"yes": list(concept.yes), "no": list(concept.no)} if concept.yes else {}
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from entropy_loop.config import Config
-from entropy_loop.data import Concept
-from entropy_loop.errors import EntropyLoopError
+from entropy_loop.data import ALL, Concept
 from entropy_loop.plan import Plan
 from entropy_loop.report import reading
 from entropy_loop.report.numbers import Value
+from entropy_loop.report.rates import UNCALIBRATED, Known, calibration
 from entropy_loop.store import Store
 
-OWN_TEXTS = "texts of the config are not calibrated"
+OWN_TEXTS = "the judge is not calibrated for the texts of the config"
 
 
 @dataclass(frozen=True)
@@ -60,44 +60,33 @@ def curator_judges(config: Config) -> bool:
 
 
 def judges(plan: Plan) -> dict[str, list[Calibration]]:
-    """Label -> one line per concept and one per joint concept that the calibration knows."""
+    """Label -> one line per concept and one per conjunction that a prompt asks for."""
     found: dict[str, list[Calibration]] = {}
     for run in plan.runs:
         for judge in run.config.judge_plugins():
             if judge.label not in found:
-                known, why = _calibration(judge)
-                lines = [_line(concept, known, why) for concept in run.config.concept_nouns()]
-                joints = dict.fromkeys(p.concepts for p in run.config.prompts if len(p.concepts) > 1)
-                own = set(run.config.concepts)
-                found[judge.label] = [*lines, *(_joint(parts, known, why, own) for parts in joints)]
+                found[judge.label] = _lines(judge, run.config)
     return found
 
 
-def _calibration(judge: Any) -> tuple[dict[str, Any], str]:
-    """(calibration file, why it says nothing)."""
-    if not hasattr(judge, "calibration"):
-        return {}, "this kind of judge has no calibration"
-    try:
-        known: dict[str, Any] = judge.calibration()
-    except EntropyLoopError:
-        return {}, "the judge's model is not found from the current folder"
-    return known, "the judge has no calibration for it"
+def _lines(judge: Any, config: Config) -> list[Calibration]:
+    concepts = {concept.name: concept for concept in config.concept_nouns()}
+    singles: dict[str, Calibration] = {}
+    joints: dict[str, Calibration] = {}
+    for prompt in config.prompt_nouns():
+        known, every = calibration(judge, config, prompt), f"{ALL}: {', '.join(prompt.concepts)}"
+        singles |= {name: _line(concepts[name], known) for name in prompt.concepts}
+        if len(prompt.concepts) > 1:
+            joints[every] = _measured(every, known.entries.get(ALL), known.why, has_threshold=False)
+    return [*singles.values(), *joints.values()]
 
 
-def _line(concept: Concept, known: dict[str, Any], why: str) -> Calibration:
-    if concept.yes:
+def _line(concept: Concept, known: Known) -> Calibration:
+    entry = known.entries.get(concept.name)
+    if concept.yes and entry is None and known.why == UNCALIBRATED:
         unknown = Value(reason=OWN_TEXTS)
         return Calibration(concept.name, Value(0.0), unknown, unknown, "", "asked with the config's own texts")
-    return _measured(concept.name, known.get("concepts", {}).get(concept.name), why)
-
-
-def _joint(parts: tuple[str, ...], known: dict[str, Any], why: str, own: set[str]) -> Calibration:
-    """`own`: concepts that the config asks for with its own texts, which no calibration covers."""
-    if own & set(parts):
-        return _measured("all: " + ", ".join(parts), None, OWN_TEXTS, has_threshold=False)
-    entries = known.get("joint", {}).values()
-    entry = next((e for e in entries if sorted(e.get("concepts", ())) == sorted(parts)), None)
-    return _measured("all: " + ", ".join(parts), entry, why, has_threshold=False)
+    return _measured(concept.name, entry, known.why)
 
 
 def _measured(name: str, entry: dict[str, Any] | None, why: str, has_threshold: bool = True) -> Calibration:
@@ -114,7 +103,7 @@ def _measured(name: str, entry: dict[str, Any] | None, why: str, has_threshold: 
 def _share(entry: dict[str, Any], what: str, n: str) -> Value:
     """A calibration that only has texts and thresholds has measured nothing."""
     if what not in entry:
-        return Value(reason="not measured")
+        return Value(reason=entry.get("reason", "not measured"))
     return Value(entry[what], entry.get(f"{what}_low"), entry.get(f"{what}_high"), counts=f"n = {entry[n]}")
 
 

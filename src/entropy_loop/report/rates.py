@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -13,11 +13,18 @@ from entropy_loop.errors import EntropyLoopError
 from entropy_loop.metrics.corrected import corrected
 from entropy_loop.metrics.rates import answers, wilson
 
-Calibration = dict[str, dict[str, Any]]
-"""Concept -> what a judge's calibration file says of it; `all` by the prompt's own concepts."""
+UNCALIBRATED = "the judge is not calibrated for it"
 
 
-def rates(judgements: pd.DataFrame, prompt: Prompt, calibration: Calibration) -> Iterator[dict[str, Any]]:
+class Known(NamedTuple):
+    """What a judge's calibration says of a prompt's concepts as the config asks for them, and as `all` of all of them
+    in one image. why: what to say of a concept that is not there."""
+
+    entries: dict[str, dict[str, Any]]
+    why: str
+
+
+def rates(judgements: pd.DataFrame, prompt: Prompt, known: Known) -> Iterator[dict[str, Any]]:
     """One row per concept of the prompt and one for `all`, from the judgements of its images."""
     answered = answers(judgements, prompt.concepts)
     for concept in (*prompt.concepts, ALL):
@@ -28,35 +35,32 @@ def rates(judgements: pd.DataFrame, prompt: Prompt, calibration: Calibration) ->
             yield row | {"reason": f"none of the {missing} images could be judged"}
             continue
         low, high = wilson(hits, n)
-        told, why = _corrected(hits, n, calibration.get(concept, {}))
+        told, why = _corrected(hits, n, known.entries.get(concept, {}), known.why)
         reasons = [f"{missing} images could not be judged"] if missing else []
         yield row | {"rate": hits / n, "low": low, "high": high, **told, "reason": "; ".join([*reasons, *why])}
 
 
-def _corrected(hits: int, n: int, known: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _corrected(hits: int, n: int, entry: dict[str, Any], why: str) -> tuple[dict[str, Any], list[str]]:
     """The corrected rate's columns, and why it is missing or clipped."""
-    if not known.get("positives") or not known.get("negatives"):
-        return {}, ["not corrected: the judge is not calibrated for it"]
-    told = corrected(hits, n, _counts(known, "sensitivity", "positives"), _counts(known, "specificity", "negatives"))
+    if not entry.get("positives") or not entry.get("negatives"):
+        return {}, [f"not corrected: {entry.get('reason', why)}"]
+    told = corrected(hits, n, _counts(entry, "sensitivity", "positives"), _counts(entry, "specificity", "negatives"))
     columns = {"corrected": told.rate, "corrected_low": told.low, "corrected_high": told.high}
     return columns, [told.reason] if told.reason else []
 
 
-def _counts(known: dict[str, Any], share: str, number: str) -> tuple[int, int]:
-    return round(known[share] * known[number]), known[number]
+def _counts(entry: dict[str, Any], share: str, number: str) -> tuple[int, int]:
+    return round(entry[share] * entry[number]), entry[number]
 
 
-def calibration(judge: Any, config: Config, prompt: Prompt) -> Calibration:
-    """What the judge's calibration says of a prompt's concepts; nothing of those that the config asks for in its
-    own words, or where the judge has none or is not on this machine."""
+def calibration(judge: Any, config: Config, prompt: Prompt) -> Known:
+    """What is known of a judge on a prompt's concepts; nothing where it has no calibration, or where its model or its
+    calibration file is not on this machine."""
+    if not hasattr(judge, "measured"):
+        return Known({}, "this kind of judge has no calibration")
     try:
-        known = judge.calibration() if hasattr(judge, "calibration") else {}
-    except EntropyLoopError:
-        return {}
-    found: Calibration = {name: known.get("concepts", {}).get(name, {}) for name in prompt.concepts}
-    for joint in known.get("joint", {}).values():
-        if sorted(joint.get("concepts", ())) == sorted(prompt.concepts):
-            found[ALL] = joint
-    if set(config.concepts) & set(prompt.concepts):
-        found.pop(ALL, None)
-    return {name: entry for name, entry in found.items() if name not in config.concepts}
+        return Known(
+            judge.measured(tuple(c for c in config.concept_nouns() if c.name in prompt.concepts)), UNCALIBRATED
+        )
+    except EntropyLoopError as error:
+        return Known({}, str(error))
