@@ -125,3 +125,26 @@ def test_a_prompt_that_is_only_measured_has_the_band_of_its_own_small_pool(tmp_p
     rows = found[(found["statistic"] == "change_rate") & (found["concept"] == "horse")].set_index("role")
     width = rows["null_high"] - rows["null_low"]
     assert width["similar"] > 2 * width["target"]
+
+
+def test_an_arm_that_keeps_who_knows_how_many_claims_nothing(tmp_path):
+    """A threshold's drift cannot be simulated beforehand: no band, no p, and the reason; its values stand."""
+    policies = [{"use": "k_choice", "k": 8}, {"use": "threshold", "score": 0.5}]
+    sweep = {"curate.policy": policies, "seed": [0, 1, 2]}
+    raw = {**TOY, "images": 32, "generations": 1, "sweep": sweep}
+    found = experiment.carry_out(plan(study.check(raw)), tmp_path, lambda *told: None).tables
+    claims = found.summary[found.summary["statistic"] == "change_rate"].set_index(["arm", "against"])
+    told = claims.loc["threshold-0.5"]
+    assert told["mean"].notna().all()
+    assert told[["p", "null_low"]].isna().all().all()
+    assert told["reason"].str.contains("known only when it runs").all()
+    assert claims.loc[("k_choice-8", "")]["p"].notna().all()
+    assert found.changes.loc[found.changes["arm"] == "threshold-0.5", "drift_low"].isna().all()
+
+
+def test_every_arm_has_a_verdict_and_the_tests_behind_it(made):
+    """One row per arm; without measures nothing is called stable, and recognition is the one instrument."""
+    assert made.verdicts["arm"].tolist() == ["none", "top_k-8", "random_k-8", "regenerate_only", "real_data"]
+    assert set(made.verdicts["tails"]) == {"not measured"}
+    assert "stable" not in set(made.verdicts["verdict"])
+    assert made.instruments["metric"].tolist() == ["V(all)"] * 5

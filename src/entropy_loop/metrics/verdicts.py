@@ -113,7 +113,7 @@ def _family(members: Sequence[Shown]) -> State:
 # ---- instruments from numbers ------------------------------------------------------------------------
 
 
-def recognition(name: str, change: Description, null: Interval, p: float | None) -> Instrument:
+def recognition(name: str, change: Description, null: Interval | None, p: float | None) -> Instrument:
     """c over the chains, its null band and its p, as summary.csv has them. A fall of V is a fall here: -c."""
     turned = Description(
         change.chains,
@@ -121,7 +121,7 @@ def recognition(name: str, change: Description, null: Interval, p: float | None)
         None if change.high is None else -change.high,
         None if change.low is None else -change.low,
     )
-    side = 0 if change.mean is None else _sign((null.low + null.high) / 2 - change.mean)
+    side = 0 if change.mean is None or null is None else _sign((null.low + null.high) / 2 - change.mean)
     return Instrument("recognition", name, turned, side, p, _inside(turned))
 
 

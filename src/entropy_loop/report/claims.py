@@ -13,7 +13,7 @@ import pandas as pd
 from entropy_loop.arms import random_control
 from entropy_loop.config import Config
 from entropy_loop.data import ALL, POOL, REAL
-from entropy_loop.metrics.chains import Drift, change_rates, claim, describe, drift_null, holm, slopes
+from entropy_loop.metrics.chains import Claim, Drift, change_rates, claim, describe, drift_null, holm, slopes
 from entropy_loop.metrics.nulls import pooled
 from entropy_loop.plan import Plan
 from entropy_loop.regimes import neutral_diet
@@ -35,7 +35,8 @@ class _Arm:
 class _Group:
     """Arms that start from one generation 0, with rates (replicates, chains, generations + 1) of neutral chains.
 
-    drift: by arm, of a perfect copier under its regime. sampling: of all of them, regenerated from one model.
+    drift: by arm, of a perfect copier under its regime, where the config tells how much is kept. sampling: of all of
+    them, regenerated from one model.
     """
 
     arms: list[_Arm]
@@ -75,7 +76,7 @@ def _groups(plan: Plan, rows: pd.DataFrame, fed_back: bool) -> Iterator[_Group]:
     for _, members in groupby(sorted(_arms(plan, rows), key=_start), key=_start):
         group = list(members)
         first, images, steps = group[0].rates[:, 0], _images(group[0], fed_back), group[0].config.generations
-        drifts = {arm.name: _drift(arm, rows, fed_back) for arm in group}
+        drifts = {arm.name: drift for arm in group if (drift := _drift(arm, rows, fed_back))}
         still = {"": _still(group[0], images)}
         sampling = drift_null(first, images, still, steps, seed=0)[""]
         yield _Group(group, drift_null(first, images, drifts, steps, seed=0), sampling)
@@ -86,12 +87,13 @@ def _claims_of(group: _Group) -> Iterator[dict[str, Any]]:
     for statistic, of in STATISTICS.items():
         for arm in group.arms:
             told = {"arm": arm.name, "generation": arm.config.generations, "statistic": statistic}
-            values, null = of(arm.rates), of(group.drift[arm.name])
+            values, null = of(arm.rates), group.drift.get(arm.name)
             by_chance = claim(values, of(group.sampling))
             bands = {"sampling_low": by_chance.null_low, "sampling_high": by_chance.null_high}
-            yield told | {"against": ""} | _tell(values, null) | bands
+            yield told | {"against": ""} | _tell(values, None if null is None else of(null)) | bands
             for other in _against(arm, group.arms):
-                difference = null - of(group.drift[other.name])
+                theirs = group.drift.get(other.name)
+                difference = None if null is None or theirs is None else of(null) - of(theirs)
                 yield told | {"against": other.name} | _tell(values - of(other.rates), difference)
 
 
@@ -99,7 +101,8 @@ def _rates_of(group: _Group) -> Iterator[dict[str, Any]]:
     for arm in group.arms:
         for g, values in enumerate(arm.rates.T):
             told = {"arm": arm.name, "against": "", "generation": g, "statistic": "rate", "reason": ""}
-            bands = {"null": group.drift[arm.name], "sampling": group.sampling}
+            bands = {"sampling": group.sampling}
+            bands |= {"null": group.drift[arm.name]} if arm.name in group.drift else {}
             upto = {name: _in_units_of_v(arm.rates[:, : g + 1], null[..., : g + 1]) for name, null in bands.items()}
             ends = {f"{name}_{end}": value for name, band in upto.items() for end, value in band.items()}
             yield told | asdict(describe(values)) | ends
@@ -121,8 +124,9 @@ def _start(arm: _Arm) -> str:
     return repr((config.generator, config.images, config.generations, arm.rates.shape))
 
 
-def _tell(values: np.ndarray, null: np.ndarray) -> dict[str, Any]:
-    return asdict(describe(values)) | asdict(claim(values, null))
+def _tell(values: np.ndarray, null: np.ndarray | None) -> dict[str, Any]:
+    unknown = Claim(None, None, None, "no claim: how much the policy keeps is known only when it runs")
+    return asdict(describe(values)) | asdict(unknown if null is None else claim(values, null))
 
 
 def _against(arm: _Arm, group: list[_Arm]) -> list[_Arm]:
@@ -132,14 +136,18 @@ def _against(arm: _Arm, group: list[_Arm]) -> list[_Arm]:
     return [other for other in partners if other is not arm]
 
 
-def _drift(arm: _Arm, rows: pd.DataFrame, fed_back: bool) -> Drift:
-    """How the arm's rates drift when the model copies perfectly; where nothing is fed back, the rate stays."""
+def _drift(arm: _Arm, rows: pd.DataFrame, fed_back: bool) -> Drift | None:
+    """How the arm's rates drift when the model copies perfectly; where nothing is fed back, the rate stays. None where
+    the config does not tell how much is kept."""
     config, images = arm.config, _images(arm, fed_back)
     if config.train.method == "none" or not fed_back:
         return _still(arm, images)
+    policy, regime = config.policy_plugin(), config.regime_plugin()
+    if not policy.size_known:
+        return None
     real = rows[(rows["set"] == REAL) & (rows["arm"] == arm.name)]
-    kept, n = config.policy_plugin().most_kept(images), int(real["n"].sum())
-    return Drift(kept, neutral_diet(config.regime_plugin(), kept, real["hits"].sum() / n if n else None))
+    kept, n = policy.most_kept(images), int(real["n"].sum())
+    return Drift(kept, neutral_diet(regime, kept, real["hits"].sum() / n if n else None), policy.repeats)
 
 
 def _still(arm: _Arm, images: int) -> Drift:

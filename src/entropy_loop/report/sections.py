@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from entropy_loop.data import ALL
-from entropy_loop.report import drawing, figures, inference, numbers, words
+from entropy_loop.report import conclusions, drawing, figures, inference, numbers, words
 from entropy_loop.report.numbers import Value
 from entropy_loop.report.view import Chain, Subject, View, spoken
 
@@ -44,6 +44,7 @@ class Section:
     rates: RateLines
     changes: list[tuple[Chain, list[Step]]]
     findings: list[tuple[str, str]]
+    verdicts: list[tuple[str, str]]
     claims: list[inference.ClaimLine]
     ledger: list[tuple[str, list[inference.LedgerLine]]]
 
@@ -85,6 +86,7 @@ def section(view: View, subject: Subject) -> Section:
         _rates(view, subject),
         _changes(view, subject),
         words.findings(view, subject),
+        conclusions.verdicts(view, subject),
         inference.claims(view, subject),
         inference.ledger(view, subject),
     )

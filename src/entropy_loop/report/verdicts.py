@@ -74,8 +74,10 @@ def _arm(plan: Plan, name: str) -> _Arm:
 
 
 def _instruments(arm: _Arm, claim: Any, measured: pd.DataFrame) -> Iterator[Instrument]:
-    null, p = Interval(claim.null_low, claim.null_high), some(claim.p)
-    yield recognition("V(all)", Description(claim.chains, some(claim.mean), some(claim.low), some(claim.high)), null, p)
+    low, high = some(claim.null_low), some(claim.null_high)
+    null = None if low is None or high is None else Interval(low, high)
+    told = Description(claim.chains, some(claim.mean), some(claim.low), some(claim.high))
+    yield recognition("V(all)", told, null, some(claim.p))
     drift = _drift_variance(arm)
     for (table, reference, metric, item), rows in measured.fillna({"item": ""}).groupby(
         ["table", "reference", "metric", "item"], sort=False
