@@ -9,7 +9,8 @@ import yaml
 
 from entropy_loop import study
 from entropy_loop.config import Config
-from entropy_loop.measures import Look, measure
+from entropy_loop.measures import measure
+from entropy_loop.views import Look, Views
 
 ESSAY = "a photograph of an astronaut riding a horse"
 COATS = ["brown", "black", "white", "grey", "palomino", "blue"]
@@ -39,7 +40,11 @@ def pool(seed: int, spread: float = 1.0, coats: list[str] | None = None, noise: 
 
 
 def measured(tmp_path: Path, g: int, now: Look, first: Look | None, **changes: object) -> pd.DataFrame:
-    measure(config(**changes), g, now, first, tmp_path, lambda share: None)
+    return held_against(tmp_path, g, Views(now, first), **changes)
+
+
+def held_against(tmp_path: Path, g: int, views: Views, **changes: object) -> pd.DataFrame:
+    measure(config(**changes), g, views, tmp_path, lambda share: None)
     return pd.read_parquet(tmp_path / "measures.parquet")
 
 
@@ -104,6 +109,50 @@ def test_what_nobody_could_read_is_missing_with_a_reason(tmp_path):
     table = measured(tmp_path, 1, pool(1, coats=[None] * N), pool(2)).query("table == 'tails'")
     assert table["value"].isna().all()
     assert table["reason"].tolist() == ["no image could be read"]
+
+
+def test_a_pool_is_held_against_real_images_in_every_generation(tmp_path):
+    """Distance and coverage to them, inside the band for images of their kind and outside it for others."""
+    names = {"kid", "cmmd", "precision", "recall", "density", "coverage"}
+    for g, first in ((0, None), (1, pool(2))):
+        alike, away = (
+            held_against(tmp_path, g, Views(pool(1, spread), first, held_out=pool(5))).query("reference == 'real'")
+            for spread in (1.0, 0.1)
+        )
+        assert names <= set(alike["metric"])
+        assert sum(outside(alike, metric=name) == [True] for name in names) <= 1
+        assert all(outside(away, metric=name) == [True] for name in ("kid", "cmmd", "recall", "coverage"))
+
+
+def test_what_was_lost_before_any_feedback_is_read_in_generation_0(tmp_path):
+    """The real images' own diversity, noise and shares stand there, with the band that a fair pool would lie in: the
+    pool that wears two coats out of six lies outside it."""
+    now = pool(1, coats=["brown"] * 100 + ["black"] * 28)
+    table = held_against(tmp_path, 0, Views(now, held_out=pool(5)))
+    real, own = (table[table["reference"] == reference] for reference in ("real", "none"))
+    assert set(own["metric"]) == {"vendi", "mean_pairwise_distance", "high_frequency_share", "coat"}
+    assert set(own["metric"]) <= set(real["metric"])
+    band = real[real["item"] == "entropy"].iloc[0]
+    assert band["null_low"] < band["value"] < band["null_high"]
+    assert own.loc[own["item"] == "entropy", "value"].item() < band["null_low"]
+    later = held_against(tmp_path, 1, Views(now, pool(2), held_out=pool(5)))
+    assert set(later.loc[later["reference"] == "real", "metric"]) == {*real["metric"]} - set(own["metric"])
+
+
+def test_real_images_that_are_not_there_are_missing_with_the_reason(tmp_path):
+    """Every number that needs them has a row without a value; the others are as ever."""
+    why = "of 0 real images of this prompt"
+    table = held_against(tmp_path, 0, Views(pool(1), held_out=pool(5), withheld={ESSAY: why}))
+    real = table[table["reference"] == "real"]
+    assert set(real["metric"]) == {"kid", "cmmd", "precision", "recall", "density", "coverage", "coat"}
+    assert real["value"].isna().all()
+    assert set(real["reason"]) == {why}
+    assert table.loc[table["reference"] == "none", "value"].notna().all()
+
+
+def test_without_real_data_nothing_is_said_of_them(tmp_path):
+    """A config that names none has no rows of theirs, missing or not."""
+    assert set(measured(tmp_path, 1, pool(1), pool(2))["reference"]) == {"none", "generation0"}
 
 
 @pytest.mark.parametrize(

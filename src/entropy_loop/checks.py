@@ -49,7 +49,7 @@ def _specs(raw: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     places += [("real", "real", raw.get("real"))]
     measures = raw.get("measures")
     measures = measures if isinstance(measures, dict) else {}
-    places += [(part, f"measures.{part}", measures.get(part)) for part in ("embedder", "reader")]
+    places += [(part, f"measures.{part}", measures.get(part)) for part in ("embedder", "reader", "real")]
     places += [(part, f"curate.{part}", curate.get(part)) for part in ("scorer", "policy")]
     places += [("judge", f"judges.{i}", spec) for i, spec in enumerate(judges)]
     yield from ((kind, where, spec) for kind, where, spec in places if isinstance(spec, dict))

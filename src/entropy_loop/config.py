@@ -55,10 +55,12 @@ class ReteachSection(_Section):
 
 
 class MeasuresSection(_Section):
-    """What else is measured on every pool: embeddings and noise (embedder), attributes (reader)."""
+    """What else is measured on every pool: embeddings and noise (embedder), attributes (reader). real: where the real
+    images come from that pools are held against, if not from the config's own `real`, which an arm may corrupt."""
 
     embedder: Plugin | None = None
     reader: Plugin | None = None
+    real: Plugin | None = None
 
 
 class ArmSection(_Section):
@@ -110,6 +112,13 @@ class Config(_Section):
 
     def real_plugin(self) -> Any:
         return registry.build("real", self.real or {}, "real")
+
+    def held_out(self) -> Plugin | None:
+        """Where the real images come from that pools are held against; None where there are none."""
+        return self.measures.real or self.real
+
+    def held_out_plugin(self) -> Any:
+        return registry.build("real", self.held_out() or {}, "measures.real" if self.measures.real else "real")
 
     def judge_plugins(self) -> tuple[Any, ...]:
         return tuple(registry.build("judge", spec, f"judges.{i}") for i, spec in enumerate(self.judges))

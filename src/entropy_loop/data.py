@@ -22,9 +22,10 @@ Tick = Callable[[float], None]
 ALL = "all"
 """The joint concept: every concept of the prompt in one and the same image."""
 
-POOL, EVALUATION, REAL, TAUGHT = "pool", "evaluation", "real", "taught"
-"""The sets of images: pools use fresh noise in each generation, the evaluation set the same noise; real images, and
-those of concepts that are taught again, come from outside the loop."""
+POOL, EVALUATION, REAL, HELD_OUT, TAUGHT = "pool", "evaluation", "real", "held-out", "taught"
+"""The sets of images: pools use fresh noise in each generation, the evaluation set the same noise. Real images come
+from outside the loop: those of a diet, others that no diet contains, which pools are held against, and those of
+concepts that are taught again."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Concept:
 
 @dataclass(frozen=True)
 class Request:
-    """One image to be made: `index` numbers the images of one prompt, `seed` (32 bits) fixes its noise."""
+    """One image to be made: `index` numbers the images of one prompt (below 0 it counts back from the last one that
+    there is, as for a list), `seed` (32 bits) fixes its noise."""
 
     id: str
     prompt: str

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from entropy_loop import loop, strict_yaml, study
+from entropy_loop.data import HELD_OUT
 from entropy_loop.errors import ConfigError, StorageError
 from entropy_loop.plan import Plan
 from entropy_loop.plan import plan as plan_of
@@ -53,6 +54,8 @@ def _models_are_here(planned: Plan) -> None:
             run.config.scorer_plugin().ready(prompts)
         if run.config.regime_plugin().real_fraction or run.config.reteach:
             run.config.real_plugin().ready()
+        if HELD_OUT in run.generations[0].looks:
+            run.config.held_out_plugin().ready()
         if run.config.measures.embedder:
             run.config.embedder_plugin().ready()
         if run.config.measures.reader:

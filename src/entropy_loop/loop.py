@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from entropy_loop import measures, regimes, seeds
+from entropy_loop import measures, regimes, seeds, views
 from entropy_loop.data import (
     DIET,
     EVALUATION,
+    HELD_OUT,
     POOL,
     REAL,
     SCORES,
@@ -28,7 +29,6 @@ from entropy_loop.data import (
     Tick,
     columns,
 )
-from entropy_loop.measures import Look
 from entropy_loop.plan import Generation, Run
 from entropy_loop.store import Store
 
@@ -36,7 +36,6 @@ from entropy_loop.store import Store
 def carry(run: Run, store: Store) -> None:
     """Make every stage of a run that is not made yet."""
     base = model = Checkpoint(store.once(run.generations[0].model, run.config.generator_plugin().base))
-    first: Look | None = None
     history: list[Selection] = []
     for g in run.generations:
         if g.model.verb == "train":
@@ -44,7 +43,7 @@ def carry(run: Run, store: Store) -> None:
             model = feed(run, g, start, history, store)
         pool = measure(run, g, model, store)
         if g.measure:
-            first = compare(run, g, g.measure, pool, first, store)
+            compare(run, g, g.measure, store)
         if g.curate:
             history.append(curate(run, g, g.curate, pool, store))
 
@@ -78,16 +77,22 @@ def measure(run: Run, g: Generation, model: Checkpoint, store: Store) -> Samples
     return made[POOL]
 
 
-def compare(run: Run, g: Generation, stage: Stage, pool: Samples, first: Look | None, store: Store) -> Look:
-    """Look at a pool (embeddings, noise, attributes) and hold it against generation 0's, which is returned."""
-    makers = {"embed": run.config.embedder_plugin, "read": run.config.reader_plugin}
-    folders = {}
-    for seen in g.looks:
-        verb = seen.verb.removesuffix(f"-{POOL}")
-        folders[verb] = store.once(seen, partial(getattr(makers[verb](), verb), pool))
-    look = measures.look(pool, folders.get("embed"), folders.get("read"))
-    store.once(stage, partial(measures.measure, run.config, g.number, look, first))
-    return first or look
+def compare(run: Run, g: Generation, stage: Stage, store: Store) -> None:
+    """Look at the sets of a generation (embeddings, noise, attributes) and hold its pool against generation 0's and
+    against real images."""
+    if HELD_OUT in g.looks:
+        store.once(g.looks[HELD_OUT].images, partial(views.hold_out, run))
+    for looks in g.looks.values():
+        samples = Samples(store.stages / looks.images.folder)
+        if looks.embed:
+            store.once(looks.embed, partial(run.config.embedder_plugin().embed, samples))
+        if looks.read:
+            store.once(looks.read, partial(run.config.reader_plugin().read, samples))
+
+    def hold_against(out: Path, tick: Tick) -> None:
+        measures.measure(run.config, g.number, views.views(run, g.number, store), out, tick)
+
+    store.once(stage, hold_against)
 
 
 def curate(run: Run, g: Generation, stage: Stage, pool: Samples, store: Store) -> Selection:

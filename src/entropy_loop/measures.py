@@ -1,22 +1,23 @@
-"""What else is measured on a pool: diversity, noise and tails, beside those of generation 0.
+"""What else is measured on a pool: diversity, noise and tails, beside those of generation 0 and of real images.
 
 Rows carry no chain: one measure stage is shared by every arm that made the same pool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from entropy_loop import seeds
 from entropy_loop.config import Config
-from entropy_loop.data import MEASURES, Samples, Tick, columns
+from entropy_loop.data import MEASURES, Tick, columns
 from entropy_loop.metrics import tails
 from entropy_loop.metrics.coverage import SHARES, coverage
 from entropy_loop.metrics.distance import distance
@@ -24,146 +25,164 @@ from entropy_loop.metrics.diversity import diversity
 from entropy_loop.metrics.rates import Interval
 from entropy_loop.metrics.resample import Family, another_pool, interval, means, same_model
 from entropy_loop.regimes import neutral_diet
+from entropy_loop.views import Look, Views
 
-NONE, FIRST = "none", "generation0"  # references of a row
+NONE, FIRST, REAL = "none", "generation0", "real"  # references of a row
 TABLES = ("diversity", "noise", "tails")
+COMPARISONS: tuple[tuple[Family, tuple[str, ...]], ...] = ((distance, ()), (coverage, SHARES))
+"""Numbers of two sets, and which of them are shares of images."""
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Look:
-    """What was seen on the images of a pool, row by row as its table; None where nobody looked.
+def measure(config: Config, g: int, views: Views, out: Path, tick: Tick) -> None:
+    """Writes measures.parquet (`data.MEASURES`).
 
-    embeddings: float32 (n, d). noise: one column per index. attributes: columns id, attribute, value, reason.
+    reference: what the number or its band compares the pool with, generation 0's pool or held-out real images. What
+    is known of one set alone (Vendi score, noise, attributes) has `generation0` or `none`; in generation 0 such
+    rows with `real` are those of the real images themselves, with the band of another set of as many: where a
+    pool lies that has lost nothing.
     """
-
-    table: pd.DataFrame
-    embeddings: np.ndarray | None
-    noise: pd.DataFrame | None
-    attributes: pd.DataFrame | None
-
-    def of(self, prompt: str) -> Look:
-        """The images of one prompt."""
-        mine = (self.table["prompt"] == prompt).to_numpy()
-        ids = set(self.table.loc[mine, "id"])
-        return Look(
-            self.table[mine],
-            None if self.embeddings is None else self.embeddings[mine],
-            None if self.noise is None else self.noise[mine],
-            None if self.attributes is None else self.attributes[self.attributes["id"].isin(ids)],
-        )
-
-
-def look(pool: Samples, embedded: Path | None, read: Path | None) -> Look:
-    """A pool with what lies in the folders of its embed and read stages."""
-    return Look(
-        pool.table[["id", "prompt"]],
-        None if embedded is None else np.load(embedded / "embeddings.npy"),
-        None if embedded is None else pd.read_parquet(embedded / "noise.parquet").drop(columns="id"),
-        None if read is None else pd.read_parquet(read / "attributes.parquet"),
-    )
-
-
-def measure(config: Config, g: int, pool: Look, first: Look | None, out: Path, tick: Tick) -> None:
-    """Writes measures.parquet (`data.MEASURES`). first: the look at generation 0, None in generation 0 itself."""
     rows = []
     for index, prompt in enumerate(config.prompts):
-        mine, before = pool.of(prompt.text), first.of(prompt.text) if first else None
+        mine, withheld = views.of(prompt.text), views.withheld.get(prompt.text, "")
         seed = seeds.seed(config.seed, "measure", g, index)
-        fed_back = prompt.role == "target"
         found = {
-            "diversity": _diversity(mine.embeddings, before.embeddings if before else None, seed),
-            "noise": _noise(mine.noise, before.noise if before else None),
-            "tails": _tails(config, g if fed_back else 0, mine, before, seed),
+            "diversity": _diversity(mine, withheld, seed),
+            "noise": _noise(mine),
+            "tails": _tails(config, g if prompt.role == "target" else 0, mine, withheld, seed),
         }
         rows += [{"table": name, "prompt": prompt.text} | row for name in TABLES for row in found[name]]
         tick((index + 1) / len(config.prompts))
     columns(pd.DataFrame(rows), MEASURES).to_parquet(out / "measures.parquet", index=False)
 
 
-def _diversity(pool: np.ndarray | None, first: np.ndarray | None, seed: int) -> Iterator[Row]:
+def _diversity(views: Views, withheld: str, seed: int) -> Iterator[Row]:
+    """withheld: why there are no real images to hold the pool against, where there should be some."""
+    pool, first, real = (look.embeddings if look else None for look in (views.pool, views.first, views.held_out))
     if pool is None:
         return
-    yield from _rows(NONE, diversity, (), {} if first is None else another_pool(diversity, first), pool)
-    if first is None:
-        return
-    families: tuple[tuple[Family, tuple[str, ...]], ...] = ((distance, ()), (coverage, SHARES))
-    for family, shares in families:
-        yield from _rows(FIRST, family, shares, same_model(family, pool, first, seed), pool, first)
+    yield from _alone(diversity, pool, first, real)
+    for reference, other in ((FIRST, first), (REAL, real)):
+        for family, shares in COMPARISONS:
+            if other is not None:
+                null = same_model(family, pool, other, seed)
+                yield from _rows(reference, family, shares, null, pool, other)
+            elif reference == REAL and withheld:
+                missing = {"reference": reference, "n": len(pool), "reason": withheld}
+                yield from ({"metric": name} | missing for name in family(pool, pool))
 
 
-def _noise(pool: pd.DataFrame | None, first: pd.DataFrame | None) -> Iterator[Row]:
+def _noise(views: Views) -> Iterator[Row]:
+    pool, first, real = (look.noise if look else None for look in (views.pool, views.first, views.held_out))
     if pool is not None:
-        yield from _rows(NONE, means, (), {} if first is None else another_pool(means, first), pool)
+        yield from _alone(means, pool, first, real)
+
+
+def _alone(family: Family, pool: Any, first: Any, real: Any) -> Iterator[Row]:
+    """Numbers of the pool alone; in generation 0 (no `first`) those of the real images, too."""
+    yield from _rows(NONE, family, (), {} if first is None else another_pool(family, first), pool)
+    if first is None and real is not None:
+        yield from _rows(REAL, family, (), another_pool(family, real), real)
 
 
 def _rows(
-    reference: str, family: Family, shares: tuple[str, ...], null: dict[str, Interval], *sets: Any
+    reference: str, family: Family, shares: Collection[str], null: dict[str, Interval], *sets: Any
 ) -> Iterator[Row]:
-    """One row per number of a family. null: its band without any change, from generation 0's model."""
+    """One row per number of a family. null: its band without any change, from the reference's model."""
     spans = interval(family, *sets, shares=shares)
     for name, value in family(*sets).items():
         row = {"reference": reference, "metric": name, "n": len(sets[0]), "value": value}
-        yield row | _ends("", spans[name]) | _ends("null_", null.get(name))
+        reason = {"reason": "undefined for these images"} if math.isnan(value) else {}
+        yield row | _ends("", spans[name]) | _ends("null_", null.get(name)) | reason
 
 
 def _ends(prefix: str, span: Interval | None) -> Row:
     return {f"{prefix}low": span.low, f"{prefix}high": span.high} if span else {}
 
 
-def _tails(config: Config, steps: int, pool: Look, first: Look | None, seed: int) -> Iterator[Row]:
-    """Shares of every value, corrected for misreading, and the entropy of every attribute; null: drift of a perfect
-    copier from generation 0."""
-    if pool.attributes is None:
+@dataclass(frozen=True)
+class _Attribute:
+    """An attribute, every value that its reader can answer, and those of them that the config wants to see."""
+
+    name: str
+    values: list[str]
+    wanted: tuple[str, ...]
+
+    def labels(self, look: Look) -> pd.Series[str]:
+        read = look.attributes
+        mine = pd.Series(dtype=str) if read is None else read.loc[read["attribute"] == self.name, "value"]
+        return mine.reset_index(drop=True)
+
+    def counts(self, look: Look | None) -> np.ndarray:
+        return np.zeros(len(self.values), int) if look is None else tails.count(self.labels(look), self.values)
+
+
+class _Null(NamedTuple):
+    """Counts (replicates, values) in pools without any change, or why there are none."""
+
+    counts: np.ndarray | None
+    why: str = ""
+
+    def band(self, number: Callable[[np.ndarray], np.ndarray]) -> Row:
+        return {} if self.counts is None else _ends("null_", _band(number(self.counts)))
+
+
+def _tails(config: Config, steps: int, views: Views, withheld: str, seed: int) -> Iterator[Row]:
+    """The rows of every attribute; null: drift of a perfect copier from generation 0."""
+    if views.pool.attributes is None:
         return
     known = config.reader_plugin().calibration()["attributes"]
     for name, wanted in config.attributes.items():
-        values = known[name]["values"]
-        counts, before = (_counts(look, name, values) for look in (pool, first))
-        row = {"reference": FIRST if first else NONE, "metric": name, "n": int(counts.sum())}
-        if not counts.any():
-            yield row | {"reason": "no image could be read"}
-            continue
-        drawn, why = _drift(config, before, steps, seed)
-        span = interval(partial(tails.variety, values=values), _labels(pool, name))["entropy"]
-        band = _band(tails.entropy(drawn)) if drawn is not None else None
-        told = {"item": "entropy", "value": float(tails.entropy(counts)), "reason": why}
-        yield row | told | _ends("", span) | _ends("null_", band)
-        confusion = np.array(known[name]["confusion"]["round_trip"])[: len(values), : len(values)]
-        shares = tails.corrected_shares(counts, confusion, seed)
-        for place, value in enumerate(values):
-            if value in wanted:
-                share = shares.iloc[place]
-                band = _band(drawn[:, place] / drawn.sum(axis=1)) if drawn is not None else None
-                told = {"item": value, "value": share["share"], "low": share["low"], "high": share["high"]}
-                reasons = "; ".join(filter(None, (share["reason"], why)))
-                yield row | told | _ends("null_", band) | {"reason": reasons}
+        attribute = _Attribute(name, known[name]["values"], wanted)
+        clean, decoded = (np.array(known[name]["confusion"][version]) for version in ("clean", "round_trip"))
+        null = _drift(config, attribute.counts(views.first), steps, seed)
+        for row in _shares(attribute, views.pool, decoded, null, seed):
+            yield {"reference": FIRST if views.first else NONE, "metric": name} | row
+        if views.first is None and views.held_out:
+            null = _another(attribute.counts(views.held_out), seed)
+            for row in _shares(attribute, views.held_out, clean, null, seed):
+                yield {"reference": REAL, "metric": name} | row
+        elif views.first is None and withheld:
+            yield {"reference": REAL, "metric": name, "n": 0, "reason": withheld}
 
 
-def _labels(look: Look, attribute: str) -> pd.Series:
-    read = look.attributes
-    return (
-        pd.Series(dtype=str)
-        if read is None
-        else read.loc[read["attribute"] == attribute, "value"].reset_index(drop=True)
-    )
+def _shares(attribute: _Attribute, look: Look, confusion: np.ndarray, null: _Null, seed: int) -> Iterator[Row]:
+    """The entropy of an attribute in a set of images, and the share of every wanted value, corrected for misreading."""
+    values, counts = attribute.values, attribute.counts(look)
+    row = {"n": int(counts.sum())}
+    if not counts.any():
+        yield row | {"reason": "no image could be read"}
+        return
+    span = interval(partial(tails.variety, values=values), attribute.labels(look))["entropy"]
+    told = {"item": "entropy", "value": float(tails.entropy(counts)), "reason": null.why}
+    yield row | told | _ends("", span) | null.band(tails.entropy)
+    shares = tails.corrected_shares(counts, confusion[: len(values), : len(values)], seed)
+    for place, value in enumerate(values):
+        if value in attribute.wanted:
+            share = shares.iloc[place]
+            told = {"item": value, "value": share["share"], "low": share["low"], "high": share["high"]}
+            reasons = "; ".join(filter(None, (share["reason"], null.why)))
+            yield row | told | null.band(partial(_share, place)) | {"reason": reasons}
 
 
-def _counts(look: Look | None, attribute: str, values: list[str]) -> np.ndarray:
-    return np.zeros(len(values), dtype=int) if look is None else tails.count(_labels(look, attribute), values)
+def _share(place: int, counts: np.ndarray) -> np.ndarray:
+    return counts[:, place] / counts.sum(axis=1)
 
 
-def _drift(config: Config, first: np.ndarray, steps: int, seed: int) -> tuple[np.ndarray | None, str]:
-    """(counts (replicates, values) after `steps` of neutral drift from generation 0's counts, why there are none)."""
+def _drift(config: Config, first: np.ndarray, steps: int, seed: int) -> _Null:
+    """After `steps` of neutral drift from generation 0's counts."""
     regime = config.regime_plugin()
-    if not first.any():
-        return None, ""
-    if config.train.method == "none" or steps == 0:
-        return tails.other_pools(first, seed), ""
+    if config.train.method == "none" or steps == 0 or not first.any():
+        return _another(first, seed)
     if regime.real_fraction or regime.subsamples:
-        return None, "no drift band: this regime's null is not simulated for attributes"
+        return _Null(None, "no drift band: this regime's null is not simulated for attributes")
     kept = min(config.policy_plugin().most_kept(config.images), int(first.sum()))
-    return tails.drift([first], kept, neutral_diet(regime, kept, None), steps, seed)[-1], ""
+    return _Null(tails.drift([first], kept, neutral_diet(regime, kept, None), steps, seed)[-1])
+
+
+def _another(counts: np.ndarray, seed: int) -> _Null:
+    """Other pools of one model; none without images."""
+    return _Null(tails.other_pools(counts, seed) if counts.any() else None)
 
 
 def _band(values: np.ndarray) -> Interval:

@@ -9,13 +9,25 @@ continues a shorter one. A run's name and arm are in no key.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from entropy_loop import seeds, stages
 from entropy_loop.config import Config
-from entropy_loop.data import EVALUATION, POOL, REAL, TAUGHT, Request, Stage
+from entropy_loop.data import EVALUATION, HELD_OUT, POOL, REAL, TAUGHT, Request, Stage
 from entropy_loop.study import Study
+
+
+@dataclass(frozen=True)
+class Looks:
+    """A set of images and what looks at it beside the judges, where the config wants it."""
+
+    images: Stage
+    embed: Stage | None
+    read: Stage | None
+
+    def stages(self) -> Iterator[Stage]:
+        yield from (stage for stage in (self.images, self.embed, self.read) if stage)
 
 
 @dataclass(frozen=True)
@@ -23,15 +35,16 @@ class Generation:
     """The stages of one generation of one run; the last one feeds nothing back.
 
     sets: the images, by name (pool, evaluation; real and taught where such images enter this generation's diet).
-    judged: for each of them one stage per judge. looks: embeddings and attributes of the pool, where the config
-    wants them, and measure, which compares them with generation 0's. score: only if the policy reads scores.
+    judged: for each of them one stage per judge. looks: embeddings and attributes of the pool, of the diet's real
+    images and, in generation 0, of the held-out ones, where the config wants them, and measure, which compares
+    them. score: only if the policy reads scores.
     """
 
     number: int
     model: Stage
     sets: dict[str, Stage]
     judged: dict[str, tuple[Stage, ...]]
-    looks: tuple[Stage, ...] = ()
+    looks: dict[str, Looks] = field(default_factory=dict)
     measure: Stage | None = None
     score: Stage | None = None
     curate: Stage | None = None
@@ -43,7 +56,9 @@ class Generation:
                 yield self.model
             if stream in self.sets:
                 yield from (self.sets[stream], *self.judged[stream])
-        yield from (stage for stage in (*self.looks, self.measure, self.score, self.curate) if stage)
+        made = {stage.key for stage in self.sets.values()}
+        yield from (stage for looks in self.looks.values() for stage in looks.stages() if stage.key not in made)
+        yield from (stage for stage in (self.measure, self.score, self.curate) if stage)
 
 
 @dataclass(frozen=True)
@@ -104,7 +119,7 @@ def _generations(config: Config) -> tuple[Generation, ...]:
             new = _from_outside(config, g)
             start = made[-1].model if config.train.start_from == "previous" else base
             model = stages.train(config, g, start, [m.curate for m in made if m.curate], tuple(new.values()))
-        made.append(_generation(config, g, model, new, made[0].looks if made else ()))
+        made.append(_generation(config, model, new, made))
     return tuple(made)
 
 
@@ -114,18 +129,41 @@ def _from_outside(config: Config, g: int) -> dict[str, Stage]:
     return {name: stage for name, stage in ((REAL, real), (TAUGHT, stages.taught(config, g))) if stage}
 
 
-def _generation(config: Config, g: int, model: Stage, new: dict[str, Stage], first: tuple[Stage, ...]) -> Generation:
-    """`new`: real images in its diet. `first`: the looks at generation 0, which later generations are compared with."""
+def _generation(config: Config, model: Stage, new: dict[str, Stage], before: Sequence[Generation]) -> Generation:
+    """`new`: real images in its diet."""
+    g = len(before)
     sets = {stream: stages.generate(config, g, stream, model) for stream in (POOL, EVALUATION)}
     sets |= new
     judges = config.judge_plugins()
     judged = {
         name: tuple(stages.recognise(config, judge, made, name) for judge in judges) for name, made in sets.items()
     }
-    embed = (stages.embed(config, sets[POOL], POOL),) if config.measures.embedder else ()
-    looks = (*embed, *((stages.read(config, sets[POOL], POOL),) if config.measures.reader else ()))
-    measure = stages.measure(config, g, (*looks, *first)) if looks else None
+    looks = _looks(config, sets, g)
+    measure = stages.measure(config, g, _opened(looks, before)) if looks else None
     if g == config.generations or config.train.method == "none":
         return Generation(g, model, sets, judged, looks, measure)
     score = stages.score(config, sets[POOL]) if config.policy_plugin().reads_scores else None
     return Generation(g, model, sets, judged, looks, measure, score, stages.curate(config, sets[POOL], score))
+
+
+def _looks(config: Config, sets: dict[str, Stage], g: int) -> dict[str, Looks]:
+    """The evaluation set is there for the eye alone, and what is taught has captions of its own."""
+    embeds, reads = config.measures.embedder, config.measures.reader
+    if not (embeds or reads):
+        return {}
+    seen = {name: made for name, made in sets.items() if name not in (EVALUATION, TAUGHT)}
+    seen |= {HELD_OUT: stages.held_out(config)} if g == 0 and config.held_out() else {}
+    return {
+        name: Looks(
+            made,
+            stages.embed(config, made, name) if embeds else None,
+            stages.read(config, made, name) if reads else None,
+        )
+        for name, made in seen.items()
+    }
+
+
+def _opened(looks: dict[str, Looks], before: Sequence[Generation]) -> list[Stage]:
+    """What a measure stage opens, each once: the sets of its own generation and of generation 0."""
+    seen = [*looks.values(), *(look for first in before[:1] for look in first.looks.values())]
+    return list({stage.key: stage for look in seen for stage in look.stages()}.values())

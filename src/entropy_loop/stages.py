@@ -9,7 +9,7 @@ from typing import Any
 
 from entropy_loop import seeds
 from entropy_loop.config import Config, PromptSection
-from entropy_loop.data import EVALUATION, POOL, REAL, TAUGHT, Request, Stage, canonical
+from entropy_loop.data import EVALUATION, HELD_OUT, POOL, REAL, TAUGHT, Request, Stage, canonical
 from entropy_loop.registry import identity
 
 # Model evaluations that one image costs a judge; a rough figure, only progress and `plan` use it.
@@ -76,6 +76,17 @@ def taught(config: Config, g: int) -> Stage | None:
     return _stage(config, TAUGHT, g, reads, ())
 
 
+def held_out(config: Config) -> Stage:
+    """Real images that no diet contains, as many of each prompt as its pools have: one set for all generations and
+    arms of a seed."""
+    reads = {
+        "real": identity(config.held_out_plugin()),
+        "seed": config.seed,
+        "prompts": [(index, prompt.text, images) for index, prompt, images in wanted(config, HELD_OUT)],
+    }
+    return _stage(config, HELD_OUT, 0, reads, ())
+
+
 def recognise(config: Config, judge: Any, samples: Stage, stream: str) -> Stage:
     """One judge's look at a set: the concepts of the prompts that are in it, and nothing of other prompts."""
     asked = [(prompt.text, list(prompt.concepts)) for _, prompt, _ in wanted(config, stream)]
@@ -103,9 +114,9 @@ def read(config: Config, samples: Stage, stream: str) -> Stage:
     return _stage(config, f"read-{stream}", samples.generation, reads, (samples,), images * JUDGE_COST)
 
 
-def measure(config: Config, g: int, looks: Sequence[Stage]) -> Stage:
-    """Diversity, noise and tails of generation g's pool beside generation 0's. `looks`: embeddings and attributes of
-    both, in that order."""
+def measure(config: Config, g: int, opened: Sequence[Stage]) -> Stage:
+    """Diversity, noise and tails of generation g's pool. `opened`: the sets that it is held against, and what looked
+    at them."""
     policy, regime = config.policy_plugin(), config.regime_plugin()
     reads = {
         "seed": config.seed,
@@ -113,7 +124,7 @@ def measure(config: Config, g: int, looks: Sequence[Stage]) -> Stage:
         "attributes": {name: list(values) for name, values in config.attributes.items()},
         "drift": [policy.most_kept(config.images), identity(regime), config.train.method] if g else None,
     }
-    return _stage(config, "measure", g, reads, looks)
+    return _stage(config, "measure", g, reads, opened)
 
 
 def score(config: Config, pool: Stage) -> Stage:
@@ -155,12 +166,12 @@ def train(config: Config, g: int, start: Stage, history: Sequence[Stage], new: S
 
 
 def wanted(config: Config, stream: str) -> Iterator[tuple[int, PromptSection, int]]:
-    """(index, prompt, images) of a set: pools for every prompt, the other sets for targets."""
+    """(index, prompt, images) of a set: pools and held-out images for every prompt, the other sets for targets."""
     kept = config.policy_plugin().most_kept(config.images)
     # Of what is taught only an image whose caption happens to be the prompt is one of the prompt's images.
     images = {EVALUATION: config.evaluation.images, REAL: config.regime_plugin().real_images(kept), TAUGHT: 0}
     for index, prompt in enumerate(config.prompts):
-        if stream == POOL:
+        if stream in (POOL, HELD_OUT):
             yield index, prompt, config.images_of(prompt)
         elif prompt.role == "target":
             yield index, prompt, images[stream]
@@ -168,7 +179,8 @@ def wanted(config: Config, stream: str) -> Iterator[tuple[int, PromptSection, in
 
 def requests(config: Config, generation: int, stream: str) -> Iterator[Request]:
     """Pools get fresh noise in each generation; the other sets have the noise of generation 0 for ever. Fresh
-    real images count on from step to step, so that a folder of real images gives each of them once."""
+    real images count on from step to step, so that a folder of real images gives each of them once, and held-out
+    ones count from the folder's other end, so that they are the same whatever the diets take."""
     noise = generation if stream == POOL else 0
     fresh = stream == REAL and config.regime_plugin().fresh
     for prompt_index, prompt, images in wanted(config, stream):
@@ -177,7 +189,7 @@ def requests(config: Config, generation: int, stream: str) -> Iterator[Request]:
             yield Request(
                 id=f"{stream[0]}{noise:03d}-{prompt_index:02d}-{index:06d}",
                 prompt=prompt.text,
-                index=index,
+                index=-1 - index if stream == HELD_OUT else index,
                 seed=seeds.seed(config.seed, stream, noise, prompt_index, index),
             )
 

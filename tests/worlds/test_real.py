@@ -88,6 +88,21 @@ def test_a_folder_serves_each_image_of_a_prompt_once(tmp_path):
         source.draw(requests(1, "a horse", first=6), tmp_path / "c", lambda share: None)
 
 
+def test_a_folder_counts_back_from_its_other_end(tmp_path):
+    """Numbers below 0 serve the last images first, so that the two ends meet only when all are served."""
+    source = ImageFolder(folder(tmp_path / "mine", ["a horse"] * 6))
+    ends = [requests(4, "a horse"), [Request(f"h{i}", "a horse", -1 - i, i) for i in range(2)]]
+    served = [drawn(source, tmp_path / name, end) for name, end in zip("ab", ends, strict=True)]
+    assert len({*served[0]["latent_sha256"], *served[1]["latent_sha256"]}) == 6
+
+
+def test_real_data_say_how_many_images_of_a_prompt_they_have(tmp_path):
+    """A folder counts; a world draws without end what it can draw, and none of what it cannot."""
+    source = ImageFolder(folder(tmp_path / "mine", ["a horse"] * 6))
+    assert (source.stock("a horse"), source.stock("a cow")) == (6, 0)
+    assert (Storybook().stock(ESSAY), Storybook().stock("a photograph of a giraffe")) == (None, 0)
+
+
 def test_a_folder_that_is_not_as_it_should_be_is_refused(tmp_path):
     """No table, a line that is no row, a file that is not there or not inside: each one clear message."""
     with pytest.raises(ConfigError, match=r"metadata.jsonl: not there"):

@@ -67,6 +67,10 @@ class CategoricalWorld:
     def ready(self) -> None:
         """It needs no data."""
 
+    def stock(self, prompt: str) -> int | None:
+        """As many as one likes of any prompt."""
+        return None
+
     def draw(self, requests: list[Request], out: Path, tick: Tick) -> None:
         """Writes samples.parquet as `Categorical.sample` does."""
         _write(requests, [_shares(self.rates)] * len(requests), out)

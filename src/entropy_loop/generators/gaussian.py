@@ -102,6 +102,10 @@ class GaussianWorld:
     def ready(self) -> None:
         """It needs no data."""
 
+    def stock(self, prompt: str) -> int | None:
+        """As many as one likes of any prompt."""
+        return None
+
     def draw(self, requests: list[Request], out: Path, tick: Tick) -> None:
         """Writes samples.parquet and values.npy, see `_write`."""
         truth = np.zeros((len(requests), self.dimensions))

@@ -35,6 +35,10 @@ class ImageFolder:
         """Raises ConfigError when the folder or its table is not here or not as it should be."""
         self._captions()
 
+    def stock(self, prompt: str) -> int | None:
+        """How many images have the prompt as their text."""
+        return len(self._captions().get(prompt, []))
+
     def draw(self, requests: list[Request], out: Path, tick: Tick) -> None:
         """Copies the chosen images to images/ and writes samples.parquet."""
         captions = self._captions()
@@ -61,7 +65,7 @@ class ImageFolder:
         rows = []
         for number, request in enumerate(requests):
             fitting = served[request.prompt]
-            if request.index >= len(fitting):
+            if not -len(fitting) <= request.index < len(fitting):
                 raise ConfigError(
                     f"{self.data_dir}: holds {len(fitting)} images with the {what} {request.prompt!r}, and number "
                     f"{request.index + 1} was asked for; add images, or ask for fewer real ones in the config."

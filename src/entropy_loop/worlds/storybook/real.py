@@ -41,6 +41,14 @@ class Storybook:
     def ready(self) -> None:
         """It draws."""
 
+    def stock(self, prompt: str) -> int | None:
+        """As many as one likes of what the world can draw, else none."""
+        try:
+            asked(prompt)
+        except ConfigError:
+            return 0
+        return None
+
     def draw(self, requests: list[Request], out: Path, tick: Tick) -> None:
         """Writes images/<id>.png and samples.parquet with the truth of every scene in further columns."""
         drawn = (scene.sample(r.seed, 0, **asked(r.prompt) | dict(self.only)) for r in requests)
