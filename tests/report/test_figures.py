@@ -143,6 +143,6 @@ def test_the_legend_is_no_wider_than_its_figure(arms):
     seen = view(arms=[{"name": f"accumulate_top_k-{k}", "set": {"images": 64}} for k in range(arms)])
     figure = Figure(figsize=(5.8, 3.1), layout="constrained")
     figure.subplots()
-    drawing._legend(figure, {chain.name: chain.style for chain in seen.chains})
+    drawing._legend(figure, drawing.marks({chain.name: chain.style for chain in seen.chains}))
     figure.draw_without_rendering()
     assert figure.legends[0].get_window_extent().width <= figure.bbox.width

@@ -59,3 +59,15 @@ def test_the_ledger_has_every_step_of_every_chain(made):
     told = pd.DataFrame([[v.value for v in step.values[4:]] for _, steps in found for step in steps])
     assert told.to_numpy() == pytest.approx(rows[["curation", "training", "response"]].to_numpy(float))
     assert "Ledger" in page
+
+
+def test_all_steps_of_the_ledger_together_are_the_whole_response(made):
+    """Summed over its steps, an arm's response is V of the last generation minus V of the first, mean over chains."""
+    view, _ = made
+    subject = view.subjects(fed_back=True)[0]
+    for arm, (curation, training, response) in inference.ledger_totals(view, subject):
+        name = "none" if arm == "no curation" else arm
+        first, last = (view.across(name, subject, ALL, g).mean for g in (0, 1))
+        assert response.value == pytest.approx(last - first)
+        assert curation.value + training.value == pytest.approx(response.value)
+        assert response.counts == "3 chains"

@@ -16,6 +16,7 @@ import pandas as pd
 from entropy_loop.report.view import PALETTE, Style
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -41,12 +42,13 @@ def drawing(
     panels: Sequence[Panel],
     width: float,
     height: float,
-    ylabel: str,
+    ylabels: Sequence[str],
     columns: int = COLUMNS,
-    legend: Mapping[str, Style] | None = None,
+    legend: Sequence[Artist] = (),
+    heights: Sequence[float] | None = None,
 ) -> str:
-    """SVG of panels of this size in inches, `columns` in a row, one axis for all that stand in a row. The legend,
-    text by style, stands below."""
+    """SVG of panels of this size in inches, `columns` in a row, one axis for all that stand in a row. The legend
+    stands below. ylabels: of the rows in turn. heights: of the rows, against each other."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -54,12 +56,12 @@ def drawing(
         columns = min(len(panels), columns)
         rows = -(-len(panels) // columns)
         figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-        axes = list(figure.subplots(rows, columns, sharey="row", squeeze=False).flat)
+        axes = list(figure.subplots(rows, columns, sharey="row", squeeze=False, height_ratios=heights).flat)
         for spare in axes[len(panels) :]:
             spare.remove()
         for i, (ax, draw) in enumerate(zip(axes, panels, strict=False)):
             draw(ax)
-            ax.set_ylabel(ylabel if i % columns == 0 else "")
+            ax.set_ylabel(ylabels[i // columns % len(ylabels)] if i % columns == 0 else "")
         if legend:
             _legend(figure, legend)
         text = io.StringIO()
@@ -67,13 +69,18 @@ def drawing(
         return text.getvalue()
 
 
-def _legend(figure: Figure, styles: Mapping[str, Style]) -> None:
-    """In as many columns as the width holds, at about .08 inches per letter and .7 for a mark."""
+def marks(styles: Mapping[str, Style]) -> list[Artist]:
+    """Arms by name, for a legend."""
     from matplotlib.lines import Line2D
 
-    lines = [Line2D([], [], color=s.colour, marker=s.marker, label=text) for text, s in styles.items()]
-    columns = int(figure.get_figwidth() / (0.7 + 0.08 * max(map(len, styles))))
-    figure.legend(handles=lines, loc="outside lower center", ncols=min(max(1, columns), len(lines)))
+    return [Line2D([], [], color=s.colour, marker=s.marker, label=text) for text, s in styles.items()]
+
+
+def _legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """In as many columns as the width holds, at about .08 inches per letter and .7 for a mark."""
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = int(figure.get_figwidth() / (0.7 + 0.08 * longest))
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=min(max(1, columns), len(handles)))
 
 
 def cell(row: Any, name: str) -> float:

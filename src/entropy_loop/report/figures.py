@@ -14,7 +14,7 @@ import pandas as pd
 
 from entropy_loop.data import ALL
 from entropy_loop.metrics.chains import LEAST_CHAINS
-from entropy_loop.report.drawing import DRIFT, MUTED, PAPER, SAMPLING, cell, drawing
+from entropy_loop.report.drawing import DRIFT, MUTED, PAPER, SAMPLING, cell, drawing, marks
 from entropy_loop.report.view import Chain, Subject, View, spoken
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def recognition(view: View, subject: Subject, concepts: Sequence[str], width: fl
     groups = list(arms.values())
     draw = partial(_arm, chains=groups[0]) if len(groups) == 1 else partial(_arms, arms=groups)
     panels = [partial(draw, view=view, subject=subject, concept=concept, title=named(concept)) for concept in concepts]
-    legend = {spoken(arm): chains[0].style for arm, chains in arms.items()}
-    return drawing(panels, width, height, "V", legend=legend if len(concepts) > 1 else None)
+    styles = {spoken(arm): chains[0].style for arm, chains in arms.items()}
+    return drawing(panels, width, height, ["V"], legend=marks(styles) if len(concepts) > 1 else ())
 
 
 def recognition_by_arm(
@@ -53,7 +53,7 @@ def recognition_by_arm(
         )
         for arm in arms for concept in concepts
     ]  # fmt: skip
-    return drawing(panels, width, height, "V", columns=len(concepts))
+    return drawing(panels, width, height, ["V"], columns=len(concepts))
 
 
 def named(concept: str) -> str:
@@ -118,7 +118,7 @@ def change(view: View, subject: Subject, arms: Sequence[str], width: float, heig
     limits = _limits(view, subject)
     chains = view.arms_of(subject)
     panels = [partial(_change, view=view, subject=subject, chains=chains[arm], limits=limits) for arm in arms]
-    return drawing(panels, width, height, "c of all concepts")
+    return drawing(panels, width, height, ["c of all concepts"])
 
 
 def _change(ax: Axes, view: View, subject: Subject, chains: Chains, limits: tuple[float, float]) -> None:

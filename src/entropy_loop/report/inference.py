@@ -48,6 +48,27 @@ def ledger(view: View, subject: Subject) -> list[tuple[str, list[LedgerLine]]]:
     return [(names[str(run)], [_step(row) for row in of.itertuples()]) for run, of in rows.groupby("run", sort=False)]
 
 
+def ledger_totals(view: View, subject: Subject) -> list[tuple[str, list[Value]]]:
+    """(arm, curation, training and response summed over its steps) for the joint concept: means over the chains,
+    with the smallest and the largest. A chain that lacks a step, or an entry of one, is left out."""
+    rows = _of(view.tables.ledger, subject)
+    rows = rows[rows["concept"] == ALL]
+    parts = ["curation", "training", "response"]
+    found = []
+    for arm, of in rows.groupby("arm", sort=False):
+        sums = of.groupby("run")[parts].sum(min_count=view.last(str(arm))).dropna()
+        told = "1 chain" if len(sums) == 1 else f"{len(sums)} chains"
+        found.append((spoken(str(arm)), [_over_chains(sums[part], told) for part in parts]))
+    return found
+
+
+def _over_chains(values: pd.Series[float], told: str) -> Value:
+    if values.empty:
+        return Value(reason="no chain is complete")
+    low, high = (float(values.min()), float(values.max())) if len(values) > 1 else (None, None)
+    return Value(float(values.mean()), low, high, counts=told)
+
+
 def _of(table: pd.DataFrame, subject: Subject) -> pd.DataFrame:
     return table[(table["prompt"] == subject.prompt.text) & (table["judge"] == subject.judge)]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from entropy_loop.report.sections import Measured, Section
 
 HERE = Path(__file__).parent
-FIGURE = re.compile(r"(recognition|change|measured|filmstrip|evaluation|pool)-.*\.(svg|png)")
+FIGURE = re.compile(r"(recognition|change|measured|diversity|tails|filmstrip|evaluation|pool)-.*\.(svg|png)")
 
 
 def write(plan: Plan, store: Store, tables: Tables) -> Path:
@@ -32,15 +32,17 @@ def write(plan: Plan, store: Store, tables: Tables) -> Path:
     gallery = Gallery(view, store.root)
     sections = [parts.section(view, subject) for subject in view.subjects(fed_back=True)]
     measured = [parts.measured(view, subject) for subject in view.subjects(fed_back=False)]
+    decays = [found for prompt in view.prompts if (found := decay.decay(view, prompt))]
     pictures = _pictures(gallery)
-    figures = {name: text.encode() for section in sections for name, text in section.files.items()}
+    drawn = [part.files for part in sections] + [part.files for part in decays]
+    figures = {name: text.encode() for files in drawn for name, text in files.items()}
     figures |= {f"measured-{one.subject.number}.svg": one.file.encode() for one in measured}
     for group in pictures:
         shown = (*group["strips"], *group["sheets"], *group["pools"])
         figures |= {f"{picture.name}.png": picture.png for picture in shown}
     _write_figures(store.root / "figures", figures)
     page = store.root / "report.html"
-    write_text(page, _render(plan, store, view, sections, measured, pictures))
+    write_text(page, _render(plan, store, view, sections, measured, decays, pictures))
     return page
 
 
@@ -50,6 +52,7 @@ def _render(
     view: View,
     sections: list[Section],
     measured: list[Measured],
+    decays: list[decay.Decay],
     pictures: list[dict[str, Any]],
 ) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -73,7 +76,7 @@ def _render(
         curator_judges=any(map(facts.curator_judges, configs)),
         sections=sections,
         measured=measured,
-        decays=[(prompt, table) for prompt in view.prompts if (table := decay.decay(view, prompt))],
+        decays=decays,
         pictures=pictures,
         settings=settings(plan.study),
         command=facts.command(plan),

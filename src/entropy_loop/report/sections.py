@@ -47,6 +47,7 @@ class Section:
     verdicts: list[tuple[str, str]]
     claims: list[inference.ClaimLine]
     ledger: list[tuple[str, list[inference.LedgerLine]]]
+    ledger_totals: list[tuple[str, list[Value]]]
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def section(view: View, subject: Subject) -> Section:
         conclusions.verdicts(view, subject),
         inference.claims(view, subject),
         inference.ledger(view, subject),
+        inference.ledger_totals(view, subject),
     )
 
 

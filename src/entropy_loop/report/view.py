@@ -108,6 +108,10 @@ class View:
             for run in runs
         ]
 
+    def last(self, arm: str) -> int:
+        """The last generation that an arm's config asks for."""
+        return max(chain.last for chain in self.chains if chain.arm == arm)
+
     def chains_of(self, subject: Subject) -> list[Chain]:
         """The chains whose config names the prompt and the judge."""
         return [chain for chain in self.chains if (subject.prompt, subject.judge) in chain.asks]
