@@ -136,8 +136,9 @@ def relative(
     """
     from scipy.stats import norm
 
-    change = last / np.where(first != 0, first, np.nan) - 1
-    error = np.array([standard_error(span, n) for span in spans]) / np.abs(first) * math.sqrt(n * drift)
+    start = np.where(first != 0, first, np.nan)
+    change = last / start - 1
+    error = np.array([standard_error(span, n) for span in spans]) / np.abs(start) * math.sqrt(n * drift)
     told, defined = describe(change), ~np.isnan(change)
     total, spread = float(np.sum(change[defined])), math.sqrt(float(np.sum(error[defined] ** 2)))
     p = None
