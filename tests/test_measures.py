@@ -1,5 +1,6 @@
 """Diversity, noise and tails of pools whose truth is made by hand; no model is loaded."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,9 +151,36 @@ def test_real_images_that_are_not_there_are_missing_with_the_reason(tmp_path):
     assert table.loc[table["reference"] == "none", "value"].notna().all()
 
 
+def test_a_pool_that_repeats_its_diet_is_told_apart(tmp_path):
+    """Half a pool of images from the diet is outside the band; a pool of the diet's kind that copies nothing is not."""
+    fresh, diet, real = pool(1), pool(7), pool(5)
+    half = np.concatenate([diet.embeddings[: N // 2], fresh.embeddings[N // 2 :]])
+    for now, told in ((fresh, [False]), (replace(fresh, embeddings=half), [True])):
+        table = held_against(tmp_path, 1, Views(now, pool(2), diet=diet, held_out=real))
+        assert outside(table, metric="copied", reference="diet") == told
+        assert table.set_index("metric").at["copied", "n"] == N
+
+
+@pytest.mark.parametrize(
+    ("views", "why"),
+    [
+        ({"diet": pool(7)}, "no real images: the config has no `real`"),
+        ({"diet": pool(7), "withheld": {ESSAY: "too few"}}, "too few"),
+        ({"held_out": pool(5)}, "no image of this prompt was trained on"),
+        ({"diet": pool(7).of("another prompt"), "held_out": pool(5)}, "no image of this prompt was trained on"),
+    ],
+)
+def test_copying_is_missing_with_the_reason(tmp_path, views, why):
+    """Without held-out real images, or without a diet, there is one row that says so."""
+    row = held_against(tmp_path, 1, Views(pool(1), pool(2), **views)).query("metric == 'copied'")
+    assert row["value"].isna().tolist() == [True]
+    assert row["reason"].tolist() == [why]
+
+
 def test_without_real_data_nothing_is_said_of_them(tmp_path):
     """A config that names none has no rows of theirs, missing or not."""
-    assert set(measured(tmp_path, 1, pool(1), pool(2))["reference"]) == {"none", "generation0"}
+    table = measured(tmp_path, 1, pool(1), pool(2)).query("metric != 'copied'")
+    assert set(table["reference"]) == {"none", "generation0"}
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,31 @@ def test_an_arm_that_corrupts_its_diet_is_held_against_clean_images(toy):
     assert held_out[0].reads["real"]["options"] == {"rates": {"astronaut": 0.9}}
 
 
+@pytest.mark.parametrize(
+    ("regime", "generation", "sets"),
+    [("replace", 1, {"p000"}), ("accumulate", 2, {"p000", "p001"}), ("mix_real", 2, {"p001", "r000"})],
+)
+def test_a_diet_is_seen_as_it_was_eaten(toy, tmp_path, regime, generation, sets):
+    """Each image of what the model was trained on once, with its own vector: kept ones of the pools, and real ones."""
+    policy = {"policy": {"use": "k_choice", "k": 4, "candidates": 2}, "scorer": {"use": "exact"}}
+    planned = experiment.prepare(toy(**TOLD, feedback={"use": regime}, curate=policy))
+    found = seen(planned, tmp_path / "out", generation).of(PROMPT).diet
+    folder = Store(tmp_path / "out").stages / planned.runs[0].generations[generation].model.folder
+    assert set(found.table["id"]) == set(pd.read_parquet(folder / "diet.parquet")["id"])
+    assert found.table["id"].is_unique
+    assert {name[:4] for name in found.table["id"]} == sets
+    images = pd.read_parquet(tmp_path / "out/images.parquet").drop_duplicates("id").set_index("id")["image_seed"]
+    assert found.embeddings == pytest.approx(np.array([vector(images[name]) for name in found.table["id"]]), rel=1e-6)
+
+
+def test_nothing_is_trained_on_where_nothing_is_trained(toy, tmp_path):
+    """Neither generation 0 nor a run that only regenerates has a diet."""
+    planned = experiment.prepare(toy(**TOLD, sweep={"train.method": ["full", "none"]}))
+    assert seen(planned, tmp_path / "out", 0).diet is None
+    assert seen(planned, tmp_path / "out", 1, run=1).diet is None
+    assert seen(planned, tmp_path / "out", 1).diet is not None
+
+
 def test_a_finished_run_opens_nothing_that_was_seen(toy, tmp_path, monkeypatch):
     """Started again, it does not even read the embeddings."""
     planned = experiment.prepare(toy(**TOLD))

@@ -19,6 +19,7 @@ from entropy_loop import seeds
 from entropy_loop.config import Config
 from entropy_loop.data import MEASURES, Tick, columns
 from entropy_loop.metrics import tails
+from entropy_loop.metrics.copying import copied
 from entropy_loop.metrics.coverage import SHARES, coverage
 from entropy_loop.metrics.distance import distance
 from entropy_loop.metrics.diversity import diversity
@@ -27,7 +28,7 @@ from entropy_loop.metrics.resample import Family, another_pool, interval, means,
 from entropy_loop.regimes import neutral_diet
 from entropy_loop.views import Look, Views
 
-NONE, FIRST, REAL = "none", "generation0", "real"  # references of a row
+NONE, FIRST, REAL, DIET = "none", "generation0", "real", "diet"  # references of a row
 TABLES = ("diversity", "noise", "tails")
 COMPARISONS: tuple[tuple[Family, tuple[str, ...]], ...] = ((distance, ()), (coverage, SHARES))
 """Numbers of two sets, and which of them are shares of images."""
@@ -37,7 +38,8 @@ Row = dict[str, Any]
 def measure(config: Config, g: int, views: Views, out: Path, tick: Tick) -> None:
     """Writes measures.parquet (`data.MEASURES`).
 
-    reference: what the number or its band compares the pool with, generation 0's pool or held-out real images. What
+    reference: what the number or its band compares the pool with, generation 0's pool, held-out real images, or the
+    diet that its model was trained on (`copied`, see `metrics.copying`). What
     is known of one set alone (Vendi score, noise, attributes) has `generation0` or `none`; in generation 0 such
     rows with `real` are those of the real images themselves, with the band of another set of as many: where a
     pool lies that has lost nothing.
@@ -47,7 +49,7 @@ def measure(config: Config, g: int, views: Views, out: Path, tick: Tick) -> None
         mine, withheld = views.of(prompt.text), views.withheld.get(prompt.text, "")
         seed = seeds.seed(config.seed, "measure", g, index)
         found = {
-            "diversity": _diversity(mine, withheld, seed),
+            "diversity": [*_diversity(mine, withheld, seed), *(_copying(mine, withheld) if g else ())],
             "noise": _noise(mine),
             "tails": _tails(config, g if prompt.role == "target" else 0, mine, withheld, seed),
         }
@@ -70,6 +72,22 @@ def _diversity(views: Views, withheld: str, seed: int) -> Iterator[Row]:
             elif reference == REAL and withheld:
                 missing = {"reference": reference, "n": len(pool), "reason": withheld}
                 yield from ({"metric": name} | missing for name in family(pool, pool))
+
+
+def _copying(views: Views, withheld: str) -> Iterator[Row]:
+    """The share of a pool that is nearer to its diet than 95 % of the held-out real images are."""
+    pool, diet, real = (look.embeddings if look else None for look in (views.pool, views.diet, views.held_out))
+    if pool is None:
+        return
+    row = {"reference": DIET, "metric": "copied", "n": len(pool)}
+    if diet is None or len(diet) == 0:
+        yield row | {"reason": "no image of this prompt was trained on"}
+    elif real is None:
+        yield row | {"reason": withheld or "no real images: the config has no `real`"}
+    elif found := copied(pool, diet, real):
+        yield row | {"value": found.hits / found.n} | _ends("", found.interval) | _ends("null_", found.null)
+    else:
+        yield row | {"reason": "too few images"}
 
 
 def _noise(views: Views) -> Iterator[Row]:

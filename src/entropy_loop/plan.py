@@ -139,7 +139,7 @@ def _generation(config: Config, model: Stage, new: dict[str, Stage], before: Seq
         name: tuple(stages.recognise(config, judge, made, name) for judge in judges) for name, made in sets.items()
     }
     looks = _looks(config, sets, g)
-    measure = stages.measure(config, g, _opened(looks, before)) if looks else None
+    measure = stages.measure(config, g, _opened(config, model, looks, before)) if looks else None
     if g == config.generations or config.train.method == "none":
         return Generation(g, model, sets, judged, looks, measure)
     score = stages.score(config, sets[POOL]) if config.policy_plugin().reads_scores else None
@@ -163,7 +163,11 @@ def _looks(config: Config, sets: dict[str, Stage], g: int) -> dict[str, Looks]:
     }
 
 
-def _opened(looks: dict[str, Looks], before: Sequence[Generation]) -> list[Stage]:
-    """What a measure stage opens, each once: the sets of its own generation and of generation 0."""
+def _opened(config: Config, model: Stage, looks: dict[str, Looks], before: Sequence[Generation]) -> list[Stage]:
+    """What a measure stage opens, each once: the sets of its own generation and of generation 0, and the diet with
+    the pools that it was made of."""
+    trained = model.verb == "train"
     seen = [*looks.values(), *(look for first in before[:1] for look in first.looks.values())]
-    return list({stage.key: stage for look in seen for stage in look.stages()}.values())
+    seen += [eaten.looks[POOL] for eaten in config.regime_plugin().eats(before)] if trained else []
+    opened = [stage for look in seen for stage in look.stages()] + ([model] if trained else [])
+    return list({stage.key: stage for stage in opened}.values())

@@ -46,12 +46,14 @@ class Look:
 class Views:
     """A pool and what it is held against; None where there is none.
 
-    first: generation 0's pool, for later generations. held_out: real images that no diet contains. withheld: prompts
-    for which the config's real data have none, and why.
+    first: generation 0's pool, for later generations. diet: what the pool's model was trained on, each image once, its
+    embeddings alone. held_out: real images that no diet contains. withheld: prompts for which the config's real data
+    have none, and why.
     """
 
     pool: Look
     first: Look | None = None
+    diet: Look | None = None
     held_out: Look | None = None
     withheld: Mapping[str, str] = field(default_factory=dict)
 
@@ -61,6 +63,7 @@ class Views:
             self,
             pool=self.pool.of(prompt),
             first=self.first and self.first.of(prompt),
+            diet=self.diet and self.diet.of(prompt),
             held_out=self.held_out.of(prompt) if self.held_out and prompt not in self.withheld else None,
         )
 
@@ -83,9 +86,26 @@ def views(run: Run, generation: int, store: Store) -> Views:
     return Views(
         pool=_look(run.generations[generation].looks[POOL], store),
         first=_look(first.looks[POOL], store) if generation else None,
+        diet=_diet(run, generation, store),
         held_out=_look(first.looks[HELD_OUT], store) if HELD_OUT in first.looks else None,
         withheld=_withheld(run, generation, store),
     )
+
+
+def _diet(run: Run, generation: int, store: Store) -> Look | None:
+    """None where nothing was trained or nobody embeds."""
+    g = run.generations[generation]
+    if g.model.verb != "train" or g.looks[POOL].embed is None:
+        return None
+    eaten = [m.looks[POOL] for m in run.config.regime_plugin().eats(run.generations[:generation])]
+    eaten += [looks for name, looks in g.looks.items() if name != POOL]
+    vectors: dict[str, np.ndarray] = {}
+    for look in (_look(looks, store) for looks in eaten):
+        if look.embeddings is not None:
+            vectors.update(zip(look.table["id"], look.embeddings, strict=True))
+    table = pd.read_parquet(store.stages / g.model.folder / "diet.parquet", columns=["id", "prompt"])
+    table = table.drop_duplicates("id")
+    return Look(table, np.stack([vectors[name] for name in table["id"]]), None, None)
 
 
 def _look(looks: Looks, store: Store) -> Look:

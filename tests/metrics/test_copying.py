@@ -25,14 +25,19 @@ def test_copies_are_counted():
     assert found.null.high < found.interval.low < 0.4 < found.interval.high
 
 
-def test_without_copying_the_rate_stays_within_its_null():
-    """150 pools that know nothing of the diet: 0.05 in the mean, and the band holds at least 95 % of them."""
-    founds = [copied(images(3 * i, 60), images(3 * i + 1, 40), images(3 * i + 2, 79)) for i in range(150)]
-    assert np.mean([found.hits / found.n for found in founds]) == pytest.approx(0.05, abs=0.01)
-    assert np.mean([found.null.low <= found.hits / found.n <= found.null.high for found in founds]) > 0.93
+@pytest.mark.parametrize(("away", "rate"), [(0.0, 0.05), (0.5, 0.2)])
+def test_without_copying_the_rate_stays_within_its_null(away, rate):
+    """150 pools that know nothing of their diet but are of its kind. Where real images are of that kind, too, the rate
+    is 0.05; where they lie elsewhere, a diet is nearer to its like and the rate is higher; the band holds both."""
+    founds = [copied(away + images(3 * i, 60), away + images(3 * i + 1, 40), images(3 * i + 2, 79)) for i in range(150)]
+    rates = np.array([found.hits / found.n for found in founds])
+    assert rates.mean() == pytest.approx(rate, rel=0.25)
+    assert (
+        np.mean([found.null.low <= share <= found.null.high for share, found in zip(rates, founds, strict=True)]) > 0.88
+    )
 
 
-@pytest.mark.parametrize("sizes", [(0, 20, 40), (20, 0, 40), (20, 20, 18)])
+@pytest.mark.parametrize("sizes", [(0, 20, 40), (20, 1, 40), (20, 20, 18)])
 def test_it_is_missing_without_what_it_compares(sizes):
-    """An empty pool, an empty diet, or too few held-out images for a 95 % quantile: missing, not 0."""
+    """An empty pool, a diet that has no two images, or too few held-out images for a 95 % quantile: missing, not 0."""
     assert copied(*(images(i, n) for i, n in enumerate(sizes))) is None
