@@ -17,8 +17,8 @@ from entropy_loop.report.view import Chain, Subject, View, spoken
 
 HEADS = {
     "vendi": "Vendi score", "mean_pairwise_distance": "mean pairwise distance", "cmmd": "CMMD to generation 0",
-    "coverage": "coverage of generation 0", "high_frequency_share": "high-frequency share",
-    "bytes_per_pixel": "bytes per pixel", "intensity_entropy": "intensity entropy",
+    "coverage": "coverage of generation 0", "copied": "copies of its diet",
+    "high_frequency_share": "high-frequency share", "bytes_per_pixel": "bytes per pixel", "intensity_entropy": "intensity entropy",
 }  # fmt: skip
 FEW = 3  # arms up to which the table of means has every generation; else it has the first and the last one
 
@@ -63,6 +63,7 @@ class Decay:
     paths: list[tuple[Subject, list[str]]]
     shares: list[Shares]
     table: Table
+    has_real: bool
 
 
 def decay(view: View, prompt: Prompt) -> Decay | None:
@@ -82,8 +83,10 @@ def decay(view: View, prompt: Prompt) -> Decay | None:
     attributes = shares.attributes(view, prompt)
     for attribute in attributes:
         files[f"tails-{where}-{attribute.name}.svg"] = shares.tails(view, attribute, view.arms, 2.4, 3.4)
+    diversity = view.tables.diversity
+    has_real = bool((diversity["reference"].eq(shares.REAL) & diversity["metric"].eq("vendi")).any())
     drawn = [(s, list(_paths(view, s, where))) for s in subjects]
-    return Decay(prompt, files, drawn, [_shares(view, prompt, a, where) for a in attributes], found)
+    return Decay(prompt, files, drawn, [_shares(view, prompt, a, where) for a in attributes], found, has_real)
 
 
 def _paths(view: View, subject: Subject, where: str) -> Iterator[str]:

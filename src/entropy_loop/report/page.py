@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from entropy_loop import __version__
 from entropy_loop.errors import as_storage_error
 from entropy_loop.plan import Plan
-from entropy_loop.report import decay, facts, numbers, words
+from entropy_loop.report import decay, degraded, facts, numbers, words
 from entropy_loop.report.settings import settings
 from entropy_loop.report.tables import Tables
 from entropy_loop.report.view import View, spoken
@@ -81,6 +81,7 @@ def _render(
         settings=settings(plan.study),
         command=facts.command(plan),
         judges=facts.judges(plan),
+        degraded=degraded.degraded(plan),
         corrected=bool(view.tables.rates["corrected"].notna().any()),
         provenance=facts.provenance(plan, store),
         timings=facts.timings(plan, store),

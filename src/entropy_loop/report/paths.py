@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from entropy_loop.data import ALL
-from entropy_loop.report.drawing import INK, PAPER, SAMPLING, cell, drawing, marks
+from entropy_loop.report.drawing import INK, MUTED, PAPER, SAMPLING, cell, drawing, marks
 from entropy_loop.report.view import Chain, Subject, View, spoken
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ def _panel(ax: Axes, view: View, subject: Subject, number: tuple[str, str]) -> N
     ax.grid()
     if low.notna().any(axis=None):
         ax.axhspan(float(np.nanmean(low)), float(np.nanmean(high)), color=SAMPLING, alpha=0.5, linewidth=0, zorder=0.5)
+    own = _by_chain(view, subject, ("real", number[1]), "value") if number[0] == "none" else values.head(0)
+    if own.notna().any(axis=None):
+        ax.axhline(float(np.nanmean(own)), color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
     for arm, chains in view.arms_of(subject).items():
         if len(chains) > 1 and len(view.chains_of(subject)) <= FEW:
             for chain in chains:

@@ -34,6 +34,11 @@ class Attribute:
     rows: pd.DataFrame
     colours: dict[str, str]
 
+    @property
+    def of_real(self) -> pd.DataFrame:
+        """The rows of the real images."""
+        return self.rows[self.rows["reference"] == REAL]
+
     def of_pools(self, arm: str) -> pd.DataFrame:
         """The rows of an arm's own pools."""
         return self.rows[(self.rows["arm"] == arm) & (self.rows["reference"] != REAL)]
@@ -82,7 +87,7 @@ def mean_shares(rows: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
 
 
 def _bars(ax: Axes, view: View, attribute: Attribute, arm: str) -> None:
-    mine, real = attribute.of_pools(arm), attribute.rows[attribute.rows["reference"] == REAL]
+    mine, real = attribute.of_pools(arm), attribute.of_real
     _stack(ax, mean_shares(mine, list(attribute.colours)), attribute.colours)
     _stack(ax, mean_shares(real.assign(generation=REFERENCE), list(attribute.colours)), attribute.colours)
     _generations(ax, view, attribute, arm)
@@ -90,7 +95,7 @@ def _bars(ax: Axes, view: View, attribute: Attribute, arm: str) -> None:
 
 
 def _generations(ax: Axes, view: View, attribute: Attribute, arm: str) -> None:
-    last, has_real = view.last(arm), (attribute.rows["reference"] == REAL).any()
+    last, has_real = view.last(arm), attribute.of_real["item"].notna().any()
     every = range(0, last + 1, max(1, -(-last // 10)))
     ax.set_xticks([REFERENCE] * bool(has_real) + list(every), ["real"] * bool(has_real) + [str(g) for g in every])
     ax.set_xlim((REFERENCE if has_real else 0) - 0.6, last + 0.6)

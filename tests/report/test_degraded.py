@@ -1,0 +1,58 @@
+"""What the page says of a judge on degraded images."""
+
+import json
+from typing import Any
+
+import pytest
+
+from entropy_loop import assets, study
+from entropy_loop.plan import Plan, plan
+from entropy_loop.report.degraded import degraded
+
+CONFIG: dict[str, Any] = {
+    "name": "judges",
+    "generations": 1,
+    "prompts": [{"text": "an astronaut riding a horse", "concepts": ["astronaut", "horse", "riding"]}],
+    "generator": {"use": "categorical", "rates": {}},
+    "judges": [{"use": "clip", "model": "bundled:storybook-judge"}],
+}
+
+
+def planned(**changes: Any) -> Plan:
+    return plan(study.check({**CONFIG, **changes}))
+
+
+def measured(concept: str) -> dict[tuple[str, float], float]:
+    """(kind, level) -> sensitivity in the bundled judge's calibration file."""
+    known = json.loads((assets.find("bundled:storybook-judge") / "calibration.json").read_text())
+    return {(r["kind"], r["level"]): r["sensitivity"] for r in known["degradations"] if r["concept"] == concept}
+
+
+def test_c_of_falling_sensitivity_alone_is_one_minus_their_ratio():
+    """For all concepts together, level by level: 1 - Se(degraded) / Se(clean), 0 on clean images."""
+    (series,) = degraded(planned()).values()
+    told = measured("all")
+    expected = [1 - value / told["none", 0] for value in told.values()]
+    assert [level.c.value for level in series.levels] == pytest.approx(expected)
+    assert series.levels[0].name == "clean"
+    assert max(expected) > 0.1
+    assert f"would reach {max(expected):.2f} on this series (vae round trips 8)" in series.worst
+
+
+def test_only_the_studys_concepts_are_told():
+    """Of the sixteen and more that the judge knows, those of the prompts, and the joint one last."""
+    (series,) = degraded(planned()).values()
+    assert series.concepts == ["astronaut", "horse", "riding", "all"]
+    prompts = [{"text": "a horse", "concepts": ["horse"]}]
+    (series,) = degraded(planned(prompts=prompts)).values()
+    assert series.concepts == ["horse"]
+    assert [level.c.value for level in series.levels] == pytest.approx(
+        [1 - value / measured("horse")["none", 0] for value in measured("horse").values()]
+    )
+
+
+def test_what_is_not_calibrated_has_no_series():
+    """A judge without a calibration file has none, nor have concepts that are asked in the config's own words."""
+    assert degraded(planned(judges=[{"use": "exact"}])) == {}
+    own = {name: {"yes": [f"a {name}"], "no": ["nothing"]} for name in ("astronaut", "horse", "riding")}
+    assert degraded(planned(concepts=own)) == {}
