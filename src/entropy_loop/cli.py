@@ -140,11 +140,17 @@ def report(results: Annotated[Path, typer.Argument(metavar="DIR", help="A result
 def compare(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.")],
     as_json: JsonOption = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the table and a figure, too.")
+    ] = None,
 ) -> None:
     """Put results side by side: V and c of `all` in every arm, from the tables alone."""
     from entropy_loop.report import compare as side_by_side
+    from entropy_loop.report import sidebyside
 
     found = side_by_side.compare(folders)
+    if html:
+        sidebyside.write(folders, found, html)
     if as_json:
         print(found.to_json(orient="records", indent=1))
         return
@@ -152,6 +158,8 @@ def compare(
     for line in side_by_side.lines(found):
         table.add_row(*line)
     out.print(table)
+    if html:
+        out.print(f"page: {html}", highlight=False)
 
 
 @app.command()

@@ -1,12 +1,16 @@
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from entropy_loop import experiment, study
 from entropy_loop.errors import ConfigError
 from entropy_loop.plan import plan
-from entropy_loop.report.compare import COLUMNS, compare
+from entropy_loop.report import sidebyside
+from entropy_loop.report.compare import COLUMNS, compare, lines
+from entropy_loop.report.view import Style
 
 
 def test_two_results_stand_side_by_side_with_the_numbers_of_their_own_tables(toy, tmp_path):
@@ -28,6 +32,34 @@ def test_two_results_stand_side_by_side_with_the_numbers_of_their_own_tables(toy
         )
         assert (row.v_first, row.v_last) == (rates["rate"].iloc[0], rates["rate"].iloc[-1])
         assert row.change_rate == pytest.approx(1 - row.v_last / row.v_first)
+
+
+def test_the_page_has_the_table_and_a_panel_per_folder(toy, command, tmp_path):
+    """`--html` writes the same cells that the terminal shows, a drawing of each folder, and nothing from elsewhere."""
+    for name in ("one", "two"):
+        command("run", toy(name=name), "--out", tmp_path / name)
+    told = command("compare", "one", "two", "--html", "pages/both.html")
+    assert told.returncode == 0, told.stderr
+    assert "page: pages/both.html" in told.stdout
+    text = (tmp_path / "pages" / "both.html").read_text(encoding="utf-8")
+    for line in lines(compare([tmp_path / "one", tmp_path / "two"])):
+        assert "".join(f"<td>{cell}</td>" for cell in line) in text
+    assert text.count("<svg role=") == 2
+    assert {"../one/report.html", "../two/report.html"} <= set(re.findall(r'href="([^"#]+)"', text))
+    assert not re.findall(r"<(?:script|link|iframe|img)\b|https?://(?!www\.w3\.org)", text)
+
+
+def test_the_panels_show_the_mean_rates_of_the_summary(toy, tmp_path):
+    """One line per arm, through the rows of summary.csv."""
+    made = plan(study.load(toy(sweep={"feedback": [{"use": "replace"}, {"use": "accumulate"}], "seed": [0, 1]})))
+    summary = experiment.carry_out(made, tmp_path / "one", lambda *told: None).tables.summary
+    (panel,) = sidebyside._panels(tmp_path / "one")
+    ax = Figure().subplots()
+    sidebyside._draw(ax, panel, {"replace": Style(0), "accumulate": Style(1)}, 2)
+    rows = summary[(summary["statistic"] == "rate") & (summary["concept"] == "all")]
+    for line, arm in zip(ax.lines, ("replace", "accumulate"), strict=True):
+        assert line.get_color() == Style(("replace", "accumulate").index(arm)).colour
+        assert list(line.get_ydata()) == pytest.approx(rows.loc[rows["arm"] == arm, "mean"].tolist(), abs=1e-5)
 
 
 def test_a_folder_without_results_is_refused(tmp_path):

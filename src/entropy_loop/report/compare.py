@@ -10,6 +10,7 @@ import pandas as pd
 from entropy_loop.data import ALL, POOL
 from entropy_loop.errors import ConfigError, StorageError
 from entropy_loop.report.numbers import DASH, Value, number, some, span
+from entropy_loop.report.view import spoken
 
 COLUMNS = (
     "results", "arm", "prompt", "judge", "chains", "generation", "v_first", "v_last", "change_rate", "low", "high",
@@ -27,21 +28,26 @@ def compare(folders: list[Path]) -> pd.DataFrame:
     return pd.concat([_of(folder) for folder in folders], ignore_index=True)[list(COLUMNS)]
 
 
-HEADS = ("results", "arm", "chains", "V first", "V last", "c, 95 % over chains", "drift band of c", "p (Holm)")
+HEADS = (
+    "results", "arm", "chains", "V first", "V last", "generation", "c, 95 % over chains", "drift band of c", "p (Holm)",
+)  # fmt: skip
 
 
 def lines(found: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     """One line of text per row, cells as in HEADS; what is missing is a dash."""
     for row in found.itertuples():
-        numbers = (some(value) for value in (row.v_first, row.v_last, row.p_adjusted))
-        v_first, v_last, p = (DASH if value is None else number(value) for value in numbers)
-        c = Value(some(row.change_rate), some(row.low), some(row.high), "undefined").text()
+        first, last, generation = (some(value) for value in (row.v_first, row.v_last, row.generation))
+        v_first, v_last = (DASH if value is None else number(value) for value in (first, last))
+        c = Value(some(row.change_rate), some(row.low), some(row.high), "V1 = 0, or not finished").text()
         band = span(some(row.null_low), some(row.null_high)) or DASH
-        yield str(row.results), str(row.arm), str(row.chains), v_first, v_last, c, band, p
+        p = some(row.p_adjusted)
+        told = str(row.results), spoken(str(row.arm)), str(row.chains), v_first, v_last
+        reached = DASH if generation is None else f"{generation:.0f}"
+        yield *told, reached, c, band, DASH if p is None else number(p, 3)
 
 
 def _of(folder: Path) -> pd.DataFrame:
-    rates, summary = (_read(folder / name) for name in ("rates.csv", "summary.csv"))
+    rates, summary = (read(folder / name) for name in ("rates.csv", "summary.csv"))
     pools = rates[(rates["set"] == POOL) & (rates["concept"] == ALL) & (rates["role"] == "target")]
     claims = summary[(summary["statistic"] == "change_rate") & summary["against"].isna() & (summary["concept"] == ALL)]
     by, rows = ["arm", "prompt", "judge"], []
@@ -57,7 +63,8 @@ def _of(folder: Path) -> pd.DataFrame:
     return found.merge(claims[wanted], on=by, how="left").rename(columns={"mean": "change_rate"})
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read(path: Path) -> pd.DataFrame:
+    """A table of a results folder. Raises ConfigError where it is missing, StorageError where it is damaged."""
     if not path.is_file():
         raise ConfigError(f"{path}: not there; `entropy-loop run` or `entropy-loop report` writes it.")
     try:

@@ -18,7 +18,8 @@ from entropy_loop.report.view import Chain, Subject, View, spoken
 HEADS = {
     "vendi": "Vendi score", "mean_pairwise_distance": "mean pairwise distance", "cmmd": "CMMD to generation 0",
     "coverage": "coverage of generation 0", "copied": "copies of its diet",
-    "high_frequency_share": "high-frequency share", "bytes_per_pixel": "bytes per pixel", "intensity_entropy": "intensity entropy",
+    "high_frequency_share": "high-frequency share", "bytes_per_pixel": "bytes per pixel",
+    "intensity_entropy": "intensity entropy",
 }  # fmt: skip
 FEW = 3  # arms up to which the table of means has every generation; else it has the first and the last one
 

@@ -6,20 +6,19 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entropy_loop import __version__
 from entropy_loop.errors import as_storage_error
 from entropy_loop.plan import Plan
-from entropy_loop.report import decay, degraded, facts, numbers, words
+from entropy_loop.report import decay, degraded, facts, words
 from entropy_loop.report.settings import settings
 from entropy_loop.report.tables import Tables
-from entropy_loop.report.view import View, spoken
+from entropy_loop.report.template import render
+from entropy_loop.report.view import Style, View, spoken
 from entropy_loop.store import Store, write_bytes, write_text
 
 if TYPE_CHECKING:
     from entropy_loop.report.gallery import Gallery
     from entropy_loop.report.sections import Measured, Section
 
-HERE = Path(__file__).parent
 FIGURE = re.compile(r"(recognition|change|measured|diversity|tails|filmstrip|evaluation|pool)-.*\.(svg|png)")
 
 
@@ -55,18 +54,12 @@ def _render(
     decays: list[decay.Decay],
     pictures: list[dict[str, Any]],
 ) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"number": numbers.number, "spoken": spoken}
     configs = [run.config for run in plan.runs]
-    return environment.get_template("report.html.jinja").render(
+    return render(
+        "report.html.jinja",
         name=plan.study.config.name,
-        version=__version__,
-        css=(HERE / "report.css").read_text(encoding="utf-8"),
         view=view,
+        styles=[(spoken(arm), Style(i)) for i, arm in enumerate(view.arms)],
         several=len(view.chains) > len(view.arms),
         question=words.question(view),
         what_was_run=words.what_was_run(plan),

@@ -1,0 +1,24 @@
+"""Pages from templates, each with the house's style sheet inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from entropy_loop import __version__
+from entropy_loop.report import numbers
+from entropy_loop.report.view import spoken
+
+HERE = Path(__file__).parent
+
+
+def render(template: str, **values: Any) -> str:
+    """The text of a page; every value that is text is escaped, a name that is missing is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": numbers.number, "spoken": spoken}
+    css = (HERE / "report.css").read_text(encoding="utf-8")
+    return environment.get_template(template).render(version=__version__, css=css, **values)
