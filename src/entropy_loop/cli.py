@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,12 +23,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 # Where nobody watches a terminal, tables keep their whole width.
-out = Console(soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else 160)
+out = Console(soft_wrap=True, markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; configs/ has ready-to-run ones.")]
-OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Results folder. Default: results/<name>.")
-]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: results/<name>.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a config key, for example --set images=64. Repeatable."),
@@ -97,8 +96,8 @@ def run(config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption 
     planned = experiment.prepare(config, tuple(overrides or ()))
     with Progress(planned, out) as progress:
         finished = experiment.carry_out(planned, out_dir or Path("results") / planned.study.config.name, progress)
-    out.print(summary(finished.tables), highlight=False)
-    out.print(f"report: {finished.report}", highlight=False)
+    out.print(summary(finished.tables))
+    out.print(f"report: {finished.report}")
 
 
 @app.command()
@@ -116,13 +115,13 @@ def plan(
     config_ = planned.study.config
     steps = f"{config_.generations} feedback {'steps' if config_.generations > 1 else 'step'}"
     runs = f"{len(planned.runs)} {'runs' if len(planned.runs) > 1 else 'run'}"
-    out.print(f"{config_.name}: {runs}, {steps}", highlight=False)
+    out.print(f"{config_.name}: {runs}, {steps}")
     table = Table("stage", "in all", "done", "images", "model evaluations", box=None)
     for verb, row in counts["stages"].items():
         table.add_row(verb, *(f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations")))
     out.print(table)
     for name in counts["runs"]:
-        out.print(f"  {name}", highlight=False)
+        out.print(f"  {name}")
 
 
 @app.command()
@@ -132,8 +131,8 @@ def report(results: Annotated[Path, typer.Argument(metavar="DIR", help="A result
     from entropy_loop.report.summary import summary
 
     finished = experiment.report(results)
-    out.print(summary(finished.tables), highlight=False)
-    out.print(f"report: {finished.report}", highlight=False)
+    out.print(summary(finished.tables))
+    out.print(f"report: {finished.report}")
 
 
 @app.command()
@@ -167,17 +166,13 @@ def power(
     rate: Annotated[float, typer.Option(help="V before.")],
     change: Annotated[float, typer.Option(help="c = (V1 - V2) / V1 that is to be found.")],
     images: Annotated[int | None, typer.Option(help="Images of a pool.")] = None,
-    keep: Annotated[
-        str | None, typer.Option(help="Images that are fed back: a number, or a share such as 0.25.")
-    ] = None,
+    keep: Annotated[str | None, typer.Option(help="Images fed back: a number, or a share such as 0.25.")] = None,
     chains: Annotated[int | None, typer.Option(help="Chains (seeds) of the arm.")] = None,
     wanted: Annotated[float | None, typer.Option("--power", help="Chance to find the change.")] = None,
     generations: Annotated[int, typer.Option(help="Feedback steps over which V falls.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """How large must a study be? Give all but one of images, keep, chains and power; that one is solved for."""
-    from dataclasses import asdict
-
     from entropy_loop.metrics.power import size, solve
 
     design = solve(rate, change, images, size(keep), chains, wanted, generations)
@@ -185,14 +180,12 @@ def power(
         print(json.dumps(asdict(design), indent=1))
         return
     for name, value in asdict(design).items():
-        out.print(f"{name:>12}  {value:.3g}" if isinstance(value, float) else f"{name:>12}  {value}", highlight=False)
+        out.print(f"{name:>12}  {value:.3g}" if isinstance(value, float) else f"{name:>12}  {value}")
 
 
 @app.command("selfcheck")
 def selfcheck_(seed: Annotated[int, typer.Option(min=0, help="Which noise.")] = 0, as_json: JsonOption = False) -> None:
     """Check the loop against closed forms that it must reproduce. Exit code 3 if it does not."""
-    from dataclasses import asdict
-
     from entropy_loop.progress import bar
     from entropy_loop.selfcheck import LAWS, plausible, selfcheck, surprise
 
@@ -209,9 +202,34 @@ def selfcheck_(seed: Annotated[int, typer.Option(min=0, help="Which noise.")] = 
         for n in lines:
             table.add_row(n.law, n.statistic, f"{n.expected:.4f}", f"{n.measured:.4f}", f"{n.z:.2f}", f"{n.chains:,}")
         out.print(table)
-        out.print(f"{'passed' if passed else 'FAILED'}: no |z| above 4; all z together p = {p:.3g}", highlight=False)
+        out.print(f"{'passed' if passed else 'FAILED'}: no |z| above 4; all z together p = {p:.3g}")
     if not passed:
         raise typer.Exit(3)
+
+
+@app.command("calibrate")
+def calibrate_(
+    config: ConfigArgument,
+    images: Annotated[str, typer.Option(metavar="DIR", help="An imagefolder with truth columns.")] = "storybook",
+    n: Annotated[int | None, typer.Option("--n", min=1, help="Scenes to draw; 2000 if not said.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which scenes, halves and noise.")] = 0,
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Default: results/<name>-calibration.")] = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit the judges' thresholds on labelled images, and measure how often their answers are right."""
+    from entropy_loop import calibrate, study
+    from entropy_loop.progress import bar
+
+    with bar(out, "calibrating") as tick:
+        asked = study.load(config, tuple(overrides or ()))
+        folder = out_dir or Path("results") / f"{asked.config.name}-calibration"
+        found = calibrate.calibrate(asked, images, n, seed, folder, tick)
+    if as_json:
+        print(json.dumps([one.told() for one in found], indent=1))
+        return
+    for one in found:
+        out.print(one.text())
 
 
 @app.command()
@@ -233,7 +251,7 @@ def world(
     out.print(
         f'{folder}: {n} scenes; load with datasets.load_dataset("imagefolder", data_dir="{folder}")', highlight=False
     )
-    out.print(f"look at {out_dir / 'contact_sheet.png'}", highlight=False)
+    out.print(f"look at {out_dir / 'contact_sheet.png'}")
 
 
 @app.command("list")
@@ -265,6 +283,6 @@ def doctor(as_json: JsonOption = False) -> None:
         for name, value in found.items():
             lines = (value or ["none"]) if name == "problems" else [value]
             for i, line in enumerate(lines):
-                out.print(f"{'' if i else name:>24}  {line}", highlight=False)
+                out.print(f"{'' if i else name:>24}  {line}")
     if found["problems"]:
         raise typer.Exit(1)

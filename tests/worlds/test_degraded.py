@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from entropy_loop.worlds.degraded import DEGRADATIONS, blurred, coarsened, jpeg, junk, noisy
+from entropy_loop.worlds.degraded import DEGRADATIONS, blurred, coarsened, copies, jpeg, junk, noisy
 from entropy_loop.worlds.storybook import scene
 
 SCENES = [scene.render(scene.sample(60_011, i)) for i in range(12)]
@@ -13,16 +13,24 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@pytest.mark.parametrize("kind", DEGRADATIONS)
+KINDS = tuple(dict.fromkeys(one.kind for one in DEGRADATIONS))
+
+
+def test_noise_blur_and_loss_of_detail_are_among_the_kinds():
+    """Four kinds, each in three levels or more, none twice."""
+    assert len(KINDS) == 4
+    assert len({(one.kind, one.level) for one in DEGRADATIONS}) == len(DEGRADATIONS) >= 12
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_levels_go_from_mild_to_severe(kind):
     """Each level moves the pixels of drawn scenes further from what they were than the one before, at the same size."""
-    change, levels = DEGRADATIONS[kind]
     moved = []
-    for level in levels:
-        worse = [change(image, level, rng()) for image in SCENES]
+    for degrade in (one for one in DEGRADATIONS if one.kind == kind):
+        worse = [degrade(image, rng()) for image in SCENES]
         assert all(image.shape == (64, 64, 3) and image.dtype == np.uint8 for image in worse)
         moved.append(np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(SCENES, worse, strict=True)]))
-    assert len(levels) >= 3
+    assert len(moved) >= 3
     assert moved[0] > 0
     assert (np.diff(moved) > 0).all()
 
@@ -75,3 +83,15 @@ def test_junk_shows_nothing_but_is_of_three_kinds():
 def test_junk_can_be_made_of_any_size():
     """Patches of an image whose sides are no multiples of eight."""
     assert {junk(LARGE, rng(seed)).ndim for seed in range(12)} == {3}
+
+
+def test_copies_differ_in_what_was_changed_alone(tmp_path):
+    """PNG copies of files with the change applied, each from a generator of its own seed."""
+    files = [tmp_path / f"{i}.png" for i in range(2)]
+    for file in files:
+        Image.fromarray(SCENES[0]).save(file)
+    same = copies(files, lambda image, rng: image, [1, 2], tmp_path / "same")
+    assert all(np.array_equal(np.asarray(Image.open(file)), SCENES[0]) for file in same)
+    made = [np.asarray(Image.open(f)) for f in copies(files, DEGRADATIONS[0], [1, 2], tmp_path / "noisy")]
+    assert np.array_equal(made[0], DEGRADATIONS[0](SCENES[0], rng(1)))
+    assert not np.array_equal(made[0], made[1])

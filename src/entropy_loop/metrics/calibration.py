@@ -10,6 +10,9 @@ import pandas as pd
 
 from entropy_loop.metrics.rates import wilson
 
+CLEAN = "none"  # the kind of degradation of images as they are
+AXES = ("false_positive_rate", "sensitivity")  # of a ROC curve
+
 
 @dataclass(frozen=True)
 class Performance:
@@ -24,6 +27,39 @@ class Performance:
     specificity: float | None
     specificity_low: float | None
     specificity_high: float | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How a judge did on a concept, or on several in one image, with images of one kind and level of degradation
+    (`none`, 0: as they are)."""
+
+    kind: str
+    level: float
+    concept: str
+    rates: Performance
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was fitted and measured of one judge.
+
+    thresholds: by concept. measured: every concept and conjunction, first on the images as they are, then degraded.
+    too_few: why a conjunction was not measured. roc: the concepts' curves, with the columns of `roc` and concept,
+    positives, negatives. junk: in how many of `refused` images of junk each is seen.
+    """
+
+    thresholds: dict[str, float]
+    measured: tuple[Measured, ...]
+    too_few: dict[str, str]
+    roc: pd.DataFrame
+    junk: dict[str, int]
+    refused: int
+
+    @property
+    def clean(self) -> dict[str, Performance]:
+        """The images as they are, by concept or conjunction."""
+        return {one.concept: one.rates for one in self.measured if one.kind == CLEAN}
 
 
 def halves(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +95,7 @@ def roc(positives: np.ndarray, negatives: np.ndarray) -> pd.DataFrame:
     x, y = _above(negatives, cuts), _above(positives, cuts)
     runs = [(v[:-2] == v[1:-1]) & (v[1:-1] == v[2:]) for v in (x, y)]
     kept = np.concatenate([[True], ~(runs[0] | runs[1]), [True]])
-    return pd.DataFrame({"threshold": cuts, "false_positive_rate": x, "sensitivity": y})[kept].reset_index(drop=True)
+    return pd.DataFrame({"threshold": cuts, AXES[0]: x, AXES[1]: y})[kept].reset_index(drop=True)
 
 
 def thinned(table: pd.DataFrame, most: int) -> pd.DataFrame:

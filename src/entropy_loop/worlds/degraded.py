@@ -6,12 +6,28 @@ Images are uint8 (h, w, 3). Everything random in an image comes from the generat
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 TILES = 8  # shuffled patches: so many in each direction
+
+
+def copies(files: Sequence[Path], change: Change, seeds: Sequence[int], out: Path) -> list[Path]:
+    """Changed copies of image files in the folder `out`, each with a generator of its own seed; PNG, so that nothing
+    else changes."""
+    from PIL import Image
+
+    out.mkdir(parents=True, exist_ok=True)
+    made = [out / f"{number:06d}.png" for number in range(len(files))]
+    for file, target, seed in zip(files, made, seeds, strict=True):
+        with Image.open(file) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        Image.fromarray(change(pixels, np.random.default_rng(seed))).save(target, compress_level=1)
+    return made
 
 
 def noisy(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
@@ -48,13 +64,25 @@ def coarsened(image: np.ndarray, factor: float, rng: np.random.Generator) -> np.
     return np.asarray(small.resize(whole.size, Image.Resampling.BICUBIC))
 
 
-# Kind -> how, and its levels from mild to severe.
-DEGRADATIONS: dict[str, tuple[Callable[[np.ndarray, float, np.random.Generator], np.ndarray], tuple[float, ...]]] = {
-    "gaussian_noise_sigma": (noisy, (0.05, 0.1, 0.2, 0.4)),
-    "gaussian_blur_sigma_of_side": (blurred, (0.01, 0.02, 0.03, 0.04)),
-    "jpeg_quality": (jpeg, (50, 25, 10)),
-    "downscaling_factor": (coarsened, (2, 3, 4, 6)),
-}
+@dataclass(frozen=True)
+class Degradation:
+    """A kind of degradation at one level."""
+
+    kind: str
+    level: float
+    change: Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
+
+    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return self.change(image, self.level, rng)
+
+
+DEGRADATIONS = (
+    *(Degradation("gaussian_noise_sigma", sigma, noisy) for sigma in (0.05, 0.1, 0.2, 0.4)),
+    *(Degradation("gaussian_blur_sigma_per_side", sigma, blurred) for sigma in (0.01, 0.02, 0.03, 0.04)),
+    *(Degradation("jpeg_quality", quality, jpeg) for quality in (50, 25, 10, 5)),
+    *(Degradation("downscaling_factor", factor, coarsened) for factor in (2, 3, 4, 6)),
+)
+"""The graded series: each kind from mild to severe."""
 
 
 def junk(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

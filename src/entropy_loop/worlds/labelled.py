@@ -43,6 +43,7 @@ def storybook(prompts: Sequence[tuple[str, ...]], n: int, seed: int, out: Path, 
                 f"concepts.{name}: the storybook world does not draw it; {nearest(name, list(scene.CONCEPTS))} Label "
                 "images of your own and name their folder with --images."
             )
+    out.mkdir(parents=True, exist_ok=True)
     files, truth = [], []
     for index in range(n):
         drawn = _drawn(prompts, index, seeds.seed(seed, "calibrate", index=index))
@@ -76,7 +77,7 @@ def folder(data_dir: Path, concepts: Sequence[str]) -> Labelled:
     """The images of an imagefolder whose metadata.jsonl has a column of true and false for each concept; where it is
     missing or null, the image is not labelled for the concept.
 
-    Raises ConfigError for a table that is not so, and for a concept without a column.
+    Raises ConfigError for a table that is not so, for a concept without a column, and for a file that is no image.
     """
     rows = metadata(data_dir)
     table = data_dir / "metadata.jsonl"
@@ -89,7 +90,19 @@ def folder(data_dir: Path, concepts: Sequence[str]) -> Labelled:
         for number, row in enumerate(rows, start=1)
     ]
     files = tuple(data_dir / row["file_name"] for row in rows)
+    for number, file in enumerate(files, start=1):
+        _refuse_unreadable(file, f"{table}, line {number}")
     return Labelled(files, pd.DataFrame(truth, columns=list(concepts)).astype("boolean"))
+
+
+def _refuse_unreadable(file: Path, where: str) -> None:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file):
+            return
+    except UnidentifiedImageError:
+        raise ConfigError(f"{where}: {file.name} is no image.") from None
 
 
 def _label(value: Any, where: str) -> bool | None:
