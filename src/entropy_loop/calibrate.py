@@ -253,7 +253,14 @@ def _content(judge: Any, bench: Bench, told: dict[str, Any], fit: Fit) -> dict[s
         "concepts": entries,
         "joint": {name: {"concepts": list(parts)} | _entry(fit, name) for name, parts in bench.joints.items()},
         "degradations": [
-            {"kind": one.kind, "level": one.level, "concept": one.concept} | asdict(one.rates) for one in fit.measured
+            {
+                "kind": one.kind,
+                "level": one.level,
+                "concept": one.concept,
+                "n": one.rates.positives + one.rates.negatives,
+            }
+            | asdict(one.rates)
+            for one in fit.measured
         ],
     }
 

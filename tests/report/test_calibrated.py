@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 from entropy_loop.metrics.calibration import Fit, Measured, Performance
 from entropy_loop.report import calibrated
 from entropy_loop.report.numbers import DASH
+from entropy_loop.report.view import Style
 
 NOISE, JPEG = "gaussian_noise_sigma", "jpeg_quality"
+STYLES = {name: Style(i) for i, name in enumerate(("horse", "riding", "all: horse, riding"))}
 
 
 def performance(sensitivity: float | None, specificity: float = 0.97) -> Performance:
@@ -58,21 +60,22 @@ def test_what_was_not_measured_at_a_level_is_a_dash(fit):
 def test_points_lie_at_their_rates(fit):
     """Sensitivity over the levels of one kind, from the images as they are; a line per concept and conjunction."""
     ax = Figure().subplots()
-    mine = [m for m in fit.measured if m.kind in ("none", NOISE)]
-    calibrated._levels(ax, mine, "sensitivity", calibrated._styles(fit))
-    drawn = [line.get_ydata() for line in ax.lines if len(line.get_xdata()) == 3]
+    calibrated._levels(ax, fit, NOISE, "sensitivity", STYLES)
+    drawn = [line.get_ydata() for line in ax.lines]
     assert np.allclose(drawn, [[0.95, 0.9, 0.5], [0.93, 0.88, 0.48], [0.9, 0.85, 0.45]])
     assert [label.get_text() for label in ax.get_xticklabels()] == ["as is", "0.1", "0.4"]
 
 
-def test_the_threshold_lies_on_the_curve(fit):
-    """The marker of a concept is at (1 - Sp, Se), and inside of what the panel shows."""
+@pytest.mark.parametrize(("name", "point"), [("riding", (0.03, 0.93)), ("all: horse, riding", (0.03, 0.9))])
+def test_the_threshold_lies_on_the_curve(fit, name, point):
+    """The marker is at (1 - Sp, Se), inside of what the panel shows; a conjunction has its place and no curve."""
     ax = Figure().subplots()
-    calibrated._roc(ax, fit)
-    marks = [(line.get_xdata()[0], line.get_ydata()[0]) for line in ax.lines if len(line.get_xdata()) == 1]
-    assert np.allclose(marks, [(0.03, 0.95), (0.03, 0.93), (0.03, 0.9)])
-    assert ax.get_xlim()[0] < 0.02
-    assert ax.get_ylim()[0] < 0.86
+    calibrated._roc(ax, fit, name, STYLES[name])
+    [mark] = [line for line in ax.lines if line.get_marker() == STYLES[name].marker]
+    assert np.allclose((mark.get_xdata()[0], mark.get_ydata()[0]), point)
+    assert ax.get_xlim()[0] < point[0] < ax.get_xlim()[1]
+    assert ax.get_ylim()[0] < point[1] < ax.get_ylim()[1]
+    assert max(len(line.get_xdata()) for line in ax.lines if line is not mark) == (3 if name == "riding" else 0)
 
 
 def test_the_figure_is_named_and_the_same_every_time(fit):

@@ -29,10 +29,12 @@ OPTIONS = ("calibration", "calibration_revision")
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a file says of single concepts, and of several in one image. file: its path if the config names it."""
+    """What a file says of single concepts, of several in one image, and of both on degraded images (rows with kind,
+    level, concept or name of several, n). file: its path if the config names it."""
 
     concepts: dict[str, Entry] = field(default_factory=dict)
     joint: dict[str, Entry] = field(default_factory=dict)
+    degradations: tuple[Entry, ...] = ()
     file: str = ""
 
     def entry(self, concept: str, asked: Question) -> Entry | None:
@@ -102,6 +104,7 @@ def _parsed(data: bytes, path: Path) -> tuple[Calibration, dict[str, Any] | None
         content = json.loads(data)
         if content["format"] != 1:
             raise ConfigError(f"{path}: has format {content['format']!r}; this version of entropy-loop reads 1.")
-        return Calibration(dict(content["concepts"]), dict(content.get("joint", {}))), content.get("judge")
+        joint, degradations = dict(content.get("joint", {})), tuple(content.get("degradations", ()))
+        return Calibration(dict(content["concepts"]), joint, degradations), content.get("judge")
     except (ValueError, KeyError, TypeError):
         raise ConfigError(f"{path}: is no calibration file; `entropy-loop calibrate` writes one.") from None

@@ -56,9 +56,9 @@ class Storybook:
 
     def can_teach(self, concept: str) -> bool:
         """Whether scenes can show it: a rider, a mount, a place or riding."""
-        place, value = _shown(concept)
+        place = scene.CONCEPTS.get(concept)
         fixed = {str(name): told for name, told in self.only.items()}
-        return bool(place) and fixed.get(place, value) == value
+        return place is not None and fixed.get(place, concept) == concept
 
     def teach(self, requests: list[Request], out: Path, tick: Tick) -> None:
         """As `draw`, but a request's prompt is a concept: scenes that show it, else by the world's own shares, each
@@ -69,10 +69,10 @@ class Storybook:
     def _scene_with(self, concept: str, seed: int) -> scene.Scene:
         """The first scene of the album `seed` in which what is fixed is there to be seen: a rider fixed in an empty
         meadow is not."""
-        place, value = _shown(concept)
-        fixed = {str(name): told for name, told in self.only.items()} | {place: value}
+        place = scene.CONCEPTS[concept]
+        fixed = {str(name): told for name, told in self.only.items()} | {place: concept}
         album = (scene.sample(seed, index, **fixed) for index in count())
-        return next(one for one in album if getattr(one, place) == value)
+        return next(one for one in album if getattr(one, place) == concept)
 
     def _write(self, scenes: list[tuple[Request, str, scene.Scene]], out: Path, tick: Tick) -> None:
         """(request, caption, scene) as images and a table."""
@@ -93,14 +93,6 @@ class Storybook:
         if not self.noise:
             return pixels
         return noisy(pixels, self.noise, np.random.default_rng([seed, 1]))
-
-
-def _shown(concept: str) -> tuple[str, str]:
-    """(attribute, value) by which a scene shows a concept; two empty texts for what the world does not know."""
-    for place, known in (("rider", scene.RIDERS), ("mount", scene.MOUNTS), ("background", scene.BACKGROUNDS)):
-        if concept in known:
-            return place, concept
-    return ("relation", "riding") if concept == "riding" else ("", "")
 
 
 def asked(prompt: str) -> dict[str, str]:
