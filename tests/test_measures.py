@@ -97,6 +97,45 @@ def test_bands_widen_with_the_steps_of_drift(tmp_path):
     assert bands[1, "none"] < bands[5, "none"] < bands[5, "random_k"]
 
 
+BLUE = pool(8, coats=["blue"] * N)
+
+
+@pytest.mark.parametrize(
+    ("feedback", "real", "low", "high"),
+    [
+        ({"use": "mix_real", "real_fraction": 1.0}, BLUE, 1.0, 1.0),
+        ({"use": "fresh_real", "real_fraction": 0.5}, BLUE, 0.9, 1.0),
+        ({"use": "mix_real", "real_fraction": 0.1}, BLUE, 0.2, 0.6),  # 1 - .9^5 = .41 in the mean
+        ({"use": "accumulate_subsample"}, None, 0.0, 0.1),
+    ],
+)
+def test_the_drift_of_a_tail_follows_the_arms_own_regime(tmp_path, feedback, real, low, high):
+    """Five steps of a perfect copier: it comes to wear the coats of the real images that it eats, in the share of the
+    diet that they are, and without real ones a rare coat stays rare."""
+    told = {"feedback": feedback, "real": {"use": "storybook"}}
+    table = held_against(tmp_path, 5, Views(pool(1), pool(2), real=real), **told).query("item == 'blue'")
+    assert low <= table["null_low"].item() <= table["null_high"].item() <= high
+    assert table["reason"].tolist() == [""]
+
+
+def test_a_subsample_of_everything_drifts_less_than_the_newest_and_more_than_all(tmp_path):
+    """Five steps: the band of accumulated diets is the narrowest, that of a subsample lies between."""
+    width = {}
+    for use in ("accumulate", "accumulate_subsample", "replace"):
+        table = measured(tmp_path, 5, pool(1), pool(2), feedback={"use": use}).query("item == 'brown'")
+        width[use] = (table["null_high"] - table["null_low"]).item()
+    assert width["accumulate"] < width["accumulate_subsample"] < width["replace"]
+
+
+def test_real_images_that_could_not_be_read_leave_no_band_of_drift(tmp_path):
+    """What the diet adds is unknown then: shares stand without a band, and say why."""
+    told = {"feedback": {"use": "mix_real"}, "real": {"use": "storybook"}}
+    blind = Views(pool(1), pool(2), real=pool(8, coats=[None] * N))
+    table = held_against(tmp_path, 1, blind, **told).query("table == 'tails'")
+    assert table["null_low"].isna().all()
+    assert set(table["reason"]) == {"no drift band: no real image of the diets could be read"}
+
+
 def test_generation_0_is_compared_with_nothing(tmp_path):
     """Its numbers stand alone, without bands of change."""
     table = measured(tmp_path, 0, pool(1), None)

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import multinomial, multivariate_hypergeom
 
 from entropy_loop.data import Samples, Selection
 from entropy_loop.regimes import (
@@ -123,3 +124,44 @@ def test_what_is_taught_is_eaten_beside_the_diet_under_its_own_caption(tmp_path,
     assert sorted(table["id"]) == [*ids(2), "t-0", "t-1", "t-2"]
     assert table.set_index("id").loc[["t-0", "p2-0"], "real"].tolist() == [True, False]
     assert table.set_index("id").loc[["t-0", "p2-0"], "prompt"].tolist() == ["a cow", PROMPT]
+
+
+SHARES = np.array([[0.5, 0.25, 0.25, 0.0], [0.25, 0.25, 0.375, 0.125]])  # two replicates of an attribute's four values
+REAL = np.array([0.0, 0.125, 0.25, 0.625])
+
+
+@pytest.mark.parametrize(
+    "regime", [Replace(), Accumulate(), Window(2), AccumulateSubsample(), MixReal(0.2), FreshReal(0.5)], ids=str
+)
+def test_shares_are_eaten_as_rates_are(regime):
+    """Each value's share is that of a diet of this value and all others: the same mean, and a share sums to 1."""
+    real, many = REAL if regime.real_fraction else None, 20_000
+    seen = [np.tile(shares, (many, 1)) for shares in SHARES]
+    found = neutral_diet(regime, 8, real)(seen, np.random.default_rng(1))
+    assert found.sum(axis=1) == pytest.approx(np.ones(many))
+    for value in range(4):
+        rates = [shares[:, value] for shares in seen]
+        alone = neutral_diet(regime, 8, None if real is None else real[value])(rates, np.random.default_rng(2))
+        assert found[:, value].mean() == pytest.approx(alone.mean(), abs=5 * alone.std() * (2 / many) ** 0.5 + 1e-9)
+        assert found[:, value].std() == pytest.approx(alone.std(), rel=0.05, abs=1e-9)
+
+
+def test_a_subsample_of_shares_is_drawn_without_putting_back():
+    """8 of 16 images of four values: as SciPy's multivariate hypergeometric has it, covariances included."""
+    counts = (SHARES.sum(axis=0) * 8).astype(int)
+    seen = [np.tile(shares, (40_000, 1)) for shares in SHARES]
+    found = 8 * neutral_diet(AccumulateSubsample(), 8, None)(seen, np.random.default_rng(3))
+    assert (found == np.rint(found)).all()
+    law = multivariate_hypergeom(counts, 8)
+    assert found.mean(axis=0) == pytest.approx(law.mean(), abs=0.03)
+    assert np.cov(found.T) == pytest.approx(law.cov(), abs=0.03)
+
+
+def test_fresh_real_images_add_chance_of_their_own_to_shares():
+    """8 real images beside 8 kept ones, drawn anew: multinomial, so values of share 0 never come up."""
+    seen = [np.tile(SHARES[0], (40_000, 1))]
+    fresh, fixed = (neutral_diet(use(0.5), 8, REAL)(seen, np.random.default_rng(4)) for use in (FreshReal, MixReal))
+    assert fixed.std(axis=0) == pytest.approx(np.zeros(4))
+    assert fresh.mean(axis=0) == pytest.approx(fixed[0], abs=0.003)
+    assert np.cov(fresh.T) == pytest.approx(multinomial(8, REAL).cov() / 16**2, abs=2e-4)
+    assert (fresh[:, 0] == 0.25).all()

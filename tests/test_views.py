@@ -35,6 +35,25 @@ class ToyEmbedder:
 
 
 @dataclass(frozen=True)
+class ToyReader:
+    """Reads an image's number as its coat."""
+
+    version: ClassVar[int] = 1
+
+    def ready(self, attributes) -> None:
+        """It needs no model."""
+
+    def calibration(self) -> dict[str, object]:
+        sure = np.eye(40, dtype=int).tolist()
+        told = {"values": list(map(str, range(40))), "confusion": {"clean": sure, "round_trip": sure}}
+        return {"attributes": {"coat": told}}
+
+    def read(self, samples, out, tick) -> None:
+        told = {"attribute": "coat", "value": (samples.table["image_seed"] % 40).astype(str), "reason": ""}
+        samples.table[["id"]].assign(**told).to_parquet(out / "attributes.parquet")
+
+
+@dataclass(frozen=True)
 class ToyFolder:
     """So many real images, numbered, all of one prompt; the seed of each is its number."""
 
@@ -60,6 +79,7 @@ def vector(seed: int) -> np.ndarray:
 @pytest.fixture(autouse=True)
 def _plugins(monkeypatch) -> Iterator[None]:
     monkeypatch.setitem(registry.PLUGINS["embedder"], "toy", f"{__name__}:ToyEmbedder")
+    monkeypatch.setitem(registry.PLUGINS["reader"], "toy", f"{__name__}:ToyReader")
     monkeypatch.setitem(registry.PLUGINS["real"], "toy", f"{__name__}:ToyFolder")
     registry.known.cache_clear()
     yield
@@ -170,6 +190,17 @@ def test_a_diet_is_seen_as_it_was_eaten(toy, tmp_path, regime, generation, sets)
     assert {name[:4] for name in found.table["id"]} == sets
     images = pd.read_parquet(tmp_path / "out/images.parquet").drop_duplicates("id").set_index("id")["image_seed"]
     assert found.embeddings == pytest.approx(np.array([vector(images[name]) for name in found.table["id"]]), rel=1e-6)
+
+
+@pytest.mark.parametrize(("regime", "coats"), [("mix_real", range(8)), ("fresh_real", range(16)), ("replace", [])])
+def test_the_real_images_of_all_diets_so_far_are_read(toy, tmp_path, regime, coats):
+    """Up to generation 2 one fixed set, or eight new ones in each step; none where none are eaten."""
+    told = {"measures": {"reader": {"use": "toy"}}, "attributes": {"coat": ["0", "1"]}, **real(32)}
+    planned = experiment.prepare(toy(**told, feedback={"use": regime}))
+    found = seen(planned, tmp_path / "out", 2).real
+    assert sorted(map(int, found.of(PROMPT).attributes["value"]) if found else []) == list(coats)
+    tails = pd.read_csv(tmp_path / "out/tails.csv").query("generation == 2 and reference == 'generation0'")
+    assert tails["null_high"].notna().all()
 
 
 def test_nothing_is_trained_on_where_nothing_is_trained(toy, tmp_path):

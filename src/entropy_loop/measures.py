@@ -153,7 +153,7 @@ def _tails(config: Config, steps: int, views: Views, withheld: str, seed: int) -
     for name, wanted in config.attributes.items():
         attribute = _Attribute(name, known[name]["values"], wanted)
         clean, decoded = (np.array(known[name]["confusion"][version]) for version in ("clean", "round_trip"))
-        null = _drift(config, attribute.counts(views.first), steps, seed)
+        null = _drift(config, attribute.counts(views.first), attribute.counts(views.real), steps, seed)
         for row in _shares(attribute, views.pool, decoded, null, seed):
             yield {"reference": FIRST if views.first else NONE, "metric": name} | row
         if views.first is None and views.held_out:
@@ -187,15 +187,16 @@ def _share(place: int, counts: np.ndarray) -> np.ndarray:
     return counts[:, place] / counts.sum(axis=1)
 
 
-def _drift(config: Config, first: np.ndarray, steps: int, seed: int) -> _Null:
-    """After `steps` of neutral drift from generation 0's counts."""
+def _drift(config: Config, first: np.ndarray, real: np.ndarray, steps: int, seed: int) -> _Null:
+    """After `steps` of neutral drift from generation 0's counts, real images at the shares at which they were read."""
     regime = config.regime_plugin()
     if config.train.method == "none" or steps == 0 or not first.any():
         return _another(first, seed)
-    if regime.real_fraction or regime.subsamples:
-        return _Null(None, "no drift band: this regime's null is not simulated for attributes")
+    if regime.real_fraction and not real.any():
+        return _Null(None, "no drift band: no real image of the diets could be read")
     kept = min(config.policy_plugin().most_kept(config.images), int(first.sum()))
-    return _Null(tails.drift([first], kept, neutral_diet(regime, kept, None), steps, seed)[-1])
+    diet = neutral_diet(regime, kept, real / real.sum() if regime.real_fraction else None)
+    return _Null(tails.drift([first], kept, diet, steps, seed)[-1])
 
 
 def _another(counts: np.ndarray, seed: int) -> _Null:

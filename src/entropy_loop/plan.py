@@ -164,10 +164,11 @@ def _looks(config: Config, sets: dict[str, Stage], g: int) -> dict[str, Looks]:
 
 
 def _opened(config: Config, model: Stage, looks: dict[str, Looks], before: Sequence[Generation]) -> list[Stage]:
-    """What a measure stage opens, each once: the sets of its own generation and of generation 0, and the diet with
-    the pools that it was made of."""
+    """What a measure stage opens, each once: the sets of its own generation and of generation 0, the real images of
+    all diets so far, and its own diet with the pools that it was made of."""
     trained = model.verb == "train"
     seen = [*looks.values(), *(look for first in before[:1] for look in first.looks.values())]
+    seen += [fed.looks[REAL] for fed in before if REAL in fed.looks]
     seen += [eaten.looks[POOL] for eaten in config.regime_plugin().eats(before)] if trained else []
     opened = [stage for look in seen for stage in look.stages()] + ([model] if trained else [])
     return list({stage.key: stage for stage in opened}.values())

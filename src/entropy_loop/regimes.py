@@ -7,7 +7,7 @@ a band assumes cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -16,6 +16,7 @@ import pandas as pd
 from pydantic import Field
 
 from entropy_loop.data import Diet, Samples, Selection
+from entropy_loop.metrics import nulls
 
 Entry = TypeVar("Entry")
 
@@ -112,24 +113,26 @@ def diet(
     return Diet(pd.concat(parts, ignore_index=True))
 
 
-def neutral_diet(
-    regime: Any, kept: int, real_rate: float | None
-) -> Callable[[Sequence[np.ndarray], np.random.Generator], np.ndarray]:
-    """The regime as a null model of rates sees it (`metrics.nulls.Diet`): from the kept images' rates of
-    generations 0..g, `kept` images each, to the rate of the diet. real_rate: of the real images, if any."""
+def neutral_diet(regime: Any, kept: int, real: float | np.ndarray | None) -> nulls.Diet:
+    """The regime as a null model sees it (`metrics.nulls.Diet`): from what generations 0..g kept, `kept` images each,
+    to the diet. real: the rate of the real images if there are any, or their shares (values,) of an attribute."""
 
-    def rate(history: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    def shares(history: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
         eaten = regime.eats(history)
         synthetic: np.ndarray = np.mean(eaten, axis=0)
         if regime.subsamples:
-            n = kept * len(eaten)
-            hits = np.rint(synthetic * n).astype(np.int64)
-            synthetic = rng.hypergeometric(hits, n - hits, kept) / kept
-        if real_rate is None:
+            images = np.rint(synthetic * kept * len(eaten)).astype(np.int64)
+            synthetic = nulls.without_replacement(images, kept, rng) / kept
+        if real is None:
             return synthetic
-        count = regime.real_images(kept)
-        real = rng.binomial(count, real_rate, len(synthetic)) / count if regime.fresh else real_rate
+        count, true = regime.real_images(kept), real if isinstance(real, np.ndarray) else np.array([real, 1 - real])
+        drawn = rng.multinomial(count, true, len(synthetic)) / count if regime.fresh else true
         share = 1.0 if regime.real_fraction == 1 else count / (count + kept)
-        return share * real + (1 - share) * synthetic
+        return share * drawn + (1 - share) * synthetic
 
-    return rate
+    def diet(history: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+        if history[0].ndim == 1:  # a rate is the share of one of two values
+            return shares([np.stack([rate, 1 - rate], axis=1) for rate in history], rng)[:, 0]
+        return shares(history, rng)
+
+    return diet

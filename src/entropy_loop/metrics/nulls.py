@@ -11,7 +11,8 @@ from entropy_loop.metrics.rates import Interval
 REPLICATES = 4000
 Diet = Callable[[Sequence[np.ndarray], np.random.Generator], np.ndarray]
 """A regime as rates see it: from the rates of what generations 0..g kept, one float array (replicates,) each,
-to the rate of what generation g+1 trains on, with its real images and its own draws."""
+to the rate of what generation g+1 trains on, with its real images and its own draws. So for the shares of an
+attribute, (replicates, values)."""
 
 
 def neutral(
@@ -56,6 +57,21 @@ def drift_band(
 def pooled(hits: float, n: int) -> float:
     """A rate that is never 0 or 1, so that a perfect pool does not claim to be beyond chance."""
     return (hits + 0.5) / (n + 1)
+
+
+def without_replacement(images: np.ndarray, kept: int, rng: np.random.Generator) -> np.ndarray:
+    """Counts (replicates, values) of `kept` images drawn blindly from those of `images`, without putting back.
+
+    Multivariate hypergeometric, one value after the other; the last one is what is left.
+    """
+    chosen = np.zeros_like(images)
+    after, left = images.sum(axis=1), np.full(len(images), kept)
+    for value in range(images.shape[1] - 1):
+        after = after - images[:, value]
+        chosen[:, value] = rng.hypergeometric(images[:, value], after, left)
+        left = left - chosen[:, value]
+    chosen[:, -1] = left
+    return chosen
 
 
 def _drift(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from entropy_loop.errors import ConfigError
-from entropy_loop.metrics.nulls import REPLICATES, Diet
+from entropy_loop.metrics.nulls import REPLICATES, Diet, without_replacement
 from entropy_loop.metrics.rates import Interval, wilson
 
 
@@ -117,7 +117,7 @@ def drift(pools: Sequence[np.ndarray], kept: int, diet: Diet, steps: int, seed: 
     drawn = []
     for _ in range(steps + 1):
         drawn.append(rng.multinomial(n, rate))
-        eaten.append(_keep(drawn[-1], kept, rng) / kept)
+        eaten.append(without_replacement(drawn[-1], kept, rng) / kept)
         rate = diet(eaten, rng)
         rate = rate / rate.sum(axis=1, keepdims=True)  # multinomial refuses a sum that rounds to more than 1
     return np.stack(drawn)
@@ -126,14 +126,3 @@ def drift(pools: Sequence[np.ndarray], kept: int, diet: Diet, steps: int, seed: 
 def _never_zero(counts: np.ndarray) -> np.ndarray:
     """Shares with one image spread over all values: one that was not seen need not be impossible."""
     return (counts + 1 / len(counts)) / (counts.sum() + 1)
-
-
-def _keep(pool: np.ndarray, kept: int, rng: np.random.Generator) -> np.ndarray:
-    """Counts of `kept` images from each pool (replicates, values) without putting back, one value after the other."""
-    chosen = np.zeros_like(pool)
-    after, left = pool.sum(axis=1), np.full(len(pool), kept)
-    for value in range(pool.shape[1]):
-        after = after - pool[:, value]
-        chosen[:, value] = rng.hypergeometric(pool[:, value], after, left)
-        left = left - chosen[:, value]
-    return chosen
