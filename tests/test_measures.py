@@ -82,10 +82,22 @@ def test_a_noisy_pool_is_outside_in_noise_alone(tmp_path):
 def test_a_lost_tail_is_outside_the_drift_of_a_perfect_copier(tmp_path):
     """One coat for all: the entropy is 0 and below its band; every value of the config has a row."""
     table = measured(tmp_path, 1, pool(1, coats=["brown"] * N), pool(2)).query("table == 'tails'")
-    assert list(table["item"]) == ["entropy", *COATS]
+    assert list(table["item"]) == ["entropy", "survivors", *COATS]
+    assert table.set_index("item").at["survivors", "value"] == 1
+    assert outside(table, item="survivors") == [True]
     assert outside(table, item="entropy") == [True]
     assert outside(table, item="brown") == [True]
     assert table.set_index("item").at["brown", "value"] > 0.98
+
+
+def test_a_value_that_drift_may_lose_is_no_loss(tmp_path):
+    """One coat in a hundred is gone from the pool: five of six survive, and a perfect copier would lose it as easily.
+    A value that the config does not list is none of its survivors."""
+    worn = ["brown"] * 70 + ["black"] * 28 + ["white"] * 15 + ["grey"] * 10 + ["palomino"] * 5
+    for coats, alive in ((COATS, 5), (["brown", "blue"], 1)):
+        table = measured(tmp_path, 5, pool(1, coats=worn), pool(2), attributes={"coat": coats})
+        assert table.set_index("item").at["survivors", "value"] == alive
+        assert outside(table, item="survivors") == [False]
 
 
 def test_bands_widen_with_the_steps_of_drift(tmp_path):

@@ -165,7 +165,8 @@ def _tails(config: Config, steps: int, views: Views, withheld: str, seed: int) -
 
 
 def _shares(attribute: _Attribute, look: Look, confusion: np.ndarray, null: _Null, seed: int) -> Iterator[Row]:
-    """The entropy of an attribute in a set of images, and the share of every wanted value, corrected for misreading."""
+    """The entropy of an attribute in a set of images, how many of the wanted values occur in it at all (as they were
+    read, without interval: see `resample.interval`), and the share of each of those, corrected for misreading."""
     values, counts = attribute.values, attribute.counts(look)
     row = {"n": int(counts.sum())}
     if not counts.any():
@@ -174,6 +175,8 @@ def _shares(attribute: _Attribute, look: Look, confusion: np.ndarray, null: _Nul
     span = interval(partial(tails.variety, values=values), attribute.labels(look))["entropy"]
     told = {"item": "entropy", "value": float(tails.entropy(counts)), "reason": null.why}
     yield row | told | _ends("", span) | null.band(tails.entropy)
+    alive = partial(tails.survivors, among=np.isin(values, attribute.wanted))
+    yield row | {"item": "survivors", "value": int(alive(counts)), "reason": null.why} | null.band(alive)
     shares = tails.corrected_shares(counts, confusion[: len(values), : len(values)], seed)
     for place, value in enumerate(values):
         if value in attribute.wanted:

@@ -86,7 +86,7 @@ def test_another_pool_of_the_model_lies_in_its_band():
     for seed in range(200):
         first, second = rng.multinomial(128, TRUE, 2)
         others = other_pools(first, seed)
-        for number in (entropy, partial(survivors, rare=rare)):
+        for number in (entropy, partial(survivors, among=rare)):
             low, high = np.quantile(number(others), (0.025, 0.975))
             held.append(low <= number(second) <= high)
     assert np.mean(held[::2]) > 0.92

@@ -45,9 +45,9 @@ def entropy(counts: np.ndarray) -> np.ndarray:
     return -np.sum(p * np.log2(p, where=p > 0, out=np.zeros_like(p)), axis=-1)
 
 
-def survivors(counts: np.ndarray, rare: np.ndarray) -> np.ndarray:
-    """How many of the rare values, a mask (values,), occur at all; (..., values) to (...)."""
-    return np.sum(counts[..., rare] > 0, axis=-1)
+def survivors(counts: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """How many of some values, a mask (values,), occur at all; (..., values) to (...). Only rare ones ever do not."""
+    return np.sum(counts[..., among] > 0, axis=-1)
 
 
 def other_pools(counts: np.ndarray, seed: int) -> np.ndarray:
