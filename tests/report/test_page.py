@@ -195,6 +195,32 @@ def test_several_chains_are_told_as_ranges(tmp_path: Path) -> None:
     assert "Arm by arm" not in text  # one arm: its bands stand in the first figures
 
 
+def test_many_arms_are_told_in_a_table_and_chains_behind_a_fold(tmp_path: Path) -> None:
+    """With four arms the finding is one line per arm, with the numbers of summary.csv; single chains are folded."""
+    policies = [{"use": "none"}, *({"use": "top_k", "k": k} for k in (5, 10, 20))]
+    text = written(planned(sweep={"curate.policy": policies, "seed": [0, 1, 2]}, generations=1), tmp_path)
+    assert '<ul class="finding">' not in text
+    table = pd.read_csv(tmp_path / "summary.csv", dtype=str, keep_default_na=False)
+    table = table[(table["concept"] == "all") & (table["role"] == "target") & (table["against"] == "")]
+    expected = []
+    for arm in ("none", "top_k-5", "top_k-10", "top_k-20"):
+        mine = table[table["arm"] == arm]
+        expected += mine.loc[mine["statistic"] == "rate", "mean"].tolist()
+        (c,) = mine[mine["statistic"] == "change_rate"].to_dict("records")
+        expected += [c[name] for name in ("mean", "low", "high", "null_low", "null_high", "p_adjusted")]
+    assert Attributes(text).numbers["overview"] == expected
+    outside = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
+    assert "top_k-20, seed 2" in text
+    assert "top_k-20, seed 2" not in outside
+
+
+def test_arms_that_have_not_begun_have_no_empty_panels(tmp_path: Path) -> None:
+    """One of two arms has run: the figures by arm show that one, and the page says so."""
+    text = written(planned(), tmp_path, runs=1)
+    assert "Arms that have not made a feedback step yet are left out" in text
+    assert text.count('aria-label="Change rate per feedback step of') == 1
+
+
 def test_an_arm_without_a_prompt_is_left_out_of_its_tables(tmp_path: Path) -> None:
     """Where arms have different prompts or judges, no table tells of numbers that nobody will ever make."""
     other = {"text": "another horse", "concepts": ["horse"]}

@@ -83,7 +83,7 @@ def decay(view: View, prompt: Prompt) -> Decay | None:
     where = f"{'' if fed_back else 'measured-'}{number}"
     attributes = shares.attributes(view, prompt)
     for attribute in attributes:
-        files[f"tails-{where}-{attribute.name}.svg"] = shares.tails(view, attribute, view.arms, 2.4, 3.4)
+        files[f"tails-{where}-{attribute.name}.svg"] = shares.tails(view, attribute, view.begun, 2.4, 3.4)
     diversity = view.tables.diversity
     has_real = bool((diversity["reference"].eq(shares.REAL) & diversity["metric"].eq("vendi")).any())
     drawn = [(s, list(_paths(view, s, where))) for s in subjects]
@@ -99,7 +99,7 @@ def _paths(view: View, subject: Subject, where: str) -> Iterator[str]:
 
 def _shares(view: View, prompt: Prompt, attribute: shares.Attribute, where: str) -> Shares:
     drawings = []
-    for i, arm in enumerate(view.arms):
+    for i, arm in enumerate(view.begun):
         alt = f"Shares of {attribute.name} and their entropy over generations in the arm {spoken(arm)}"
         svg = shares.tails(view, attribute, [arm], 3.0, 3.4)
         drawings.append(inline(svg, f"t{where}-{attribute.name}-{i}", escape(f"{alt}, for the prompt {prompt.text}")))

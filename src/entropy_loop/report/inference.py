@@ -40,6 +40,38 @@ def claims(view: View, subject: Subject, statistic: str = "change_rate") -> list
     return [_claim(row) for row in rows[rows["statistic"] == statistic].itertuples()]
 
 
+@dataclass(frozen=True)
+class OverviewLine:
+    """An arm at a glance: the claim on c of the joint concept, its mean V over the chains in generation 0 and in the
+    last one that there is (its number stands in the counts), and the verdict in a word with the mark of decay under
+    the skin."""
+
+    claim: ClaimLine
+    first: Value
+    last: Value
+    verdict: str
+
+
+def overview(view: View, subject: Subject) -> list[OverviewLine]:
+    """One line per arm, in the order of the study."""
+    rows = _of(view.tables.summary, subject)
+    mine = rows[(rows["statistic"] == "change_rate") & (rows["concept"] == ALL) & (rows["against"] == "")]
+    said = {str(row.arm): row for row in _of(view.tables.verdicts, subject).itertuples()}
+    arms = [(row, *_ends(view, subject, str(row.arm)), said.get(str(row.arm))) for row in mine.itertuples()]
+    return [OverviewLine(_claim(row), first, last, _word(told)) for row, first, last, told in arms]
+
+
+def _word(told: Any) -> str:
+    return "" if told is None else f"{told.verdict}{', subcutaneous' if told.subcutaneous else ''}"
+
+
+def _ends(view: View, subject: Subject, arm: str) -> tuple[Value, Value]:
+    rows = [view.across(arm, subject, ALL, g) for g in range(view.last(arm) + 1)]
+    there = [row for row in rows if row is not None and row.chains]
+    first, last = there[0], there[-1]
+    return Value(some(first.mean)), Value(some(last.mean), counts=f"generation {last.generation}")
+
+
 def ledger(view: View, subject: Subject) -> list[tuple[str, list[LedgerLine]]]:
     """(chain, its steps) for the joint concept."""
     rows = _of(view.tables.ledger, subject)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from entropy_loop.report.gallery import Gallery
     from entropy_loop.report.sections import Measured, Section
 
+FEW = decay.FEW  # arms up to which each is told in a sentence and shown whole
 FIGURE = re.compile(r"(recognition|change|measured|diversity|tails|filmstrip|evaluation|pool)-.*\.(svg|png)")
 
 
@@ -60,6 +61,7 @@ def _render(
         name=plan.study.config.name,
         view=view,
         styles=[(spoken(arm), Style(i)) for i, arm in enumerate(view.arms)],
+        many=len(view.arms) > FEW,
         several=len(view.chains) > len(view.arms),
         question=words.question(view),
         what_was_run=words.what_was_run(plan),

@@ -45,6 +45,7 @@ class Section:
     changes: list[tuple[Chain, list[Step]]]
     findings: list[tuple[str, str]]
     verdicts: list[tuple[str, str]]
+    overview: list[inference.OverviewLine]
     claims: list[inference.ClaimLine]
     ledger: list[tuple[str, list[inference.LedgerLine]]]
     ledger_totals: list[tuple[str, list[Value]]]
@@ -63,12 +64,13 @@ class Measured:
 
 def section(view: View, subject: Subject) -> Section:
     """The figures and tables of one target prompt under one judge."""
-    n, arms = subject.number, list(view.arms_of(subject))
+    n, several = subject.number, len(view.arms_of(subject)) > 1
+    arms = [arm for arm in view.arms_of(subject) if arm in view.begun] or list(view.arms_of(subject))
     files = {
         f"recognition-{n}.svg": figures.recognition(view, subject, subject.concepts, 2.9, 3.1),
         f"change-{n}.svg": figures.change(view, subject, arms, 3.2, 3.0),
     }
-    if len(arms) > 1:
+    if several:
         files[f"recognition-{n}-arms.svg"] = figures.recognition_by_arm(view, subject, arms, subject.concepts, 2.9, 2.4)
     large = figures.recognition(view, subject, (ALL,), 5.6, 3.4)
     small = [(c, figures.recognition(view, subject, (c,), 3.7, 2.9)) for c in subject.prompt.concepts]
@@ -81,13 +83,14 @@ def section(view: View, subject: Subject) -> Section:
         files,
         _drawing(large, f"v{n}", v_alt.format("all concepts")),
         [_drawing(svg, f"v{n}-{i}", v_alt.format(c)) for i, (c, svg) in enumerate(small)],
-        list(_by_arm(view, subject, arms)) if len(arms) > 1 else [],
+        list(_by_arm(view, subject, arms)) if several else [],
         [_drawing(svg, f"c{n}-{i}", c_alt.format(spoken(arm))) for i, (arm, svg) in enumerate(steps)],
         figures.is_cut(view, subject),
         _rates(view, subject),
         _changes(view, subject),
         words.findings(view, subject),
         conclusions.verdicts(view, subject),
+        inference.overview(view, subject),
         inference.claims(view, subject),
         inference.ledger(view, subject),
         inference.ledger_totals(view, subject),

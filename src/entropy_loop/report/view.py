@@ -108,6 +108,11 @@ class View:
             for run in runs
         ]
 
+    @cached_property
+    def begun(self) -> list[str]:
+        """The arms that have made a feedback step; all where none has."""
+        return list(dict.fromkeys(chain.arm for chain in self.chains if chain.reached)) or self.arms
+
     def last(self, arm: str) -> int:
         """The last generation that an arm's config asks for."""
         return max(chain.last for chain in self.chains if chain.arm == arm)

@@ -18,6 +18,7 @@ SIGN = (
     "with its own formula a loss of recognition gives a positive c)."
 )
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+LISTED = 6  # chains that are told one by one
 NEEDED = 3  # chains per arm below which nothing is claimed (PROTOCOL 2)
 
 
@@ -145,7 +146,8 @@ def status(view: View) -> str:
     if not late:
         return ""
     there = f"{len(view.chains) - len(late)} of {len(view.chains)} chains are at their last generation"
-    return f"Unfinished: {there}. {'; '.join(f'{chain.name}: {_where(chain)}' for chain in late)}."
+    where = f" {'; '.join(f'{chain.name}: {_where(chain)}' for chain in late)}." if len(late) <= LISTED else ""
+    return f"Unfinished: {there}.{where}"
 
 
 def _where(chain: Chain) -> str:
