@@ -6,9 +6,8 @@ import pandas as pd
 import pytest
 
 from entropy_loop.errors import ConfigError
-from entropy_loop.metrics.rates import wilson
 from entropy_loop.metrics.resample import interval
-from entropy_loop.metrics.tails import corrected_shares, count, drift, entropy, other_pools, shares, survivors, variety
+from entropy_loop.metrics.tails import corrected_shares, count, drift, entropy, other_pools, survivors, variety
 
 TRUE = np.array([0.55, 0.25, 0.12, 0.05, 0.02, 0.01])
 START = np.array([70, 32, 15, 7, 3, 1])
@@ -36,13 +35,6 @@ def test_a_label_that_is_no_value_is_an_error():
     """A value that the config does not list would silently thin out all others."""
     with pytest.raises(ConfigError, match="pink"):
         count(pd.Series(["brown", "pink"]), ["brown"])
-
-
-def test_each_share_has_the_interval_of_a_rate():
-    """Every value against all others, Wilson's interval, also where no image shows it."""
-    found = shares(np.array([3, 0, 17]))
-    assert [share for share, _ in found] == pytest.approx([0.15, 0, 0.85])
-    assert found[1][1] == wilson(0, 20)
 
 
 @pytest.mark.parametrize(("counts", "bits"), [([7, 0, 0], 0), ([5, 5], 1), ([1, 1, 2], 1.5), ([3] * 8, 3)])

@@ -13,7 +13,6 @@ import pandas as pd
 
 from entropy_loop.errors import ConfigError
 from entropy_loop.metrics.nulls import REPLICATES, Diet, without_replacement
-from entropy_loop.metrics.rates import Interval, wilson
 
 
 def count(labels: pd.Series[str], values: Sequence[str]) -> np.ndarray:
@@ -22,12 +21,6 @@ def count(labels: pd.Series[str], values: Sequence[str]) -> np.ndarray:
     if unknown := sorted(set(found.index) - set(values)):
         raise ConfigError(f"attributes: {unknown} was read, but the values are {list(values)}; add it to the config.")
     return found.reindex(list(values), fill_value=0).to_numpy()
-
-
-def shares(counts: np.ndarray) -> list[tuple[float, Interval]]:
-    """The share of each value and its Wilson interval."""
-    n = int(counts.sum())
-    return [(hits / n, wilson(hits, n)) for hits in counts.tolist()]
 
 
 def variety(labels: pd.Series[str], values: Sequence[str]) -> dict[str, float]:
