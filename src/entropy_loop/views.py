@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from entropy_loop.data import HELD_OUT, POOL, REAL, SAMPLES, Stage, Tick, columns
-from entropy_loop.plan import Looks, Run
+from entropy_loop.data import HELD_OUT, POOL, REAL, SAMPLES, TAUGHT, Stage, Tick, columns
+from entropy_loop.plan import Generation, Looks, Run
 from entropy_loop.store import Store
 
 STOCK = "stock.json"  # in the folder of the held-out images: prompt -> how many there are to draw from, null for no end
@@ -96,7 +96,7 @@ def views(run: Run, generation: int, store: Store) -> Views:
 
 
 def _diet(run: Run, generation: int, store: Store) -> Look | None:
-    """None where nothing was trained or nobody embeds."""
+    """None where nothing was trained or nobody embeds. What is taught under captions of its own is not looked at."""
     g = run.generations[generation]
     if g.model.verb != "train" or g.looks[POOL].embed is None:
         return None
@@ -107,8 +107,14 @@ def _diet(run: Run, generation: int, store: Store) -> Look | None:
         if look.embeddings is not None:
             vectors.update(zip(look.table["id"], look.embeddings, strict=True))
     table = pd.read_parquet(store.stages / g.model.folder / "diet.parquet", columns=["id", "prompt"])
-    table = table.drop_duplicates("id")
+    table = table[~table["id"].isin(_lesson(g, store))].drop_duplicates("id")
     return Look(table, np.stack([vectors[name] for name in table["id"]]), None, None)
+
+
+def _lesson(g: Generation, store: Store) -> list[str]:
+    if TAUGHT not in g.sets:
+        return []
+    return list(pd.read_parquet(store.stages / g.sets[TAUGHT].folder / "samples.parquet", columns=["id"])["id"])
 
 
 def _real(run: Run, generation: int, store: Store) -> Look | None:

@@ -50,5 +50,7 @@ def _plugins(config: Config) -> Iterator[tuple[str, str, Any]]:
         yield "measures.embedder", embedder["use"], config.embedder_plugin()
     if reader := config.measures.reader:
         yield "measures.reader", reader["use"], config.reader_plugin()
+    if real := config.measures.real:
+        yield "measures.real", real["use"], config.held_out_plugin()
     for i, judge in enumerate(config.judge_plugins()):
         yield f"judges.{i}", config.judges[i]["use"], judge

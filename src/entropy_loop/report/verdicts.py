@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from entropy_loop.data import ALL
+from entropy_loop.data import ALL, REAL
 from entropy_loop.metrics.chains import LEAST_CHAINS, Description
 from entropy_loop.metrics.rates import Interval
 from entropy_loop.metrics.verdicts import (
@@ -29,7 +29,7 @@ from entropy_loop.plan import Plan, Run
 from entropy_loop.regimes import neutral_diet
 from entropy_loop.report.numbers import number, some, span
 
-NONE, FIRST = "none", "generation0"
+DIVERSITY, DISTANCES = ("vendi", "mean_pairwise_distance"), ("kid", "cmmd")
 Row = dict[str, Any]
 
 
@@ -79,18 +79,17 @@ def _instruments(arm: _Arm, claim: Any, measured: pd.DataFrame) -> Iterator[Inst
     told = Description(claim.chains, some(claim.mean), some(claim.low), some(claim.high))
     yield recognition("V(all)", told, null, some(claim.p))
     drift = _drift_variance(arm)
-    for (table, reference, metric, item), rows in measured.fillna({"item": ""}).groupby(
-        ["table", "reference", "metric", "item"], sort=False
-    ):
+    pools = measured[measured["reference"] != REAL].fillna({"item": ""})
+    for (table, metric, item), rows in pools.groupby(["table", "metric", "item"], sort=False):
         first, last = arm.values(rows, 0), arm.values(rows, arm.last)
         if np.isnan(last).all():
             continue
-        if table in ("diversity", "noise") and reference == NONE:
+        if metric in DISTANCES:
+            yield distance(str(metric), last, arm.spans(rows, arm.last, "null_"))
+        elif table == "noise" or metric in DIVERSITY:
             family: Family = "diversity" if table == "diversity" else "noise"
             known = [one or Interval(np.nan, np.nan) for one in arm.spans(rows, 0)]
             yield relative(family, str(metric), first, last, known, arm.chains[0].config.images, drift)
-        elif table == "diversity" and reference == FIRST and metric in ("kid", "cmmd"):
-            yield distance(str(metric), last, arm.spans(rows, arm.last, "null_"))
         elif table == "tails" and item == "entropy":
             bands = arm.spans(rows, arm.last, "null_")
             yield banded("tails", f"entropy of {metric}", first, last, bands)
