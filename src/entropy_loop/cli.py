@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from entropy_loop import __version__
 from entropy_loop.errors import EntropyLoopError
+from entropy_loop.stopping import Stopped, stop_on_signals
 
 app = typer.Typer(
     help="What becomes of a text-to-image model when its own images are fed back into its training?",
@@ -36,30 +36,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 def main() -> None:
     """Run the command line; every error that a user can act on becomes one message and an exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    stop_on_signals()
     try:
         sys.exit(app(standalone_mode=False))  # the code of a `typer.Exit`; None, success, without one
     except EntropyLoopError as error:
         _fail(str(error), error.exit_code)
-    except _Stopped as stopped:
+    except Stopped as stopped:
         name = stopped.signal.name
         _fail(f"stopped by {name}; nothing finished is lost. The same command continues.", 128 + stopped.signal)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
             _fail(f"{error.format_message()} See `entropy-loop --help`.", 2)
         raise
-
-
-class _Stopped(BaseException):
-    """A signal asked to stop. Not a KeyboardInterrupt, which typer would take for itself."""
-
-    def __init__(self, number: int) -> None:
-        self.signal = signal.Signals(number)
-
-
-def _stop(number: int, frame: Any) -> None:
-    raise _Stopped(number)
 
 
 def _fail(message: str, code: int) -> None:
@@ -158,7 +146,7 @@ def compare(
         table.add_row(*line)
     out.print(table)
     if html:
-        out.print(f"page: {html}", highlight=False)
+        out.print(f"page: {html}")
 
 
 @app.command()

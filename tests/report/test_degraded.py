@@ -1,5 +1,6 @@
 """What the page says of a judge on degraded images."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -56,3 +57,28 @@ def test_what_is_not_calibrated_has_no_series():
     assert degraded(planned(judges=[{"use": "exact"}])) == {}
     own = {name: {"yes": [f"a {name}"], "no": ["nothing"]} for name in ("astronaut", "horse", "riding")}
     assert degraded(planned(concepts=own)) == {}
+
+
+def test_a_calibration_file_brings_its_own_series(tmp_path):
+    """Also for a concept that is asked in the config's own words, if the file was fitted with them; the model's own
+    series, of other texts and thresholds, is not told."""
+    texts = {"yes": ["a horse"], "no": ["a cow"]}
+    rows = [("none", 0, 0.8), ("gaussian_noise_sigma", 0.2, 0.6)]
+    content = {
+        "format": 1,
+        "judge": {"model": "bundled:storybook-judge", "pretrained": None}
+        | {"revision": assets.REVISIONS["storybook-judge"]},
+        "concepts": {"horse": texts | {"threshold": 0.5}},
+        "degradations": [
+            {"kind": kind, "level": level, "concept": "horse", "n": 90, "sensitivity": se, "specificity": 1}
+            for kind, level, se in rows
+        ],
+    }
+    path = tmp_path / "calibration.json"
+    path.write_text(json.dumps(content))
+    revision = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    judge = CONFIG["judges"][0] | {"calibration": str(path), "calibration_revision": revision}
+    prompts = [{"text": "a horse", "concepts": ["horse"]}]
+    (series,) = degraded(planned(prompts=prompts, judges=[judge], concepts={"horse": texts})).values()
+    assert (series.concepts, series.images) == (["horse"], 90)
+    assert [level.c.value for level in series.levels] == pytest.approx([0, 0.25])

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from entropy_loop.config import Config
+from entropy_loop.data import ALL
 from entropy_loop.errors import EntropyLoopError
 from entropy_loop.plan import Plan
 from entropy_loop.report.numbers import Value, number
+from entropy_loop.report.rates import calibration
 
 
 @dataclass(frozen=True)
@@ -57,29 +59,30 @@ def degraded(plan: Plan) -> dict[str, Series]:
 
 
 def _series(judge: Any, config: Config) -> Series | None:
+    if not hasattr(judge, "known"):
+        return None
     try:
-        known = judge.calibration() if hasattr(judge, "calibration") else {}
+        known = judge.known()
     except EntropyLoopError:
         return None
-    rows = known.get("degradations", [])
-    there = {row["concept"] for row in rows}
-    concepts = [name for name in dict.fromkeys(_asked(config, known)) if name in there]
+    there = {row["concept"] for row in known.degradations}
+    concepts = [name for name in dict.fromkeys(_asked(judge, known.joint, config)) if name in there]
     if not concepts:
         return None
     by_level: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in rows:
+    for row in known.degradations:
         by_level.setdefault(_name(row), {})[row["concept"]] = row
     clean = by_level.get("clean", {}).get(concepts[-1], {}).get("sensitivity")
     levels = [_level(name, [of.get(concept) for concept in concepts], clean) for name, of in by_level.items()]
-    return Series(concepts, int(rows[0]["n"]), levels)
+    return Series(concepts, int(known.degradations[0]["n"]), levels)
 
 
-def _asked(config: Config, known: dict[str, Any]) -> Iterator[str]:
-    """Concepts that the judge's own calibration covers, then the joint ones by their names in it."""
-    prompts = [prompt.concepts for prompt in config.prompts]
-    yield from (name for concepts in prompts for name in concepts if name not in config.concepts)
-    for name, joint in known.get("joint", {}).items():
-        if any(sorted(joint.get("concepts", ())) == sorted(c) and not set(c) & set(config.concepts) for c in prompts):
+def _asked(judge: Any, joints: dict[str, Any], config: Config) -> Iterator[str]:
+    """Concepts that were calibrated as the config asks for them, then conjunctions by their names in the file."""
+    prompts = [(prompt.concepts, calibration(judge, config, prompt).entries) for prompt in config.prompt_nouns()]
+    yield from (name for concepts, entries in prompts for name in concepts if name in entries)
+    for name, joint in joints.items():
+        if any(ALL in found and sorted(joint["concepts"]) == sorted(concepts) for concepts, found in prompts):
             yield name
 
 
