@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +37,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 def main() -> None:
     """Run the command line; every error that a user can act on becomes one message and an exit code."""
+    # numpy's matrices are small here: more threads only wait for each other, and may round differently.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     stop_on_signals()
     try:
         sys.exit(app(standalone_mode=False))  # the code of a `typer.Exit`; None, success, without one
