@@ -9,7 +9,7 @@ from typing import Any
 from entropy_loop.config import Config
 from entropy_loop.errors import ConfigError
 
-UNCURATED = {"curate.policy": {"use": "none"}}
+UNCURATED = {"curate.policy": {"use": "none"}, "reteach": None}
 
 
 def written(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -163,7 +163,8 @@ SCORES = ("id", "score")
 SELECTION = ("id", "score", "rank", "kept", "copies")
 DIET = ("id", "prompt", "real")
 MEASURES = (
-    "table", "prompt", "reference", "metric", "item", "n", "value", "low", "high", "null_low", "null_high", "reason",
+    "table", "prompt", "reference", "metric", "item", "n", "value", "low", "high", "null_low", "null_high", "null_mean",
+    "null_sd", "reason",
 )  # fmt: skip
 
 # ---- columns of the tables of a results folder -------------------------------------------------------
@@ -186,11 +187,11 @@ LEDGER = (
 )  # fmt: skip
 MEASURED = (
     "run", "arm", "seed", "generation", "prompt", "reference", "metric", "n", "value", "low", "high", "null_low",
-    "null_high", "reason",
+    "null_high", "null_mean", "null_sd", "reason",
 )  # fmt: skip
 TAILS = (
     "run", "arm", "seed", "generation", "prompt", "reference", "attribute", "item", "n", "value", "low", "high",
-    "null_low", "null_high", "reason",
+    "null_low", "null_high", "null_mean", "null_sd", "reason",
 )  # fmt: skip
 VERDICTS = (
     "arm", "prompt", "judge", "verdict", "margin", "recognition", "noise", "diversity", "tails", "distance",

@@ -6,7 +6,7 @@ Rows carry no chain: one measure stage is shared by every arm that made the same
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,13 +23,15 @@ from entropy_loop.metrics.copying import copied
 from entropy_loop.metrics.coverage import SHARES, coverage
 from entropy_loop.metrics.distance import distance
 from entropy_loop.metrics.diversity import diversity
+from entropy_loop.metrics.nulls import REPLICATES
 from entropy_loop.metrics.rates import Interval
-from entropy_loop.metrics.resample import Family, another_pool, interval, means, same_model
+from entropy_loop.metrics.resample import Family, another_pool, interval, means, same_model, standard_error
 from entropy_loop.regimes import neutral_diet
 from entropy_loop.views import Look, Views
 
 NONE, FIRST, REAL, DIET = "none", "generation0", "real", "diet"  # references of a row
 TABLES = ("diversity", "noise", "tails")
+DRIFTED = 200  # replicates of drift at which diversity is computed
 COMPARISONS: tuple[tuple[Family, tuple[str, ...]], ...] = ((distance, ()), (coverage, SHARES))
 """Numbers of two sets, and which of them are shares of images."""
 Row = dict[str, Any]
@@ -48,26 +50,27 @@ def measure(config: Config, g: int, views: Views, out: Path, tick: Tick) -> None
     for index, prompt in enumerate(config.prompts):
         mine, withheld = views.of(prompt.text), views.withheld.get(prompt.text, "")
         seed = seeds.seed(config.seed, "measure", g, index)
+        steps = g if prompt.role == "target" else 0
         found = {
-            "diversity": [*_diversity(mine, withheld, seed), *(_copying(mine, withheld) if g else ())],
+            "diversity": [*_diversity(config, steps, mine, withheld, seed), *(_copying(mine, withheld) if g else ())],
             "noise": _noise(mine),
-            "tails": _tails(config, g if prompt.role == "target" else 0, mine, withheld, seed),
+            "tails": _tails(config, steps, mine, withheld, seed),
         }
         rows += [{"table": name, "prompt": prompt.text} | row for name in TABLES for row in found[name]]
         tick((index + 1) / len(config.prompts))
     columns(pd.DataFrame(rows), MEASURES).to_parquet(out / "measures.parquet", index=False)
 
 
-def _diversity(views: Views, withheld: str, seed: int) -> Iterator[Row]:
+def _diversity(config: Config, steps: int, views: Views, withheld: str, seed: int) -> Iterator[Row]:
     """withheld: why there are no real images to hold the pool against, where there should be some."""
     pool, first, real = (look.embeddings if look else None for look in (views.pool, views.first, views.held_out))
     if pool is None:
         return
-    yield from _alone(diversity, pool, first, real)
+    yield from _alone(diversity, pool, first, real, _drifted(config, steps, first, seed))
     for reference, other in ((FIRST, first), (REAL, real)):
         for family, shares in COMPARISONS:
             if other is not None:
-                null = same_model(family, pool, other, seed)
+                null = {name: _ends("null_", band) for name, band in same_model(family, pool, other, seed).items()}
                 yield from _rows(reference, family, shares, null, pool, other)
             elif reference == REAL and withheld:
                 missing = {"reference": reference, "n": len(pool), "reason": withheld}
@@ -93,25 +96,48 @@ def _copying(views: Views, withheld: str) -> Iterator[Row]:
 def _noise(views: Views) -> Iterator[Row]:
     pool, first, real = (look.noise if look else None for look in (views.pool, views.first, views.held_out))
     if pool is not None:
-        yield from _alone(means, pool, first, real)
+        yield from _alone(means, pool, first, real, None if first is None else _same(means, first))
 
 
-def _alone(family: Family, pool: Any, first: Any, real: Any) -> Iterator[Row]:
-    """Numbers of the pool alone; in generation 0 (no `first`) those of the real images, too."""
-    yield from _rows(NONE, family, (), {} if first is None else another_pool(family, first), pool)
+def _alone(family: Family, pool: Any, first: Any, real: Any, null: dict[str, Row] | None) -> Iterator[Row]:
+    """Numbers of the pool alone, with their null; in generation 0 (no `first`) those of the real images, too."""
+    yield from _rows(NONE, family, (), null or {}, pool)
     if first is None and real is not None:
-        yield from _rows(REAL, family, (), another_pool(family, real), real)
+        yield from _rows(REAL, family, (), _same(family, real), real)
+
+
+def _same(family: Family, images: Any) -> dict[str, Row]:
+    """Where the numbers lie in another set of as many images from the model that made these."""
+    values, n = family(images), len(images)
+    return {
+        name: _ends("null_", band) | {"null_mean": values[name], "null_sd": standard_error(band, n)}
+        for name, band in another_pool(family, images).items()
+    }
+
+
+def _drifted(config: Config, steps: int, first: np.ndarray | None, seed: int) -> dict[str, Row] | None:
+    """Diversity after neutral drift: each image of generation 0 is a value of its own that is copied or lost, so that
+    a pool which has lost no more than chance takes is not called less diverse."""
+    if first is None:
+        return None
+    if config.train.method == "none" or steps == 0:
+        return _same(diversity, first)
+    null = _drift(config, np.ones(len(first), int), steps, seed, DRIFTED)
+    if null.counts is None:
+        return {}
+    drawn = [diversity(np.repeat(first, counts, axis=0)) for counts in null.counts]
+    return {name: _spread(np.array([numbers[name] for numbers in drawn])) for name in drawn[0]}
 
 
 def _rows(
-    reference: str, family: Family, shares: Collection[str], null: dict[str, Interval], *sets: Any
+    reference: str, family: Family, shares: Collection[str], null: Mapping[str, Row], *sets: Any
 ) -> Iterator[Row]:
-    """One row per number of a family. null: its band without any change, from the reference's model."""
+    """One row per number of a family. null: the columns of what it would be without any change."""
     spans = interval(family, *sets, shares=shares)
     for name, value in family(*sets).items():
         row = {"reference": reference, "metric": name, "n": len(sets[0]), "value": value}
         reason = {"reason": "undefined for these images"} if math.isnan(value) else {}
-        yield row | _ends("", spans[name]) | _ends("null_", null.get(name)) | reason
+        yield row | _ends("", spans[name]) | null.get(name, {}) | reason
 
 
 def _ends(prefix: str, span: Interval | None) -> Row:
@@ -142,7 +168,7 @@ class _Null(NamedTuple):
     why: str = ""
 
     def band(self, number: Callable[[np.ndarray], np.ndarray]) -> Row:
-        return {} if self.counts is None else _ends("null_", _band(number(self.counts)))
+        return {} if self.counts is None else _spread(number(self.counts))
 
 
 def _tails(config: Config, steps: int, views: Views, withheld: str, seed: int) -> Iterator[Row]:
@@ -153,7 +179,7 @@ def _tails(config: Config, steps: int, views: Views, withheld: str, seed: int) -
     for name, wanted in config.attributes.items():
         attribute = _Attribute(name, known[name]["values"], wanted)
         clean, decoded = (np.array(known[name]["confusion"][version]) for version in ("clean", "round_trip"))
-        null = _drift(config, attribute.counts(views.first), attribute.counts(views.real), steps, seed)
+        null = _drift(config, attribute.counts(views.first), steps, seed)
         for row in _shares(attribute, views.pool, decoded, null, seed):
             yield {"reference": FIRST if views.first else NONE, "metric": name} | row
         if views.first is None and views.held_out:
@@ -190,16 +216,20 @@ def _share(place: int, counts: np.ndarray) -> np.ndarray:
     return counts[:, place] / counts.sum(axis=1)
 
 
-def _drift(config: Config, first: np.ndarray, real: np.ndarray, steps: int, seed: int) -> _Null:
-    """After `steps` of neutral drift from generation 0's counts, real images at the shares at which they were read."""
-    regime = config.regime_plugin()
-    if config.train.method == "none" or steps == 0 or not first.any():
+def _drift(config: Config, first: np.ndarray, steps: int, seed: int, replicates: int = REPLICATES) -> _Null:
+    """After `steps` of neutral drift from generation 0's counts through the arm's own policy and regime.
+
+    Real images are taken as generation 0's: what a diet of other images changes is change, and no drift. Of the kept
+    images as many count as of the pool, where not every one could be read.
+    """
+    policy, regime, n = config.policy_plugin(), config.regime_plugin(), int(first.sum())
+    if config.train.method == "none" or steps == 0 or not n:
         return _another(first, seed)
-    if regime.real_fraction and not real.any():
-        return _Null(None, "no drift band: no real image of the diets could be read")
-    kept = min(config.policy_plugin().most_kept(config.images), int(first.sum()))
-    diet = neutral_diet(regime, kept, real / real.sum() if regime.real_fraction else None)
-    return _Null(tails.drift([first], kept, diet, steps, seed)[-1])
+    if not policy.size_known:
+        return _Null(None, "no drift band: how much the policy keeps is known only when it runs")
+    kept = max(1, round(policy.most_kept(config.images) * n / config.images))
+    diet = neutral_diet(regime, kept, first / n if regime.real_fraction else None)
+    return _Null(tails.drift([first], kept, diet, steps, seed, policy.repeats, replicates)[-1])
 
 
 def _another(counts: np.ndarray, seed: int) -> _Null:
@@ -207,6 +237,7 @@ def _another(counts: np.ndarray, seed: int) -> _Null:
     return _Null(tails.other_pools(counts, seed) if counts.any() else None)
 
 
-def _band(values: np.ndarray) -> Interval:
-    low, high = np.quantile(values, (0.025, 0.975))
-    return Interval(float(low), float(high))
+def _spread(values: np.ndarray) -> Row:
+    """The null's columns from draws (replicates,) of it."""
+    low, high = np.quantile(values, (0.025, 0.975)).tolist()
+    return _ends("null_", Interval(low, high)) | {"null_mean": float(values.mean()), "null_sd": float(values.std())}

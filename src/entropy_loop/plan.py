@@ -147,7 +147,8 @@ def _generation(config: Config, model: Stage, new: dict[str, Stage], before: Seq
 
 
 def _looks(config: Config, sets: dict[str, Stage], g: int) -> dict[str, Looks]:
-    """The evaluation set is there for the eye alone, and what is taught has captions of its own."""
+    """The evaluation set is there for the eye alone, and what is taught has captions of its own; attributes are read
+    in pools and held-out images."""
     embeds, reads = config.measures.embedder, config.measures.reader
     if not (embeds or reads):
         return {}
@@ -157,7 +158,7 @@ def _looks(config: Config, sets: dict[str, Stage], g: int) -> dict[str, Looks]:
         name: Looks(
             made,
             stages.embed(config, made, name) if embeds else None,
-            stages.read(config, made, name) if reads else None,
+            stages.read(config, made, name) if reads and name != REAL else None,
         )
         for name, made in seen.items()
     }

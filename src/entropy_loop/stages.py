@@ -119,10 +119,11 @@ def measure(config: Config, g: int, opened: Sequence[Stage]) -> Stage:
     at them."""
     policy, regime = config.policy_plugin(), config.regime_plugin()
     reads = {
+        "version": 2,  # of what is computed here: no plug-in's version tells of it
         "seed": config.seed,
         "generation": g,
         "attributes": {name: list(values) for name, values in config.attributes.items()},
-        "drift": [policy.most_kept(config.images), identity(regime), config.train.method] if g else None,
+        "drift": [identity(policy), config.images, identity(regime), config.train.method] if g else None,
     }
     return _stage(config, "measure", g, reads, opened)
 

@@ -47,14 +47,13 @@ class Views:
     """A pool and what it is held against; None where there is none.
 
     first: generation 0's pool, for later generations. diet: what the pool's model was trained on, each image once, its
-    embeddings alone. real: the real images of the diets so far, their attributes alone. held_out: real images that no
-    diet contains. withheld: prompts for which the config's real data have none, and why.
+    embeddings alone. held_out: real images that no diet contains. withheld: prompts for which the config's real data
+    have none, and why.
     """
 
     pool: Look
     first: Look | None = None
     diet: Look | None = None
-    real: Look | None = None
     held_out: Look | None = None
     withheld: Mapping[str, str] = field(default_factory=dict)
 
@@ -65,7 +64,6 @@ class Views:
             pool=self.pool.of(prompt),
             first=self.first and self.first.of(prompt),
             diet=self.diet and self.diet.of(prompt),
-            real=self.real and self.real.of(prompt),
             held_out=self.held_out.of(prompt) if self.held_out and prompt not in self.withheld else None,
         )
 
@@ -89,7 +87,6 @@ def views(run: Run, generation: int, store: Store) -> Views:
         pool=_look(run.generations[generation].looks[POOL], store),
         first=_look(first.looks[POOL], store) if generation else None,
         diet=_diet(run, generation, store),
-        real=_real(run, generation, store),
         held_out=_look(first.looks[HELD_OUT], store) if HELD_OUT in first.looks else None,
         withheld=_withheld(run, generation, store),
     )
@@ -115,14 +112,6 @@ def _lesson(g: Generation, store: Store) -> list[str]:
     if TAUGHT not in g.sets:
         return []
     return list(pd.read_parquet(store.stages / g.sets[TAUGHT].folder / "samples.parquet", columns=["id"])["id"])
-
-
-def _real(run: Run, generation: int, store: Store) -> Look | None:
-    """None where no real image is eaten or nobody reads."""
-    fed = {g.looks[REAL].images.key: g.looks[REAL] for g in run.generations[: generation + 1] if REAL in g.looks}
-    seen = [_look(looks, store) for looks in fed.values()]
-    read = [look.attributes for look in seen if look.attributes is not None]
-    return Look(pd.concat([look.table for look in seen]), None, None, pd.concat(read)) if read else None
 
 
 def _look(looks: Looks, store: Store) -> Look:

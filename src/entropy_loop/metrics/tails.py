@@ -96,21 +96,30 @@ def _most_likely(read: np.ndarray, confusion: np.ndarray) -> np.ndarray:
     return p
 
 
-def drift(pools: Sequence[np.ndarray], kept: int, diet: Diet, steps: int, seed: int) -> np.ndarray:
+def drift(
+    pools: Sequence[np.ndarray],
+    kept: int,
+    diet: Diet,
+    steps: int,
+    seed: int,
+    repeats: bool = False,
+    replicates: int = REPLICATES,
+) -> np.ndarray:
     """Counts (steps + 1, replicates, values) of the pools of perfect copiers: multinomial Wright-Fisher.
 
     pools: counts of the pools of generations 0..start that were seen; the simulation draws the start again
     and then `steps` generations. Each one draws its pool of as many images at the shares of its diet and keeps
-    `kept` of them blindly; `diet` is asked with shares (replicates, values). Generations before the start stay as
-    they were seen. LAWS E11, value by value.
+    `kept` of them blindly (repeats: with putting back); `diet` is asked with shares (replicates, values). Generations
+    before the start stay as they were seen. LAWS E11, value by value.
     """
     rng = np.random.default_rng(seed)
     n = int(pools[-1].sum())
-    *eaten, rate = (np.tile(_never_zero(counts), (REPLICATES, 1)) for counts in pools)
+    *eaten, rate = (np.tile(_never_zero(counts), (replicates, 1)) for counts in pools)
     drawn = []
     for _ in range(steps + 1):
         drawn.append(rng.multinomial(n, rate))
-        eaten.append(without_replacement(drawn[-1], kept, rng) / kept)
+        chosen = rng.multinomial(kept, drawn[-1] / n) if repeats else without_replacement(drawn[-1], kept, rng)
+        eaten.append(chosen / kept)
         rate = diet(eaten, rng)
         rate = rate / rate.sum(axis=1, keepdims=True)  # multinomial refuses a sum that rounds to more than 1
     return np.stack(drawn)

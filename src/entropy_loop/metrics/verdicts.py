@@ -79,7 +79,7 @@ def verdict(instruments: Sequence[Instrument], selects: bool) -> Verdict:
     name = {(True, True): "both", (True, False): "disintegration", (False, True): "banalisation"}.get(
         (disintegrates, banal), "stable" if still else "undecided"
     )
-    holds = states["recognition"] in ("equivalent", "undecided", "up")
+    holds = states["recognition"] in ("equivalent", "up")
     under = selects and holds and "up" in (states["noise"], states["distance"])
     return Verdict(name, states, under, shown)
 
@@ -126,40 +126,46 @@ def recognition(name: str, change: Description, null: Interval | None, p: float 
 
 
 def relative(
-    family: Family, name: str, first: np.ndarray, last: np.ndarray, spans: Sequence[Interval], n: int, drift: float
+    family: Family,
+    name: str,
+    first: np.ndarray,
+    last: np.ndarray,
+    spans: Sequence[Interval],
+    n: int,
+    drift: float | None,
 ) -> Instrument:
-    """A number of a pool of n images that no null is simulated for: its mean relative change, last/first - 1.
+    """A mean over the n images of a pool: its mean relative change over the chains, last/first - 1.
 
     first, last: (chains,), NaN where missing. spans: intervals of the first ones (`resample.interval`). drift: as of
-    `drift_variance`. The number is taken as linear in the images (the jackknife's view), so that under neutral drift
-    its change has variance n `drift` times the squared standard error of one pool, as a mean over images has.
+    `drift_variance`, None where it is not known (no p). Under neutral drift the change has variance n `drift` times
+    the squared standard error of one pool.
     """
     from scipy.stats import norm
 
     start = np.where(first != 0, first, np.nan)
     change = last / start - 1
-    error = np.array([standard_error(span, n) for span in spans]) / np.abs(start) * math.sqrt(n * drift)
-    told, defined = describe(change), ~np.isnan(change)
-    total, spread = float(np.sum(change[defined])), math.sqrt(float(np.sum(error[defined] ** 2)))
-    p = None
-    if told.chains >= LEAST_CHAINS:
-        p = 2 * float(norm.sf(abs(total) / spread)) if spread > 0 else 1.0
-    return Instrument(family, name, told, _sign(total), p, _inside(told))
+    units = math.nan if drift is None else math.sqrt(n * drift)
+    error = np.array([standard_error(span, n) for span in spans]) / np.abs(start) * units
+    told, z = describe(change), _summed(change, error)
+    p = None if z is None else 2 * float(norm.sf(abs(z)))
+    return Instrument(family, name, told, _sign(z or 0.0), p, _inside(told))
 
 
-def banded(
-    family: Family, name: str, first: np.ndarray, last: np.ndarray, bands: Sequence[Interval | None]
+def simulated(
+    family: Family, name: str, first: np.ndarray, last: np.ndarray, mean: np.ndarray, sd: np.ndarray
 ) -> Instrument:
-    """A number whose null band is known chain by chain (`bands`, 95 %): entropies with the drift of a perfect copier.
+    """A number whose null is simulated chain by chain, as drift of a perfect copier from generation 0's pool: `mean`
+    and `sd` (chains,) of the last value under it, NaN where there is none.
 
-    Chains are combined by the mean of their standard scores within the bands (Stouffer et al. 1949).
+    z: the sum over the chains of how far the values lie from their means, over its standard deviation. Diversity is
+    only tested for a fall: its copier repeats images to the pixel, so that a fair pool lies above it.
     """
     from scipy.stats import norm
 
     change = last / np.where(first != 0, first, np.nan) - 1
-    score, told = _combined(last, bands), describe(change)
-    p = None if score is None else 2 * float(norm.sf(abs(score)))
-    return Instrument(family, name, told, _sign(score or 0.0), p, _inside(told))
+    z, told = _summed(last - mean, sd), describe(change)
+    p = None if z is None else float(norm.cdf(z)) if family == "diversity" else 2 * float(norm.sf(abs(z)))
+    return Instrument(family, name, told, _sign(z or 0.0), p, _inside(told))
 
 
 def distance(name: str, last: np.ndarray, bands: Sequence[Interval | None]) -> Instrument:
@@ -173,17 +179,17 @@ def distance(name: str, last: np.ndarray, bands: Sequence[Interval | None]) -> I
     return Instrument("distance", name, told, _sign(score or 0.0), p, within)
 
 
-def drift_variance(images: int, kept: int, diet: Diet | None, steps: int) -> float:
+def drift_variance(images: int, kept: int, diet: Diet | None, steps: int, repeats: bool = False) -> float:
     """Variance of the change of a mean over a pool's images in `steps` steps, in units of one image's variance.
 
     Neutral drift acts alike on every number that is a mean over images (each image passes on what it shows), so a
     rate of one half tells it: simulated (LAWS E11) through the arm's own regime. diet None: nothing is fed back, and
-    two pools of one model differ by 2/images.
+    two pools of one model differ by 2/images. repeats: as of `nulls.neutral`.
     """
     if diet is None:
         return 2 / images
     rng = np.random.default_rng(0)
-    rates = neutral(rng.binomial(images, 0.5, _REPLICATES), images, kept, diet, steps, rng)
+    rates = neutral(rng.binomial(images, 0.5, _REPLICATES), images, kept, diet, steps, rng, repeats)
     return float(np.var(rates[:, -1] - rates[:, 0]) / 0.25)
 
 
@@ -196,6 +202,16 @@ def _inside(change: Description) -> bool:
         and change.low >= -MARGIN
         and change.high <= MARGIN
     )
+
+
+def _summed(departures: np.ndarray, sd: np.ndarray) -> float | None:
+    """Standard normal under the null: departures (chains,) of mean 0 and standard deviations `sd`, added up. None
+    with too few chains that have both, or without any spread to hold them against."""
+    known = ~np.isnan(departures) & ~np.isnan(sd)
+    spread = math.sqrt(float(np.sum(sd[known] ** 2)))
+    if known.sum() < LEAST_CHAINS or spread == 0:
+        return None
+    return float(np.sum(departures[known])) / spread
 
 
 def _combined(values: np.ndarray, bands: Sequence[Interval | None]) -> float | None:

@@ -18,6 +18,7 @@ from entropy_loop.metrics.nulls import pooled
 from entropy_loop.plan import Plan
 from entropy_loop.regimes import neutral_diet
 
+UNKNOWN = "no claim: how much the policy keeps is known only when it runs, or real images are not judged yet"
 # The primary outcome comes first: c from 0 to last (of `all`, the first concept of every prompt).
 STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"change_rate": change_rates, "slope": slopes}
 
@@ -121,11 +122,12 @@ def _in_units_of_v(rates: np.ndarray, null: np.ndarray) -> dict[str, float | Non
 def _start(arm: _Arm) -> str:
     """What arms must have in common to be compared seed by seed."""
     config = arm.config
-    return repr((config.generator, config.images, config.generations, arm.rates.shape))
+    sizes = config.images, config.measured_images, config.generations
+    return repr((config.generator, config.prompts, sizes, config.judges, config.concepts, arm.rates.shape))
 
 
 def _tell(values: np.ndarray, null: np.ndarray | None) -> dict[str, Any]:
-    unknown = Claim(None, None, None, "no claim: how much the policy keeps is known only when it runs")
+    unknown = Claim(None, None, None, UNKNOWN)
     return asdict(describe(values)) | asdict(unknown if null is None else claim(values, null))
 
 
@@ -138,7 +140,7 @@ def _against(arm: _Arm, group: list[_Arm]) -> list[_Arm]:
 
 def _drift(arm: _Arm, rows: pd.DataFrame, fed_back: bool) -> Drift | None:
     """How the arm's rates drift when the model copies perfectly; where nothing is fed back, the rate stays. None where
-    the config does not tell how much is kept."""
+    the config does not tell how much is kept, or its real images have not been judged."""
     config, images = arm.config, _images(arm, fed_back)
     if config.train.method == "none" or not fed_back:
         return _still(arm, images)
@@ -147,6 +149,8 @@ def _drift(arm: _Arm, rows: pd.DataFrame, fed_back: bool) -> Drift | None:
         return None
     real = rows[(rows["set"] == REAL) & (rows["arm"] == arm.name)]
     kept, n = policy.most_kept(images), int(real["n"].sum())
+    if regime.real_fraction and not n:
+        return None
     return Drift(kept, neutral_diet(regime, kept, real["hits"].sum() / n if n else None), policy.repeats)
 
 

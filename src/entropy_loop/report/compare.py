@@ -68,6 +68,6 @@ def read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise ConfigError(f"{path}: not there; `entropy-loop run` or `entropy-loop report` writes it.")
     try:
-        return pd.read_csv(path)
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])  # an arm may be called none
     except ValueError as error:
         raise StorageError(f"{path}: damaged ({error}); `entropy-loop report {path.parent}` writes it again.") from None

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from entropy_loop.metrics.chains import LEAST_CHAINS
 from entropy_loop.report.numbers import MINUS, number, some, span
 from entropy_loop.report.view import Subject, View, spoken
 from entropy_loop.report.words import counted
@@ -52,7 +51,10 @@ def _why(row: Any, tests: pd.DataFrame) -> str:
         return ", ".join(_moved(one) for one in moved.itertuples())
     states = {name: str(getattr(row, name)) for name in _FAMILIES}
     if row.verdict == "stable":
-        return f"every instrument lies within \u00b1{row.margin:.0%} of generation 0"
+        return (
+            f"every instrument lies within \u00b1{row.margin:.0%} of generation 0, c within \u00b1{row.margin:g}, and "
+            "the distances where those of one model lie"
+        )
     unclear = [name for name, state in states.items() if state == "undecided"]
     unmeasured = [name for name, state in states.items() if state == "not measured"]
     parts = [f"{_listed(unclear)} neither changed nor shown to be unchanged"] if unclear else []
@@ -75,9 +77,10 @@ def _moved(one: Any) -> str:
 
 
 def _basis(row: Any, tests: pd.DataFrame) -> str:
-    if row.chains < LEAST_CHAINS:
+    if tests["p"].isna().all():
         return f"Nothing is claimed with {counted(int(row.chains))} {'chain' if row.chains == 1 else 'chains'}."
     return (
-        f"{counted(int(row.chains)).capitalize()} chains, p \u2264 .05 against chance and drift after Holm over "
-        f"{len(tests)} instruments; a mean change within \u00b1{row.margin:.0%} of generation 0 counts as none."
+        f"{counted(int(row.chains)).capitalize()} chains, p \u2264 .05 against chance and drift (distances: chance "
+        f"alone) after Holm over {len(tests)} instruments; a mean change within "
+        f"\u00b1{row.margin:.0%} of generation 0 counts as none."
     )

@@ -15,14 +15,13 @@ from entropy_loop.metrics.chains import LEAST_CHAINS, Description
 from entropy_loop.metrics.rates import Interval
 from entropy_loop.metrics.verdicts import (
     MARGIN,
-    Family,
     Instrument,
     Verdict,
-    banded,
     distance,
     drift_variance,
     recognition,
     relative,
+    simulated,
     verdict,
 )
 from entropy_loop.plan import Plan, Run
@@ -30,6 +29,7 @@ from entropy_loop.regimes import neutral_diet
 from entropy_loop.report.numbers import number, some, span
 
 DIVERSITY, DISTANCES = ("vendi", "mean_pairwise_distance"), ("kid", "cmmd")
+LEGIBLE = 0.5  # the share of a pool that must be read before its tails are judged
 Row = dict[str, Any]
 
 
@@ -45,6 +45,10 @@ class _Arm:
         """(chains,) of a metric's rows in one generation, NaN where missing."""
         found = rows[rows["generation"] == generation].set_index("run")[column]
         return np.array([found.get(run.name, np.nan) for run in self.chains], dtype=float)
+
+    def null(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation (chains,) of the last value without any change."""
+        return self.values(rows, self.last, "null_mean"), self.values(rows, self.last, "null_sd")
 
     def spans(self, rows: pd.DataFrame, generation: int, prefix: str = "") -> list[Interval | None]:
         ends = (self.values(rows, generation, f"{prefix}{end}") for end in ("low", "high"))
@@ -86,22 +90,28 @@ def _instruments(arm: _Arm, claim: Any, measured: pd.DataFrame) -> Iterator[Inst
             continue
         if metric in DISTANCES:
             yield distance(str(metric), last, arm.spans(rows, arm.last, "null_"))
-        elif table == "noise" or metric in DIVERSITY:
-            family: Family = "diversity" if table == "diversity" else "noise"
+        elif table == "noise":
             known = [one or Interval(np.nan, np.nan) for one in arm.spans(rows, 0)]
-            yield relative(family, str(metric), first, last, known, arm.chains[0].config.images, drift)
+            yield relative("noise", str(metric), first, last, known, arm.chains[0].config.images, drift)
+        elif metric in DIVERSITY:
+            yield simulated("diversity", str(metric), first, last, *arm.null(rows))
         elif table == "tails" and item == "entropy":
-            bands = arm.spans(rows, arm.last, "null_")
-            yield banded("tails", f"entropy of {metric}", first, last, bands)
+            # Of a pool in which hardly an image can be read, the rest is no sample of it.
+            legible = arm.values(rows, arm.last, "n") >= LEGIBLE * arm.chains[0].config.images
+            yield simulated("tails", f"entropy of {metric}", first, np.where(legible, last, np.nan), *arm.null(rows))
 
 
-def _drift_variance(arm: _Arm) -> float:
+def _drift_variance(arm: _Arm) -> float | None:
+    """None where the config does not tell how much is kept."""
     config = arm.chains[0].config
     if config.train.method == "none":
         return drift_variance(config.images, config.images, None, arm.last)
-    kept, regime = config.policy_plugin().most_kept(config.images), config.regime_plugin()
+    policy, regime = config.policy_plugin(), config.regime_plugin()
+    if not policy.size_known:
+        return None
+    kept = policy.most_kept(config.images)
     real = 0.5 if regime.real_fraction else None  # real images are as generation 0's: the null of no change
-    return drift_variance(config.images, kept, neutral_diet(regime, kept, real), arm.last)
+    return drift_variance(config.images, kept, neutral_diet(regime, kept, real), arm.last, policy.repeats)
 
 
 def _row(found: Verdict, claim: Any) -> Row:
@@ -122,7 +132,11 @@ def _said(one: Instrument, state: str, p: float | None) -> str:
     if one.change.mean is None:
         return f"{one.family} {one.name}: missing"
     digits = span(one.change.low, one.change.high)
-    sure = "" if p is None else f", p {'< .001' if p < 0.001 else '= ' + number(p, 3).removeprefix('0')}"
+    sure = (
+        ""
+        if p is None or state == "equivalent"
+        else f", p (Holm) {'< .001' if p < 0.001 else '= ' + number(p, 3).removeprefix('0')}"
+    )
     return f"{one.family} {one.name}: {number(one.change.mean)} {digits}{sure}, {state}".replace("  ", " ")
 
 
