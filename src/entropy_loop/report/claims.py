@@ -167,6 +167,14 @@ def _images(arm: _Arm, fed_back: bool) -> int:
 
 def _adjusted(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Holm over the concepts of one arm, partner and statistic; claims on different statistics stand alone."""
+    families: dict[tuple[str, ...], list[float | None]] = {}
     for row in rows:
-        same = [other for other in rows if all(other[k] == row[k] for k in ("arm", "against", "statistic"))]
-        yield row | {"p_adjusted": holm([other["p"] for other in same])[same.index(row)]}
+        families.setdefault(_family(row), []).append(row["p"])
+    # Once per family: statsmodels collects garbage, of the whole process, in every call.
+    adjusted = {family: iter(holm(ps)) for family, ps in families.items()}
+    for row in rows:
+        yield row | {"p_adjusted": next(adjusted[_family(row)])}
+
+
+def _family(row: dict[str, Any]) -> tuple[str, ...]:
+    return row["arm"], row["against"], row["statistic"]
