@@ -192,17 +192,6 @@ def test_a_diet_is_seen_as_it_was_eaten(toy, tmp_path, regime, generation, sets)
     assert found.embeddings == pytest.approx(np.array([vector(images[name]) for name in found.table["id"]]), rel=1e-6)
 
 
-@pytest.mark.parametrize(("regime", "coats"), [("mix_real", range(8)), ("fresh_real", range(16)), ("replace", [])])
-def test_the_real_images_of_all_diets_so_far_are_read(toy, tmp_path, regime, coats):
-    """Up to generation 2 one fixed set, or eight new ones in each step; none where none are eaten."""
-    told = {"measures": {"reader": {"use": "toy"}}, "attributes": {"coat": ["0", "1"]}, **real(32)}
-    planned = experiment.prepare(toy(**told, feedback={"use": regime}))
-    found = seen(planned, tmp_path / "out", 2).real
-    assert sorted(map(int, found.of(PROMPT).attributes["value"]) if found else []) == list(coats)
-    tails = pd.read_csv(tmp_path / "out/tails.csv").query("generation == 2 and reference == 'generation0'")
-    assert tails["null_high"].notna().all()
-
-
 def test_nothing_is_trained_on_where_nothing_is_trained(toy, tmp_path):
     """Neither generation 0 nor a run that only regenerates has a diet."""
     planned = experiment.prepare(toy(**TOLD, sweep={"train.method": ["full", "none"]}))

@@ -117,16 +117,20 @@ def _same(family: Family, images: Any) -> dict[str, Row]:
 
 def _drifted(config: Config, steps: int, first: np.ndarray | None, seed: int) -> dict[str, Row] | None:
     """Diversity after neutral drift: each image of generation 0 is a value of its own that is copied or lost, so that
-    a pool which has lost no more than chance takes is not called less diverse."""
+    a pool which has lost no more than chance takes is not called less diverse. The band reaches up to what another
+    pool of generation 0's model would have, for a copier that does not repeat images to the pixel lies above one
+    that does."""
     if first is None:
         return None
+    fair = _same(diversity, first)
     if config.train.method == "none" or steps == 0:
-        return _same(diversity, first)
+        return fair
     null = _drift(config, np.ones(len(first), int), steps, seed, DRIFTED)
     if null.counts is None:
         return {}
     drawn = [diversity(np.repeat(first, counts, axis=0)) for counts in null.counts]
-    return {name: _spread(np.array([numbers[name] for numbers in drawn])) for name in drawn[0]}
+    lost = {name: _spread(np.array([numbers[name] for numbers in drawn])) for name in fair}
+    return {name: row | {"null_high": max(row["null_high"], fair[name]["null_high"])} for name, row in lost.items()}
 
 
 def _rows(

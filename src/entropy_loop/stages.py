@@ -119,7 +119,7 @@ def measure(config: Config, g: int, opened: Sequence[Stage]) -> Stage:
     at them."""
     policy, regime = config.policy_plugin(), config.regime_plugin()
     reads = {
-        "version": 2,  # of what is computed here: no plug-in's version tells of it
+        "version": 3,  # of what is computed here: no plug-in's version tells of it
         "seed": config.seed,
         "generation": g,
         "attributes": {name: list(values) for name, values in config.attributes.items()},

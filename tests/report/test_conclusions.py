@@ -26,7 +26,8 @@ def told(**changes: Any) -> str:
     subject = seen.subjects(fed_back=True)[0]
     where = {"arm": "one", "prompt": subject.prompt.text, "judge": subject.judge}
     row = {"verdict": "disintegration", "margin": 0.1, **STATES, "subcutaneous": False, "chains": 5} | changes
-    tests = [where | test for test in TESTS if changes.get("verdict", "disintegration") == "disintegration"]
+    p = {"p": 0.001 if row["chains"] >= 3 else None}
+    tests = [where | p | test for test in TESTS if row["verdict"] == "disintegration"]
     tables = replace(
         seen.tables,
         verdicts=columns(pd.DataFrame([where | row]), VERDICTS),
@@ -39,8 +40,8 @@ def test_a_verdict_names_what_moved_and_what_it_rests_on():
     """Two sentences: the instruments that show a change, then chains, level and correction."""
     assert told() == (
         "Disintegration: recognition falls, c\u00a0= 0.62, bytes per pixel rises by +31%. Five chains, p \u2264 .05 "
-        "against chance and drift after Holm over 3 instruments; a mean change within \u00b110% of generation 0 "
-        "counts as none."
+        "against chance and drift (distances: chance alone) after Holm over 3 instruments; a mean change within "
+        "\u00b110% of generation 0 counts as none."
     )
 
 
@@ -49,7 +50,7 @@ def test_a_verdict_names_what_moved_and_what_it_rests_on():
     [
         ({"chains": 2}, "Nothing is claimed with two chains."),
         ({"subcutaneous": True}, "Subcutaneous: V holds under selection"),
-        ({"verdict": "stable"}, "Stable: every instrument lies within \u00b110% of generation 0."),
+        ({"verdict": "stable"}, "Stable: every instrument lies within \u00b110% of generation 0, c within"),
         (
             {"verdict": "undecided"},
             "Undecided: diversity neither changed nor shown to be unchanged, attribute tails not",

@@ -83,7 +83,7 @@ def _instruments(arm: _Arm, claim: Any, measured: pd.DataFrame) -> Iterator[Inst
     told = Description(claim.chains, some(claim.mean), some(claim.low), some(claim.high))
     yield recognition("V(all)", told, null, some(claim.p))
     drift = _drift_variance(arm)
-    pools = measured[measured["reference"] != REAL].fillna({"item": ""})
+    pools = measured[measured["reference"] != REAL].assign(item=lambda rows: rows["item"].astype("string").fillna(""))
     for (table, metric, item), rows in pools.groupby(["table", "metric", "item"], sort=False):
         first, last = arm.values(rows, 0), arm.values(rows, arm.last)
         if np.isnan(last).all():

@@ -40,6 +40,7 @@ def measured() -> pd.DataFrame:
                     middle = before if table == "tails" else 0.0
                     spans = {"low": value - 0.05, "high": value + 0.05}
                     spans |= {"null_low": middle - half, "null_high": middle + half}
+                    spans |= {"null_mean": before or 0.0, "null_sd": half / 2}
                     what = {"table": table, "metric": metric, "item": item, "reference": reference, "value": value}
                     rows.append({"run": run.name, "generation": generation, "prompt": PROMPT, "n": 128} | what | spans)
     return columns(pd.DataFrame(rows), MEASURED)
