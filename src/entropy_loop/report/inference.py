@@ -8,10 +8,9 @@ from typing import Any
 import pandas as pd
 
 from entropy_loop.data import ALL
+from entropy_loop.metrics.verdicts import LEVEL
 from entropy_loop.report.numbers import Value, number, some
 from entropy_loop.report.view import Subject, View, spoken
-
-SURE = 0.05
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def _claim(row: Any) -> ClaimLine:
         return ClaimLine(arm, row.concept, mean, null, Value(reason="no claim"), "")
     told = f"{number(some(row.p) or 0, 3)} before Holm"
     return ClaimLine(
-        arm, row.concept, mean, null, Value(p, counts=told), "beyond drift" if p <= SURE else "not beyond drift"
+        arm, row.concept, mean, null, Value(p, counts=told), "beyond drift" if p <= LEVEL else "not beyond drift"
     )
 
 

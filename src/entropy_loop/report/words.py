@@ -9,6 +9,7 @@ import pandas as pd
 
 from entropy_loop.config import Config
 from entropy_loop.data import ALL
+from entropy_loop.metrics.chains import LEAST_CHAINS
 from entropy_loop.plan import Plan
 from entropy_loop.report.numbers import MINUS, Value, band, change_value, number, rate_value, span
 from entropy_loop.report.view import Chain, Subject, View, spoken
@@ -19,7 +20,6 @@ SIGN = (
 )
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 LISTED = 6  # chains that are told one by one
-NEEDED = 3  # chains per arm below which nothing is claimed (PROTOCOL 2)
 
 
 # ---- the header --------------------------------------------------------------------------------------
@@ -157,9 +157,9 @@ def _where(chain: Chain) -> str:
 def no_claim(view: View) -> str:
     """Why the page claims nothing."""
     chains = min(sum(chain.arm == arm for chain in view.chains) for arm in view.arms)
-    if chains < NEEDED:
+    if chains < LEAST_CHAINS:
         return (
-            f"Nothing is claimed: a claim needs at least {counted(NEEDED)} chains per arm, and here there "
+            f"Nothing is claimed: a claim needs at least {counted(LEAST_CHAINS)} chains per arm, and here there "
             f"{'is one' if chains == 1 else f'are {counted(chains)}'}."
         )
     return "What is claimed, and what is not, stands under \u201cAcross chains\u201d."
