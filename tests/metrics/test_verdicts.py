@@ -66,6 +66,13 @@ def test_the_verdict_follows_from_the_families(changes, name):
     assert verdict(list((QUIET | changes).values()), selects=False).verdict == name
 
 
+def test_noise_rises_when_most_of_its_indices_do():
+    """One index that goes up against two that go down tells of other scenes, not of noise."""
+    up, down = moved("noise", 0.2), Instrument("noise", "x", Description(5, -0.05, -0.06, -0.04), -1, 1e-9, True)
+    assert verdict([up, down, down], selects=False).states["noise"] == "undecided"
+    assert verdict([up, up, down], selects=False).states["noise"] == "up"
+
+
 def test_what_was_not_measured_is_never_called_stable():
     """A run without measures of diversity is undecided, however still its recognition."""
     found = verdict([QUIET["recognition"]], selects=False)

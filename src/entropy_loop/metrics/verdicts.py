@@ -98,10 +98,17 @@ def _state(one: Instrument, p: float | None) -> State:
 
 
 def _family(members: Sequence[Shown]) -> State:
-    """What a family shows: the direction that speaks for decay (less, for noise and distance more) before the other."""
+    """What a family shows: the direction that speaks for decay (less, for noise and distance more) before the other.
+
+    Noise indices also depend on what a scene shows (a meadow has more edges than a beach), each in its own way: noise
+    rises when an index is shown to and most of them go up.
+    """
     states = [one.state for one in members]
     if not states:
         return "not measured"
+    if members[0].instrument.family == "noise" and "up" in states:
+        changes = [one.instrument.change.mean or 0.0 for one in members]
+        return "up" if sum(change > 0 for change in changes) > len(changes) / 2 else "undecided"
     worse: State = "up" if members[0].instrument.family in ("noise", "distance") else "down"
     better: State = "down" if worse == "up" else "up"
     for state in (worse, better):
