@@ -199,7 +199,8 @@ def test_many_arms_are_told_in_a_table_and_chains_behind_a_fold(tmp_path: Path) 
     """With four arms the finding is one line per arm, with the numbers of summary.csv; single chains are folded."""
     policies = [{"use": "none"}, *({"use": "top_k", "k": k} for k in (5, 10, 20))]
     text = written(planned(sweep={"curate.policy": policies, "seed": [0, 1, 2]}, generations=1), tmp_path)
-    assert '<ul class="finding">' not in text
+    assert text.count('<ul class="finding">') == 1
+    assert '<summary>The verdict on each arm, with its reasons</summary><ul class="finding">' in text
     table = pd.read_csv(tmp_path / "summary.csv", dtype=str, keep_default_na=False)
     table = table[(table["concept"] == "all") & (table["role"] == "target") & (table["against"] == "")]
     expected = []

@@ -79,8 +79,9 @@ def _moved(one: Any) -> str:
 def _basis(row: Any, tests: pd.DataFrame) -> str:
     if tests["p"].isna().all():
         return f"Nothing is claimed with {counted(int(row.chains))} {'chain' if row.chains == 1 else 'chains'}."
+    instruments = "instruments" if len(tests) > 1 else "instrument"
     return (
         f"{counted(int(row.chains)).capitalize()} chains, p \u2264 .05 against chance and drift (distances: chance "
-        f"alone) after Holm over {len(tests)} instruments; a mean change within "
+        f"alone) after Holm over {len(tests)} {instruments}; a mean change within "
         f"\u00b1{row.margin:.0%} of generation 0 counts as none."
     )
