@@ -54,6 +54,9 @@ def _models_are_here(planned: Plan) -> None:
             run.config.scorer_plugin().ready(prompts)
         if run.config.regime_plugin().real_fraction or run.config.reteach:
             run.config.real_plugin().ready()
+        if again := run.config.reteach:
+            lessons = run.config.generations // again.every
+            run.config.real_plugin().ready_to_teach(again.concepts, lessons * again.images, prompts)
         if HELD_OUT in run.generations[0].looks:
             run.config.held_out_plugin().ready()
         if run.config.measures.embedder:

@@ -56,7 +56,8 @@ def feed(run: Run, g: Generation, start: Checkpoint, history: list[Selection], s
         real = Samples(store.once(stage, partial(run.config.real_plugin().draw, run.requests(g.number, REAL))))
         _recognise(run, g, REAL, real, store)
     if stage := g.sets.get(TAUGHT):
-        taught = Samples(store.once(stage, partial(run.config.real_plugin().teach, run.lessons(g.number))))
+        prompts = tuple(prompt.text for prompt in run.config.prompts)
+        taught = Samples(store.once(stage, partial(run.config.real_plugin().teach, run.lessons(g.number), prompts)))
         _recognise(run, g, TAUGHT, taught, store)
 
     def train(out: Path, tick: Tick) -> None:

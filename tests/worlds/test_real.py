@@ -120,7 +120,7 @@ def test_a_folder_that_is_not_as_it_should_be_is_refused(tmp_path):
 def test_what_is_taught_is_there_to_be_seen_and_the_rest_is_left_open(tmp_path, concept, place):
     """Every image shows the concept under its own caption, in more than one relation and company."""
     (tmp_path / "out").mkdir()
-    Storybook().teach(requests(40, concept), tmp_path / "out", lambda share: None)
+    Storybook().teach(requests(40, concept), (), tmp_path / "out", lambda share: None)
     table = pd.read_parquet(tmp_path / "out" / "samples.parquet")
     assert set(table[place]) == {concept}
     assert table["relation"].nunique() > 2
@@ -132,7 +132,7 @@ def test_what_is_taught_is_there_to_be_seen_and_the_rest_is_left_open(tmp_path, 
 def test_riding_is_taught_by_whoever_rides_whatever(tmp_path):
     """Riding is a concept of its own: more riders and mounts than the essay's two."""
     (tmp_path / "out").mkdir()
-    Storybook().teach(requests(40, "riding"), tmp_path / "out", lambda share: None)
+    Storybook().teach(requests(40, "riding"), (), tmp_path / "out", lambda share: None)
     table = pd.read_parquet(tmp_path / "out" / "samples.parquet")
     assert set(table["relation"]) == {"riding"}
     assert min(table["rider"].nunique(), table["mount"].nunique()) > 3
@@ -146,12 +146,21 @@ def test_a_world_says_what_it_cannot_teach():
 
 
 def test_a_folder_teaches_a_concept_by_the_captions_that_name_it(tmp_path):
-    """The word counts, not a part of one; each image comes under its own caption, and none twice."""
-    source = ImageFolder(folder(tmp_path / "mine", ["a Horse", "a seahorse", "a cow", "an old horse"]))
+    """The word counts, not a part of one; each image comes under its own caption, none twice, and none of a prompt's
+    own images: those are for diets and for what pools are held against."""
+    captions = ["a Horse", "a seahorse", "a cow", "an old horse", "a horse in the snow"]
+    source = ImageFolder(folder(tmp_path / "mine", captions))
     (tmp_path / "a").mkdir()
-    source.teach(requests(2, "horse"), tmp_path / "a", lambda share: None)
+    source.teach(requests(2, "horse"), ("a horse in the snow",), tmp_path / "a", lambda share: None)
     table = pd.read_parquet(tmp_path / "a" / "samples.parquet")
     assert sorted(table["prompt"]) == ["a Horse", "an old horse"]
-    (tmp_path / "b").mkdir()
-    with pytest.raises(ConfigError, match=r"holds 2 images with the word 'horse', and number 3"):
-        source.teach(requests(1, "horse", first=2), tmp_path / "b", lambda share: None)
+
+
+def test_a_folder_with_too_little_to_teach_is_refused_before_anything_is_made(tmp_path):
+    """All lessons together are counted beforehand."""
+    source = ImageFolder(folder(tmp_path / "mine", ["a horse"] * 3 + ["a cow"]))
+    source.ready_to_teach(("horse",), 3, ())
+    with pytest.raises(ConfigError, match=r"holds 3 images whose text has the word 'horse'.*need 4"):
+        source.ready_to_teach(("horse",), 4, ())
+    with pytest.raises(ConfigError, match=r"holds 0 images"):
+        source.ready_to_teach(("horse",), 1, ("a horse",))

@@ -79,7 +79,10 @@ class CategoricalWorld:
         """Whether it has a rate."""
         return concept in self.rates
 
-    def teach(self, requests: list[Request], out: Path, tick: Tick) -> None:
+    def ready_to_teach(self, concepts: tuple[str, ...], images: int, prompts: tuple[str, ...]) -> None:
+        """It needs no data."""
+
+    def teach(self, requests: list[Request], prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
         """As `draw`, each image under its request's concept and showing it."""
         _write(requests, [_shares({**self.rates, r.prompt: 1.0}) for r in requests], out)
 

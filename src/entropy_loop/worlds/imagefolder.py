@@ -46,16 +46,28 @@ class ImageFolder:
         self._write(requests, served, "text", out, tick)
 
     def can_teach(self, concept: str) -> bool:
-        """Only its table knows; `teach` refuses what it cannot serve."""
+        """Only its table knows, see `ready_to_teach`."""
         return True
 
-    def teach(self, requests: list[Request], out: Path, tick: Tick) -> None:
-        """As `draw`, but a request's prompt is a concept: images whose text has it as a word, under that text."""
-        named = [(name, text) for text, names in self._captions().items() for name in names]
-        served = {
-            word: _shuffled([row for row in named if word.lower() in _words(row[1])]) for word in _prompts(requests)
-        }
+    def ready_to_teach(self, concepts: tuple[str, ...], images: int, prompts: tuple[str, ...]) -> None:
+        """Raises ConfigError when there are fewer than so many images of a concept to teach."""
+        for concept in concepts:
+            if (there := len(self._lessons(concept, prompts))) < images:
+                raise ConfigError(
+                    f"reteach: {self.data_dir} holds {there} images whose text has the word {concept!r} and is no "
+                    f"prompt, and all lessons together need {images}; add images, or teach less often or with fewer."
+                )
+
+    def teach(self, requests: list[Request], prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
+        """As `draw`, but a request's prompt is a concept: images whose text has it as a word, under that text. Those
+        of the prompts themselves are left to diets and to what pools are held against."""
+        served = {concept: self._lessons(concept, prompts) for concept in _prompts(requests)}
         self._write(requests, served, "word", out, tick)
+
+    def _lessons(self, concept: str, prompts: tuple[str, ...]) -> list[tuple[str, str]]:
+        """(file name, text) of the images that teach a concept."""
+        texts = {text: names for text, names in self._captions().items() if text not in prompts}
+        return _shuffled([(n, text) for text, names in texts.items() if concept.lower() in _words(text) for n in names])
 
     def _write(
         self, requests: list[Request], served: dict[str, list[tuple[str, str]]], what: str, out: Path, tick: Tick

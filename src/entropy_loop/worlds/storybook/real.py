@@ -60,7 +60,10 @@ class Storybook:
         fixed = {str(name): told for name, told in self.only.items()}
         return place is not None and fixed.get(place, concept) == concept
 
-    def teach(self, requests: list[Request], out: Path, tick: Tick) -> None:
+    def ready_to_teach(self, concepts: tuple[str, ...], images: int, prompts: tuple[str, ...]) -> None:
+        """It draws as many as are wanted."""
+
+    def teach(self, requests: list[Request], prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
         """As `draw`, but a request's prompt is a concept: scenes that show it, else by the world's own shares, each
         under its own caption."""
         drawn = [(r, self._scene_with(r.prompt, r.seed)) for r in requests]
