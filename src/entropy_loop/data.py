@@ -61,24 +61,35 @@ class Request:
 class TrainSettings:
     """One feedback step's training, in the spelling of diffusers' training examples.
 
-    method: 'full' fine-tunes the whole UNet; 'none' trains nothing, every generation is generation 0's model.
+    method: 'full' fine-tunes the whole UNet; 'lora' low-rank updates of its attention (Hu et al. 2021, arXiv
+    2106.09685), which the next generation goes on training; 'none' trains nothing, every generation is generation
+    0's model.
     start_from: 'previous' continues from the last generation, 'base' starts each one from generation 0.
     roundtrip: 'pixels' trains on the 8-bit images, through the VAE's encoder; 'latents' on the very latents
-    that were generated (real images, which have none, are encoded). learning_rate: of AdamW. snr_gamma:
-    min-SNR weighting (Hang et al. 2023, arXiv 2303.09556, eq. 4 with the noise parametrisation), None for
-    plain noise MSE. proportion_empty_prompts: share of captions dropped in training. max_grad_norm: global L2
-    norm after clipping.
+    that were generated (real images, which have none, are encoded).
+    train_batch_size: images per backward pass, of all processes together; an optimisation step takes
+    gradient_accumulation_steps of them. learning_rate: of AdamW. snr_gamma: min-SNR weighting (Hang et al. 2023,
+    arXiv 2303.09556, eq. 4 with the noise parametrisation), None for plain noise MSE. noise_offset: strength of noise
+    that is one number per image and channel. proportion_empty_prompts: share of captions dropped in training.
+    max_grad_norm: global L2 norm after clipping. mixed_precision: of activations, and of a LoRA's frozen weights;
+    what is trained is float32. use_ema: hand on the exponential moving average of the weights.
+    rank, lora_alpha (None: the rank), target_modules: of method 'lora'; an update is lora_alpha / rank B A.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    method: Literal["full", "none"] = "full"
+    method: Literal["full", "lora", "none"] = "full"
     start_from: Literal["previous", "base"] = "previous"
     roundtrip: Literal["pixels", "latents"] = "pixels"
     max_train_steps: Annotated[int, Field(ge=1, lt=1 << 18)] = 100
     train_batch_size: Annotated[int, Field(ge=1)] = 16
+    gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    gradient_checkpointing: bool = False
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    lr_scheduler: Literal["constant", "constant_with_warmup", "linear", "cosine"] = "constant"
+    lr_scheduler: Literal[
+        "constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"
+    ] = "constant"
     lr_warmup_steps: Annotated[int, Field(ge=0)] = 0
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
@@ -86,7 +97,18 @@ class TrainSettings:
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     snr_gamma: Annotated[float, Field(gt=0)] | None = None
+    noise_offset: Annotated[float, Field(ge=0)] = 0.0
     proportion_empty_prompts: Annotated[float, Field(ge=0, le=1)] = 0.0
+    use_ema: bool = False
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
+    rank: Annotated[int, Field(ge=1)] = 4
+    lora_alpha: Annotated[float, Field(gt=0)] | None = None
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = ("to_q", "to_k", "to_v", "to_out.0")
+
+    @property
+    def images(self) -> int:
+        """Images that an optimisation step learns from."""
+        return self.train_batch_size * self.gradient_accumulation_steps
 
 
 @dataclass(frozen=True)

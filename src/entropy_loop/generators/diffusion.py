@@ -1,10 +1,10 @@
-"""Any Stable Diffusion folder as a generator: sampling. Training is in `finetune`.
+"""Any Stable Diffusion folder as a generator: SD 1.x and 2.x, SDXL, and the bundled one.
 
-A generation's own weights are its UNet, saved in diffusers' format; the rest of the pipeline is generation
-0's for ever:
+A generation's own weights are its UNet or a low-rank update of generation 0's, as diffusers keeps them; the rest of
+the pipeline is generation 0's for ever:
 
-    unet = UNet2DConditionModel.from_pretrained(stage_folder / "unet")
-    StableDiffusionPipeline.from_pretrained(checkpoint, unet=unet)
+    StableDiffusionPipeline.from_pretrained(checkpoint, unet=UNet2DConditionModel.from_pretrained(stage / "unet"))
+    StableDiffusionPipeline.from_pretrained(checkpoint).load_lora_weights(stage)
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -21,25 +23,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import pandas as pd
 from pydantic import Field
 
-from entropy_loop import assets
+from entropy_loop import assets, device
 from entropy_loop.data import SAMPLES, Checkpoint, Diet, Request, Tick, TrainSettings
-from entropy_loop.errors import ConfigError, EntropyLoopError
-from entropy_loop.generators import finetune, pretrained
+from entropy_loop.errors import ConfigError
+from entropy_loop.generators import codec, distributed, finetune, lora, memory, pretrained, resident, safety, sampling
+from entropy_loop.generators.diet import encode
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import StableDiffusionPipeline
 
-# Deterministic given the initial noise: an image's seed is all the randomness it has. Where a checkpoint's own
-# scheduler could say otherwise (an SDE), or would need more steps than are asked for, it is overruled.
-SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "ddim": ("DDIMScheduler", {}),
-    "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
-    "dpmsolver_multistep": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}),
-    "euler": ("EulerDiscreteScheduler", {}),
-    "unipc": ("UniPCMultistepScheduler", {}),
-}
-
+    from entropy_loop.generators.resident import Model, Resident
 
 @dataclass(frozen=True)
 class Diffusion:
@@ -48,9 +41,13 @@ class Diffusion:
     revision: a hub commit; set by itself for a bundled model. scheduler, num_inference_steps,
     guidance_scale, height, width (pixels; None: the model's own): as in diffusers' pipeline.
     block: images per UNet call; the last one is padded, so an image never depends on how many are made.
+    precision: of the UNet while it makes images; latents, text encoders and VAE are float32. compile: let
+    torch.compile make the UNet faster, which takes a minute or two once per run. safety_checker: 'off' does without
+    the checkpoint's own; 'flag' writes down which images it objects to (column `flagged` of samples.parquet);
+    'keep' leaves those images out of the pool, so that nothing judges them or is trained on them.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     checkpoint: Annotated[str, Field(min_length=1)]
     revision: str | None = None
@@ -60,6 +57,9 @@ class Diffusion:
     height: Annotated[int, Field(ge=8, multiple_of=8)] | None = None
     width: Annotated[int, Field(ge=8, multiple_of=8)] | None = None
     block: Annotated[int, Field(ge=1)] = 32
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = False
+    safety_checker: Literal["keep", "flag", "off"] = "off"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "revision", assets.pinned(self.checkpoint, self.revision))
@@ -71,11 +71,17 @@ class Diffusion:
 
     def ready(self, prompts: tuple[str, ...], settings: TrainSettings) -> None:
         """Raises ConfigError when the checkpoint is not here, or not whole, when a prompt is longer than what it
-        reads, or when it cannot be trained so."""
+        reads, when it cannot be trained so, or when this machine does not have the precision."""
         folder = assets.find(self.checkpoint, self.revision)
         pretrained.refuse(folder, prompts)
+        device.refuse(self.precision, "generator.precision")
+        if self.safety_checker != "off":
+            safety.refuse(folder)
         if settings.method != "none":
+            device.refuse(settings.mixed_precision, "train.mixed_precision")
             finetune.refuse_untrainable(pretrained.schedule(folder), settings)
+        if settings.method == "lora":
+            lora.refuse(resident.empty(folder), settings)
 
     def base(self, out: Path, tick: Tick) -> None:
         """Writes base.json: which checkpoint generation 0 is, and what its files were."""
@@ -85,89 +91,100 @@ class Diffusion:
         (out / "base.json").write_text(json.dumps(told, indent=1))
 
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
-        """Writes samples.parquet, images/<id>.png (8-bit RGB) and latents.safetensors (id -> float32 (c, h, w))."""
-        import torch
+        """Writes samples.parquet, images/<id>.png (8-bit RGB), latents.safetensors (id -> float32 (c, h, w)) and
+        sampling.json: how many images, and how many UNet evaluations they took."""
         from safetensors.torch import save_file
 
-        pipe = self.pipeline()
-        pretrained.load_unet(pipe.unet, self.unet_folder(model))
-        scheduler = self._scheduler(pipe)
-        (out / "images").mkdir()
+        parts, unet = self._loaded(model)
+        objects = safety.checker(parts.folder) if self.safety_checker != "off" else None
         rows: list[dict[str, Any]] = []
         kept: dict[str, torch.Tensor] = {}
-        with torch.inference_mode():
-            for block in _blocks(requests, self.block):
-                latents = self._denoise(pipe, scheduler, block)
-                images = decode(pipe, latents)
-                for request, latent, image in zip(block, latents, images, strict=False):  # the padding is dropped
-                    kept[request.id] = latent.float().cpu().clone()
-                    rows.append(_save(request, kept[request.id], image, out))
-                tick(len(rows) / len(requests))
-        pd.DataFrame(rows, columns=list(SAMPLES)).to_parquet(out / "samples.parquet", index=False)
+        (out / "images").mkdir()
+        with ThreadPoolExecutor(1) as writer:  # pictures are compressed while the next ones are made
+            written = []
+            for done, block in enumerate(blocks := list(_blocks(requests, self.block)), start=1):
+                with memory.enough("generator.block", self.block, partial(self._made, parts, unet, block)):
+                    latents, images = self._made(parts, unet, block, self.block)
+                flags = objects(images[: len(block)]) if objects else [False] * len(block)
+                for request, latent, image, flag in zip(block, latents.cpu(), images, flags, strict=False):
+                    if not (flag and self.safety_checker == "keep"):
+                        kept[request.id] = latent.clone()
+                        rows.append(_row(request, latent) | ({"flagged": flag} if objects else {}))
+                        written.append(writer.submit(_save, image, out / rows[-1]["file"]))
+                tick(done / len(blocks))
+            for one in written:
+                one.result()  # a full disk is told here
+        names = [*SAMPLES, "flagged"] if objects else list(SAMPLES)
+        pd.DataFrame(rows, columns=names).to_parquet(out / "samples.parquet", index=False)
         save_file(kept, out / "latents.safetensors")
         shutil.copymode(out / "samples.parquet", out / "latents.safetensors")  # safetensors shuts others out
+        told = {"images": len(rows), "withheld": len(requests) - len(rows)}
+        told["unet_evaluations"] = int(len(requests) * self.evaluations_per_image())
+        (out / "sampling.json").write_text(json.dumps(told))
 
     def train(
         self, start: Checkpoint, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path, tick: Tick
     ) -> None:
-        """Full fine-tuning of the UNet from `start` on the diet; see `finetune.train`."""
-        pipe = self.pipeline()
-        pretrained.load_unet(pipe.unet, self.unet_folder(start))
-        finetune.train(pipe, diet, settings, step_seeds, self.block, out, tick)
+        """Train the UNet, or a low-rank update of it, from `start` on the diet; see `finetune.train`. Where several
+        processes were launched, all of them join in."""
+        distributed.gather(self._train, start, diet, settings, step_seeds, out)
+        self._train(start, diet, settings, step_seeds, out, tick)
 
     # ---- inside --------------------------------------------------------------------------------------
 
-    def pipeline(self) -> StableDiffusionPipeline:
-        return pretrained.pipeline(str(assets.find(self.checkpoint, self.revision)))
+    def model(self) -> Model:
+        """The checkpoint in memory."""
+        return resident.model(str(assets.find(self.checkpoint, self.revision)))
 
-    def unet_folder(self, model: Checkpoint) -> Path:
-        """Where a generation's UNet is: its own, or generation 0's in the checkpoint itself."""
-        base = (model.folder / "base.json").is_file()
-        return (assets.find(self.checkpoint, self.revision) if base else model.folder) / "unet"
-
-    def _scheduler(self, pipe: StableDiffusionPipeline) -> Any:
-        import diffusers
-
-        name, fixed = SCHEDULERS[self.scheduler]
-        return getattr(diffusers, name).from_config(pipe.scheduler.config, **fixed)
-
-    def _denoise(self, pipe: StableDiffusionPipeline, scheduler: Any, block: list[Request]) -> torch.Tensor:
-        """Latents, float32 (block, c, h, w), by classifier-free guidance (Ho & Salimans 2022,
-        arXiv 2207.12598, eq. 6 in diffusers' convention: guidance_scale = 1 + w)."""
-        import torch
-
-        device = pipe.unet.device
-        scheduler.set_timesteps(self.num_inference_steps, device=device)
-        latents = self._noise(pipe, block).to(device) * scheduler.init_noise_sigma
-        text = pretrained.embed(pipe, (block[0].prompt,)).expand(self.block, -1, -1)
-        guided = self.guidance_scale > 1
-        if guided:
-            text = torch.cat([pretrained.embed(pipe, ("",)).expand(self.block, -1, -1), text])
-        for t in scheduler.timesteps:
-            doubled = scheduler.scale_model_input(torch.cat([latents] * 2) if guided else latents, t)
-            noise = pipe.unet(doubled, t, encoder_hidden_states=text, return_dict=False)[0]
-            if guided:
-                without, with_text = noise.chunk(2)
-                noise = without + self.guidance_scale * (with_text - without)
-            latents = scheduler.step(noise, t, latents, return_dict=False)[0]
-        if not torch.isfinite(latents).all():
-            raise EntropyLoopError(
-                "generate: the model makes images that are not finite numbers; nothing was recorded."
+    def _train(
+        self, start: Checkpoint, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path,
+        tick: Tick = lambda share: None,
+    ) -> None:  # fmt: skip
+        parts, before = self.model(), self._trained(start)
+        encoded = encode(parts, diet, self.block, settings.roundtrip)
+        # What is trained is float32; what a low-rank update leaves as it is need not be.
+        whole = settings.method == "full" or settings.mixed_precision == "no"
+        unet = parts.unet("fp32" if whole else settings.mixed_precision)
+        unet.load(parts.folder, before if settings.method == "full" else None)
+        if settings.method == "full":
+            unet.holds = None
+        once = partial(finetune.once, unet.unet, pretrained.schedule(parts.folder), encoded, settings)
+        advice = " and `train.gradient_accumulation_steps: {}` times as many, which is the same training"
+        with memory.enough("train.train_batch_size", settings.train_batch_size, once, advice):
+            finetune.train(
+                unet.unet, pretrained.schedule(parts.folder), encoded, settings, step_seeds, before, out, tick
             )
-        return latents
 
-    def _noise(self, pipe: StableDiffusionPipeline, block: list[Request]) -> torch.Tensor:
-        """Standard normal noise, one generator per image, drawn in float32 on the CPU whatever the device."""
+    def _trained(self, model: Checkpoint) -> Path | None:
+        """Where a generation's own weights are; None for generation 0, which has the checkpoint's."""
+        return None if (model.folder / "base.json").is_file() else model.folder
+
+    def _loaded(self, model: Checkpoint) -> tuple[Model, Resident]:
+        """The checkpoint with a generation's weights in its UNet."""
+        parts = self.model()
+        unet = parts.unet(self.precision)
+        unet.load(parts.folder, self._trained(model))
+        return parts, unet
+
+    def _made(self, parts: Model, unet: Resident, block: list[Request], n: int) -> tuple[torch.Tensor, Any]:
+        """Latents, float32 (n, c, h, w), and 8-bit images (n, h, w, 3) of a block, padded (or cut) to n images."""
         import torch
 
-        height, width = self._latent_size(pipe)
-        seeds = [request.seed for request in block] + [0] * (self.block - len(block))
-        shape = (pipe.unet.config.in_channels, height, width)
-        return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+        schedule = sampling.scheduler(self.scheduler, parts.pipe.scheduler.config)
+        seeds = [request.seed for request in block[:n]] + [0] * (n - len(block))
+        height, width = self._latent_size(parts)
+        factor = parts.pipe.vae_scale_factor
+        with torch.no_grad():
+            latents = sampling.denoise(
+                unet.compile() if self.compile else unet.unet, schedule, self.num_inference_steps,
+                sampling.noise(seeds, (parts.config["in_channels"], height, width)),
+                parts.text((block[0].prompt, "")), self.guidance_scale, (height * factor, width * factor),
+            )  # fmt: skip
+            return latents, codec.decode(parts, latents)
 
-    def _latent_size(self, pipe: StableDiffusionPipeline) -> tuple[int, int]:
+    def _latent_size(self, parts: Model) -> tuple[int, int]:
         """Height and width of the latents. Raises ConfigError when no latents decode to the size asked for."""
-        own, factor = pipe.unet.config.sample_size, pipe.vae_scale_factor
+        own, factor = parts.config["sample_size"], parts.pipe.vae_scale_factor
         sizes = own if isinstance(own, list | tuple) else (own, own)
         for name, asked in (("height", self.height), ("width", self.width)):
             if asked and asked % factor:
@@ -185,25 +202,13 @@ def _blocks(requests: list[Request], size: int) -> Iterator[list[Request]]:
         yield from (of_prompt[i : i + size] for i in range(0, len(of_prompt), size))
 
 
-def decode(pipe: StableDiffusionPipeline, latents: torch.Tensor) -> Any:
-    """8-bit images (n, h, w, 3) as a numpy array."""
-    import torch
-
-    pixels = pipe.vae.decode(latents / pipe.vae.config.scaling_factor, return_dict=False)[0]
-    scaled = ((pixels.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
-    return scaled.permute(0, 2, 3, 1).cpu().numpy()
+def _row(request: Request, latent: torch.Tensor) -> dict[str, Any]:
+    digest = hashlib.sha256(latent.numpy().tobytes()).hexdigest()
+    values = (request.id, request.prompt, request.seed, f"images/{request.id}.png", digest)
+    return dict(zip(SAMPLES, values, strict=True))
 
 
-def _save(request: Request, latent: torch.Tensor, image: Any, out: Path) -> dict[str, Any]:
+def _save(image: Any, file: Path) -> None:
     from PIL import Image
 
-    file = f"images/{request.id}.png"
-    Image.fromarray(image).save(out / file, compress_level=1)
-    digest = hashlib.sha256(latent.numpy().tobytes()).hexdigest()
-    return {
-        "id": request.id,
-        "prompt": request.prompt,
-        "image_seed": request.seed,
-        "file": file,
-        "latent_sha256": digest,
-    }
+    Image.fromarray(image).save(file, compress_level=1)

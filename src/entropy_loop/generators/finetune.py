@@ -1,196 +1,200 @@
-"""Full fine-tuning of a Stable Diffusion UNet on a diet.
+"""Training a Stable Diffusion UNet on a diet: all of it, or a low-rank update.
 
 Every random number of step s (posterior draw, noise, timestep, caption dropout) comes from that step's own
-seed, and the order of the images from the first one, so a result depends on nothing that was saved.
+seed, and the order of the images from the first one, so a result depends on nothing that was saved, and on neither
+the number of processes nor how a step's images are split up.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from entropy_loop.data import Diet, Tick, TrainSettings
+from entropy_loop.data import Tick, TrainSettings
 from entropy_loop.errors import ConfigError, TrainingDiverged
-from entropy_loop.generators import pretrained
+from entropy_loop.generators import distributed, lora
+from entropy_loop.generators.diet import Encoded
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import StableDiffusionPipeline
+
+CHECKED = 50  # steps between two looks at whether losses and gradients are numbers; each look waits for the device
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """A diet as the UNet sees it.
+class Batch:
+    """What a training step, or a part of one, learns from: rows of the diet and everything drawn for them, each
+    with one row per image. text: rows of the diet's texts."""
 
-    mean, std: moments of the VAE posterior, float32 (n, c, h, w); a fresh draw is made at every step, as
-    encoding anew would, without running the encoder again (std 0: the latent itself). text: float32
-    (prompts + 1, tokens, width), the empty prompt last. prompt: row of `text` of each image, int64 (n,).
-    """
-
-    mean: torch.Tensor
-    std: torch.Tensor
+    latents: torch.Tensor
+    noise: torch.Tensor
+    t: torch.Tensor
     text: torch.Tensor
-    prompt: torch.Tensor
+
+    def rows(self, rows: slice) -> Batch:
+        return Batch(self.latents[rows], self.noise[rows], self.t[rows], self.text[rows])
 
 
 def train(
-    pipe: StableDiffusionPipeline,
-    diet: Diet,
-    settings: TrainSettings,
-    step_seeds: list[int],
-    block: int,
-    out: Path,
-    tick: Tick,
-) -> None:
-    """Train `pipe.unet` in place; writes unet/ (diffusers format, float32 safetensors) and training.csv.
-    block: images per call of the VAE.
+    unet: Any, schedule: Mapping[str, Any], encoded: Encoded, settings: TrainSettings, step_seeds: list[int],
+    start: Path | None, out: Path, tick: Tick,
+) -> None:  # fmt: skip
+    """Train `unet` in place on an encoded diet, with every process that there is; writes unet/ (diffusers' format,
+    float32 safetensors) or pytorch_lora_weights.safetensors, and training.csv.
 
-    Raises TrainingDiverged at the first loss, gradient or weight that is not finite; nothing is written then.
+    schedule: the config of the scheduler that the checkpoint was trained with. start: the generation whose low-rank
+    update is trained on. Raises TrainingDiverged when a loss, gradient or weight is not finite; nothing is written
+    then.
     """
-    import torch
+    with _prepared(unet, settings, start, step_seeds[0]) as learnt, distributed.accelerator(settings) as accelerator:
+        log = _optimise(accelerator, unet, learnt, schedule, encoded, settings, step_seeds, tick)
+        _refuse_broken(unet)
+        if distributed.leads():
+            log.to_csv(out / "training.csv", index=False)
+            lora.save(unet, settings, out) if settings.method == "lora" else _save(unet, out)
+
+
+def once(unet: Any, schedule: Mapping[str, Any], encoded: Encoded, settings: TrainSettings, images: int) -> None:
+    """One optimisation step with so many images in a pass: does it fit into memory? Spoils the weights."""
+    settings = replace(settings, train_batch_size=images, gradient_accumulation_steps=1, max_train_steps=1)
+    with _prepared(unet, settings, None, 0) as learnt, distributed.accelerator(settings) as accelerator:
+        _optimise(accelerator, unet, learnt, schedule, encoded, settings, [0], lambda share: None)
+
+
+@contextmanager
+def _prepared(unet: Any, settings: TrainSettings, start: Path | None, seed: int) -> Iterator[list[Any]]:
+    """The parameters that are learnt, float32. Afterwards the UNet is what it was but for their values; adapters are
+    taken out of it."""
+    low_rank = settings.method == "lora"
+    unet.train()
+    if settings.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+    try:
+        yield lora.add(unet, settings, start, seed) if low_rank else list(unet.requires_grad_().parameters())
+    finally:
+        unet.disable_gradient_checkpointing()
+        unet.requires_grad_(False).eval().zero_grad()
+        if low_rank:
+            lora.remove(unet)
+
+
+def _optimise(
+    accelerator: Any, unet: Any, learnt: list[Any], schedule: Mapping[str, Any], encoded: Encoded,
+    settings: TrainSettings, step_seeds: list[int], tick: Tick,
+) -> pd.DataFrame:  # fmt: skip
+    """Leaves the trained weights in the UNet; returns one row per step: loss, gradient norm, learning rate."""
     from diffusers import DDPMScheduler
+    from diffusers.training_utils import EMAModel
+
+    noise_scheduler = DDPMScheduler.from_config(schedule)
+    optimizer, rate = _optimizer(learnt, settings)
+    model, optimizer = accelerator.prepare(unet, optimizer)
+    average = EMAModel(learnt, decay=settings.ema_decay, foreach=True) if settings.use_ema else None
+    log: list[tuple[Any, Any, float]] = []
+    for step, rows in enumerate(_batches(len(encoded.prompt), settings, step_seeds[0])):
+        loss = 0.0
+        for part in _parts(draw(noise_scheduler, encoded, rows, settings, step_seeds[step]), settings, accelerator):
+            with accelerator.accumulate(model):
+                error = loss_of(model, noise_scheduler, encoded, part, settings)
+                accelerator.backward(error)
+            loss = loss + error.detach() / settings.gradient_accumulation_steps
+        norm = accelerator.clip_grad_norm_(learnt, settings.max_grad_norm)
+        if step == 0:
+            _refuse_unclipped(learnt, settings.max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        log.append((accelerator.reduce(loss, "mean"), norm, rate.get_last_lr()[0]))
+        rate.step()
+        if average:
+            average.step(learnt)
+        if step % CHECKED == 0 or step + 1 == settings.max_train_steps:
+            _refuse_diverged(log, step, scaled=accelerator.scaler is not None)
+        tick((step + 1) / settings.max_train_steps)
+    if average:
+        average.copy_to(learnt)
+    accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    told = [(step, float(loss), float(norm), rate) for step, (loss, norm, rate) in enumerate(log)]
+    return pd.DataFrame(told, columns=["step", "loss", "grad_norm", "learning_rate"])
+
+
+def _optimizer(learnt: list[Any], settings: TrainSettings) -> tuple[Any, Any]:
+    """AdamW, and how its learning rate goes on from step to step."""
+    import torch
     from diffusers.optimization import get_scheduler
 
-    refuse_untrainable(pipe.scheduler.config, settings)
-    encoded = encode(pipe, diet, block, settings.roundtrip)
-    unet = pipe.unet.train().requires_grad_(True)
-    unet.zero_grad()  # a training that failed before, in the same process, leaves its gradients behind
-    noise_scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
     optimizer = torch.optim.AdamW(
-        unet.parameters(),
+        learnt,
         lr=settings.learning_rate,
         betas=(settings.adam_beta1, settings.adam_beta2),
         weight_decay=settings.adam_weight_decay,
         eps=settings.adam_epsilon,
         fused=True,
     )
-    schedule = get_scheduler(
-        settings.lr_scheduler,
-        optimizer,
-        num_warmup_steps=settings.lr_warmup_steps,
-        num_training_steps=settings.max_train_steps,
-    )
-    log = []
-    for step, rows in enumerate(_batches(len(encoded.prompt), settings, step_seeds[0])):
-        loss = _loss(unet, noise_scheduler, encoded, rows, settings, step_seeds[step])
-        loss.backward()
-        norm = clip(unet, settings.max_grad_norm, loss.item(), step)
-        optimizer.step()
-        optimizer.zero_grad()
-        log.append({"step": step, "loss": loss.item(), "grad_norm": norm, "learning_rate": schedule.get_last_lr()[0]})
-        schedule.step()
-        tick((step + 1) / settings.max_train_steps)
-    unet.requires_grad_(False).eval()
-    _refuse_broken(unet)
-    pd.DataFrame(log).to_csv(out / "training.csv", index=False)
+    steps = {"num_warmup_steps": settings.lr_warmup_steps, "num_training_steps": settings.max_train_steps}
+    return optimizer, get_scheduler(settings.lr_scheduler, optimizer, **steps)
+
+
+def _save(unet: Any, out: Path) -> None:
     unet.register_to_config(_name_or_path="")  # a path of this machine
     unet.save_pretrained(out / "unet", safe_serialization=True)
     for file in (out / "unet").glob("*.safetensors"):
         shutil.copymode(out / "training.csv", file)  # safetensors shuts others out
 
 
-def refuse_untrainable(schedule: Mapping[str, Any], settings: TrainSettings) -> None:
-    """Raises ConfigError when a scheduler's config asks for a target, or for weights, that this loss does not have."""
-    target = schedule.get("prediction_type", "epsilon")
-    if target not in ("epsilon", "v_prediction"):
-        raise ConfigError(f"train: the checkpoint predicts {target!r}; only epsilon and v_prediction can be trained.")
-    if settings.snr_gamma and target == "epsilon" and schedule.get("rescale_betas_zero_snr"):
-        raise ConfigError(
-            "train.snr_gamma: the checkpoint's last timestep has a signal-to-noise ratio of 0 "
-            "(rescale_betas_zero_snr), which has no min-SNR weight for a model that predicts noise; leave it out."
-        )
-
-
-def encode(pipe: StableDiffusionPipeline, diet: Diet, block: int, roundtrip: str = "pixels") -> Encoded:
-    """The diet's latents, times the scaling factor, and its captions. block: images per call of the VAE, the
-    last one padded: an image's moments never depend on how many there are.
-
-    'pixels': every image through the VAE's encoder once, 8-bit pixels -> posterior moments. 'latents': the
-    latents that were generated, without the round trip; real images have none and are encoded.
-    """
-    import torch
-
-    table = diet.table
-    prompts = tuple(dict.fromkeys(table["prompt"]))
-    files = [str(Path(folder) / file) for folder, file in zip(table["folder"], table["file"], strict=True)]
-    with torch.inference_mode():
-        mean, std = moments(pipe, files, block)
-        text = pretrained.embed(pipe, (*prompts, "")).clone()
-        if roundtrip == "latents":
-            for row, latent in _generated(table):
-                mean[row], std[row] = latent.to(mean.device), 0.0
-    rows = torch.tensor([prompts.index(prompt) for prompt in table["prompt"]])
-    return Encoded(mean.clone(), std.clone(), text.clone(), rows)
-
-
-def moments(pipe: StableDiffusionPipeline, files: list[str], block: int) -> torch.Tensor:
-    """Posterior mean and standard deviation of images, scaled: float32 (2, n, c, h, w)."""
-    import torch
-
-    parts = []
-    for start in range(0, len(files), block):
-        pixels = torch.stack([_pixels(file) for file in files[start : start + block]])
-        padding = torch.zeros(block - len(pixels), *pixels.shape[1:])
-        posterior = pipe.vae.encode(torch.cat([pixels, padding]).to(pipe.vae.device)).latent_dist
-        parts.append(torch.stack([posterior.mean, posterior.std])[:, : len(pixels)])
-    return torch.cat(parts, dim=1) * pipe.vae.config.scaling_factor
-
-
-def _generated(table: pd.DataFrame) -> Iterator[tuple[int, torch.Tensor]]:
-    """(row, the latent it was decoded from) of every image that was generated."""
-    from safetensors import safe_open
-
-    for folder, rows in table[~table["real"]].reset_index().groupby("folder"):
-        with safe_open(Path(str(folder)) / "latents.safetensors", framework="pt") as latents:
-            yield from ((row, latents.get_tensor(id_)) for row, id_ in zip(rows["index"], rows["id"], strict=True))
-
-
-def _pixels(file: str) -> torch.Tensor:
-    """An image as float32 (3, h, w) in [-1, 1]."""
-    import torch
-    from PIL import Image
-
-    with Image.open(file) as image:
-        array = np.asarray(image.convert("RGB"), dtype=np.float32)
-    return torch.from_numpy(array / 127.5 - 1).permute(2, 0, 1)
+# ---- one step ----------------------------------------------------------------------------------------
 
 
 def _batches(n: int, settings: TrainSettings, seed: int) -> Iterator[np.ndarray]:
     """Row numbers of each step's images: shuffled epochs, one after the other without a gap."""
-    steps, size = settings.max_train_steps, settings.train_batch_size
+    steps, size = settings.max_train_steps, settings.images
     epochs = -(-steps * size // n)
     order = np.concatenate([np.random.default_rng([seed, epoch]).permutation(n) for epoch in range(epochs)])
     return (order[step * size : (step + 1) * size] for step in range(steps))
 
 
-def _loss(
-    unet: Any, scheduler: Any, encoded: Encoded, rows: np.ndarray, settings: TrainSettings, seed: int
-) -> torch.Tensor:
-    """Noise (or velocity) prediction error of one batch, a scalar.
-
-    z_t = sqrt(a_t) z + sqrt(1 - a_t) e (Ho et al. 2020, arXiv 2006.11239, eq. 4 and 14).
-    """
+def draw(scheduler: Any, encoded: Encoded, rows: np.ndarray, settings: TrainSettings, seed: int) -> Batch:
+    """Everything that is random in a step, for all its images: drawn on the CPU, whatever the device."""
     import torch
 
     random = torch.Generator().manual_seed(seed)
     device, index = encoded.mean.device, torch.from_numpy(rows)
     shape = encoded.mean[index].shape
-    posterior, noise = (torch.randn(shape, generator=random).to(device) for _ in range(2))
-    t = torch.randint(scheduler.config.num_train_timesteps, (len(rows),), generator=random).to(device)
+    posterior, noise = (torch.randn(shape, generator=random) for _ in range(2))
+    t = torch.randint(scheduler.config.num_train_timesteps, (len(rows),), generator=random)
     dropped = torch.rand(len(rows), generator=random) < settings.proportion_empty_prompts
-    text = encoded.text[torch.where(dropped, len(encoded.text) - 1, encoded.prompt[index])]
-    latents = encoded.mean[index] + encoded.std[index] * posterior
-    predicted = unet(scheduler.add_noise(latents, noise, t), t, encoder_hidden_states=text, return_dict=False)[0]
+    if settings.noise_offset:
+        noise = noise + settings.noise_offset * torch.randn((*shape[:2], 1, 1), generator=random)
+    latents = encoded.mean[index] + encoded.std[index] * posterior.to(device)
+    text = torch.where(dropped, len(encoded.text.states) - 1, encoded.prompt[index])
+    return Batch(latents, noise.to(device), t.to(device), text.to(device))
+
+
+def _parts(batch: Batch, settings: TrainSettings, accelerator: Any) -> Iterator[Batch]:
+    """The step's images as this process takes them, one backward pass after the other."""
+    size = settings.train_batch_size
+    for first in range(0, settings.images, size):
+        yield batch.rows(slice(first + accelerator.process_index, first + size, accelerator.num_processes))
+
+
+def loss_of(unet: Any, scheduler: Any, encoded: Encoded, batch: Batch, settings: TrainSettings) -> torch.Tensor:
+    """Noise (or velocity) prediction error of a batch, a scalar.
+
+    z_t = sqrt(a_t) z + sqrt(1 - a_t) e (Ho et al. 2020, arXiv 2006.11239, eq. 4 and 14).
+    """
+    noisy = scheduler.add_noise(batch.latents, batch.noise, batch.t)
+    told = encoded.text.rows(batch.text).told(encoded.size, noisy.dtype)
+    predicted = unet(noisy, batch.t, return_dict=False, **told)[0]
     velocity = scheduler.config.prediction_type == "v_prediction"
-    target = scheduler.get_velocity(latents, noise, t) if velocity else noise
-    errors = (predicted - target).square().mean(dim=(1, 2, 3))
-    return (errors * _weights(scheduler, t, settings.snr_gamma, velocity)).mean()
+    target = scheduler.get_velocity(batch.latents, batch.noise, batch.t) if velocity else batch.noise
+    errors = (predicted.float() - target).square().mean(dim=(1, 2, 3))
+    return (errors * _weights(scheduler, batch.t, settings.snr_gamma, velocity)).mean()
 
 
 def _weights(scheduler: Any, t: torch.Tensor, snr_gamma: float | None, velocity: bool) -> torch.Tensor:
@@ -204,24 +208,47 @@ def _weights(scheduler: Any, t: torch.Tensor, snr_gamma: float | None, velocity:
     return snr.clamp(max=snr_gamma) / (snr + 1 if velocity else snr)
 
 
-def clip(unet: Any, max_grad_norm: float, loss: float, step: int) -> float:
-    """Clip the global gradient norm; returns the norm before clipping.
+# ---- what is refused ---------------------------------------------------------------------------------
 
-    Raises TrainingDiverged when loss or gradient is not finite, or when clipping did not clip.
-    """
+
+def refuse_untrainable(schedule: Mapping[str, Any], settings: TrainSettings) -> None:
+    """Raises ConfigError when a scheduler's config asks for a target, or for weights, that this loss does not have,
+    or when the images of a pass cannot be shared out."""
+    target = schedule.get("prediction_type", "epsilon")
+    if target not in ("epsilon", "v_prediction"):
+        raise ConfigError(f"train: the checkpoint predicts {target!r}; only epsilon and v_prediction can be trained.")
+    if settings.snr_gamma and target == "epsilon" and schedule.get("rescale_betas_zero_snr"):
+        raise ConfigError(
+            "train.snr_gamma: the checkpoint's last timestep has a signal-to-noise ratio of 0 "
+            "(rescale_betas_zero_snr), which has no min-SNR weight for a model that predicts noise; leave it out."
+        )
+    if settings.train_batch_size % (several := distributed.processes()):
+        raise ConfigError(
+            f"train.train_batch_size: {settings.train_batch_size} images cannot be shared equally by {several} "
+            "processes; make it a multiple."
+        )
+
+
+def _refuse_unclipped(learnt: list[Any], max_grad_norm: float) -> None:
+    """Raises TrainingDiverged when clipping did not clip, as it would not if it was given no gradients."""
     import torch
 
-    parameters = [p for p in unet.parameters() if p.grad is not None]
-    norm = float(torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm))
-    after = float(torch.nn.utils.get_total_norm([p.grad for p in parameters]))
-    if not (np.isfinite(loss) and np.isfinite(norm)):
-        raise TrainingDiverged(
-            f"train: step {step}: loss {loss}, gradient norm {norm}. The generation before is intact; "
-            "lower train.learning_rate and run again."
-        )
-    if not parameters or after > max_grad_norm * 1.001:
-        raise TrainingDiverged(f"train: step {step}: gradient norm {after} after clipping to {max_grad_norm}.")
-    return norm
+    gradients = [p.grad for p in learnt if p.grad is not None]
+    after = float(torch.nn.utils.get_total_norm(gradients)) if gradients else float("inf")
+    if after > max_grad_norm * 1.001:
+        raise TrainingDiverged(f"train: gradient norm {after} after clipping to {max_grad_norm}.")
+
+
+def _refuse_diverged(log: list[tuple[Any, Any, float]], last: int, scaled: bool) -> None:
+    """Raises TrainingDiverged at the first loss or gradient of the latest steps that is not finite. scaled: in fp16
+    an infinite gradient makes the optimizer skip its step and lower its scale; the loss tells."""
+    for step in range(max(0, last - CHECKED + 1), last + 1):
+        loss, norm = (float(value) for value in log[step][:2])
+        if not (np.isfinite(loss) and (scaled or np.isfinite(norm))):
+            raise TrainingDiverged(
+                f"train: step {step}: loss {loss}, gradient norm {norm}. The generation before is intact; "
+                "lower train.learning_rate and run again."
+            )
 
 
 def _refuse_broken(unet: Any) -> None:

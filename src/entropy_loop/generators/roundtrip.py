@@ -11,8 +11,8 @@ from typing import ClassVar
 import pandas as pd
 
 from entropy_loop.data import SAMPLES, Checkpoint, Diet, Request, Tick, TrainSettings
-from entropy_loop.generators import finetune
-from entropy_loop.generators.diffusion import Diffusion, decode
+from entropy_loop.generators import codec
+from entropy_loop.generators.diffusion import Diffusion
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class VaeRoundtrip(Diffusion):
     its own. A pool larger than its diet shows the diet's images again, in their order; so does the evaluation set.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def train(
         self, start: Checkpoint, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path, tick: Tick
@@ -33,16 +33,16 @@ class VaeRoundtrip(Diffusion):
         import torch
         from PIL import Image
 
-        pipe, table = self.pipeline(), diet.table
+        parts, table = self.model(), diet.table
         files = [str(Path(folder) / file) for folder, file in zip(table["folder"], table["file"], strict=True)]
         shutil.copyfile(start.folder / "base.json", out / "base.json")
         (out / "images").mkdir()
-        with torch.inference_mode():
-            mean, _ = finetune.moments(pipe, files, self.block)
+        with torch.no_grad():
+            mean, _ = codec.moments(parts, files, self.block)
             for first in range(0, len(files), self.block):
                 part = mean[first : first + self.block]
-                padding = torch.zeros(self.block - len(part), *part.shape[1:], device=part.device)
-                for number, image in enumerate(decode(pipe, torch.cat([part, padding]))[: len(part)], start=first):
+                padded = torch.cat([part, part.new_zeros(self.block - len(part), *part.shape[1:])])
+                for number, image in enumerate(codec.decode(parts, padded)[: len(part)], start=first):
                     Image.fromarray(image).save(out / f"images/{number:06d}.png", compress_level=1)
                 tick(min(1.0, (first + self.block) / len(files)))
         named = [f"images/{number:06d}.png" for number in range(len(files))]
