@@ -87,21 +87,6 @@ def test_plain_diffusers_loads_and_samples_the_checkpoint() -> None:
     assert "(64, 64)" in told.stdout
 
 
-def test_our_sampler_equals_the_pipeline_of_diffusers() -> None:
-    """The same noise, scheduler and guidance give the pipeline's latents to 1e-5."""
-    import torch
-
-    pipe = TINY.pipeline()
-    asked = requests(8)
-    with torch.inference_mode():
-        ours = TINY._denoise(pipe, TINY._scheduler(pipe), asked)
-        noise = TINY._noise(pipe, asked)
-        theirs = pipe(
-            [ESSAY] * 8, latents=noise, num_inference_steps=4, guidance_scale=3.0, output_type="latent"
-        ).images
-    assert torch.allclose(ours, theirs, atol=1e-5)
-
-
 def test_an_image_is_the_same_whatever_else_is_made(tmp_path: Path) -> None:
     """Image i in a pool of 3, of 11, and among images of another prompt: the same latents and pixels."""
     three, eleven = made(tmp_path / "three", requests(3)), made(tmp_path / "eleven", requests(11))

@@ -7,11 +7,14 @@ from pathlib import Path
 import diffusers
 import pytest
 import torch
+from checkpoints import tiny_xl, with_checker
 
 from entropy_loop import assets
 from entropy_loop.data import Checkpoint, Request, Samples, TrainSettings
 from entropy_loop.errors import ConfigError, EntropyLoopError
-from entropy_loop.generators.diffusion import SCHEDULERS, Diffusion
+from entropy_loop.generators import memory, sampling
+from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop.generators.sampling import SCHEDULERS
 
 BUNDLED = assets.find("bundled:storybook")
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -40,6 +43,20 @@ def rewrite(file: Path, **changes: object) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
+@pytest.fixture
+def generation_0(tmp_path: Path) -> Checkpoint:
+    """The stage folder of a checkpoint that nothing was trained on."""
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "base.json").write_text("{}")
+    return Checkpoint(tmp_path / "base")
+
+
+@pytest.fixture(scope="module")
+def xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint in the form of SDXL."""
+    return tiny_xl(tmp_path_factory.mktemp("xl"))
+
+
 def noise_of(images: Path, checkpoint: str | Path = "bundled:storybook", **options: object) -> list[str]:
     """Hashes of the latents of two images."""
     images.mkdir()
@@ -58,20 +75,26 @@ OWN = {
 }
 
 
+def pipeline(one: Diffusion) -> diffusers.DiffusionPipeline:
+    """diffusers' own pipeline on the same checkpoint."""
+    folder, options = one.model().folder, {"dtype": torch.float32, "safety_checker": None, "local_files_only": True}
+    pipe = diffusers.DiffusionPipeline.from_pretrained(folder, **options)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_every_scheduler_makes_the_latents_of_diffusers_own_pipeline(name):
-    """The same noise, steps and guidance in StableDiffusionPipeline: the same latents to 1e-5."""
-    ours = generator(scheduler=name)
-    pipe = ours.pipeline()
+@pytest.mark.parametrize("kind", ["bundled", "xl"])
+def test_every_scheduler_makes_the_latents_of_diffusers_own_pipeline(name, kind, xl, generation_0):
+    """The same noise, steps and guidance in diffusers' pipeline of either kind: the same latents to 1e-5."""
+    ours = generator(xl if kind == "xl" else "bundled:storybook", scheduler=name)
+    theirs = pipeline(ours)
     options = {"skip_prk_steps": True} if name == "pndm" else {}
-    scheduler = OWN[name].from_config(pipe.scheduler.config, **options)
-    parts = {**pipe.components, "scheduler": scheduler}
-    theirs = diffusers.StableDiffusionPipeline(**parts, requires_safety_checker=False)
-    theirs.set_progress_bar_config(disable=True)
-    with torch.inference_mode():
-        made = ours._denoise(pipe, ours._scheduler(pipe), asked(2))
-        noise = ours._noise(pipe, asked(2))
-        told = theirs([ESSAY] * 2, latents=noise, num_inference_steps=3, guidance_scale=3.0, output_type="latent")
+    theirs.scheduler = OWN[name].from_config(theirs.scheduler.config, **options)
+    parts, unet = ours._loaded(generation_0)
+    made, _ = ours._made(parts, unet, asked(2), 2)
+    noise = sampling.noise([request.seed for request in asked(2)], (8, 8, 8))
+    told = theirs([ESSAY] * 2, latents=noise, num_inference_steps=3, guidance_scale=3.0, output_type="latent")
     assert torch.allclose(made, told.images, atol=1e-5)
 
 
@@ -80,9 +103,9 @@ def test_the_cost_that_is_told_is_the_number_of_calls(name):
     """A scheduler with few steps works, and calls the UNet as often as `plan` says."""
     for steps in (1, 2, 3, 10):
         one = generator(scheduler=name, num_inference_steps=steps, guidance_scale=1.0)
-        scheduler = one._scheduler(one.pipeline())
-        scheduler.set_timesteps(steps)
-        assert len(scheduler.timesteps) == one.evaluations_per_image()
+        schedule = sampling.scheduler(name, one.model().pipe.scheduler.config)
+        schedule.set_timesteps(steps)
+        assert len(schedule.timesteps) == one.evaluations_per_image()
 
 
 def test_an_images_seed_is_all_the_randomness_it_has(folder, tmp_path):
@@ -155,10 +178,10 @@ def test_a_checkpoint_that_cannot_be_trained_so_is_refused_before_the_run(folder
 
 def test_a_size_is_the_models_own_or_a_multiple_of_its_latents(folder):
     """Height and width may be two numbers in the UNet's config; an edge that no latent has is refused."""
-    own = generator().pipeline()
-    factor, edge = own.vae_scale_factor, own.unet.config.sample_size
+    own = generator().model()
+    factor, edge = own.pipe.vae_scale_factor, own.config["sample_size"]
     rewrite(folder / "unet" / "config.json", sample_size=[edge, edge // 2])
-    pipe = generator(folder).pipeline()
+    pipe = generator(folder).model()
     assert generator(folder)._latent_size(pipe) == (edge, edge // 2)
     assert generator(folder, width=edge * factor)._latent_size(pipe) == (edge, edge)
     with pytest.raises(ConfigError, match=f"generator.height: {factor + 1} is no multiple"):
@@ -177,3 +200,74 @@ def test_everybody_may_read_what_was_made(tmp_path):
     noise_of(tmp_path / "made")
     modes = {p.stat().st_mode for p in (tmp_path / "made").iterdir() if p.is_file()}
     assert len(modes) == 1
+
+
+def test_what_is_made_is_counted(tmp_path):
+    """sampling.json tells how many images there are and how many evaluations they took: guidance doubles them."""
+    noise_of(tmp_path / "made", scheduler="pndm")
+    told = json.loads((tmp_path / "made" / "sampling.json").read_text())
+    assert told == {"images": 2, "withheld": 0, "unet_evaluations": 2 * 2 * 4}
+
+
+@pytest.mark.parametrize(("mode", "objects", "left"), [("keep", True, 0), ("keep", False, 2), ("flag", True, 2)])
+def test_what_the_safety_checker_objects_to_is_never_black(tmp_path, mode, objects, left):
+    """'keep' leaves such images out of the pool and counts them; 'flag' leaves them as they are and writes it down."""
+    folder = with_checker(tmp_path / "checkpoint", objects)
+    one = generator(folder, safety_checker=mode)
+    one.ready((ESSAY,), TrainSettings())
+    noise_of(tmp_path / "made", folder, safety_checker=mode)
+    table = Samples(tmp_path / "made").table
+    assert (len(table), set(table["flagged"])) == (left, {objects} if left else set())
+    assert json.loads((tmp_path / "made" / "sampling.json").read_text())["withheld"] == 2 - left
+    plain = noise_of(tmp_path / "plain")
+    assert table["latent_sha256"].tolist() == plain[:left]
+    for file in table["file"]:
+        assert (tmp_path / "made" / file).read_bytes() == (tmp_path / "plain" / file).read_bytes()
+
+
+def test_a_safety_checker_that_is_not_there_is_refused_before_the_run():
+    """The bundled checkpoint has none; a config that wants it says so in vain."""
+    with pytest.raises(ConfigError, match=r"generator\.safety_checker: .*lacks safety_checker/config\.json"):
+        generator(safety_checker="flag").ready((ESSAY,), TrainSettings())
+
+
+def test_half_precision_is_near_full_precision(generation_0):
+    """Latents by a UNet in bf16 differ from float32's by some hundredths of their size, and are float32 themselves."""
+    full, half = (
+        one._made(*one._loaded(generation_0), asked(4), 4)[0] for one in (generator(), generator(precision="bf16"))
+    )
+    assert half.dtype == torch.float32
+    assert 0 < (half - full).norm() / full.norm() < 0.05
+
+
+def test_a_pipeline_of_another_kind_is_refused(folder):
+    """Only the two known pipelines are loaded, whatever model_index.json names."""
+    rewrite(folder / "model_index.json", _class_name="FluxPipeline")
+    with pytest.raises(ConfigError, match="a FluxPipeline; only StableDiffusionPipeline"):
+        generator(folder).ready((ESSAY,), TrainSettings())
+
+
+def test_memory_that_is_short_is_told_with_the_block_that_fits(generation_0, tmp_path, monkeypatch):
+    """A device that holds 3 images of a block of 8 has room for 2: the message says so, and nothing is recorded."""
+    made = sampling.denoise
+
+    def small(unet, schedule, steps, start, *rest):
+        if len(start) > 3:
+            raise torch.OutOfMemoryError
+        return made(unet, schedule, steps, start, *rest)
+
+    monkeypatch.setattr(sampling, "denoise", small)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(EntropyLoopError, match=r"generator\.block: 8 images do not fit .* 2 do: say `generator.block: 2`"):
+        generator(block=8).sample(generation_0, asked(8), tmp_path / "out", ignore)
+    assert not (tmp_path / "out" / "samples.parquet").exists()
+
+
+def test_memory_for_nothing_is_told_too():
+    """Where a single image does not fit either, the message does not advise one."""
+
+    def never(size: int) -> None:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(EntropyLoopError, match="nor does a single one"), memory.enough("block", 4, never):
+        never(4)

@@ -14,7 +14,9 @@ from PIL import Image
 from entropy_loop.data import Checkpoint, Diet, TrainSettings
 from entropy_loop.errors import ConfigError
 from entropy_loop.generators import finetune
+from entropy_loop.generators.diet import Encoded, encode
 from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop.generators.resident import Text
 from entropy_loop.worlds.storybook import scene
 
 TINY = Diffusion("bundled:storybook", block=4)
@@ -51,9 +53,12 @@ def test_a_model_that_knows_the_target_has_no_loss(scheduler):
         velocity = a.sqrt() * noise - (1 - a).sqrt() * z[rows]
         return (noise if scheduler.config.prediction_type == "epsilon" else velocity,)
 
-    encoded = finetune.Encoded(z, torch.zeros_like(z), torch.zeros((2, 1, 1)), torch.zeros(6, dtype=torch.int64))
-    found = finetune._loss(knowing, scheduler, encoded, rows, TrainSettings(snr_gamma=5.0), seed=3)
-    ignorant = finetune._loss(lambda noisy, *_, **__: (noisy,), scheduler, encoded, rows, TrainSettings(), seed=3)
+    text = Text(torch.zeros((2, 1, 1)))
+    encoded = Encoded(z, torch.zeros_like(z), text, torch.zeros(6, dtype=torch.int64), (64, 64))
+    settings = TrainSettings(snr_gamma=5.0, train_batch_size=3)
+    batch = finetune.draw(scheduler, encoded, rows, settings, seed=3)
+    found = finetune.loss_of(knowing, scheduler, encoded, batch, settings)
+    ignorant = finetune.loss_of(lambda noisy, *_, **__: (noisy,), scheduler, encoded, batch, settings)
     assert found < 1e-6 < 1e-2 < ignorant
 
 
@@ -115,9 +120,9 @@ def test_a_generations_weights_can_be_read_and_tell_nothing_of_the_machine(image
 
 def test_a_latent_does_not_depend_on_what_is_encoded_with_it(images):
     """Moments of an image are the same alone and among others, whole blocks or not."""
-    with torch.inference_mode():
-        pipe = TINY.pipeline()
-        every = finetune.encode(pipe, Diet(images.assign(prompt=ESSAY)), block=4)
-        last = finetune.encode(pipe, Diet(images.tail(1).assign(prompt=ESSAY)), block=4)
+    parts = TINY.model()
+    every = encode(parts, Diet(images.assign(prompt=ESSAY)), block=4)
+    parts.moments.clear()
+    last = encode(parts, Diet(images.tail(1).assign(prompt=ESSAY)), block=4)
     assert torch.equal(every.mean[4:], last.mean)
     assert torch.equal(every.std[4:], last.std)

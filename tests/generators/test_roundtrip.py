@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from entropy_loop.data import Checkpoint, Diet, Request, Samples
-from entropy_loop.generators import finetune
+from entropy_loop.generators.diet import encode
 from entropy_loop.generators.diffusion import Diffusion
 from entropy_loop.generators.roundtrip import VaeRoundtrip
 
@@ -84,7 +84,7 @@ def test_a_prompt_that_is_not_fed_back_is_sampled_from_the_checkpoint(base, firs
 def test_training_on_latents_leaves_out_the_round_trip(first):
     """With roundtrip 'latents' a generated image enters as the latent it was decoded from, a real one encoded."""
     table = pd.concat([diet(first).table.iloc[:3], diet(first).table.iloc[3:].assign(real=True)], ignore_index=True)
-    encoded = finetune.encode(CODEC.pipeline(), Diet(table), CODEC.block, "latents")
+    encoded = encode(CODEC.model(), Diet(table), CODEC.block, "latents")
     kept = load_file(first.folder / "latents.safetensors")
     for row, name in enumerate(table["id"]):
         generated = bool((encoded.mean[row] == kept[name]).all()) and bool((encoded.std[row] == 0).all())
