@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from entropy_loop import assets
+from entropy_loop import assets, device
 from entropy_loop.provenance import provenance
 
 
@@ -37,8 +37,5 @@ def checkup() -> dict[str, Any]:
 
 def _device() -> str:
     """Raises ImportError, or an OSError of a library that torch loads, when torch is here but does not work."""
-    import torch
-
-    if torch.cuda.is_available():
-        return f"cuda: {torch.cuda.get_device_name()}"
-    return f"cpu, {torch.get_num_threads()} threads"
+    told = device.describe(device.device())
+    return f"{told['device']}: {told['name']}; native precision: {', '.join(told['native'])}"

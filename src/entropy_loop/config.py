@@ -79,6 +79,7 @@ class Config(_Section):
     images: Annotated[int, Field(ge=1, lt=1 << INDEX_BITS)] = 128
     measured_images: Annotated[int, Field(ge=1, lt=1 << INDEX_BITS)] = 64
     threads: Annotated[int, Field(ge=1)] = 2
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")] = "auto"
     evaluation: EvaluationSection = EvaluationSection()
     prompts: Annotated[tuple[PromptSection, ...], Field(min_length=1, max_length=1 << PROMPT_BITS)]
     concepts: dict[Name, ConceptSection] = {}

@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
-from entropy_loop import loop, strict_yaml, study
+from entropy_loop import device, loop, strict_yaml, study
 from entropy_loop.data import HELD_OUT
 from entropy_loop.errors import ConfigError, StorageError
+from entropy_loop.generators import distributed
 from entropy_loop.plan import Plan
 from entropy_loop.plan import plan as plan_of
 from entropy_loop.provenance import provenance
@@ -45,6 +46,7 @@ def prepare(path: Path, overrides: tuple[str, ...] = (), check_models: bool = Tr
 
 def _models_are_here(planned: Plan) -> None:
     for run in planned.runs:
+        device.use(run.config.device)
         concepts = run.config.concept_nouns()
         prompts = tuple(prompt.text for prompt in run.config.prompts)
         run.config.generator_plugin().ready(prompts, run.config.train)
@@ -78,8 +80,23 @@ def carry_out(planned: Plan, root: Path, listen: Listener) -> Finished:
                 _write(planned, store)
                 told = time.monotonic()
             use_threads(run.config.threads)
+            device.use(run.config.device)
             loop.carry(run, store)
+        distributed.dismiss()
         return _write(planned, store)
+
+
+def leads() -> bool:
+    """Whether this process runs the experiment: under `accelerate launch` the first one does."""
+    return distributed.leads()
+
+
+def assist(planned: Plan) -> None:
+    """What all processes but the first do under `accelerate launch`: join its trainings."""
+    config = planned.study.config
+    use_threads(config.threads)
+    device.use(config.device)
+    distributed.follow()
 
 
 def report(root: Path) -> Finished:

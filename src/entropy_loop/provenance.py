@@ -10,9 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from entropy_loop import device
+
 PACKAGES = (
-    "entropy-loop", "torch", "diffusers", "transformers", "accelerate", "open_clip_torch", "numpy", "pandas", "pillow",
-    "safetensors", "resvg-py",
+    "entropy-loop", "torch", "diffusers", "transformers", "accelerate", "peft", "open_clip_torch", "numpy", "pandas",
+    "pillow", "safetensors", "resvg-py",
 )  # fmt: skip
 
 
@@ -26,6 +28,11 @@ def provenance() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
     }
+
+
+def made_on() -> dict[str, Any] | None:
+    """The device that this process computes on; None where nothing has loaded torch."""
+    return device.describe(device.device()) if "torch" in sys.modules else None
 
 
 def _version(name: str) -> str | None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from entropy_loop.data import Stage, Tick
 from entropy_loop.errors import Locked, as_storage_error
+from entropy_loop.provenance import made_on
 
 RECEIPT = "receipt.json"
 Maker = Callable[[Path, Tick], None]
@@ -79,6 +80,7 @@ class Store:
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(seconds, 3),
             "provenance": self.provenance,
+            "device": made_on(),
             "files": {str(p.relative_to(scratch)): _fingerprint(p) for p in sorted(scratch.rglob("*")) if p.is_file()},
         }
         write_text(scratch / RECEIPT, json.dumps(receipt, indent=1, sort_keys=True))

@@ -20,6 +20,9 @@ from entropy_loop import arms, checks, registry, strict_yaml
 from entropy_loop.config import Config
 from entropy_loop.errors import ConfigError, StorageError
 
+MACHINE = ("device",)
+"""What a config says of where it runs, which is part of no key."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -107,6 +110,8 @@ def _with(raw: dict[str, Any], changes: dict[str, Any], where: str) -> dict[str,
     """One arm's config: what the study says, with the arm's own values put in their places."""
     made = {**deepcopy(raw), "sweep": {}, "arms": [], "controls": "none"}
     for place, value in changes.items():
+        if place.partition(".")[0] in MACHINE:
+            raise ConfigError(f"{where}: {place} is no part of the experiment, so arms cannot differ in it.")
         strict_yaml.put(made, place, deepcopy(value), f"{where}: {place}")
     return made
 

@@ -258,7 +258,9 @@ def test_memory_that_is_short_is_told_with_the_block_that_fits(generation_0, tmp
 
     monkeypatch.setattr(sampling, "denoise", small)
     (tmp_path / "out").mkdir()
-    with pytest.raises(EntropyLoopError, match=r"generator\.block: 8 images do not fit .* 2 do: say `generator.block: 2`"):
+    with pytest.raises(
+        EntropyLoopError, match=r"generator\.block: 8 images do not fit .* 2 do: say `generator.block: 2`"
+    ):
         generator(block=8).sample(generation_0, asked(8), tmp_path / "out", ignore)
     assert not (tmp_path / "out" / "samples.parquet").exists()
 

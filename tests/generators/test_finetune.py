@@ -1,6 +1,7 @@
 """The training loss on its own, and what a training leaves behind."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 from PIL import Image
+from safetensors.torch import load_file
 
 from entropy_loop.data import Checkpoint, Diet, TrainSettings
-from entropy_loop.errors import ConfigError
+from entropy_loop.errors import ConfigError, TrainingDiverged
 from entropy_loop.generators import finetune
 from entropy_loop.generators.diet import Encoded, encode
 from entropy_loop.generators.diffusion import Diffusion
@@ -126,3 +128,93 @@ def test_a_latent_does_not_depend_on_what_is_encoded_with_it(images):
     last = encode(parts, Diet(images.tail(1).assign(prompt=ESSAY)), block=4)
     assert torch.equal(every.mean[4:], last.mean)
     assert torch.equal(every.std[4:], last.std)
+
+
+def weights(unet: Path) -> dict[str, torch.Tensor]:
+    return load_file(unet / "diffusion_pytorch_model.safetensors")
+
+
+def apart(one: Path, other: Path) -> float:
+    """The largest difference between two generations' weights."""
+    ours, theirs = weights(one), weights(other)
+    assert ours.keys() == theirs.keys()
+    return max(float((ours[name] - theirs[name]).abs().max()) for name in ours)
+
+
+def test_a_step_may_be_split_into_several_passes(images, tmp_path):
+    """Two passes of 3 images are one of 6: the same draws, and weights that differ by rounding only. AdamW's first
+    steps have a size of their own, whatever the gradient's, so a tiny epsilon would blow rounding up."""
+    options = {"adam_epsilon": 1e-3, "learning_rate": 1e-3}
+    made = {}
+    for name, size, passes in (("whole", 6, 1), ("split", 3, 2), ("other", 3, 1)):
+        settings = TrainSettings(
+            max_train_steps=2, train_batch_size=size, gradient_accumulation_steps=passes, **options
+        )
+        made[name] = step(images, settings, tmp_path / name)
+    assert apart(made["whole"], made["split"]) < 1e-5 < 1e-4 < apart(made["whole"], made["other"])
+
+
+def step(images: pd.DataFrame, settings: TrainSettings, out: Path) -> Path:
+    out.mkdir()
+    TINY.base(out, ignore)
+    TINY.train(
+        Checkpoint(out),
+        Diet(images.assign(prompt=ESSAY)),
+        settings,
+        list(range(5, 5 + settings.max_train_steps)),
+        out,
+        ignore,
+    )
+    return out / "unet"
+
+
+@pytest.mark.parametrize(
+    ("option", "same"),
+    [
+        ({"gradient_checkpointing": True}, True),
+        ({"mixed_precision": "bf16"}, False),
+        ({"use_ema": True, "ema_decay": 0.5}, False),
+        ({"noise_offset": 0.1}, False),
+        ({"snr_gamma": 5.0}, False),
+    ],
+    ids=str,
+)
+def test_every_option_does_what_its_name_says(images, tmp_path, option, same):
+    """Checkpointing only saves memory; every other option changes what is learnt. All weights stay float32."""
+    plain = step(images, TrainSettings(max_train_steps=2, train_batch_size=3), tmp_path / "plain")
+    other = step(images, TrainSettings(max_train_steps=2, train_batch_size=3, **option), tmp_path / "other")
+    assert (apart(plain, other) < 1e-7) == same
+    assert {value.dtype for value in weights(other).values()} == {torch.float32}
+
+
+def test_an_average_of_weights_lies_between_them(images, tmp_path):
+    """With use_ema and decay d, after steps 1 and 2 from w0: d (d w0 + (1-d) w1) + (1-d) w2, where diffusers' EMAModel
+    lets the decay grow to at most (1 + step) / (10 + step)."""
+    one = TrainSettings(max_train_steps=2, train_batch_size=3, use_ema=True, ema_decay=0.9999)
+    averaged, last = step(images, one, tmp_path / "ema"), step(images, replace(one, use_ema=False), tmp_path / "last")
+    start = weights(TINY.model().folder / "unet")
+    name = "conv_in.weight"
+    moved = (weights(averaged)[name] - start[name]).norm() / (weights(last)[name] - start[name]).norm()
+    assert 0.5 < moved < 0.99
+
+
+def test_an_image_is_encoded_once_however_often_it_is_fed(images, monkeypatch):
+    """VAE encodes of a diet: as many as it has images, whatever the epochs and generations in which they are fed."""
+    parts, encoded = TINY.model(), []
+    parts.moments.clear()
+    real = parts.pipe.vae.encode
+    monkeypatch.setattr(
+        parts.pipe.vae, "encode", lambda x: encoded.append(int((x != 0).any((1, 2, 3)).sum())) or real(x)
+    )
+    twice = pd.concat([images, images.tail(2)], ignore_index=True).assign(prompt=ESSAY)
+    for _ in range(3):
+        found = encode(parts, Diet(twice), block=4)
+    assert sum(encoded) == len(images) == 5
+    assert torch.equal(found.mean[5:], found.mean[3:5])
+
+
+def test_losses_that_are_no_numbers_end_the_training(images, tmp_path):
+    """A learning rate that tears the weights apart is a TrainingDiverged with step and loss; no weights are left."""
+    with pytest.raises(TrainingDiverged, match=r"lower train\.learning_rate"):
+        step(images, TrainSettings(max_train_steps=60, train_batch_size=3, learning_rate=1e30), tmp_path / "out")
+    assert not (tmp_path / "out" / "unet").exists()

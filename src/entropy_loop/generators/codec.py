@@ -65,7 +65,8 @@ def _encode(model: Model, images: dict[str, torch.Tensor], block: int) -> dict[s
 
     if not images:
         return {}
-    vae, found = model.pipe.vae, []
+    vae = model.pipe.vae
+    found: list[torch.Tensor] = []
     pixels = torch.stack(list(images.values()))
     whole = torch.cat([pixels, pixels.new_zeros(block - len(pixels), *pixels.shape[1:])])
     for part, padded in _parts(whole, 1):

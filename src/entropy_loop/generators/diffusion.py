@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from entropy_loop.generators.resident import Model, Resident
 
+
 @dataclass(frozen=True)
 class Diffusion:
     """A Stable Diffusion checkpoint: `bundled:storybook`, a diffusers folder, or a downloaded hub id.

@@ -48,6 +48,12 @@ def accelerator(settings: TrainSettings) -> Iterator[Any]:
         GradientState._reset_state()
 
 
+def release(model: Any) -> None:
+    """Take away what accelerate put around a model's forward, which the next training would find and keep."""
+    for name in ("forward", "_original_forward", "_is_accelerate_prepared"):
+        model.__dict__.pop(name, None)
+
+
 def gather(method: Any, *arguments: Any) -> None:
     """Let the other processes call this method with these arguments, too. Does nothing where there are none."""
     if processes() > 1 and leads():

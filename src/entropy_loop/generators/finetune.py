@@ -81,6 +81,7 @@ def _prepared(unet: Any, settings: TrainSettings, start: Path | None, seed: int)
     finally:
         unet.disable_gradient_checkpointing()
         unet.requires_grad_(False).eval().zero_grad()
+        distributed.release(unet)
         if low_rank:
             lora.remove(unet)
 
@@ -99,7 +100,7 @@ def _optimise(
     average = EMAModel(learnt, decay=settings.ema_decay, foreach=True) if settings.use_ema else None
     log: list[tuple[Any, Any, float]] = []
     for step, rows in enumerate(_batches(len(encoded.prompt), settings, step_seeds[0])):
-        loss = 0.0
+        loss: Any = 0.0
         for part in _parts(draw(noise_scheduler, encoded, rows, settings, step_seeds[step]), settings, accelerator):
             with accelerator.accumulate(model):
                 error = loss_of(model, noise_scheduler, encoded, part, settings)
@@ -119,7 +120,6 @@ def _optimise(
         tick((step + 1) / settings.max_train_steps)
     if average:
         average.copy_to(learnt)
-    accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     told = [(step, float(loss), float(norm), rate) for step, (loss, norm, rate) in enumerate(log)]
     return pd.DataFrame(told, columns=["step", "loss", "grad_norm", "learning_rate"])
 

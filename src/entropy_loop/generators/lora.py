@@ -37,7 +37,9 @@ def refuse(unet: UNet2DConditionModel, settings: TrainSettings) -> None:
         if not named or not all(isinstance(module, Linear) for module in named):
             kinds = {name.rpartition(".attn1.")[2] for name, m in modules.items() if ".attn1." in name}
             told = ", ".join(sorted(kinds & {"to_q", "to_k", "to_v", "to_out.0"}))
-            raise ConfigError(f"train.target_modules: {target!r} names no linear layer of the UNet; usual ones: {told}.")
+            raise ConfigError(
+                f"train.target_modules: {target!r} names no linear layer of the UNet; usual ones: {told}."
+            )
 
 
 def add(unet: UNet2DConditionModel, settings: TrainSettings, start: Path | None, seed: int) -> list[Any]:

@@ -126,7 +126,7 @@ def model(folder: str) -> Model:
     for library in (diffusers, transformers):  # the run has a bar of its own
         library.utils.logging.disable_progress_bar()
     name = pretrained.family(Path(folder))
-    absent = {"unet": None, "feature_extractor": None, "image_encoder": None}
+    absent: dict[str, Any] = {"unet": None, "feature_extractor": None, "image_encoder": None}
     if name != pretrained.XL:
         absent |= {"safety_checker": None, "requires_safety_checker": False}
     try:

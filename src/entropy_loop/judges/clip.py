@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from entropy_loop import assets
+from entropy_loop import assets, device
 from entropy_loop.data import JUDGEMENTS, SCORES, Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.judges import embeddings
@@ -256,15 +256,15 @@ def _load(name: str, pretrained: str | None) -> _Loaded:
     import open_clip
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    here = device.device()
     # The activation that the weights were trained with, which an architecture's name alone does not tell.
     tag = _tag(name, pretrained) if pretrained else {}
     with torch.random.fork_rng(devices=[]):  # open_clip draws initial weights before it loads the real ones
         try:
             model, preprocess = open_clip.create_model_from_pretrained(
-                name, pretrained=pretrained, device=device, force_quick_gelu=bool(tag.get("quick_gelu"))
+                name, pretrained=pretrained, device=here, force_quick_gelu=bool(tag.get("quick_gelu"))
             )
             tokenizer = open_clip.get_tokenizer(name)
         except (OSError, RuntimeError, ValueError) as error:
             raise ConfigError(f"{name.removeprefix(LOCAL)}: open_clip cannot load it ({error}).") from error
-    return _Loaded(model.float().eval(), preprocess, tokenizer, device)
+    return _Loaded(model.float().eval(), preprocess, tokenizer, here)

@@ -1,155 +1,16 @@
-"""The door: typer commands. No logic that the library lacks; the only place that prints and exits."""
+"""Commands around a study: its size, its judges, the laws, the world, this machine."""
 
 from __future__ import annotations
 
 import json
-import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from entropy_loop import __version__
-from entropy_loop.errors import EntropyLoopError
-from entropy_loop.stopping import Stopped, stop_on_signals
-
-app = typer.Typer(
-    help="What becomes of a text-to-image model when its own images are fed back into its training?",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-# Where nobody watches a terminal, tables keep their whole width.
-out = Console(soft_wrap=True, markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
-
-ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; configs/ has ready-to-run ones.")]
-OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: results/<name>.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a config key, for example --set images=64. Repeatable."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-
-def main() -> None:
-    """Run the command line; every error that a user can act on becomes one message and an exit code."""
-    # numpy's matrices are small here: more threads only wait for each other, and may round differently.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    stop_on_signals()
-    try:
-        sys.exit(app(standalone_mode=False))  # the code of a `typer.Exit`; None, success, without one
-    except EntropyLoopError as error:
-        _fail(str(error), error.exit_code)
-    except Stopped as stopped:
-        name = stopped.signal.name
-        _fail(f"stopped by {name}; nothing finished is lost. The same command continues.", 128 + stopped.signal)
-    except Exception as error:
-        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
-            _fail(f"{error.format_message()} See `entropy-loop --help`.", 2)
-        raise
-
-
-def _fail(message: str, code: int) -> None:
-    print(f"entropy-loop: {message}", file=sys.stderr)
-    sys.exit(code)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"entropy-loop {__version__}")
-        raise typer.Exit
-
-
-@app.callback(invoke_without_command=True)
-def _options(
-    context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """What becomes of a text-to-image model when its own images are fed back into its training?"""
-    if context.invoked_subcommand is None:
-        print(context.get_help(), file=sys.stderr)
-        raise typer.Exit(2)
-
-
-@app.command()
-def run(config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption = None) -> None:
-    """Run an experiment, or continue it: finished stages are never made twice."""
-    from entropy_loop import experiment
-    from entropy_loop.progress import Progress
-    from entropy_loop.report.summary import summary
-
-    planned = experiment.prepare(config, tuple(overrides or ()))
-    with Progress(planned, out) as progress:
-        finished = experiment.carry_out(planned, out_dir or Path("results") / planned.study.config.name, progress)
-    out.print(summary(finished.tables))
-    out.print(f"report: {finished.report}")
-
-
-@app.command()
-def plan(
-    config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption = None, as_json: JsonOption = False
-) -> None:
-    """Show what a config would do, and how much of it is done. Changes nothing, loads no model."""
-    from entropy_loop import experiment
-
-    planned = experiment.prepare(config, tuple(overrides or ()), check_models=False)
-    counts = experiment.outlook(planned, out_dir or Path("results") / planned.study.config.name)
-    if as_json:
-        print(json.dumps(counts, indent=1))
-        return
-    config_ = planned.study.config
-    steps = f"{config_.generations} feedback {'steps' if config_.generations > 1 else 'step'}"
-    runs = f"{len(planned.runs)} {'runs' if len(planned.runs) > 1 else 'run'}"
-    out.print(f"{config_.name}: {runs}, {steps}")
-    table = Table("stage", "in all", "done", "images", "model evaluations", box=None)
-    for verb, row in counts["stages"].items():
-        table.add_row(verb, *(f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations")))
-    out.print(table)
-    for name in counts["runs"]:
-        out.print(f"  {name}")
-
-
-@app.command()
-def report(results: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]) -> None:
-    """Write the tables and the report of a results folder anew from what is stored. Loads no model."""
-    from entropy_loop import experiment
-    from entropy_loop.report.summary import summary
-
-    finished = experiment.report(results)
-    out.print(summary(finished.tables))
-    out.print(f"report: {finished.report}")
-
-
-@app.command()
-def compare(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.")],
-    as_json: JsonOption = False,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the table and a figure, too.")
-    ] = None,
-) -> None:
-    """Put results side by side: V and c of `all` in every arm, from the tables alone."""
-    from entropy_loop.report import compare as side_by_side
-    from entropy_loop.report import sidebyside
-
-    found = side_by_side.compare(folders)
-    if html:
-        sidebyside.write(folders, found, html)
-    if as_json:
-        print(found.to_json(orient="records", indent=1))
-        return
-    table = Table(*side_by_side.HEADS, box=None)
-    for line in side_by_side.lines(found):
-        table.add_row(*line)
-    out.print(table)
-    if html:
-        out.print(f"page: {html}")
+from entropy_loop.cli.door import ConfigArgument, JsonOption, SetOption, app, out
 
 
 @app.command()

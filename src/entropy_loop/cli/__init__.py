@@ -1,0 +1,57 @@
+"""The door: typer commands. No logic that the library lacks; the only place that prints and exits."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from entropy_loop import __version__
+from entropy_loop.cli import studies, tools  # noqa: F401 (they add their commands to the app)
+from entropy_loop.cli.door import app
+from entropy_loop.errors import EntropyLoopError
+from entropy_loop.stopping import Stopped, stop_on_signals
+
+
+def main() -> None:
+    """Run the command line; every error that a user can act on becomes one message and an exit code."""
+    # numpy's matrices are small here: more threads only wait for each other, and may round differently.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    stop_on_signals()
+    try:
+        sys.exit(app(standalone_mode=False))  # the code of a `typer.Exit`; None, success, without one
+    except EntropyLoopError as error:
+        _fail(str(error), error.exit_code)
+    except Stopped as stopped:
+        name = stopped.signal.name
+        _fail(f"stopped by {name}; nothing finished is lost. The same command continues.", 128 + stopped.signal)
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
+            _fail(f"{error.format_message()} See `entropy-loop --help`.", 2)
+        raise
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"entropy-loop: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"entropy-loop {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What becomes of a text-to-image model when its own images are fed back into its training?"""
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(2)

@@ -1,0 +1,27 @@
+"""What the commands share: the app, the console, and options that several of them have."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    help="What becomes of a text-to-image model when its own images are fed back into its training?",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+# Where nobody watches a terminal, tables keep their whole width.
+out = Console(soft_wrap=True, markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
+
+ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; configs/ has ready-to-run ones.")]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: results/<name>.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a config key, for example --set images=64. Repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -1,0 +1,90 @@
+"""Commands that work on a study: plan it, run it, look at what came out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from entropy_loop.cli.door import ConfigArgument, JsonOption, OutOption, SetOption, app, out
+
+
+@app.command()
+def run(config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption = None) -> None:
+    """Run an experiment, or continue it: finished stages are never made twice."""
+    from entropy_loop import experiment
+    from entropy_loop.progress import Progress
+    from entropy_loop.report.summary import summary
+
+    planned = experiment.prepare(config, tuple(overrides or ()))
+    if not experiment.leads():
+        experiment.assist(planned)
+        return
+    with Progress(planned, out) as progress:
+        finished = experiment.carry_out(planned, out_dir or Path("results") / planned.study.config.name, progress)
+    out.print(summary(finished.tables))
+    out.print(f"report: {finished.report}")
+
+
+@app.command()
+def plan(
+    config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Show what a config would do, and how much of it is done. Changes nothing, loads no model."""
+    from entropy_loop import experiment
+
+    planned = experiment.prepare(config, tuple(overrides or ()), check_models=False)
+    counts = experiment.outlook(planned, out_dir or Path("results") / planned.study.config.name)
+    if as_json:
+        print(json.dumps(counts, indent=1))
+        return
+    config_ = planned.study.config
+    steps = f"{config_.generations} feedback {'steps' if config_.generations > 1 else 'step'}"
+    runs = f"{len(planned.runs)} {'runs' if len(planned.runs) > 1 else 'run'}"
+    out.print(f"{config_.name}: {runs}, {steps}")
+    table = Table("stage", "in all", "done", "images", "model evaluations", box=None)
+    for verb, row in counts["stages"].items():
+        table.add_row(verb, *(f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations")))
+    out.print(table)
+    for name in counts["runs"]:
+        out.print(f"  {name}")
+
+
+@app.command()
+def report(results: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]) -> None:
+    """Write the tables and the report of a results folder anew from what is stored. Loads no model."""
+    from entropy_loop import experiment
+    from entropy_loop.report.summary import summary
+
+    finished = experiment.report(results)
+    out.print(summary(finished.tables))
+    out.print(f"report: {finished.report}")
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.")],
+    as_json: JsonOption = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the table and a figure, too.")
+    ] = None,
+) -> None:
+    """Put results side by side: V and c of `all` in every arm, from the tables alone."""
+    from entropy_loop.report import compare as side_by_side
+    from entropy_loop.report import sidebyside
+
+    found = side_by_side.compare(folders)
+    if html:
+        sidebyside.write(folders, found, html)
+    if as_json:
+        print(found.to_json(orient="records", indent=1))
+        return
+    table = Table(*side_by_side.HEADS, box=None)
+    for line in side_by_side.lines(found):
+        table.add_row(*line)
+    out.print(table)
+    if html:
+        out.print(f"page: {html}")

@@ -1,0 +1,58 @@
+"""Training by several processes, started as a user starts them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from entropy_loop.data import TrainSettings
+from entropy_loop.errors import ConfigError
+from entropy_loop.generators import finetune
+
+SMALL = [
+    "sweep={}", "generations=1", "images=6", "evaluation.images=2", "measures={}", "attributes={}", "threads=1",
+    "device=cpu", "generator.num_inference_steps=2", "generator.block=8", "train.max_train_steps=3",
+    "train.train_batch_size=4", "train.gradient_accumulation_steps=2",
+]  # fmt: skip
+# `--multi_gpu` is how accelerate starts several processes on one machine; on CPUs they talk through gloo.
+LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"]
+LAUNCH += ["--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
+
+
+def run(out: Path, *launch: str) -> Path:
+    """The train stage of the smallest run; the last 'python -m entropy_loop' is launched."""
+    line = [sys.executable, *launch, "-m", "entropy_loop", "run", "configs/smoke.yaml", "--out", str(out)]
+    done = subprocess.run(
+        [*line, *(word for one in SMALL for word in ("--set", one))],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("report: ") == 1
+    (stage,) = (out / "store").glob("g01-train-*")
+    return stage
+
+
+def test_two_processes_train_what_one_trains(tmp_path):
+    """`accelerate launch` with two processes: one report, and weights and losses that are one process's within 1e-5."""
+    one, two = run(tmp_path / "one"), run(tmp_path / "two", *LAUNCH)
+    ours, theirs = (load_file(stage / "unet/diffusion_pytorch_model.safetensors") for stage in (one, two))
+    apart = max(float((ours[name] - theirs[name]).abs().max()) for name in ours)
+    start = load_file(Path("src/entropy_loop/assets/storybook/unet/diffusion_pytorch_model.safetensors"))
+    moved = max(float((ours[name] - start[name]).abs().max()) for name in ours)
+    assert apart < 1e-5 < 1e-4 < moved
+    losses = [pd.read_csv(stage / "training.csv")["loss"] for stage in (one, two)]
+    assert torch.allclose(*(torch.tensor(one.to_numpy()) for one in losses), atol=1e-5)
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused_before_the_run(monkeypatch):
+    """Three images among two processes would weigh them unequally."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="3 images cannot be shared equally by 2 processes"):
+        finetune.refuse_untrainable({}, TrainSettings(train_batch_size=3))
