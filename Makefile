@@ -2,7 +2,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: run smoke test lint
+.PHONY: run smoke test test-slow lint
 
 run: $(VENV)/installed
 	$(BIN)/entropy-loop run configs/astronaut.yaml
@@ -12,6 +12,9 @@ smoke: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/installed
+	$(BIN)/python -m pytest -m slow -s tests/slow
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

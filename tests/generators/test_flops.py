@@ -82,7 +82,8 @@ def test_text_encoders_have_the_flop_that_torch_counts(shape):
 
 
 @pytest.mark.parametrize(
-    ("shape", "unet", "adapters"), [("sd15", 859_520_964, 797_184), ("sd21", 865_910_724, None), ("sdxl", 2_567_463_684, None)]
+    ("shape", "unet", "adapters"),
+    [("sd15", 859_520_964, 797_184), ("sd21", 865_910_724, None), ("sdxl", 2_567_463_684, None)],
 )
 def test_published_counts(shape, unet, adapters):
     """Stable Diffusion's published parameter counts, and those of the usual LoRA of rank 4."""

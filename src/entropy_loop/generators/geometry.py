@@ -60,7 +60,11 @@ SD15 = Geometry(
 )
 SD21 = Geometry(
     _unet(
-        [320, 640, 1280, 1280], _FOUR, sample_size=96, cross_attention_dim=1024, attention_head_dim=[5, 10, 20, 20],
+        [320, 640, 1280, 1280],
+        _FOUR,
+        sample_size=96,
+        cross_attention_dim=1024,
+        attention_head_dim=[5, 10, 20, 20],
         use_linear_projection=True,
     ),  # fmt: skip
     _vae(sample_size=768, scaling_factor=0.18215),
@@ -68,9 +72,16 @@ SD21 = Geometry(
 )
 SDXL = Geometry(
     _unet(
-        [320, 640, 1280], _THREE, sample_size=128, cross_attention_dim=2048, attention_head_dim=[5, 10, 20],
-        use_linear_projection=True, transformer_layers_per_block=[1, 2, 10], addition_embed_type="text_time",
-        addition_time_embed_dim=256, projection_class_embeddings_input_dim=2816,
+        [320, 640, 1280],
+        _THREE,
+        sample_size=128,
+        cross_attention_dim=2048,
+        attention_head_dim=[5, 10, 20],
+        use_linear_projection=True,
+        transformer_layers_per_block=[1, 2, 10],
+        addition_embed_type="text_time",
+        addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=2816,
     ),  # fmt: skip
     _vae(sample_size=1024, scaling_factor=0.13025),
     (_CLIP_L, _text(1280, 32, 20, hidden_act="gelu", projection_dim=1280)),
