@@ -66,7 +66,7 @@ SD21 = Geometry(
         cross_attention_dim=1024,
         attention_head_dim=[5, 10, 20, 20],
         use_linear_projection=True,
-    ),  # fmt: skip
+    ),
     _vae(sample_size=768, scaling_factor=0.18215),
     (_text(1024, 23, 16, hidden_act="gelu", projection_dim=512),),
 )
@@ -82,7 +82,7 @@ SDXL = Geometry(
         addition_embed_type="text_time",
         addition_time_embed_dim=256,
         projection_class_embeddings_input_dim=2816,
-    ),  # fmt: skip
+    ),
     _vae(sample_size=1024, scaling_factor=0.13025),
     (_CLIP_L, _text(1280, 32, 20, hidden_act="gelu", projection_dim=1280)),
 )
