@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from entropy_loop import seeds
+from entropy_loop import seeds, threads
 from entropy_loop.config import Config
 from entropy_loop.data import ALL, Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, as_storage_error
-from entropy_loop.experiment import use_threads
 from entropy_loop.judges import calibration
 from entropy_loop.metrics.calibration import AXES, CLEAN, Fit, Measured, halves, performance, roc, thinned, threshold
 from entropy_loop.metrics.rates import joint
@@ -79,7 +78,7 @@ def calibrate(study: Study, images: str, n: int | None, seed: int, out: Path, ti
         raise ConfigError("judges: none has a threshold to fit; those of the kind clip have.")
     for _, judge in judges:
         judge.ready(config.concept_nouns())
-    use_threads(config.threads)
+    threads.use(config.threads)
     steps = _steps(tick, 1 + len(judges) * (2 + len(DEGRADATIONS)))
     with TemporaryDirectory() as scratch, as_storage_error(Path(scratch)):
         source = _labelled(config, images, n, seed, Path(scratch) / "scenes", next(steps))

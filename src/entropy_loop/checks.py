@@ -46,6 +46,7 @@ def _specs(raw: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     curate, judges = raw.get("curate"), raw.get("judges")
     curate, judges = curate if isinstance(curate, dict) else {}, judges if isinstance(judges, list | tuple) else ()
     places = [("generator", "generator", raw.get("generator")), ("regime", "feedback", raw.get("feedback"))]
+    places += [("engine", "engine", raw.get("engine"))]
     places += [("real", "real", raw.get("real"))]
     measures = raw.get("measures")
     measures = measures if isinstance(measures, dict) else {}

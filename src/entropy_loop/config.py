@@ -92,12 +92,16 @@ class Config(_Section):
     judges: Annotated[tuple[Plugin, ...], Field(min_length=1)]
     measures: MeasuresSection = MeasuresSection()
     attributes: dict[Name, Annotated[tuple[Name, ...], Field(min_length=2)]] = {}
+    engine: Plugin = {"use": "local"}
     curator_may_judge: Literal["no", "yes, the curator measures itself on purpose"] = "no"
     sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     arms: tuple[ArmSection, ...] = ()
     controls: Literal["none", "auto"] = "none"
 
     # ---- the plug-ins and nouns that this point names ------------------------------------------------
+
+    def engine_plugin(self) -> Any:
+        return registry.build("engine", self.engine, "engine")
 
     def generator_plugin(self) -> Any:
         return registry.build("generator", self.generator, "generator")

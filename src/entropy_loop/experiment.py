@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +10,12 @@ from typing import Any
 
 import yaml
 
-from entropy_loop import device, loop, strict_yaml, study
+from entropy_loop import device, loop, strict_yaml, study, threads
 from entropy_loop.data import HELD_OUT
+from entropy_loop.engines.local import Local
 from entropy_loop.errors import ConfigError, StorageError
 from entropy_loop.generators import distributed
-from entropy_loop.plan import Plan
+from entropy_loop.plan import Plan, Run
 from entropy_loop.plan import plan as plan_of
 from entropy_loop.provenance import provenance
 from entropy_loop.report import page, reading
@@ -25,6 +24,22 @@ from entropy_loop.report.tables import Tables, tables
 from entropy_loop.store import Listener, Store, write_text
 
 REPORT_EVERY = 60.0  # seconds of work between two reports of an unfinished run; one may take some itself
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` of `count`, counted from 0: every count-th run."""
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """'2/8' is the second of eight. Raises ConfigError for anything else."""
+        number, slash, count = text.partition("/")
+        if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            raise ConfigError(f"--shard {text}: takes the form i/n with i from 1 to n, for example --shard 2/8.")
+        return cls(int(number) - 1, int(count))
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,7 @@ def prepare(path: Path, overrides: tuple[str, ...] = (), check_models: bool = Tr
 
 
 def _models_are_here(planned: Plan) -> None:
+    planned.study.config.engine_plugin().ready()
     for run in planned.runs:
         device.use(run.config.device)
         concepts = run.config.concept_nouns()
@@ -67,23 +83,45 @@ def _models_are_here(planned: Plan) -> None:
             run.config.reader_plugin().ready(run.config.attributes)
 
 
-def carry_out(planned: Plan, root: Path, listen: Listener) -> Finished:
+def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None = None) -> Finished | None:
     """Make every stage that is not made yet, then the tables and the report; those of an unfinished run are
-    written now and then on the way. Raises ConfigError when another experiment lies in the folder."""
+    written now and then on the way. Raises ConfigError when another experiment lies in the folder.
+
+    shard: carry some of the runs, beside other processes that carry the others in the same folder; who makes the last
+    stage writes tables and report, the others get None.
+    """
     _refuse_another(planned, root)
-    store = Store(root, provenance(), listen)
+    store = Store(root, provenance(), listen, several=shard is not None)
     with store.lock():
         _record(planned, store)
-        told = time.monotonic()
-        for run in planned.runs:
-            if time.monotonic() - told >= REPORT_EVERY:
-                _write(planned, store)
-                told = time.monotonic()
-            use_threads(run.config.threads)
-            device.use(run.config.device)
-            loop.carry(run, store)
-        distributed.dismiss()
-        return _write(planned, store)
+        if shard is None:
+            planned.study.config.engine_plugin().carry(planned.runs, store, _carry, _Reports(planned, store))
+            distributed.dismiss()
+            return _write(planned, store)
+        Local().carry(planned.runs[shard.index :: shard.count], store, _carry, lambda: None)
+        return _write(planned, store) if _finished(planned, store) else None
+
+
+def _carry(run: Run, store: Store) -> None:
+    threads.use(run.config.threads)
+    device.use(run.config.device)
+    loop.carry(run, store)
+
+
+def _finished(planned: Plan, store: Store) -> bool:
+    return all(store.finished(stage) for stage in planned.stages().values())
+
+
+class _Reports:
+    """Writes the tables and the report of an unfinished run, if the last time is long ago."""
+
+    def __init__(self, planned: Plan, store: Store) -> None:
+        self.planned, self.store, self.told = planned, store, time.monotonic()
+
+    def __call__(self) -> None:
+        if time.monotonic() - self.told >= REPORT_EVERY:
+            _write(self.planned, self.store)
+            self.told = time.monotonic()
 
 
 def leads() -> bool:
@@ -94,7 +132,7 @@ def leads() -> bool:
 def assist(planned: Plan) -> None:
     """What all processes but the first do under `accelerate launch`: join its trainings."""
     config = planned.study.config
-    use_threads(config.threads)
+    threads.use(config.threads)
     device.use(config.device)
     distributed.follow()
 
@@ -153,14 +191,6 @@ def outlook(planned: Plan, root: Path) -> dict[str, Any]:
     return {"name": planned.study.config.name, "runs": [run.name for run in planned.runs], "stages": verbs}
 
 
-def use_threads(threads: int) -> None:
-    """Fix the number of threads of torch, loaded or not: another number may round differently."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(threads)
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(threads)
-
-
 def _record(planned: Plan, store: Store) -> None:
     """config.yaml, plan.json, provenance.json. A finished run that is started again keeps the provenance of
     the machine and code that made it."""
@@ -170,7 +200,7 @@ def _record(planned: Plan, store: Store) -> None:
     }
     write_text(store.root / "config.yaml", settings(planned.study))
     write_text(store.root / "plan.json", json.dumps(stages, indent=1))
-    if not all(store.finished(stage) for stage in planned.stages().values()):
+    if not _finished(planned, store):
         write_text(store.root / "provenance.json", json.dumps(store.provenance, indent=1))
 
 

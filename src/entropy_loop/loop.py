@@ -8,8 +8,11 @@ everything is there. Recognition sees the whole pool; only curation decides what
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -23,6 +26,7 @@ from entropy_loop.data import (
     SCORES,
     TAUGHT,
     Checkpoint,
+    Request,
     Samples,
     Selection,
     Stage,
@@ -31,6 +35,29 @@ from entropy_loop.data import (
 )
 from entropy_loop.plan import Generation, Run
 from entropy_loop.store import Store
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The maker of a pool or an evaluation set, which an engine may split and join."""
+
+    generator: Any
+    model: Checkpoint
+    requests: list[Request]
+
+    def __call__(self, out: Path, tick: Tick) -> None:
+        self.generator.sample(self.model, self.requests, out, tick)
+
+    def parts(self, most: int) -> list[Sampling]:
+        """At most so many makers, of equally many blocks each but for the last ones."""
+        blocks = self.generator.split(self.requests) if hasattr(self.generator, "split") else [self.requests]
+        each = -(-len(blocks) // min(most, len(blocks)))
+        pieces = [blocks[i : i + each] for i in range(0, len(blocks), each)]
+        return [replace(self, requests=list(chain.from_iterable(piece))) for piece in pieces]
+
+    def join(self, parts: list[Path], out: Path) -> None:
+        """Put the folders that the parts wrote together."""
+        self.generator.join(parts, out)
 
 
 def carry(run: Run, store: Store) -> None:
@@ -72,7 +99,7 @@ def measure(run: Run, g: Generation, model: Checkpoint, store: Store) -> Samples
     """Make the pool and the evaluation set of a generation and let every judge look at both."""
     generator, made = run.config.generator_plugin(), {}
     for stream in (POOL, EVALUATION):
-        sample = partial(generator.sample, model, run.requests(g.number, stream))
+        sample = Sampling(generator, model, run.requests(g.number, stream))
         made[stream] = Samples(store.once(g.sets[stream], sample))
         _recognise(run, g, stream, made[stream], store)
     return made[POOL]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Self
 
 from rich.console import Console
@@ -26,6 +27,7 @@ class Progress:
         self.total = sum(stage.cost for stage in planned.stages().values())
         self.done = 0.0
         self.seen: set[str] = set()
+        self.lock = Lock()  # an engine may carry several runs at once
         self.began = self.last_line = time.monotonic()
         self.bar = RichProgress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
@@ -41,6 +43,10 @@ class Progress:
         self.bar.stop()
 
     def __call__(self, event: str, stage: Stage, share: float) -> None:
+        with self.lock:
+            self._hear(event, stage, share)
+
+    def _hear(self, event: str, stage: Stage, share: float) -> None:
         if event == "opened" and stage.key not in self.seen:
             self.total -= stage.cost
         elif event == "finished":

@@ -18,6 +18,10 @@ from entropy_loop.data import canonical
 from entropy_loop.errors import ConfigError, nearest
 
 PLUGINS: dict[str, dict[str, str]] = {
+    "engine": {
+        "local": "entropy_loop.engines.local:Local",
+        "ray": "entropy_loop.engines.ray:Ray",
+    },
     "generator": {
         "categorical": "entropy_loop.generators.categorical:Categorical",
         "diffusion": "entropy_loop.generators.diffusion:Diffusion",

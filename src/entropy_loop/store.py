@@ -25,6 +25,7 @@ from entropy_loop.provenance import made_on
 
 RECEIPT = "receipt.json"
 Maker = Callable[[Path, Tick], None]
+Performer = Callable[[Stage, Maker, Path, Tick], None]
 Listener = Callable[[str, Stage, float], None]
 """Told of ("opened" | "started" | "working" | "finished", stage, share done)."""
 
@@ -33,13 +34,28 @@ def _silent(event: str, stage: Stage, share: float) -> None:
     """Nobody listens."""
 
 
+def _here(stage: Stage, make: Maker, out: Path, tick: Tick) -> None:
+    """Make a stage in this process."""
+    make(out, tick)
+
+
 @dataclass(frozen=True)
 class Store:
-    """The results of one experiment: `root` with tables and report, `root/store` with the stages."""
+    """The results of one experiment: `root` with tables and report, `root/store` with the stages.
+
+    perform: where a stage's work is done. several: whether others, threads or processes, make stages in the same
+    folder; then every stage is made under a lock of its own, and who comes second opens it.
+    """
 
     root: Path
     provenance: dict[str, Any] = field(default_factory=dict)
     listen: Listener = _silent
+    perform: Performer = _here
+    several: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What another process gets, which reads and has nobody to tell."""
+        return Store, (self.root, self.provenance)
 
     @property
     def stages(self) -> Path:
@@ -56,9 +72,17 @@ class Store:
 
     def once(self, stage: Stage, make: Maker) -> Path:
         """The stage's folder; `make(scratch folder, tick)` is called only if it is not there yet."""
+        if folder := self._opened(stage):
+            return folder
+        with self._alone(stage):
+            return self._opened(stage) or self._make(stage, make)
+
+    def _opened(self, stage: Stage) -> Path | None:
         if folder := self.finished(stage):
             self.listen("opened", stage, 1.0)
-            return folder
+        return folder
+
+    def _make(self, stage: Stage, make: Maker) -> Path:
         self.listen("started", stage, 0.0)
         scratch = self.stages / ".scratch" / stage.folder
         with as_storage_error(scratch):
@@ -66,7 +90,7 @@ class Store:
             scratch.mkdir(parents=True)
         started, clock = datetime.now(UTC), time.perf_counter()
         with as_storage_error(scratch):
-            make(scratch, lambda share: self.listen("working", stage, share))
+            self.perform(stage, make, scratch, lambda share: self.listen("working", stage, share))
             seconds = time.perf_counter() - clock
             folder = self._publish(stage, scratch, started, seconds)
         self._log(stage, started, seconds)
@@ -99,23 +123,37 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the results folder. Raises Locked when another process holds it, StorageError when the
-        folder cannot be written."""
-        from filelock import FileLock, Timeout
+        """Hold the results folder, alone or, where several work in it, together with those. Raises Locked when
+        another process holds it otherwise, StorageError when the folder cannot be written."""
+        from filelock import ReadWriteLock, Timeout
 
         with as_storage_error(self.root):
             self.stages.mkdir(parents=True, exist_ok=True)
-            held = FileLock(self.stages / ".lock")
+            held = ReadWriteLock(self.stages / ".lock", is_singleton=False)
+            acquire = held.acquire_read if self.several else held.acquire_write
             try:
-                held.acquire(timeout=0)
+                acquire(timeout=0)
             except Timeout:
                 raise Locked(f"{self.root}: another process works in this folder; wait for it, or use --out.") from None
         try:
-            shutil.rmtree(self.stages / ".scratch", ignore_errors=True)
+            if not self.several:
+                shutil.rmtree(self.stages / ".scratch", ignore_errors=True)
             with as_storage_error(self.root):
                 yield
         finally:
             held.release()
+
+    @contextmanager
+    def _alone(self, stage: Stage) -> Iterator[None]:
+        """Nobody else makes this stage meanwhile."""
+        if not self.several:
+            yield
+            return
+        from filelock import FileLock
+
+        (self.stages / ".locks").mkdir(parents=True, exist_ok=True)
+        with FileLock(self.stages / ".locks" / stage.folder, is_singleton=False):
+            yield
 
 
 def write_text(path: Path, text: str) -> None:
@@ -125,7 +163,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file whole: beside its place, synced, then renamed over it."""
-    beside = path.with_name(f".{path.name}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")  # several processes may write the same file
     with as_storage_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(beside, "wb") as file:

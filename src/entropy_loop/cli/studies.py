@@ -13,18 +13,35 @@ from entropy_loop.cli.door import ConfigArgument, JsonOption, OutOption, SetOpti
 
 
 @app.command()
-def run(config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption = None) -> None:
+def run(
+    config: ConfigArgument,
+    out_dir: OutOption = None,
+    overrides: SetOption = None,
+    engine: Annotated[str | None, typer.Option(metavar="NAME", help="local, or ray: workers share the work.")] = None,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster to join: auto, or host:port.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="How many, of the engine ray.")] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Carry every N-th run, from the I-th on, beside other shards."),
+    ] = None,
+) -> None:
     """Run an experiment, or continue it: finished stages are never made twice."""
     from entropy_loop import experiment
     from entropy_loop.progress import Progress
     from entropy_loop.report.summary import summary
 
-    planned = experiment.prepare(config, tuple(overrides or ()))
+    told = {"use": engine, "address": address, "workers": workers}
+    machine = [f"engine.{name}={value}" for name, value in told.items() if value is not None]
+    planned = experiment.prepare(config, (*(overrides or ()), *machine))
     if not experiment.leads():
         experiment.assist(planned)
         return
+    root = out_dir or Path("results") / planned.study.config.name
     with Progress(planned, out) as progress:
-        finished = experiment.carry_out(planned, out_dir or Path("results") / planned.study.config.name, progress)
+        finished = experiment.carry_out(planned, root, progress, experiment.Shard.parse(shard) if shard else None)
+    if finished is None:
+        out.print(f"shard {shard} is done; the last one writes the report, and so does `entropy-loop report {root}`.")
+        return
     out.print(summary(finished.tables))
     out.print(f"report: {finished.report}")
 

@@ -26,7 +26,18 @@ from pydantic import Field
 from entropy_loop import assets, device
 from entropy_loop.data import SAMPLES, Checkpoint, Diet, Request, Tick, TrainSettings
 from entropy_loop.errors import ConfigError
-from entropy_loop.generators import codec, distributed, finetune, lora, memory, pretrained, resident, safety, sampling
+from entropy_loop.generators import (
+    codec,
+    distributed,
+    finetune,
+    joining,
+    lora,
+    memory,
+    pretrained,
+    resident,
+    safety,
+    sampling,
+)
 from entropy_loop.generators.diet import encode
 
 if TYPE_CHECKING:
@@ -122,6 +133,14 @@ class Diffusion:
         told = {"images": len(rows), "withheld": len(requests) - len(rows)}
         told["unet_evaluations"] = int(len(requests) * self.evaluations_per_image())
         (out / "sampling.json").write_text(json.dumps(told))
+
+    def split(self, requests: list[Request]) -> list[list[Request]]:
+        """The pieces that can be sampled apart: an image never sees more than its own block."""
+        return list(_blocks(requests, self.block))
+
+    def join(self, parts: list[Path], out: Path) -> None:
+        """Put what was sampled apart together, in the order of the requests."""
+        joining.join(parts, out)
 
     def train(
         self, start: Checkpoint, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path, tick: Tick

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from entropy_loop.generators.geometry import Geometry
@@ -75,7 +76,7 @@ def _resnet(cin: int, cout: int, positions: int, time: int) -> Iterator[Layer]:
 
 
 def _transformer(width: int, positions: int, blocks: int, linear: bool, tokens: int, context: int) -> Iterator[Layer]:
-    into = _linear if linear else lambda *known: _conv(*known, 1)
+    into = _linear if linear else partial(_conv, kernel=1)
     yield from (_norm(width, positions), into("proj_in", width, width, positions))
     for _ in range(blocks):
         for keys, cin in ((positions, width), (tokens, context)):

@@ -48,6 +48,10 @@ class VaeRoundtrip(Diffusion):
         named = [f"images/{number:06d}.png" for number in range(len(files))]
         pd.DataFrame({"prompt": table["prompt"], "file": named}).to_parquet(out / "passed.parquet", index=False)
 
+    def split(self, requests: list[Request]) -> list[list[Request]]:
+        """Nothing is worth splitting: most images are copies of files."""
+        return [requests]
+
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
         """Generation 0 is sampled; afterwards image i of a prompt is image i of what has passed the codec."""
         if not (model.folder / "passed.parquet").is_file():

@@ -1,0 +1,201 @@
+"""Ray Core: workers that keep models loaded, on this machine or on a cluster with a shared file system.
+
+This process walks every run in a thread of its own and is the only one that writes to the store; a stage's maker is
+sent to a worker, which writes into the stage's scratch folder. The makers of samples are split into blocks and spread
+over the workers.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from queue import Queue
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from entropy_loop import device, threads
+from entropy_loop.data import Stage, Tick
+from entropy_loop.device import CHOICE
+from entropy_loop.errors import ConfigError, EntropyLoopError
+from entropy_loop.store import Maker, Store
+
+DEATHS = 3  # that a piece of work may cost before it is put aside
+QUARANTINE = "quarantine.jsonl"
+
+
+@dataclass(frozen=True)
+class Ray:
+    """Runs and blocks of images spread over the workers of a Ray cluster.
+
+    address: None starts a cluster of its own on this machine, 'auto' joins the one that is here, or host:port.
+    workers: how many; None: one per GPU, or where there is none one per `threads` cores. object_store_memory: bytes,
+    of a cluster of its own; only paths and tables go through it.
+    """
+
+    version: ClassVar[int] = 1
+
+    address: str | None = None
+    workers: Annotated[int, Field(ge=1)] | None = None
+    object_store_memory: Annotated[int, Field(ge=80_000_000)] = 200_000_000
+
+    def ready(self) -> None:
+        """Raises ConfigError when Ray is not installed."""
+        from importlib.util import find_spec
+
+        if find_spec("ray") is None:
+            raise ConfigError("engine: Ray is not installed; `pip install 'entropy-loop[ray]'`.")
+
+    def carry(
+        self, runs: Sequence[Any], store: Store, work: Callable[[Any, Store], None], between: Callable[[], None]
+    ) -> None:
+        """Every run goes on to its end, whatever becomes of the others; then the first error is raised."""
+        with _pool(self, store, runs[0].config.threads) as pool:
+            shared = replace(store, several=True, perform=pool.perform)
+            with ThreadPoolExecutor(len(runs)) as walkers:
+                walks = [walkers.submit(work, run, shared) for run in runs]
+                try:
+                    while wait(walks, timeout=5.0).not_done:
+                        between()
+                except BaseException:  # a signal: nobody waits for what is still being made
+                    pool.close()
+                    raise
+        for walk in walks:
+            walk.result()
+
+
+@dataclass
+class _Pool:
+    """The workers, and what they are given."""
+
+    store: Store
+    size: int
+    start: Callable[[], Any]
+    idle: Queue[Any] = field(default_factory=Queue)
+    closed: bool = False
+
+    def perform(self, stage: Stage, make: Maker, out: Path, tick: Tick) -> None:
+        """Make a stage on the workers, in as many parts as it can be split into."""
+        parts = make.parts(self.size) if hasattr(make, "parts") else [make]
+        if len(parts) == 1:
+            return self._unit(stage, parts[0], out)
+        folders = [out / f".part-{i}" for i in range(len(parts))]
+        with ThreadPoolExecutor(len(parts)) as walkers:
+            units = [walkers.submit(self._unit, stage, *unit) for unit in zip(parts, folders, strict=True)]
+            for done, unit in enumerate(units, start=1):
+                unit.result()
+                tick(done / len(units))
+        make.join(folders, out)  # type: ignore[attr-defined]
+        for folder in folders:
+            shutil.rmtree(folder)
+        return None
+
+    def _unit(self, stage: Stage, make: Maker, out: Path) -> None:
+        """Make one piece; a worker that dies over it is replaced, and it is tried again."""
+        import ray
+
+        ids = [request.id for request in getattr(make, "requests", ())]
+        self._refuse_quarantined(stage, ids)
+        for _ in range(DEATHS):
+            worker = self._worker()
+            try:
+                shutil.rmtree(out, ignore_errors=True)
+                out.mkdir(parents=True)
+                ray.get(worker.make.remote(make, str(out.resolve()), stage.reads["threads"]))
+            except ray.exceptions.RayTaskError as error:
+                self.idle.put(worker)
+                raise error.cause from None
+            except ray.exceptions.RayActorError:
+                self.idle.put(self.start())
+            else:
+                self.idle.put(worker)
+                return
+        with open(self.store.stages / QUARANTINE, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"stage": stage.folder, "ids": ids}) + "\n")
+        raise EntropyLoopError(self._told(stage, ids))
+
+    def _worker(self) -> Any:
+        worker = self.idle.get()
+        if self.closed:
+            self.idle.put(worker)  # the next one that waits is to stop, too
+            raise EntropyLoopError("engine: stopped.")
+        return worker
+
+    def _refuse_quarantined(self, stage: Stage, ids: list[str]) -> None:
+        file = self.store.stages / QUARANTINE
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        if {"stage": stage.folder, "ids": ids} in [json.loads(line) for line in lines]:
+            raise EntropyLoopError(self._told(stage, ids))
+
+    def _told(self, stage: Stage, ids: list[str]) -> str:
+        images = f" at images {', '.join(ids[:8])}{', ...' if len(ids) > 8 else ''}" if ids else ""
+        return (
+            f"{stage.folder}: {DEATHS} workers died{images}; put aside. See why (memory?), then delete its line in "
+            f"{self.store.stages / QUARANTINE} and run again."
+        )
+
+    def close(self) -> None:
+        """Stop the workers; whoever waits for one gets an error."""
+        import ray
+
+        self.closed = True
+        self.idle.put(None)
+        ray.shutdown()
+
+
+@contextmanager
+def _pool(engine: Ray, store: Store, cores: int) -> Iterator[_Pool]:
+    """A pool of workers on the cluster; a cluster of our own ends with it."""
+    _environment(engine)
+    import ray
+
+    own: dict[str, Any] = {
+        "num_cpus": engine.workers * cores if engine.workers else None,
+        "include_dashboard": False,
+        "object_store_memory": engine.object_store_memory,
+        "_node_ip_address": "127.0.0.1",
+    }
+    ray.init(
+        address=engine.address or "local", logging_level=logging.ERROR, log_to_driver=False, namespace="entropy-loop",
+        **({} if engine.address else own),
+    )  # fmt: skip
+    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = int(found.get("GPU", 0))
+    size = engine.workers or gpus or max(1, int(found.get("CPU", 1)) // cores)
+    cls = ray.remote(num_cpus=cores, num_gpus=1 if gpus else 0, max_restarts=0)(_Worker)
+    pool = _Pool(store, size, lambda: cls.remote(os.getcwd(), os.environ.get(CHOICE, "auto")))
+    try:
+        for _ in range(size):
+            pool.idle.put(pool.start())
+        yield pool
+    finally:
+        pool.close()
+
+
+class _Worker:
+    """A process that makes what it is given; models stay loaded in it."""
+
+    def __init__(self, cwd: str, chosen: str) -> None:
+        os.chdir(cwd)  # paths in the results are relative to where the run was started
+        device.use(chosen)
+
+    def make(self, make: Maker, out: str, cores: int) -> None:
+        threads.use(cores)
+        make(Path(out), lambda share: None)
+
+
+def _environment(engine: Ray) -> None:
+    """How Ray behaves is settled before it is loaded: no reports home, and for a cluster of our own a password."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if engine.address is None:
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # its name for: on loopback, whatever the system
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -1,0 +1,207 @@
+"""Engines make the same bytes: Ray with two real workers, killed ones among them, and shards beside each other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from conftest import environment
+from entropy_loop import experiment, registry
+from entropy_loop.data import Request
+from entropy_loop.engines.ray import QUARANTINE, Ray, _pool
+from entropy_loop.errors import ConfigError, EntropyLoopError, TrainingDiverged
+from entropy_loop.store import Store
+
+SWEEP = {"curate.policy": [{"use": "none"}, {"use": "random_k", "k": 3}], "seed": [0, 1]}
+
+
+def silent(event, stage, share) -> None:
+    """Nobody listens."""
+
+
+def run(path: Path, root: Path, *overrides: str) -> experiment.Finished | None:
+    return experiment.carry_out(experiment.prepare(path, overrides), root, silent)
+
+
+def science(root: Path) -> dict[str, str]:
+    """SHA-256 of everything that a run makes, but for when and where it was made."""
+    told = {"receipt.json", "events.jsonl", "provenance.json", "report.html", "config.yaml"}
+    files = [p for p in root.rglob("*") if p.is_file() and p.name not in told and ".lock" not in str(p)]
+    assert len(files) > 20
+    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+RAY = ("engine.use=ray", "engine.workers=2")
+
+
+def test_ray_makes_what_local_makes(toy, tmp_path):
+    """Four chains on two workers: every stage's files and every table, byte by byte."""
+    path = toy(sweep=SWEEP)
+    run(path, tmp_path / "local")
+    run(path, tmp_path / "ray", *RAY)
+    assert science(tmp_path / "ray") == science(tmp_path / "local")
+
+
+def test_blocks_of_one_pool_on_two_workers_are_the_pool(tmp_path):
+    """The bundled checkpoint, five blocks of images spread over two workers, trained on and judged: the same bytes,
+    images and latents included, and no part is left lying about."""
+    small = (
+        "sweep={}", "generations=1", "images=9", "evaluation.images=3", "measures={}", "attributes={}", "threads=1",
+        "generator.num_inference_steps=2", "generator.block=2", "train.max_train_steps=2", "train.train_batch_size=2",
+    )  # fmt: skip
+    for name, engine in (("local", ()), ("ray", RAY)):
+        run(Path("configs/smoke.yaml"), tmp_path / name, *small, *engine)
+    assert science(tmp_path / "ray") == science(tmp_path / "local")
+    assert not list((tmp_path / "ray").rglob(".part-*"))
+
+
+@pytest.fixture
+def plugin(monkeypatch, tmp_path):
+    """The unruly generators as a package that registers them, for this process and for its workers."""
+    about = tmp_path / "site" / "unruly-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: unruly\nVersion: 1.0\n")
+    lines = [f"{name} = unruly:{name.title()}" for name in ("deadly", "diverging")]
+    (about / "entry_points.txt").write_text("\n".join(["[entropy_loop.generator]", *lines, ""]))
+    monkeypatch.syspath_prepend(about.parent)
+    monkeypatch.setenv("PYTHONPATH", f"{about.parent}{os.pathsep}{Path(__file__).parent}")
+    registry.known.cache_clear()
+    yield
+    registry.known.cache_clear()
+
+
+def deadly(toy, tmp_path, lives: int) -> Path:
+    (tmp_path / "deaths").write_text("")
+    rates = {"astronaut": 0.9, "horse": 0.7}
+    told = {"use": "deadly", "rates": rates, "lives": lives, "count": str(tmp_path / "deaths")}
+    return toy(generator=told, sweep={"seed": [0, 1]})
+
+
+def test_a_killed_worker_is_replaced(toy, tmp_path, plugin):
+    """Two workers are killed with SIGKILL at their work: what comes out is what comes out undisturbed."""
+    path = deadly(toy, tmp_path, 2)
+    run(path, tmp_path / "ray", *RAY)
+    assert (tmp_path / "deaths").read_text() == "xx"
+    run(path, tmp_path / "local")  # nobody dies any more
+    assert science(tmp_path / "ray") == science(tmp_path / "local")
+
+
+def test_what_kills_three_workers_is_put_aside(toy, tmp_path, plugin):
+    """The message and quarantine.jsonl name stage and images; the next run refuses at once; without the line it
+    goes on."""
+    path = deadly(toy, tmp_path, 3)
+    with pytest.raises(EntropyLoopError, match=r"generate-pool.*3 workers died at images p000-00-000000, "):
+        run(path, tmp_path / "out", *RAY, "sweep={}")
+    lines = (tmp_path / "out" / "store" / QUARANTINE).read_text().splitlines()
+    assert [len(json.loads(line)["ids"]) for line in lines] == [8]
+    (tmp_path / "deaths").write_text("")
+    with pytest.raises(EntropyLoopError, match="put aside"):
+        run(path, tmp_path / "out", *RAY, "sweep={}")
+    assert (tmp_path / "deaths").read_text() == ""
+    (tmp_path / "deaths").write_text("xxx")
+    (tmp_path / "out" / "store" / QUARANTINE).unlink()
+    assert run(path, tmp_path / "out", *RAY, "sweep={}")
+
+
+def test_a_workers_error_is_the_makers_own(toy, tmp_path, plugin):
+    """A training that diverges on a worker is that error, with its exit code; the other chains' work is kept."""
+    path = toy(generator={"use": "diverging", "rates": {"astronaut": 0.9, "horse": 0.7}}, sweep={"seed": [0, 1]})
+    with pytest.raises(TrainingDiverged, match="step 3: loss nan"):
+        run(path, tmp_path / "out", *RAY)
+    assert len(list((tmp_path / "out" / "store").glob("g00-curate-*"))) == 2
+
+
+def start(path: Path, root: Path, *more: str) -> subprocess.Popen[str]:
+    line = [sys.executable, "-m", "entropy_loop", "run", str(path), "--out", str(root), *more]
+    return subprocess.Popen(line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def until(there) -> None:
+    for _ in range(600):
+        if there():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not come")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_driver_that_is_killed_leaves_what_is_finished(toy, tmp_path, number, code):
+    """SIGKILL or Ctrl-C in the middle: its workers go, and the same command ends as if nothing had been."""
+    path = toy(sweep={"seed": list(range(12))}, generations=4)
+    driver = start(path, tmp_path / "ray", "--engine", "ray", "--workers", "2")
+    until(lambda: len(list((tmp_path / "ray" / "store").glob("g01-*"))) > 3)
+    family = psutil.Process(driver.pid).children(recursive=True)
+    workers = [process for process in family if process.name().startswith("ray::_Worker")]
+    assert workers
+    driver.send_signal(number)
+    assert driver.wait(timeout=60) == code, driver.stdout.read()
+    until(lambda: not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers))
+    done = start(path, tmp_path / "ray", "--engine", "ray", "--workers", "2")
+    assert done.wait(timeout=120) == 0, done.stdout.read()
+    run(path, tmp_path / "local")
+    assert science(tmp_path / "ray") == science(tmp_path / "local")
+
+
+def test_a_cluster_of_our_own_listens_to_this_machine_alone(tmp_path):
+    """Every socket on which a process of the cluster listens is on loopback, there is no dashboard, and who comes
+    without its token is sent away."""
+    with _pool(Ray(workers=1), Store(tmp_path), 1) as pool:
+        assert pool.size == 1
+        assert os.environ["RAY_AUTH_MODE"] == "token"
+        family = psutil.Process().children(recursive=True)
+        listening = {
+            connection.laddr.ip
+            for process in family
+            for connection in process.net_connections(kind="inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        lines = [process.cmdline() for process in family]
+    assert listening
+    assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    boards = [line for line in lines if any(word.endswith("dashboard.py") for word in line)]
+    assert all("--disable-frontend" in line for line in boards)  # what is left of it reports to Ray alone
+
+
+def test_shards_beside_each_other_make_what_one_run_makes(toy, tmp_path):
+    """Three processes at once in one folder: no stage is made twice, and the last one writes the tables."""
+    path = toy(sweep=SWEEP)
+    shards = [start(path, tmp_path / "shards", "--shard", f"{i}/3") for i in (1, 2, 3)]
+    assert [shard.wait(timeout=120) for shard in shards] == [0, 0, 0]
+    told = [shard.stdout.read() for shard in shards]
+    assert 1 <= sum("report: " in text for text in told) <= 3
+    run(path, tmp_path / "one")
+    assert science(tmp_path / "shards") == science(tmp_path / "one")
+    made = [json.loads(line)["stage"] for line in (tmp_path / "shards" / "events.jsonl").read_text().splitlines()]
+    assert len(made) == len(set(made))
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0"])
+def test_a_shard_that_is_none_is_refused(text):
+    """Numbers from 1 to n, and nothing else."""
+    with pytest.raises(ConfigError, match=r"form i/n"):
+        experiment.Shard.parse(text)
+
+
+def test_an_arm_cannot_have_an_engine_of_its_own(toy):
+    """Where a run is carried is no part of the experiment."""
+    with pytest.raises(ConfigError, match=r"engine.use is no part of the experiment"):
+        experiment.prepare(toy(sweep={"engine.use": ["local", "ray"]}))
+
+
+def test_requests_are_split_at_blocks(tmp_path):
+    """Seven images in blocks of 2 for three workers: 4 and 3, in their order."""
+    from entropy_loop.generators.diffusion import Diffusion
+    from entropy_loop.loop import Sampling
+
+    asked = [Request(f"i{i}", "a horse", i, i) for i in range(7)]
+    parts = Sampling(Diffusion("bundled:storybook", block=2), None, asked).parts(3)
+    assert [[request.index for request in part.requests] for part in parts] == [[0, 1, 2, 3], [4, 5, 6]]
