@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from entropy_loop import device, loop, strict_yaml, study, threads
+from entropy_loop import device, ledger, loop, strict_yaml, study, threads
 from entropy_loop.data import HELD_OUT
 from entropy_loop.engines.local import Local
 from entropy_loop.errors import ConfigError, StorageError
@@ -188,7 +188,20 @@ def outlook(planned: Plan, root: Path) -> dict[str, Any]:
         row["done"] += store.finished(stage) is not None
         row["images"] += sum(count for *_, count in stage.reads["prompts"]) if stage.verb.startswith("generate") else 0
         row["evaluations"] += stage.cost
-    return {"name": planned.study.config.name, "runs": [run.name for run in planned.runs], "stages": verbs}
+    for verb, row in ledger.work(planned).items():
+        verbs[verb] |= {"tflop": row.tflop, "disk": row.disk, "unet_evaluations": row.evaluations}
+    machines = [
+        {
+            "device": one.device.name,
+            "hours": one.hours,
+            "sampling": one.sampling,
+            "training": one.training,
+            "fits": one.fits,
+        }
+        for one in ledger.outlooks(planned)
+    ]
+    runs = [run.name for run in planned.runs]
+    return {"name": planned.study.config.name, "runs": runs, "stages": verbs, "estimates": machines}
 
 
 def _record(planned: Plan, store: Store) -> None:

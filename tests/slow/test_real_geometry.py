@@ -17,8 +17,9 @@ import torch
 import yaml
 
 from build_random_checkpoint import SHAPES, build
+from entropy_loop import flops
 from entropy_loop.data import Checkpoint, Request
-from entropy_loop.generators import flops, sampling
+from entropy_loop.generators import sampling
 from entropy_loop.generators.diffusion import Diffusion
 
 pytestmark = pytest.mark.slow

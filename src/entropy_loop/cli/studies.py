@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -62,12 +62,32 @@ def plan(
     steps = f"{config_.generations} feedback {'steps' if config_.generations > 1 else 'step'}"
     runs = f"{len(planned.runs)} {'runs' if len(planned.runs) > 1 else 'run'}"
     out.print(f"{config_.name}: {runs}, {steps}")
-    table = Table("stage", "in all", "done", "images", "model evaluations", box=None)
+    table = Table("stage", "in all", "done", "images", "UNet evaluations", "TFLOP", "disk", box=None)
     for verb, row in counts["stages"].items():
-        table.add_row(verb, *(f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations")))
+        numbers = (f"{row[name]:,.0f}" for name in ("stages", "done", "images", "unet_evaluations"))
+        table.add_row(verb, *numbers, f"{row['tflop']:,.3g}" if row["tflop"] else "", _size(row["disk"]))
     out.print(table)
+    if any(row["tflop"] for row in counts["stages"].values()):
+        out.print(_estimates(counts["estimates"]))
+        out.print("estimates from arithmetic alone, not measured; memory is rough, measures and reports are left out")
     for name in counts["runs"]:
         out.print(f"  {name}")
+
+
+def _estimates(rows: list[dict[str, Any]]) -> Table:
+    """What the whole plan would take on one of each device."""
+    from entropy_loop.ledger import DEVICES
+
+    table = Table("on one", "hours", "memory, sampling", "training", "at", box=None)
+    for device, row in zip(DEVICES, rows, strict=True):
+        speed = f"{device.used:.0%} of {device.fp32:g} TFLOP/s fp32, {device.half:g} half"
+        fits = "" if row["fits"] else "  does not fit"
+        table.add_row(device.name, f"{row['hours']:.3g}", _size(row["sampling"]), _size(row["training"]), speed + fits)
+    return table
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.2g} GB" if count >= 1e8 else f"{count / 1e6:,.2g} MB" if count else ""
 
 
 @app.command()

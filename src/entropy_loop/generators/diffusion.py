@@ -30,6 +30,7 @@ from entropy_loop.generators import (
     codec,
     distributed,
     finetune,
+    geometry,
     joining,
     lora,
     memory,
@@ -38,6 +39,7 @@ from entropy_loop.generators import (
     safety,
     sampling,
 )
+from entropy_loop.generators.costs import Costs, costs
 from entropy_loop.generators.diet import encode
 
 if TYPE_CHECKING:
@@ -80,6 +82,20 @@ class Diffusion:
         """UNet evaluations; guidance doubles them, PNDM makes one more than its steps."""
         steps = self.num_inference_steps + (self.scheduler == "pndm" and self.num_inference_steps > 1)
         return steps * (2.0 if self.guidance_scale > 1 else 1.0)
+
+    def costs(self, settings: TrainSettings) -> Costs | None:
+        """What an image costs, sampled and trained on; None for a checkpoint that is not here and not known."""
+        shape = geometry.geometry(self.checkpoint, self.revision)
+        if shape is None:
+            return None
+        edge = shape.unet["sample_size"]
+        own = edge if isinstance(edge, list | tuple) else (edge, edge)
+        height, width = (
+            pixels // shape.factor if pixels else edge
+            for pixels, edge in zip((self.height, self.width), own, strict=True)
+        )
+        evaluations = self.evaluations_per_image()
+        return costs(shape, (height, width), evaluations, self.block, self.precision, settings)
 
     def ready(self, prompts: tuple[str, ...], settings: TrainSettings) -> None:
         """Raises ConfigError when the checkpoint is not here, or not whole, when a prompt is longer than what it

@@ -21,7 +21,7 @@ from pydantic import Field
 from entropy_loop import assets, device
 from entropy_loop.data import JUDGEMENTS, SCORES, Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
-from entropy_loop.judges import embeddings
+from entropy_loop.judges import embeddings, vision
 from entropy_loop.judges.calibration import Calibration, Entry, given, own
 
 if TYPE_CHECKING:
@@ -54,6 +54,10 @@ class _Clip:
         """A short name for tables."""
         name = Path(self.model.removeprefix(assets.PREFIX)).name
         return f"{name}-{self.pretrained}" if self.pretrained else name
+
+    def tflop_per_image(self) -> float:
+        """TFLOP of an image's embedding, for `plan`."""
+        return vision.tflop(self.model, self.revision, self.pretrained)
 
     def folder(self) -> Path:
         """The folder with the model's weights. Raises ConfigError when it is not here."""

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from entropy_loop.generators.geometry import Geometry
-
 
 @dataclass(frozen=True)
 class Layer:
@@ -186,11 +184,11 @@ def transformer(width: int, layers: int, inner: int, tokens: int) -> list[Layer]
     return [*block, _linear("fc1", width, inner, tokens), _linear("fc2", inner, width, tokens)] * layers
 
 
-def text(geometry: Geometry) -> list[Layer]:
-    """One prompt through the text encoders."""
+def text(configs: Iterable[Mapping[str, Any]]) -> list[Layer]:
+    """One prompt through text encoders, given as transformers' CLIPTextConfig."""
     return [
         layer
-        for config in geometry.text
+        for config in configs
         for layer in transformer(
             config["hidden_size"], config["num_hidden_layers"], config["intermediate_size"],
             config["max_position_embeddings"],

@@ -1,0 +1,34 @@
+"""What an open_clip model computes per image, without loading open_clip."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from entropy_loop import assets, flops
+from entropy_loop.errors import ConfigError
+
+
+@cache
+def tflop(model: str, revision: str | None, pretrained: str | None) -> float:
+    """TFLOP of one image's embedding; 0.0 where the model is not here, or is no vision transformer."""
+    config = _config(model, revision, pretrained)
+    return flops.tflop(flops.vision(config)) if {"width", "layers", "patch_size"} <= config.keys() else 0.0
+
+
+def _config(model: str, revision: str | None, pretrained: str | None) -> dict[str, Any]:
+    """The model's `vision_cfg`: open_clip's own of an architecture, else that of its folder."""
+    spec = find_spec("open_clip")
+    if pretrained and not (spec and spec.origin):
+        return {}
+    try:
+        own = Path(str(spec.origin)).parent / "model_configs" / f"{model}.json" if pretrained and spec else None
+        file = own or assets.find(model, revision) / "open_clip_config.json"
+        told = json.loads(file.read_text(encoding="utf-8"))
+    except (ConfigError, OSError):
+        return {}
+    config: dict[str, Any] = told.get("model_cfg", told).get("vision_cfg", {})
+    return config
