@@ -179,29 +179,19 @@ def _refuse_foreign_stages(planned: Plan, store: Store) -> None:
 
 
 def outlook(planned: Plan, root: Path) -> dict[str, Any]:
-    """What a run would do, and how much of it lies in the results folder already: plain values for JSON."""
+    """What a run would do, how much of it lies in the results folder already, and what it would cost: plain values
+    for JSON. evaluations: of the UNet; disk: bytes."""
     store = Store(root)
     verbs: dict[str, dict[str, float]] = {}
     for stage in planned.stages().values():
-        row = verbs.setdefault(stage.verb, {"stages": 0, "done": 0, "images": 0, "evaluations": 0.0})
+        row = verbs.setdefault(stage.verb, {"stages": 0, "done": 0})
         row["stages"] += 1
         row["done"] += store.finished(stage) is not None
-        row["images"] += sum(count for *_, count in stage.reads["prompts"]) if stage.verb.startswith("generate") else 0
-        row["evaluations"] += stage.cost
-    for verb, row in ledger.work(planned).items():
-        verbs[verb] |= {"tflop": row.tflop, "disk": row.disk, "unet_evaluations": row.evaluations}
-    machines = [
-        {
-            "device": one.device.name,
-            "hours": one.hours,
-            "sampling": one.sampling,
-            "training": one.training,
-            "fits": one.fits,
-        }
-        for one in ledger.outlooks(planned)
-    ]
+    for verb, work in ledger.work(planned).items():
+        verbs[verb] |= work.told()
+    estimates = [one.told() for one in ledger.outlooks(planned)]
     runs = [run.name for run in planned.runs]
-    return {"name": planned.study.config.name, "runs": runs, "stages": verbs, "estimates": machines}
+    return {"name": planned.study.config.name, "runs": runs, "stages": verbs, "estimates": estimates}
 
 
 def _record(planned: Plan, store: Store) -> None:

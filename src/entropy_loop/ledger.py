@@ -11,6 +11,7 @@ from typing import Any
 
 from entropy_loop.data import POOL, Stage
 from entropy_loop.plan import Plan, Run
+from entropy_loop.registry import identity
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ DEVICES = (
     Device("A100, 80 GB", 80 << 30, 19.5, 312.0, 0.3),
     Device("H100, 80 GB", 80 << 30, 66.9, 989.4, 0.3),
     # Measured: the bundled checkpoint's UNet, batch 64, on two cores of an AMD EPYC with AVX-512 (bf16 by avx512_bf16).
-    Device("2 CPU cores", 16 << 30, 0.13, 0.22, 1.0),
+    Device("2 CPU cores", 16 << 30, 0.10, 0.16, 1.0),
 )
 
 
@@ -51,6 +52,10 @@ class Work:
             self.images + other.images, self.evaluations + other.evaluations, self.tflop + other.tflop,
             self.half or other.half, self.disk + other.disk,
         )  # fmt: skip
+
+    def told(self) -> dict[str, float]:
+        """Plain values."""
+        return {"images": self.images, "evaluations": self.evaluations, "tflop": self.tflop, "disk": self.disk}
 
 
 def work(planned: Plan) -> dict[str, Work]:
@@ -83,19 +88,17 @@ def _of(run: Run, g: int, stage: Stage) -> Work:
         presented = config.train.max_train_steps * config.train.images
         half = config.train.mixed_precision != "no"
         return Work(presented, 0.0, encoded + presented * costs.present, half, costs.weights)
-    lookers = {"recognise": config.judge_plugins, "score": lambda: (config.scorer_plugin(),)}
-    if kind in lookers:
+    if kind in ("recognise", "score"):
         images = len(run.requests(g, stream or POOL))
-        looker = next((one for one in lookers[kind]() if _looks(one, stage)), None)
-        return Work(images, 0.0, images * (looker.tflop_per_image() if hasattr(looker, "tflop_per_image") else 0.0))
+        return Work(images, 0.0, images * sum(one.tflop_per_image() for one in _lookers(run, stage)))
     return Work()
 
 
-def _looks(judge: Any, stage: Stage) -> bool:
-    """Whether it is this judge's (or scorer's) stage."""
-    from entropy_loop.registry import identity
-
-    return identity(judge) in (stage.reads.get("judge"), stage.reads.get("scorer"))
+def _lookers(run: Run, stage: Stage) -> list[Any]:
+    """The judge, or the scorer, whose stage this is, if it says what it computes."""
+    judges = run.config.judge_plugins() if stage.verb != "score" else (run.config.scorer_plugin(),)
+    meant = (stage.reads.get("judge"), stage.reads.get("scorer"))
+    return [one for one in judges if identity(one) in meant and hasattr(one, "tflop_per_image")]
 
 
 @dataclass(frozen=True)
@@ -107,9 +110,11 @@ class Outlook:
     sampling: int
     training: int
 
-    @property
-    def fits(self) -> bool:
-        return max(self.sampling, self.training) < self.device.memory
+    def told(self) -> dict[str, Any]:
+        """Plain values."""
+        memory = {"sampling": self.sampling, "training": self.training}
+        fits = max(memory.values()) < self.device.memory
+        return {"device": self.device.name, "hours": self.hours, **memory, "fits": fits}
 
 
 def outlooks(planned: Plan) -> Iterator[Outlook]:
@@ -125,3 +130,13 @@ def outlooks(planned: Plan) -> Iterator[Outlook]:
         seconds = sum(one.tflop / (device.used * (device.half if one.half else device.fp32)) for one in found.values())
         memory = [max((getattr(one, name) for one in costs), default=0) for name in ("sampling", "training")]
         yield Outlook(device, seconds / 3600, *memory)
+
+
+def header(planned: Plan) -> list[str]:
+    """What a config for large models says of its cost in its comments: one line for each size of GPU."""
+    disk = sum(one.disk for one in work(planned).values()) / 1e9
+    lines = []
+    for one in list(outlooks(planned))[:2]:
+        memory = f"{one.sampling / 1e9:.0f} GB to sample, {one.training / 1e9:.0f} GB to train"
+        lines.append(f"#   on one {one.device.name}: {one.hours:.1f} hours, {memory}, {disk:.1f} GB on disk")
+    return lines

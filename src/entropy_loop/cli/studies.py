@@ -64,7 +64,7 @@ def plan(
     out.print(f"{config_.name}: {runs}, {steps}")
     table = Table("stage", "in all", "done", "images", "UNet evaluations", "TFLOP", "disk", box=None)
     for verb, row in counts["stages"].items():
-        numbers = (f"{row[name]:,.0f}" for name in ("stages", "done", "images", "unet_evaluations"))
+        numbers = (f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations"))
         table.add_row(verb, *numbers, f"{row['tflop']:,.3g}" if row["tflop"] else "", _size(row["disk"]))
     out.print(table)
     if any(row["tflop"] for row in counts["stages"].values()):
