@@ -127,7 +127,7 @@ def test_a_curator_refuses_a_prompt_that_it_cannot_read():
     ("options", "told"),
     [
         ({"model": "bundled:storybook-judge", "revision": "main"}, "revision: bundled:storybook-judge is"),
-        ({"model": "ViT-B-32", "pretrained": "openai", "revision": "main"}, "revision: .*tag names its weights"),
+        ({"model": "ViT-B-32", "pretrained": "openai"}, "vit_base_patch32_clip_224.openai.*needs `revision`"),
         ({"model": "ViT-B-32", "pretrained": "openay"}, "no weights 'openay' for it.*Did you mean 'openai'"),
         ({"model": "nobody/no-such-model"}, "hf download nobody/no-such-model"),
     ],

@@ -2,16 +2,21 @@
 
 bundled:storybook      a model of this package
 some/folder            a folder on this disk
-owner/name             a model of the Hugging Face hub that was downloaded before; nothing is fetched here
+owner/name             a model of the Hugging Face hub at a pinned commit; `fetch` downloads it, `find` never connects
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from entropy_loop.errors import ConfigError, nearest
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 # Name -> revision: the first 16 hex digits of a hash over the files (`fingerprint`). It enters every key, so
 # results of retrained assets never mix with those of the old ones; a test holds it to the files.
@@ -23,6 +28,24 @@ REVISIONS: dict[str, str] = {
 }
 
 PREFIX = "bundled:"
+FETCH = "`entropy-loop fetch CONFIG` downloads it"
+
+
+@dataclass(frozen=True)
+class Download:
+    """What of a model on the hub is needed: files by pattern, never any that can carry code. revision: a commit."""
+
+    repo: str
+    revision: str | None
+    patterns: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
+
+
+def download(model: str, commit: str | None, patterns: Iterable[str], ignored: Iterable[str] = ()) -> list[Download]:
+    """What `fetch` has to get for a model: nothing for a bundled one, or for a folder."""
+    if model.startswith(PREFIX) or Path(model).is_dir():
+        return []
+    return [Download(model, commit, tuple(patterns), tuple(ignored))]
 
 
 def revision(model: str) -> str | None:
@@ -47,10 +70,12 @@ def pinned(model: str, wanted: str | None) -> str | None:
 def find(model: str, hub_revision: str | None = None) -> Path:
     """The folder of a model. Raises ConfigError when there is none, or when its weights are not safetensors."""
     folder = _folder(model, hub_revision)
+    _refuse_code(folder)
     unsafe = sorted({p.name for p in folder.rglob("*") if p.suffix in (".bin", ".ckpt", ".pt", ".pth", ".pkl")})
     if not any(folder.rglob("*.safetensors")):
         found = f"only {', '.join(unsafe)}, which can carry code" if unsafe else "no weights"
-        raise ConfigError(f"{model}: {folder} holds {found}; weights must be safetensors.")
+        hint = f" If it was downloaded: {FETCH}." if HUB_ID.fullmatch(model) else ""
+        raise ConfigError(f"{model}: {folder} holds {found}; weights must be safetensors.{hint}")
     return folder
 
 
@@ -60,26 +85,38 @@ def _folder(model: str, hub_revision: str | None) -> Path:
         return Path(__file__).parent / model.removeprefix(PREFIX)
     if Path(model).is_dir():
         return Path(model)
-    if model.count("/") == 1 and (folder := _downloaded(model, hub_revision)):
-        return folder
+    if HUB_ID.fullmatch(model):
+        return _downloaded(model, hub_revision)
     raise ConfigError(
         f"{model}: no such folder; name a model folder, a hub id, or one of {PREFIX}{{{','.join(REVISIONS)}}}."
     )
 
 
-def _downloaded(model: str, hub_revision: str | None) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+def _refuse_code(folder: Path) -> None:
+    """Raises ConfigError when a model wants its own code to be run."""
+    for file in folder.rglob("*"):
+        if file.suffix == ".py":
+            raise ConfigError(f"{folder}: holds code ({file.name}), which is never run; take a model without.")
+        if file.suffix == ".json" and file.stat().st_size < 1 << 20:
+            text = file.read_text(encoding="utf-8")
+            if named := [key for key in ('"auto_map"', '"trust_remote_code"') if key in text]:
+                raise ConfigError(f"{file}: asks for code of its own ({named[0]}), which is never run.")
 
-    try:
-        return Path(snapshot_download(model, revision=hub_revision, local_files_only=True))
-    except HFValidationError:
-        return None  # no name that the hub could have
-    except LocalEntryNotFoundError:
-        at = f" --revision {hub_revision}" if hub_revision else ""
+
+def _downloaded(model: str, commit: str | None) -> Path:
+    """Where `fetch` put a model. Raises ConfigError when it is not there; asks nobody."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    if not COMMIT.fullmatch(commit or ""):
         raise ConfigError(
-            f"{model}: neither a folder here nor downloaded before; fetch it with `hf download {model}{at}`."
-        ) from None
+            f"{model}: no folder here, and as a hub id it needs `revision`: the 40 hex digits of a commit, which the "
+            "hub shows under 'Files and versions'. Branches and tags move."
+        )
+    repository = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
+    if not (folder := repository / "snapshots" / str(commit)).is_dir():
+        raise ConfigError(f"{model}: neither a folder here nor downloaded before; {FETCH}.")
+    return folder
 
 
 def weights(folder: Path, name: str = "diffusion_pytorch_model") -> list[Path]:

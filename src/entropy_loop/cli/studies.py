@@ -46,6 +46,20 @@ def run(
     out.print(f"report: {finished.report}")
 
 
+@app.command("fetch")
+def fetch_(config: ConfigArgument, overrides: SetOption = None) -> None:
+    """Download the models that a config needs. Everything else works without a connection."""
+    from entropy_loop import experiment, study
+    from entropy_loop.fetch import fetch, wanted
+
+    needed = wanted(study.load(config, tuple(overrides or ())))
+    for download in needed:
+        got = fetch(download)
+        out.print(f"{download.repo} at {download.revision}: {got.files} files, {_size(got.size)}, in {got.folder}")
+    experiment.prepare(config, tuple(overrides or ()))
+    out.print("everything is here" if needed else "nothing to download: every model is bundled, or a folder")
+
+
 @app.command()
 def plan(
     config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption = None, as_json: JsonOption = False

@@ -97,6 +97,10 @@ class Diffusion:
         evaluations = self.evaluations_per_image()
         return costs(shape, (height, width), evaluations, self.block, self.precision, settings)
 
+    def downloads(self) -> list[assets.Download]:
+        """What `fetch` gets for it."""
+        return assets.download(self.checkpoint, self.revision, *pretrained.wanted(self.safety_checker != "off"))
+
     def ready(self, prompts: tuple[str, ...], settings: TrainSettings) -> None:
         """Raises ConfigError when the checkpoint is not here, or not whole, when a prompt is longer than what it
         reads, when it cannot be trained so, or when this machine does not have the precision."""

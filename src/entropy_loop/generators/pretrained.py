@@ -28,6 +28,18 @@ def family(folder: Path) -> str:
     return str(name)
 
 
+def wanted(safety_checker: bool) -> tuple[list[str], list[str]]:
+    """Patterns of the files that a checkpoint is loaded from, and of what they match beside them."""
+    found = ["model_index.json", "scheduler/*.json", "tokenizer*/*.json", "tokenizer*/*.txt"]
+    found += ["text_encoder*/*.json", "text_encoder*/model*.safetensors"]
+    found += [
+        f"{part}/{file}" for part in ("unet", "vae") for file in ("*.json", "diffusion_pytorch_model*.safetensors")
+    ]
+    if safety_checker:
+        found += ["safety_checker/config.json", "safety_checker/model*.safetensors", "feature_extractor/*.json"]
+    return found, ["*.fp16*", "*non_ema*"]
+
+
 def files(folder: Path) -> list[Path]:
     """The files of a checkpoint that are loaded, whether they exist or not; nothing else that lies there."""
     found = [folder / "model_index.json", folder / "scheduler" / "scheduler_config.json"]
@@ -55,7 +67,7 @@ def refuse(folder: Path, prompts: tuple[str, ...]) -> None:
     if lost := [file.relative_to(folder).as_posix() for file in files(folder) if not file.is_file()]:
         half = any(folder.glob("unet/*.fp16.safetensors"))
         told = "; the fp16 variant alone is not enough, weights are float32 here" if half else ""
-        raise ConfigError(f"{folder} lacks {', '.join(lost)}{told}.")
+        raise ConfigError(f"{folder} lacks {', '.join(lost)}{told}. If it was downloaded: {assets.FETCH}.")
     for tokenizer in tokenizers(folder):
         _refuse_cut(tokenizer, prompts)
 

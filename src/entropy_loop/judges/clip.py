@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 BLOCK = 64  # images per call, the last one padded: an image's score never depends on how many are judged
 LOCAL = "local-dir:"  # how open_clip is told of a folder
 UNKNOWN = "[unk]"
+FILES = ("open_clip_config.json", "open_clip_model*.safetensors", "tokenizer*.json", "vocab.json", "merges.txt")
 PUNCTUATION = str.maketrans("_", " ", string.punctuation.replace("_", ""))  # which open_clip takes away too
 
 
 @dataclass(frozen=True)
 class _Clip:
     """model: `bundled:...`, a folder, a downloaded hub id, or an open_clip architecture; pretrained: its tag in
-    the last case. revision: a hub commit; set by itself for a bundled model."""
+    the last case, which stands for a hub id. revision: a hub commit; set by itself for a bundled model."""
 
     version: ClassVar[int] = 1
 
@@ -45,8 +46,6 @@ class _Clip:
     revision: str | None = None
 
     def __post_init__(self) -> None:
-        if self.pretrained and self.revision:
-            raise ConfigError("revision: a `pretrained` tag names its weights itself; leave one of the two out.")
         object.__setattr__(self, "revision", assets.pinned(self.model, self.revision))
 
     @property
@@ -55,14 +54,21 @@ class _Clip:
         name = Path(self.model.removeprefix(assets.PREFIX)).name
         return f"{name}-{self.pretrained}" if self.pretrained else name
 
+    def downloads(self) -> list[assets.Download]:
+        """What `fetch` gets for it."""
+        return assets.download(self._repository(), self.revision, FILES)
+
     def tflop_per_image(self) -> float:
         """TFLOP of an image's embedding, for `plan`."""
         return vision.tflop(self.model, self.revision, self.pretrained)
 
     def folder(self) -> Path:
         """The folder with the model's weights. Raises ConfigError when it is not here."""
-        name = _tag(self.model, self.pretrained)["hf_hub"].rpartition("/")[0] if self.pretrained else self.model
-        return assets.find(name, self.revision)
+        return assets.find(self._repository(), self.revision)
+
+    def _repository(self) -> str:
+        """A folder, a bundled model or a hub id: an architecture's weights are on the hub, too."""
+        return _tag(self.model, self.pretrained)["hf_hub"].rpartition("/")[0] if self.pretrained else self.model
 
     def readable(self, texts: Iterable[str], where: str) -> None:
         """Raises ConfigError when the model is not here, and for a text with words that it does not know, or longer
@@ -91,7 +97,7 @@ class _Clip:
         """
         import torch
 
-        clip = _load(f"{LOCAL}{self.folder()}" if not self.pretrained else self.model, self.pretrained)
+        clip = _load(self.folder())
         found = np.empty((len(files), len(texts)), dtype=np.float32)
         with torch.inference_mode():
             embedded = [clip.model.encode_text(clip.tokenizer([t]).to(clip.device), normalize=True)[0] for t in texts]
@@ -214,7 +220,7 @@ class ClipEmbedder(_Clip):
     def _vectors(self, files: list[Path], tick: Tick) -> Iterator[np.ndarray]:
         import torch
 
-        clip = _load(f"{LOCAL}{self.folder()}" if not self.pretrained else self.model, self.pretrained)
+        clip = _load(self.folder())
         for start in range(0, len(files), BLOCK):
             block = files[start : start + BLOCK]
             with torch.inference_mode():
@@ -256,19 +262,15 @@ def _tag(model: str, pretrained: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2)  # the curator and a judge
-def _load(name: str, pretrained: str | None) -> _Loaded:
+def _load(folder: Path) -> _Loaded:
     import open_clip
     import torch
 
-    here = device.device()
-    # The activation that the weights were trained with, which an architecture's name alone does not tell.
-    tag = _tag(name, pretrained) if pretrained else {}
+    here, name = device.device(), f"{LOCAL}{folder}"
     with torch.random.fork_rng(devices=[]):  # open_clip draws initial weights before it loads the real ones
         try:
-            model, preprocess = open_clip.create_model_from_pretrained(
-                name, pretrained=pretrained, device=here, force_quick_gelu=bool(tag.get("quick_gelu"))
-            )
+            model, preprocess = open_clip.create_model_from_pretrained(name, device=here)
             tokenizer = open_clip.get_tokenizer(name)
         except (OSError, RuntimeError, ValueError) as error:
-            raise ConfigError(f"{name.removeprefix(LOCAL)}: open_clip cannot load it ({error}).") from error
+            raise ConfigError(f"{folder}: open_clip cannot load it ({error}).") from error
     return _Loaded(model.float().eval(), preprocess, tokenizer, here)
