@@ -58,14 +58,16 @@ def fetch(download: Download) -> Fetched:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
-    patterns = {"allow_patterns": list(download.patterns), "ignore_patterns": list(download.ignored)}
+    allow, ignore = list(download.patterns), list(download.ignored)
     try:
-        folder = Path(snapshot_download(download.repo, revision=download.revision, **patterns))
+        folder = snapshot_download(
+            download.repo, revision=download.revision, allow_patterns=allow, ignore_patterns=ignore
+        )
     except GatedRepoError:
         told = "its terms must be accepted on the hub first; then `hf auth login`"
         raise EntropyLoopError(f"{download.repo}: {told}.") from None
     except (HfHubHTTPError, LocalEntryNotFoundError, HTTPError, OSError) as error:
         why = str(error).strip().splitlines()[0]
         raise EntropyLoopError(f"{download.repo} at {download.revision}: cannot be fetched ({why}).") from None
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    return Fetched(download, folder, len(files), sum(file.stat().st_size for file in files))
+    files = [file for file in Path(folder).rglob("*") if file.is_file()]
+    return Fetched(download, Path(folder), len(files), sum(file.stat().st_size for file in files))

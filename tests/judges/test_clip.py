@@ -129,7 +129,7 @@ def test_a_curator_refuses_a_prompt_that_it_cannot_read():
         ({"model": "bundled:storybook-judge", "revision": "main"}, "revision: bundled:storybook-judge is"),
         ({"model": "ViT-B-32", "pretrained": "openai"}, "vit_base_patch32_clip_224.openai.*needs `revision`"),
         ({"model": "ViT-B-32", "pretrained": "openay"}, "no weights 'openay' for it.*Did you mean 'openai'"),
-        ({"model": "nobody/no-such-model"}, "hf download nobody/no-such-model"),
+        ({"model": "nobody/no-such-model", "revision": "0" * 40}, "`entropy-loop fetch CONFIG` downloads it"),
     ],
 )
 def test_a_model_that_is_not_here_or_not_so_is_refused_before_the_run(options, told):
