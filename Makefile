@@ -2,7 +2,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: run smoke test test-slow lint
+.PHONY: run smoke test test-slow lint bench
 
 run: $(VENV)/installed
 	$(BIN)/entropy-loop run configs/astronaut.yaml
@@ -26,3 +26,8 @@ $(VENV)/installed: pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable '.[dev]'
 	touch $@
+
+bench: $(VENV)/installed
+	rm -f bench.json
+	for id in sampling training scoring chain sweep start scaling; do \
+	  $(BIN)/python scripts/bench_$$id.py --json bench.json || exit 1; done

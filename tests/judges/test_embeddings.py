@@ -9,7 +9,8 @@ from PIL import Image
 
 from entropy_loop.data import Samples
 from entropy_loop.judges.attributes import AttributeEmbedder
-from entropy_loop.judges.clip import BLOCK, ClipEmbedder
+from entropy_loop.judges.clip import ClipEmbedder
+from entropy_loop.judges.loaded import BLOCK
 from entropy_loop.metrics.noise import noise
 from entropy_loop.worlds.storybook import scene
 

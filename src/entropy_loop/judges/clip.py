@@ -10,25 +10,23 @@ import json
 import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from entropy_loop import assets, device
+from entropy_loop import assets
 from entropy_loop.data import JUDGEMENTS, SCORES, Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.judges import embeddings, vision
 from entropy_loop.judges.calibration import Calibration, Entry, given, own
+from entropy_loop.judges.loaded import load, tag
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
-BLOCK = 64  # images per call, the last one padded: an image's score never depends on how many are judged
-LOCAL = "local-dir:"  # how open_clip is told of a folder
 UNKNOWN = "[unk]"
 FILES = ("open_clip_config.json", "open_clip_model*.safetensors", "tokenizer*.json", "vocab.json", "merges.txt")
 PUNCTUATION = str.maketrans("_", " ", string.punctuation.replace("_", ""))  # which open_clip takes away too
@@ -68,7 +66,7 @@ class _Clip:
 
     def _repository(self) -> str:
         """A folder, a bundled model or a hub id: an architecture's weights are on the hub, too."""
-        return _tag(self.model, self.pretrained)["hf_hub"].rpartition("/")[0] if self.pretrained else self.model
+        return tag(self.model, self.pretrained)["hf_hub"].rpartition("/")[0] if self.pretrained else self.model
 
     def readable(self, texts: Iterable[str], where: str) -> None:
         """Raises ConfigError when the model is not here, and for a text with words that it does not know, or longer
@@ -97,16 +95,17 @@ class _Clip:
         """
         import torch
 
-        clip = _load(self.folder())
+        clip = load(self.folder())
         found = np.empty((len(files), len(texts)), dtype=np.float32)
         with torch.inference_mode():
             embedded = [clip.model.encode_text(clip.tokenizer([t]).to(clip.device), normalize=True)[0] for t in texts]
-            for start in range(0, len(files), BLOCK):
-                block = files[start : start + BLOCK]
-                images = clip.model.logit_scale.exp() * clip.encode(block)
+            done = 0
+            for vectors in clip.encode(files):
+                images = clip.model.logit_scale.exp() * vectors
                 for column, text in enumerate(embedded):
-                    found[start : start + BLOCK, column] = (images @ text)[: len(block)].cpu().numpy()
-                tick(min(1.0, (start + BLOCK) / len(files)))
+                    found[done : done + len(images), column] = (images @ text).cpu().numpy()
+                done += len(images)
+                tick(done / len(files))
         return found
 
 
@@ -220,57 +219,16 @@ class ClipEmbedder(_Clip):
     def _vectors(self, files: list[Path], tick: Tick) -> Iterator[np.ndarray]:
         import torch
 
-        clip = _load(self.folder())
-        for start in range(0, len(files), BLOCK):
-            block = files[start : start + BLOCK]
-            with torch.inference_mode():
-                vectors = clip.encode(block, normalize=False)[: len(block)].cpu().numpy()
-            yield from vectors
-            tick(min(1.0, (start + BLOCK) / len(files)))
+        clip = load(self.folder())
+        done = 0
+        with torch.inference_mode():
+            for vectors in clip.encode(files, normalize=False):
+                yield from vectors.cpu().numpy()
+                done += len(vectors)
+                tick(done / len(files))
 
 
 def _evidence(logits: np.ndarray) -> np.ndarray:
     """log sum exp over the texts, float64 (images,)."""
     highest = logits.max(axis=1, keepdims=True)
     return (highest + np.log(np.exp(logits - highest).sum(axis=1, keepdims=True)))[:, 0]
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    model: Any
-    preprocess: Any
-    tokenizer: Any
-    device: str
-
-    def encode(self, files: list[Path], normalize: bool = True) -> torch.Tensor:
-        """Image embeddings, (BLOCK, d); the rows after the last file are padding."""
-        import torch
-
-        images = torch.stack([self.preprocess(image) for image in embeddings.opened(files)])
-        padding = torch.zeros(BLOCK - len(images), *images.shape[1:])
-        return self.model.encode_image(torch.cat([images, padding]).to(self.device), normalize=normalize)
-
-
-def _tag(model: str, pretrained: str) -> dict[str, Any]:
-    """What open_clip says of an architecture's weights. Raises ConfigError when it has none of that tag."""
-    import open_clip
-
-    if not (tag := open_clip.get_pretrained_cfg(model, pretrained)):
-        known = open_clip.list_pretrained_tags_by_model(model)
-        raise ConfigError(f"{model}: open_clip has no weights {pretrained!r} for it; {nearest(pretrained, known)}")
-    return dict(tag)
-
-
-@lru_cache(maxsize=2)  # the curator and a judge
-def _load(folder: Path) -> _Loaded:
-    import open_clip
-    import torch
-
-    here, name = device.device(), f"{LOCAL}{folder}"
-    with torch.random.fork_rng(devices=[]):  # open_clip draws initial weights before it loads the real ones
-        try:
-            model, preprocess = open_clip.create_model_from_pretrained(name, device=here)
-            tokenizer = open_clip.get_tokenizer(name)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ConfigError(f"{folder}: open_clip cannot load it ({error}).") from error
-    return _Loaded(model.float().eval(), preprocess, tokenizer, here)

@@ -1,0 +1,52 @@
+"""B13: how long `--help` and `plan` take, and a run up to its first image, from a cold process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import bench
+
+RUN = [
+    "run", "configs/smoke.yaml", "--set", "sweep={}", "--set", "generations=1", "--set", "generator.block=1",
+    "--set", "measures={}", "--set", "attributes={}",
+]  # fmt: skip
+
+
+def whole(*line: str) -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "entropy_loop", *line], check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def first_image(out: Path) -> float:
+    began = time.perf_counter()
+    run = subprocess.Popen([sys.executable, "-m", "entropy_loop", *RUN, "--out", str(out)], stdout=subprocess.DEVNULL)
+    while run.poll() is None and not any(out.rglob("*.png")):
+        time.sleep(0.02)
+    taken = time.perf_counter() - began
+    run.kill()
+    run.wait()
+    return taken
+
+
+def main() -> None:
+    file = bench.start()
+    rows = []
+    for what, line, demand in (
+        ("--help", ["--help"], "<= 0.5"),
+        ("plan configs/astronaut.yaml", ["plan", "configs/astronaut.yaml"], "<= 1.5"),
+        ("plan configs/curation.yaml (50 chains)", ["plan", "configs/curation.yaml"], ""),
+    ):
+        found = sorted(whole(*line) for _ in range(5))
+        rows.append(bench.Row("B13", what, found[2], found[0], found[-1], 5, "s", demand))
+    with bench.folder() as root:
+        found = sorted(first_image(root / str(i)) for i in range(3))
+    rows.append(bench.Row("B13", "run to first image", found[1], found[0], found[-1], 3, "s", "report"))
+    bench.tell(rows, file)
+
+
+if __name__ == "__main__":
+    main()

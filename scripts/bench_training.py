@@ -1,0 +1,83 @@
+"""B3, B4, B12: our training against the recipe of diffusers' examples, and how often the VAE encodes."""
+
+from __future__ import annotations
+
+import bench
+
+IMAGES, STEPS, BATCH, RATE, RANK = 64, 200, 4, 5e-5, 4
+
+
+def main() -> None:
+    file = bench.start()
+    import numpy as np
+    import pandas as pd
+    import torch
+    from PIL import Image
+
+    from entropy_loop import assets
+    from entropy_loop.data import Checkpoint, Diet, TrainSettings
+    from entropy_loop.generators.diffusion import Diffusion
+    from entropy_loop.worlds.storybook import scene
+    from peers import sampling as peer
+    from peers import training as recipe
+
+    torch.set_num_threads(bench.THREADS)
+    checkpoint = assets.find("bundled:storybook")
+    ours = Diffusion("bundled:storybook", block=32)
+    count = iter(range(10_000))
+    rows, encoded = [], []
+    with bench.folder() as root:
+        base = root / "base"
+        base.mkdir()
+        ours.base(base, bench.ignore)
+        for i in range(IMAGES):
+            Image.fromarray(scene.render(scene.sample(1, i))).save(root / f"{i}.png")
+        files = [root / f"{i}.png" for i in range(IMAGES)]
+        table = pd.DataFrame(
+            {"file": [f.name for f in files], "folder": str(root), "real": False, "prompt": bench.ESSAY}
+        )
+        parts = ours.model()
+        real = parts.pipe.vae.encode
+        parts.pipe.vae.encode = lambda x: encoded.append(len(x)) or real(x)
+
+        def make(method: str) -> list[float]:
+            out = root / f"out{next(count)}"
+            out.mkdir()
+            parts.moments.clear()
+            settings = TrainSettings(
+                method=method, max_train_steps=STEPS, train_batch_size=BATCH, learning_rate=RATE, rank=RANK
+            )
+            ours.train(Checkpoint(base), Diet(table), settings, list(range(STEPS)), out, bench.ignore)
+            return pd.read_csv(out / "training.csv")["loss"].tolist()
+
+        for id_, method, rank in (("B4", "full", 0), ("B3", "lora", RANK)):
+            losses = [make(method), recipe.train(peer.load(checkpoint), files, bench.ESSAY, STEPS, BATCH, RATE, rank)]
+            means = [float(np.mean(one)) for one in losses]
+            bench.same("mean losses", abs(means[0] / means[1] - 1) < 0.2 and len(losses[0]) == len(losses[1]))
+            times = []
+            for _ in range(3):
+                own = bench.seconds(lambda method=method: make(method))
+                pipe = peer.load(checkpoint)
+                other = bench.seconds(
+                    lambda pipe=pipe, rank=rank: recipe.train(pipe, files, bench.ESSAY, STEPS, BATCH, RATE, rank)
+                )
+                times.append((own, other))
+            told = f"mean loss {means[0]:.3f} / {means[1]:.3f}; ours with encoding, loading and saving the weights"
+            rows.append(bench.Row(id_, f"diffusers' {method} recipe", *bench.ratio(times), 3, "x", ">= 1.3", told))
+        encoded.clear()
+        make("full")
+        rows.append(
+            bench.Row(
+                "B12",
+                f"VAE encodes, {STEPS * BATCH} presentations of {IMAGES}",
+                *[sum(encoded)] * 3,
+                1,
+                "images",
+                f"= {IMAGES}",
+            )
+        )
+    bench.tell(rows, file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""An open_clip model in memory, and images on their way into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from entropy_loop import device
+from entropy_loop.errors import ConfigError, nearest
+from entropy_loop.judges import embeddings
+
+if TYPE_CHECKING:
+    import torch
+
+BLOCK = 64  # images per call, the last one padded: an image's score never depends on how many are judged
+LOCAL = "local-dir:"  # how open_clip is told of a folder
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """model, preprocess, tokenizer: as open_clip makes them."""
+
+    model: Any
+    preprocess: Any
+    tokenizer: Any
+    device: str
+
+    def encode(self, files: list[Path], normalize: bool = True) -> Iterator[torch.Tensor]:
+        """Image embeddings, (at most BLOCK, d) at a time. The next images are read while these are looked at."""
+        blocks = [files[start : start + BLOCK] for start in range(0, len(files), BLOCK)]
+        with ThreadPoolExecutor(1) as reader:
+            coming = [reader.submit(self._read, block) for block in blocks[:1]]
+            for number, block in enumerate(blocks, start=1):
+                images = coming.pop().result()
+                coming += [reader.submit(self._read, following) for following in blocks[number : number + 1]]
+                yield self.model.encode_image(images.to(self.device), normalize=normalize)[: len(block)]
+
+    def _read(self, files: list[Path]) -> torch.Tensor:
+        """The images as the model wants them, (BLOCK, 3, h, w); the rows after the last file are padding."""
+        import torch
+
+        images = torch.stack([self.preprocess(image) for image in embeddings.opened(files)])
+        return torch.cat([images, torch.zeros(BLOCK - len(images), *images.shape[1:])])
+
+
+def tag(model: str, pretrained: str) -> dict[str, Any]:
+    """What open_clip says of an architecture's weights. Raises ConfigError when it has none of that tag."""
+    import open_clip
+
+    if not (known_tag := open_clip.get_pretrained_cfg(model, pretrained)):
+        known = open_clip.list_pretrained_tags_by_model(model)
+        raise ConfigError(f"{model}: open_clip has no weights {pretrained!r} for it; {nearest(pretrained, known)}")
+    return dict(known_tag)
+
+
+@lru_cache(maxsize=2)  # the curator and a judge
+def load(folder: Path) -> Loaded:
+    import open_clip
+    import torch
+
+    here, name = device.device(), f"{LOCAL}{folder}"
+    with torch.random.fork_rng(devices=[]):  # open_clip draws initial weights before it loads the real ones
+        try:
+            model, preprocess = open_clip.create_model_from_pretrained(name, device=here)
+            tokenizer = open_clip.get_tokenizer(name)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ConfigError(f"{folder}: open_clip cannot load it ({error}).") from error
+    return Loaded(model.float().eval(), preprocess, tokenizer, here)
