@@ -12,18 +12,6 @@ from entropy_loop.assets import Download
 from entropy_loop.errors import EntropyLoopError
 from entropy_loop.study import Study
 
-OFFLINE = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DIFFUSERS_DISABLE_REMOTE_CODE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-}
-
-
-def stay_offline() -> None:
-    """From now on no library asks the hub; for that they must not be loaded yet."""
-    os.environ.update(OFFLINE)
-
 
 @dataclass(frozen=True)
 class Fetched:

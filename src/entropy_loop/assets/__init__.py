@@ -8,6 +8,7 @@ owner/name             a model of the Hugging Face hub at a pinned commit; `fetc
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,6 +30,19 @@ REVISIONS: dict[str, str] = {
 
 PREFIX = "bundled:"
 FETCH = "`entropy-loop fetch CONFIG` downloads it"
+
+
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DIFFUSERS_DISABLE_REMOTE_CODE": "1",
+}
+
+
+def stay_offline() -> None:
+    """From now on no library asks the hub, or runs a model's code; for that none may be loaded yet."""
+    os.environ.update(OFFLINE)
 
 
 @dataclass(frozen=True)
