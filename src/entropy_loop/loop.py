@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from entropy_loop import measures, regimes, seeds, views
+from entropy_loop import measures, modelcard, regimes, seeds, views
 from entropy_loop.data import (
     DIET,
     EVALUATION,
@@ -90,6 +90,7 @@ def feed(run: Run, g: Generation, start: Checkpoint, history: list[Selection], s
     def train(out: Path, tick: Tick) -> None:
         diet = regimes.diet(run.config.regime_plugin(), history, real, run.feed_seeds(g.number), taught)
         columns(diet.table, DIET).to_parquet(out / "diet.parquet", index=False)
+        modelcard.write(run, g, start.folder.name, diet.table, out)
         run.config.generator_plugin().train(start, diet, run.config.train, run.training_seeds(g.number), out, tick)
 
     return Checkpoint(store.once(g.model, train))

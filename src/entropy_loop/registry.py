@@ -30,11 +30,13 @@ PLUGINS: dict[str, dict[str, str]] = {
     },
     "scorer": {
         "clip": "entropy_loop.judges.clip:ClipScorer",
+        "command": "entropy_loop.judges.command:CommandScorer",
         "exact": "entropy_loop.judges.exact:ExactScorer",
         "trait": "entropy_loop.judges.exact:TraitScorer",
     },
     "judge": {
         "clip": "entropy_loop.judges.clip:ClipRecogniser",
+        "command": "entropy_loop.judges.command:CommandRecogniser",
         "exact": "entropy_loop.judges.exact:ExactRecogniser",
     },
     "embedder": {

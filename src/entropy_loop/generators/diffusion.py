@@ -87,6 +87,19 @@ class Diffusion:
         """What an image costs, sampled and trained on; None for a checkpoint that is not here and not known."""
         return _costs(self, settings)
 
+    def loading(self, settings: TrainSettings) -> str:
+        """Lines of Python with which plain diffusers loads a trained generation, in its folder."""
+        base = f"base = {self.checkpoint!r}"
+        if self.checkpoint.startswith(assets.PREFIX):
+            base = f"from entropy_loop import assets\n\nbase = assets.find({self.checkpoint!r})"
+        pinned = f", revision={self.revision!r}" if assets.COMMIT.fullmatch(self.revision or "") else ""
+        if settings.method == "lora":
+            load = f'pipe = DiffusionPipeline.from_pretrained(base{pinned})\npipe.load_lora_weights(".")'
+            return f"from diffusers import DiffusionPipeline\n{base}\n{load}"
+        load = 'unet = UNet2DConditionModel.from_pretrained("unet")\n'
+        load += f"pipe = DiffusionPipeline.from_pretrained(base{pinned}, unet=unet)"
+        return f"from diffusers import DiffusionPipeline, UNet2DConditionModel\n{base}\n{load}"
+
     def downloads(self) -> list[assets.Download]:
         """What `fetch` gets for it."""
         return assets.download(self.checkpoint, self.revision, *pretrained.wanted(self.safety_checker != "off"))

@@ -1,0 +1,142 @@
+"""An external scorer in an environment of its own: one JSON object per line in, one per line out.
+
+For models whose packages cannot live beside ours (HPS, ImageReward, VQAScore, ...). The command reads, on its standard
+input, for every image `{"id": ..., "file": ..., "prompt": ...}` and as a judge also `"concept"`; `file` is absolute. On
+its standard output it answers with the same `id` (and `concept`) and a `score`; what it says on standard error is shown
+when it fails. A failure is an error and never an answer: nothing is recorded unless everything is answered once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import pandas as pd
+from pydantic import Field
+
+from entropy_loop.data import JUDGEMENTS, Concept, Prompt, Samples, Tick
+from entropy_loop.errors import ConfigError, EntropyLoopError
+
+
+@dataclass(frozen=True)
+class _Command:
+    """command: program and arguments, started without a shell. name: of the scorer in tables. revision: a word of
+    yours for what the command computes; change it when that changes, for it enters keys and the command's own files
+    do not. range: lowest and highest score that it can give. timeout: seconds for one set of images."""
+
+    version: ClassVar[int] = 1
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1)]
+    revision: str = "1"
+    range: tuple[float, float] | None = None
+    timeout: Annotated[float, Field(gt=0)] = 3600.0
+
+    @property
+    def label(self) -> str:
+        """A short name for tables."""
+        return self.name
+
+    @property
+    def model(self) -> str:
+        """What tells two commands apart: a curator that is the judge is refused."""
+        return " ".join(self.command)
+
+    def found(self) -> None:
+        """Raises ConfigError when the program is not here."""
+        if shutil.which(self.command[0]) is None:
+            raise ConfigError(f"{self.name}: no program {self.command[0]!r} here, or it may not be executed.")
+
+    def answers(self, asked: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
+        """(id, concept) -> score. Raises EntropyLoopError unless every question has exactly one finite answer."""
+        questions = "".join(json.dumps(one) + "\n" for one in asked)
+        try:
+            done = subprocess.run(  # noqa: S603 (the config's own command)
+                self.command, input=questions, capture_output=True, text=True, timeout=self.timeout, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise EntropyLoopError(f"{self.name}: no end after {self.timeout:g} s; raise `timeout`.") from None
+        except OSError as error:
+            raise EntropyLoopError(f"{self.name}: {self.command[0]} cannot be started ({error}).") from None
+        if done.returncode:
+            told = "\n".join(done.stderr.strip().splitlines()[-5:])
+            raise EntropyLoopError(f"{self.name}: ended with code {done.returncode}; nothing was recorded.\n{told}")
+        found = self._read(done.stdout)
+        wanted = {(one["id"], one.get("concept", "")) for one in asked}
+        self._refuse("did not answer", wanted - found.keys())
+        self._refuse("answered what was not asked:", found.keys() - wanted)
+        return found
+
+    def _read(self, text: str) -> dict[tuple[str, str], float]:
+        found: dict[tuple[str, str], float] = {}
+        for number, line in enumerate(filter(str.strip, text.splitlines()), start=1):
+            try:
+                row = json.loads(line)
+                key, score = (str(row["id"]), str(row.get("concept", ""))), float(row["score"])
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise EntropyLoopError(f'{self.name}: line {number} is no {{"id", "score"}}: {line[:200]!r}.') from None
+            low, high = self.range or (-math.inf, math.inf)
+            if not (math.isfinite(score) and low <= score <= high):
+                raise EntropyLoopError(f"{self.name}: score {score} of {key[0]} is not finite, or outside its range.")
+            self._refuse("answered twice:", {key} & found.keys())
+            found[key] = score
+        return found
+
+    def _refuse(self, what: str, keys: Iterable[tuple[str, str]]) -> None:
+        if listed := sorted(" ".join(key).strip() for key in keys):
+            more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+            raise EntropyLoopError(f"{self.name}: {what} {', '.join(listed[:3])}{more}; nothing was recorded.")
+
+
+def _question(samples: Samples, row: Any) -> dict[str, Any]:
+    return {"id": row.id, "file": str((samples.folder / row.file).resolve()), "prompt": row.prompt}
+
+
+@dataclass(frozen=True)
+class CommandScorer(_Command):
+    """An external scorer as the curator: a score of every image for its prompt."""
+
+    def ready(self, prompts: tuple[str, ...]) -> None:
+        """Raises ConfigError when the program is not here."""
+        self.found()
+
+    def score(self, samples: Samples, prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
+        """Writes scores.parquet."""
+        table = samples.table[samples.table["prompt"].isin(prompts)]
+        found = self.answers([_question(samples, row) for row in table.itertuples()])
+        scores = [found[id_, ""] for id_ in table["id"]]
+        pd.DataFrame({"id": table["id"], "score": scores}).to_parquet(out / "scores.parquet", index=False)
+
+
+@dataclass(frozen=True)
+class CommandRecogniser(_Command):
+    """An external scorer as a judge: a concept is recognised when its score is above the threshold."""
+
+    threshold: float = 0.5
+
+    def ready(self, concepts: tuple[Concept, ...]) -> None:
+        """Raises ConfigError when the program is not here."""
+        self.found()
+
+    def judge(
+        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
+    ) -> None:
+        """Writes judgements.parquet."""
+        named = {prompt.text: prompt.concepts for prompt in prompts}
+        asked = [
+            {**_question(samples, row), "concept": concept}
+            for row in samples.table.itertuples()
+            for concept in named.get(str(row.prompt), ())
+        ]
+        found = self.answers(asked)
+        rows = []
+        for one in asked:
+            score = found[one["id"], one["concept"]]
+            rows.append((one["id"], one["concept"], score, self.threshold, score > self.threshold, ""))
+        pd.DataFrame(rows, columns=list(JUDGEMENTS)).to_parquet(out / "judgements.parquet", index=False)

@@ -1,0 +1,75 @@
+"""The README.md beside a generation's weights: what they are, and the lines of plain diffusers that load them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from entropy_loop.data import EVALUATION
+from entropy_loop.plan import Generation, Run
+
+SHOWN = 4  # sample images
+
+
+def write(run: Run, g: Generation, parent: str, diet: pd.DataFrame, out: Path) -> None:
+    """parent: the stage folder that was trained from. diet: one row per training image. Writes nothing for a generator
+    that has no way to load its weights elsewhere. The same for every run that shares the stage; no date, no path of
+    this machine."""
+    generator = run.config.generator_plugin()
+    if hasattr(generator, "loading"):
+        (out / "README.md").write_text(_text(run, g, parent, diet, generator), encoding="utf-8")
+
+
+def _text(run: Run, g: Generation, parent: str, diet: pd.DataFrame, generator: Any) -> str:
+    train = run.config.train
+    tags = ["stable-diffusion", "text-to-image", "diffusers", "diffusers-training"]
+    tags += ["lora"] if train.method == "lora" else []
+    head = {"base_model": generator.checkpoint, "library_name": "diffusers", "tags": tags}
+    samples = [
+        f"![{request.prompt}](../{g.sets[EVALUATION].folder}/images/{request.id}.png)"
+        for request in run.requests(g.number, EVALUATION)[:SHOWN]
+    ]
+    counts = Counter(
+        (prompt, "real" if real else "generated") for prompt, real in zip(diet["prompt"], diet["real"], strict=True)
+    )
+    rows = [f"| {prompt} | {kind} | {count} |" for (prompt, kind), count in sorted(counts.items())]
+    return f"""---
+{yaml.safe_dump(head, sort_keys=False)}---
+
+# Generation {g.number} of a text-to-image model that was fed its own images
+
+Made by entropy-loop to study what becomes of such a model; not meant for use.
+
+- base: `{generator.checkpoint}`{f" at `{generator.revision}`" if generator.revision else ""}
+- trained from: `{parent}`
+
+In the folder of this card:
+
+```python
+{generator.loading(train)}
+```
+
+## Samples
+
+{" ".join(samples)}
+
+## Diet
+
+| prompt | images | n |
+| --- | --- | --- |
+{chr(10).join(rows)}
+
+## Training
+
+```yaml
+{yaml.safe_dump(_plain(asdict(train)), sort_keys=False)}```
+"""
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
