@@ -65,13 +65,13 @@ def work(planned: Plan) -> dict[str, Work]:
     for run in planned.runs:
         new = [(g.number, stage) for g in run.generations for stage in g.stages() if stage.key not in seen]
         seen |= {stage.key for _, stage in new}
-        chain = _Chain(run)
+        chain = Chain(run)
         for number, stage in new:
             found[stage.verb] = found.get(stage.verb, Work()) + chain.work(number, stage)
     return found
 
 
-class _Chain:
+class Chain:
     """What the stages of one run cost."""
 
     def __init__(self, run: Run) -> None:
