@@ -12,12 +12,12 @@ import bench
 
 ARMS = [
     {"use": "none"},
-    *({"use": name, "k": k} for name in ("top_k", "random_k") for k in (4, 8, 12)),
-    {"use": "bottom_k", "k": 4},
+    *({"use": name, "k": k} for name in ("top_k", "random_k") for k in (2, 4, 6)),
+    {"use": "bottom_k", "k": 2},
 ]
 CONFIG = [
-    "generations=3", "images=16", "evaluation.images=1", "measures={}", "attributes={}", "threads=2",
-    "generator.num_inference_steps=10", "generator.block=16", "train.max_train_steps=5", "train.train_batch_size=8",
+    "generations=3", "images=8", "evaluation.images=1", "measures={}", "attributes={}", "threads=2",
+    "generator.num_inference_steps=4", "generator.block=8", "train.max_train_steps=3", "train.train_batch_size=4",
     f"sweep={{curate.policy: {json.dumps(ARMS)}, seed: [0, 1]}}",
 ]  # fmt: skip
 AGAIN = (

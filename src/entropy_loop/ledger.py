@@ -63,42 +63,54 @@ def work(planned: Plan) -> dict[str, Work]:
     found: dict[str, Work] = {}
     seen: set[str] = set()
     for run in planned.runs:
-        for generation in run.generations:
-            for stage in generation.stages():
-                if stage.key not in seen:
-                    seen.add(stage.key)
-                    found[stage.verb] = found.get(stage.verb, Work()) + _of(run, generation.number, stage)
+        new = [(g.number, stage) for g in run.generations for stage in g.stages() if stage.key not in seen]
+        seen |= {stage.key for _, stage in new}
+        chain = _Chain(run)
+        for number, stage in new:
+            found[stage.verb] = found.get(stage.verb, Work()) + chain.work(number, stage)
     return found
 
 
-def _of(run: Run, g: int, stage: Stage) -> Work:
-    config = run.config
-    generator = config.generator_plugin()
-    costs = generator.costs(config.train) if hasattr(generator, "costs") else None
-    kind, _, stream = stage.verb.partition("-")
-    if kind == "generate":
-        images = sum(count for *_, count in stage.reads["prompts"])
-        evaluations = images * generator.evaluations_per_image()
-        if costs is None:
+class _Chain:
+    """What the stages of one run cost."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.config, self.generator = run, run.config, run.config.generator_plugin()
+        self.costs = self.generator.costs(run.config.train) if hasattr(self.generator, "costs") else None
+
+    def work(self, g: int, stage: Stage) -> Work:
+        kind, _, stream = stage.verb.partition("-")
+        if kind == "generate":
+            return self._sampling(sum(count for *_, count in stage.reads["prompts"]))
+        if kind == "train":
+            return self._training()
+        if kind in ("recognise", "score"):
+            images = len(self.run.requests(g, stream or POOL))
+            return Work(images, 0.0, images * sum(one.tflop_per_image() for one in self._lookers(stage)))
+        return Work()
+
+    def _sampling(self, images: int) -> Work:
+        evaluations = images * self.generator.evaluations_per_image()
+        if self.costs is None:
             return Work(images, evaluations)
-        return Work(images, evaluations, images * costs.sample, generator.precision != "fp32", images * costs.image)
-    if kind == "train" and costs:
-        targets = sum(prompt.role == "target" for prompt in config.prompts)
-        encoded = costs.encode * targets * config.policy_plugin().most_kept(config.images)
-        presented = config.train.max_train_steps * config.train.images
-        half = config.train.mixed_precision != "no"
-        return Work(presented, 0.0, encoded + presented * costs.present, half, costs.weights)
-    if kind in ("recognise", "score"):
-        images = len(run.requests(g, stream or POOL))
-        return Work(images, 0.0, images * sum(one.tflop_per_image() for one in _lookers(run, stage)))
-    return Work()
+        half = self.generator.precision != "fp32"
+        return Work(images, evaluations, images * self.costs.sample, half, images * self.costs.image)
 
+    def _training(self) -> Work:
+        train = self.config.train
+        presented = train.max_train_steps * train.images
+        if self.costs is None:
+            return Work(presented)
+        targets = sum(prompt.role == "target" for prompt in self.config.prompts)
+        encoded = self.costs.encode * targets * self.config.policy_plugin().most_kept(self.config.images)
+        tflop = encoded + presented * self.costs.present
+        return Work(presented, 0.0, tflop, train.mixed_precision != "no", self.costs.weights)
 
-def _lookers(run: Run, stage: Stage) -> list[Any]:
-    """The judge, or the scorer, whose stage this is, if it says what it computes."""
-    judges = run.config.judge_plugins() if stage.verb != "score" else (run.config.scorer_plugin(),)
-    meant = (stage.reads.get("judge"), stage.reads.get("scorer"))
-    return [one for one in judges if identity(one) in meant and hasattr(one, "tflop_per_image")]
+    def _lookers(self, stage: Stage) -> list[Any]:
+        """The judge, or the scorer, whose stage this is, if it says what it computes."""
+        judges = self.config.judge_plugins() if stage.verb != "score" else (self.config.scorer_plugin(),)
+        meant = (stage.reads.get("judge"), stage.reads.get("scorer"))
+        return [one for one in judges if identity(one) in meant and hasattr(one, "tflop_per_image")]
 
 
 @dataclass(frozen=True)

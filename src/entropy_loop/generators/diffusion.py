@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -85,17 +85,7 @@ class Diffusion:
 
     def costs(self, settings: TrainSettings) -> Costs | None:
         """What an image costs, sampled and trained on; None for a checkpoint that is not here and not known."""
-        shape = geometry.geometry(self.checkpoint, self.revision)
-        if shape is None:
-            return None
-        edge = shape.unet["sample_size"]
-        own = edge if isinstance(edge, list | tuple) else (edge, edge)
-        height, width = (
-            pixels // shape.factor if pixels else edge
-            for pixels, edge in zip((self.height, self.width), own, strict=True)
-        )
-        evaluations = self.evaluations_per_image()
-        return costs(shape, (height, width), evaluations, self.block, self.precision, settings)
+        return _costs(self, settings)
 
     def downloads(self) -> list[assets.Download]:
         """What `fetch` gets for it."""
@@ -252,3 +242,17 @@ def _save(image: Any, file: Path) -> None:
     from PIL import Image
 
     Image.fromarray(image).save(file, compress_level=1)
+
+
+@cache
+def _costs(one: Diffusion, settings: TrainSettings) -> Costs | None:
+    shape = geometry.geometry(one.checkpoint, one.revision)
+    if shape is None:
+        return None
+    edge = shape.unet["sample_size"]
+    own = edge if isinstance(edge, list | tuple) else (edge, edge)
+    height, width = (
+        pixels // shape.factor if pixels else edge for pixels, edge in zip((one.height, one.width), own, strict=True)
+    )
+    evaluations = one.evaluations_per_image()
+    return costs(shape, (height, width), evaluations, one.block, one.precision, settings)
