@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from entropy_loop import assets
@@ -40,7 +42,7 @@ def test_a_folder_without_weights_is_refused(folder):
         ("sd15/", "no such folder"),
         ("models/my model", "no such folder"),
         ("a/b:c", "no such folder"),
-        ("nobody/no-such-model", "hf download nobody/no-such-model"),
+        ("nobody/no-such-model", "nobody/no-such-model: no folder here, and as a hub id it needs `revision`"),
     ],
 )
 def test_a_model_that_is_not_here_is_named_with_what_to_do(tmp_path, monkeypatch, name, told):
@@ -50,10 +52,43 @@ def test_a_model_that_is_not_here_is_named_with_what_to_do(tmp_path, monkeypatch
         assets.find(name)
 
 
-def test_the_command_to_fetch_names_the_revision():
-    """Who pinned a revision is told to fetch that one."""
-    with pytest.raises(ConfigError, match="hf download nobody/no-such-model --revision abc"):
-        assets.find("nobody/no-such-model", "abc")
+@pytest.mark.parametrize("revision", [None, "main", "v1.0", "a" * 12])
+def test_a_hub_id_is_pinned_to_a_commit(revision):
+    """Branches and tags move, and a short hash may become ambiguous."""
+    with pytest.raises(ConfigError, match="needs `revision`: the 40 hex digits"):
+        assets.find("nobody/no-such-model", revision)
+
+
+def test_a_pinned_model_that_is_not_here_is_told_with_the_command():
+    """Who pinned a revision has only to download it."""
+    with pytest.raises(ConfigError, match=r"no-such-model: .*`entropy-loop fetch CONFIG` downloads it"):
+        assets.find("nobody/no-such-model", "a" * 40)
+
+
+def test_a_folder_that_brings_code_is_refused(folder):
+    """Python beside the weights is never run, so a model that needs it would be another one."""
+    (folder / "a.safetensors").write_bytes(b"w")
+    (folder / "unet" / "pipeline.py").write_text("")
+    with pytest.raises(ConfigError, match=r"holds code .pipeline\.py."):
+        assets.find(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("file", "config", "key"),
+    [
+        ("config.json", {"auto_map": {"AutoModel": "a--b"}}, "auto_map"),
+        ("unet/tokenizer_config.json", {"auto_map": {}}, "auto_map"),
+        ("open_clip_config.json", {"model_cfg": {"kwargs": [{"trust_remote_code": True}]}}, "trust_remote_code"),
+    ],
+)
+def test_a_config_that_asks_to_run_code_is_refused(folder, file, config, key):
+    """At whatever depth; an ordinary config is none of that."""
+    (folder / "a.safetensors").write_bytes(b"w")
+    (folder / "config.json").write_text(json.dumps({"architectures": ["CLIPModel"]}))
+    assert assets.find(str(folder)) == folder
+    (folder / file).write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=rf'{file}: asks for code of its own \("{key}"\)'):
+        assets.find(str(folder))
 
 
 def test_only_bundled_models_have_a_revision_of_their_own():

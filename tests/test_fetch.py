@@ -1,200 +1,302 @@
-"""`fetch` against a server that speaks the hub's protocol, and everything else without any connection."""
+"""`fetch` downloads what a config needs, and nothing else; afterwards nothing asks for a connection."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
-from conftest import environment
 from entropy_loop import assets, study
-from entropy_loop.errors import ConfigError
 from entropy_loop.fetch import wanted
+from entropy_loop.generators import pretrained
+from entropy_loop.generators.diffusion import Diffusion
+from hub import COMMIT, Hub, serving
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-TOKEN = "hf_" + "s" * 34
-JUNK = {
-    "unet/diffusion_pytorch_model.bin": b"pickle",
-    "unet/diffusion_pytorch_model.fp16.safetensors": b"half",
-    "v1-5-pruned.ckpt": b"pickle",
-    "convert.py": b"import os",
-    "text_encoder/pytorch_model.bin": b"pickle",
-    "README.md": b"# A model",
-}
+Done = subprocess.CompletedProcess[str]
 
+TOKEN = "hf_secretsecretsecretsecretsecret"
+CHECKPOINT, JUDGE, TAGGED = "tiny/storybook", "tiny/judge", "timm/vit_large_patch14_clip_224.openai"
+NOT_NEEDED = (
+    "v1-5-pruned.ckpt", "v1-5-pruned.safetensors", "notes.py", "safety_checker/config.json",
+    "safety_checker/model.safetensors", "unet/diffusion_pytorch_model.bin",
+    "unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.non_ema.safetensors",
+    "text_encoder/pytorch_model.bin", "text_encoder/model.fp16.safetensors", "vae/diffusion_flax_model.msgpack",
+)  # fmt: skip
 
-def repository(name: str, junk: dict[str, bytes]) -> dict[str, bytes]:
-    folder = assets.find(name)
-    files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    return files | junk
+STUDY = {
+    "name": "small",
+    "generations": 1,
+    "images": 2,
+    "threads": 1,
+    "evaluation": {"images": 1},
+    "prompts": [{"text": "a photograph of an astronaut riding a horse", "concepts": ["horse"]}],
+    "generator": {
+        "use": "diffusion", "checkpoint": CHECKPOINT, "revision": COMMIT, "num_inference_steps": 1, "guidance_scale": 1,
+        "block": 2,
+    },
+    "curate": {
+        "scorer": {"use": "clip", "model": "ViT-L-14", "pretrained": "openai", "revision": COMMIT},
+        "policy": {"use": "top_k", "k": 1},
+    },
+    "train": {"max_train_steps": 1, "train_batch_size": 1},
+    "judges": [{"use": "clip", "model": JUDGE, "revision": COMMIT}],
+}  # fmt: skip
+UNTAGGED = {"curate": {"policy": {"use": "none"}}}  # a tag's meaning is open_clip's, which takes seconds to load
 
-
-class Hub(BaseHTTPRequestHandler):
-    """The listing of a commit's files, and the files; what was asked stands in `asked`."""
-
-    repositories: dict[str, dict[str, bytes]]
-    asked: list[str]
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def _answer(self, body: bool) -> None:
-        path = self.path.partition("?")[0].strip("/")
-        self.asked.append(f"{self.command} {path}")
-        for name, files in self.repositories.items():
-            if path == f"api/models/{name}/tree/{COMMIT}":
-                rows = [
-                    {"type": "file", "path": p, "size": len(b), "oid": hashlib.sha1(b).hexdigest()}
-                    for p, b in files.items()
-                ]
-                return self._send(json.dumps(rows).encode(), body, "application/json")
-            if path.startswith(f"{name}/resolve/{COMMIT}/"):
-                file = path.removeprefix(f"{name}/resolve/{COMMIT}/")
-                if file in files:
-                    return self._send(files[file], body, "application/octet-stream")
-        self.send_response(404)
-        self.send_header("X-Error-Code", "RepoNotFound")
-        self.send_header("Content-Length", "0")
-        return self.end_headers()
-
-    def _send(self, data: bytes, body: bool, kind: str) -> None:
-        self.send_response(200)
-        told = {"Content-Type": kind, "Content-Length": str(len(data)), "X-Repo-Commit": COMMIT}
-        for name, value in {**told, "ETag": f'"{hashlib.sha1(data).hexdigest()}"'}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if body:
-            self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        """Nobody reads it."""
-
-
-@pytest.fixture
-def hub() -> Iterator[str]:
-    Hub.asked = []
-    Hub.repositories = {
-        "somebody/storybook": repository("bundled:storybook", JUNK),
-        "somebody/curator": repository("bundled:storybook-curator", {"open_clip_pytorch_model.bin": b"pickle"}),
-    }
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """The smallest run, with its checkpoint and its curator from the hub."""
-    raw = {
-        "name": "hub", "generations": 1, "images": 2, "threads": 1, "evaluation": {"images": 1},
-        "prompts": [{"text": "a photograph of an astronaut riding a horse", "concepts": ["astronaut"]}],
-        "generator": {
-            "use": "diffusion", "checkpoint": "somebody/storybook", "revision": COMMIT, "num_inference_steps": 1,
-            "block": 2,
-        },
-        "curate": {
-            "scorer": {"use": "clip", "model": "somebody/curator", "revision": COMMIT},
-            "policy": {"use": "top_k", "k": 1},
-        },
-        "train": {"max_train_steps": 1, "train_batch_size": 1},
-        "judges": [{"use": "clip", "model": "bundled:storybook-judge"}],
-    }  # fmt: skip
-    path = tmp_path / "hub.yaml"
-    path.write_text(yaml.safe_dump(raw))
-    return path
-
-
-# In a process that has no sockets: whoever opens one fails.
 NO_SOCKETS = """
-import socket
-def refused(*_, **__):
-    raise RuntimeError("a connection was tried")
-socket.socket.connect = refused
-socket.create_connection = refused
-socket.getaddrinfo = refused
+import sys
+
+CONNECTING = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.sendmsg"}
+
+def refuse(event, arguments):
+    if event in CONNECTING:
+        with open(__file__ + ".tried", "a") as file:
+            file.write(f"{event} {arguments}\\n")
+        raise OSError("this process may not use sockets")
+
+sys.addaudithook(refuse)
 """
 
 
-def command(tmp_path: Path, *line: object, **more: str) -> subprocess.CompletedProcess[str]:
-    known = {**environment(), "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1", **more}
-    line = [sys.executable, "-m", "entropy_loop", *map(str, line)]
-    return subprocess.run(line, cwd=tmp_path, env=known, capture_output=True, text=True, timeout=120)
+@dataclass(frozen=True)
+class Place:
+    """A folder to work in, with a cache of the hub of its own."""
+
+    folder: Path
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "home" / "hub"
+
+    def snapshot(self, repo: str) -> Path:
+        return self.cache / f"models--{repo.replace('/', '--')}" / "snapshots" / COMMIT
+
+    def loop(self, *arguments: str, url: str = "http://127.0.0.1:9", sockets: bool = True) -> Done:
+        """`entropy-loop ...` here; without sockets every attempt to use one is an error, and fails the test."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "TRANSFORMERS_"))}
+        environment |= {"HF_HOME": str(self.folder / "home"), "HF_ENDPOINT": url, "HF_TOKEN": TOKEN, "COLUMNS": "200"}
+        environment["OMP_NUM_THREADS"] = "1"
+        if not sockets:
+            blocked = self.folder / "blocked"
+            blocked.mkdir(exist_ok=True)
+            (blocked / "sitecustomize.py").write_text(NO_SOCKETS)
+            environment["PYTHONPATH"] = os.pathsep.join([str(blocked), os.environ.get("PYTHONPATH", "")])
+        line = [sys.executable, "-m", "entropy_loop", *arguments]
+        done = subprocess.run(line, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
+        assert not (self.folder / "blocked" / "sitecustomize.py.tried").exists()
+        return done
+
+    def study(self, name: str = "small.yaml", **changes: object) -> str:
+        (self.folder / name).write_text(yaml.safe_dump(STUDY | changes))
+        return name
 
 
-def test_after_fetch_a_run_needs_no_connection(tmp_path, config, hub):
-    """`fetch` gets what is needed and nothing that can carry code; then a whole run passes in a process that cannot
-    connect. A second `fetch` loads nothing, and the token is written nowhere."""
-    done = command(tmp_path, "fetch", config, HF_ENDPOINT=hub)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "everything is here" in done.stdout
-    (snapshot,) = (tmp_path / "hf").glob(f"hub/models--somebody--storybook/snapshots/{COMMIT}")
-    got = {p.relative_to(snapshot).as_posix() for p in snapshot.rglob("*") if p.is_file()}
-    assert got == set(Hub.repositories["somebody/storybook"]) - set(JUNK)
-    Hub.asked.clear()
-    assert command(tmp_path, "fetch", config, HF_ENDPOINT=hub).returncode == 0
-    assert not [line for line in Hub.asked if line.startswith("GET") and "/resolve/" in line]
-    (tmp_path / "offline").mkdir()
-    (tmp_path / "offline" / "sitecustomize.py").write_text(NO_SOCKETS)
-    run = command(tmp_path, "run", config, "--out", "out", PYTHONPATH=str(tmp_path / "offline"))
-    assert run.returncode == 0, run.stderr[-2000:]
-    for file in (p for p in tmp_path.rglob("*") if p.is_file()):
-        assert TOKEN.encode() not in file.read_bytes(), file
-    assert TOKEN not in done.stdout + done.stderr + run.stdout + run.stderr
+def repositories(folder: Path) -> dict[str, Path]:
+    """The bundled models as repositories, with the usual files beside them that nobody here needs."""
+    shutil.copytree(assets.find("bundled:storybook"), folder / "storybook")
+    for name in NOT_NEEDED:
+        (folder / "storybook" / name).parent.mkdir(exist_ok=True)
+        (folder / "storybook" / name).write_bytes(b"not needed")
+    shutil.copytree(assets.find("bundled:storybook-judge"), folder / "judge")
+    shutil.copytree(assets.find("bundled:storybook-curator"), folder / "curator")
+    (folder / "curator" / "open_clip_pytorch_model.bin").write_bytes(b"not needed")
+    (folder / "pickled").mkdir()
+    (folder / "pickled" / "open_clip_config.json").write_text("{}")
+    (folder / "pickled" / "open_clip_pytorch_model.bin").write_bytes(b"not safe")
+    named = {CHECKPOINT: "storybook", JUDGE: "judge", TAGGED: "curator", "tiny/pickled": "pickled"}
+    return {repo: folder / name for repo, name in named.items()}
 
 
-@pytest.mark.parametrize("lost", [None, "unet/diffusion_pytorch_model.safetensors"])
-def test_what_is_missing_names_fetch(tmp_path, config, hub, lost):
-    """Nothing downloaded, or a file of it lost: exit code 2, the missing thing, and the command that gets it."""
-    if lost:
-        assert command(tmp_path, "fetch", config, HF_ENDPOINT=hub).returncode == 0
-        next((tmp_path / "hf").rglob(lost)).unlink()
-    done = command(tmp_path, "run", config)
-    assert (done.returncode, "`entropy-loop fetch CONFIG`" in done.stderr) == (2, True)
-    assert (lost or "somebody/storybook") in done.stderr
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    with serving(repositories(tmp_path_factory.mktemp("hub"))) as hub:
+        yield hub
 
 
-def test_a_model_that_the_hub_does_not_have_is_told(tmp_path, config, hub):
-    """Its name and commit, in one line, and exit code 1."""
-    done = command(tmp_path, "fetch", config, "--set", "generator.checkpoint=somebody/else", HF_ENDPOINT=hub)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert f"somebody/else at {COMMIT}: cannot be fetched" in done.stderr
+@pytest.fixture
+def place(tmp_path) -> Place:
+    return Place(tmp_path)
 
 
-@pytest.mark.parametrize("revision", [None, "main", "v1.0", COMMIT[:12]])
-def test_a_hub_id_is_pinned_to_a_commit(revision):
-    """Branches and tags move, and a short hash may become ambiguous."""
-    with pytest.raises(ConfigError, match="needs `revision`: the 40 hex digits"):
-        assets.find("somebody/storybook", revision)
+@dataclass(frozen=True)
+class Told:
+    """What two `fetch`es in a row said, and what they asked the hub for."""
+
+    place: Place
+    first: Done
+    second: Done
+    hub: Hub
+    asked_first: list
+    asked_second: list
 
 
-@pytest.mark.parametrize(("file", "text"), [("model.py", "x"), ("unet/config.json", '{"auto_map": {"A": "b.C"}}')])
-def test_a_model_with_code_of_its_own_is_refused(tmp_path, file, text):
-    """A Python file, or a config that asks for one."""
-    (tmp_path / "unet").mkdir()
-    (tmp_path / "weights.safetensors").touch()
-    (tmp_path / file).write_text(text)
-    with pytest.raises(ConfigError, match="never run"):
-        assets.find(str(tmp_path))
+@pytest.fixture(scope="module")
+def fetched(hub, tmp_path_factory) -> Told:
+    place = Place(tmp_path_factory.mktemp("place"))
+    study = place.study()
+    hub.asked.clear()
+    first = place.loop("fetch", study, url=hub.url)
+    asked, hub.asked = hub.asked, []
+    second = place.loop("fetch", study, "--json", url=hub.url)
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    return Told(place, first, second, hub, asked, hub.asked.copy())
 
 
-def test_every_arms_models_are_wanted(config):
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_fetch_downloads_what_is_needed_and_nothing_else(fetched):
+    """Of a checkpoint the parts of its pipeline, of a judge what open_clip reads; of both no pickle and no variant."""
+    for repo, name in ((CHECKPOINT, "storybook"), (JUDGE, "storybook-judge"), (TAGGED, "storybook-curator")):
+        assert files(fetched.place.snapshot(repo)) == files(assets.find(f"bundled:{name}")) - {"README.md"}
+    sent = Hub({}, asked=fetched.asked_first).names()
+    assert "unet/diffusion_pytorch_model.safetensors" in sent
+    assert not sent & {*NOT_NEEDED, "open_clip_pytorch_model.bin", "README.md"}
+
+
+def test_fetch_tells_what_it_did(fetched):
+    """Every model with its commit and how many of its files were downloaded: all, and then none."""
+    for repo in (CHECKPOINT, JUDGE, TAGGED):
+        assert f"{repo} at {COMMIT}" in fetched.first.stdout
+    again = pd.DataFrame(json.loads(fetched.second.stdout)).set_index("repo")
+    assert again.loc[CHECKPOINT, "files"] == len(files(assets.find("bundled:storybook"))) - 1
+    assert (again["new_files"] == 0).all()
+    assert (again["size"] > 1e6).all()
+
+
+def test_a_second_fetch_asks_for_nothing(fetched):
+    """What a commit holds cannot change, so not even a question is asked."""
+    assert fetched.asked_first
+    assert fetched.asked_second == []
+
+
+def test_a_run_after_fetch_opens_no_connection(fetched):
+    """A whole run on what was fetched, with a tag of open_clip's as its curator, in a process without sockets."""
+    done = fetched.place.loop("run", "small.yaml", sockets=False)
+    assert done.returncode == 0, done.stderr
+    rates = pd.read_csv(fetched.place.folder / "results" / "small" / "rates.csv")
+    assert rates["generation"].max() == 1
+
+
+def test_a_token_is_kept_out_of_every_file_and_of_the_output(fetched):
+    """It is sent to the hub, and written down nowhere: neither in the cache nor in results."""
+    assert all(token for _, path, token in fetched.asked_first if "/resolve/" in path)
+    assert TOKEN not in fetched.first.stdout + fetched.first.stderr + fetched.second.stdout + fetched.second.stderr
+    every = [path for path in fetched.place.folder.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".safetensors" for path in every)
+    assert [path for path in every if TOKEN.encode() in path.read_bytes()] == []
+
+
+def test_a_socket_would_be_seen(place):
+    """The guard of these tests can fail: a command that connects is caught."""
+    with pytest.raises(AssertionError):
+        place.loop("fetch", place.study(generator={**STUDY["generator"], "revision": None}, **UNTAGGED), sockets=False)
+
+
+@pytest.mark.parametrize(
+    "lost", ["unet/diffusion_pytorch_model.safetensors", "tokenizer/merges.txt", "model_index.json"]
+)
+def test_a_file_that_is_missing_is_told_with_the_command(fetched, place, lost):
+    """A snapshot that is here in part is refused before anything is loaded, without a question to the hub."""
+    shutil.copytree(fetched.place.cache, place.cache, symlinks=True)
+    (place.snapshot(CHECKPOINT) / lost).unlink()
+    done = place.loop("run", place.study(), sockets=False)
+    assert done.returncode == 2
+    assert f"{CHECKPOINT}: lacks {lost}; `entropy-loop fetch CONFIG` downloads it" in done.stderr
+
+
+def test_a_snapshot_of_other_tools_is_looked_at_too(fetched, place):
+    """Where the hub's own listing was not kept, what the pipeline loads is looked for, and the command told."""
+    shutil.copytree(fetched.place.cache, place.cache, symlinks=True)
+    shutil.rmtree(place.snapshot(CHECKPOINT).parent.parent / "trees")
+    (place.snapshot(CHECKPOINT) / "vae" / "config.json").unlink()
+    done = place.loop("run", place.study(**UNTAGGED), sockets=False)
+    assert done.returncode == 2
+    assert "lacks vae/config.json. If it was downloaded: `entropy-loop fetch CONFIG`" in done.stderr
+
+
+def test_a_model_that_is_not_here_is_told_with_the_command(place):
+    """Without a fetch a run is refused, without a question to the hub."""
+    done = place.loop("run", place.study(), sockets=False)
+    assert done.returncode == 2
+    assert f"{CHECKPOINT}: neither a folder here nor downloaded before; `entropy-loop fetch CONFIG`" in done.stderr
+
+
+@pytest.mark.parametrize("revision", [None, "main", COMMIT[:12]])
+def test_a_model_of_the_hub_is_pinned_to_a_commit(hub, place, revision):
+    """Branches, tags and short names can move: a run is refused, and fetch says which commit to write."""
+    study = place.study(generator={**STUDY["generator"], "revision": revision}, **UNTAGGED)
+    done = place.loop("run", study, sockets=False)
+    assert done.returncode == 2
+    assert f"{CHECKPOINT}: no folder here, and as a hub id it needs `revision`" in done.stderr
+    hub.asked.clear()
+    done = place.loop("fetch", study, url=hub.url)
+    assert done.returncode == 2
+    told = f"{CHECKPOINT}: branches and tags move; {revision or 'main'} is now `revision: {COMMIT}`"
+    assert (told if revision != COMMIT[:12] else "has no such revision") in done.stderr
+    assert not [path for _, path, _ in hub.asked if "/resolve/" in path]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"checkpoint": "tiny/no-such"}, "tiny/no-such: the hub has no such model"),
+        ({"revision": "f" * 40}, f"{CHECKPOINT}: has no such revision"),
+        ({"checkpoint": "tiny/pickled"}, "tiny/pickled: has no such weights as safetensors"),
+    ],
+)
+def test_what_cannot_be_fetched_is_told(hub, place, changes, told):
+    """A name, a commit, or weights that are not there: exit code 2 and no pickle downloaded."""
+    done = place.loop("fetch", place.study(generator=STUDY["generator"] | changes, **UNTAGGED), url=hub.url)
+    assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    assert TOKEN not in done.stderr
+    assert not list(place.cache.rglob("*.bin"))
+
+
+def test_a_hub_that_cannot_be_reached_is_told(place):
+    """Nobody listens: an error in words, which is not the config's."""
+    done = place.loop("fetch", place.study(generator={**STUDY["generator"], "revision": None}, **UNTAGGED))
+    assert done.returncode == 1
+    assert "the hub cannot be reached" in done.stderr
+
+
+def test_a_config_without_the_hub_needs_no_fetch(place):
+    """Bundled models are here already."""
+    done = place.loop("fetch", str(Path("configs/smoke.yaml").resolve()), sockets=False)
+    assert done.returncode == 0, done.stderr
+    assert "nothing to download" in done.stdout
+
+
+def test_every_arms_models_are_wanted(place):
     """Each once, of all arms; the curator only where its scores are read."""
-    names = [download.repo for download in wanted(study.load(config))]
-    assert names == ["somebody/storybook", "somebody/curator"]
-    assert [d.repo for d in wanted(study.load(config, ("curate.policy={use: none}",)))] == ["somebody/storybook"]
-    both = wanted(study.load(config, (f"sweep.generator.revision=[{COMMIT}, {COMMIT[::-1]}]",)))
-    assert len(both) == 3
-    assert os.environ.get("HF_HUB_OFFLINE") is None
+    path = place.folder / place.study()
+    assert [one.repo for one in wanted(study.load(path))] == [CHECKPOINT, TAGGED, JUDGE]
+    assert [one.repo for one in wanted(study.load(path, ("curate.policy={use: none}",)))] == [CHECKPOINT, JUDGE]
+    assert len(list(wanted(study.load(path, (f"sweep.generator.revision=[{COMMIT}, {COMMIT[::-1]}]",))))) == 4
+
+
+def test_weights_in_parts_are_needed_and_variants_are_not():
+    """A large UNet comes in numbered parts with an index."""
+    whole = assets.Download("a/b", COMMIT, tuple(pretrained.wanted(safety_checker=False)))
+    assert whole.needs("unet/diffusion_pytorch_model-00001-of-00002.safetensors")
+    assert whole.needs("unet/diffusion_pytorch_model.safetensors.index.json")
+    assert whole.needs("text_encoder_2/model.safetensors")
+    assert not whole.needs("unet/diffusion_pytorch_model-00001-of-00002.fp16.safetensors")
+    assert not whole.needs("unet/diffusion_pytorch_model.fp16-00001-of-00002.safetensors")
+    assert not whole.needs("diffusion_pytorch_model.safetensors")
+
+
+def test_the_safety_checker_is_fetched_where_it_is_asked():
+    """`flag` and `keep` need it and its image processor; `off` does not."""
+    (off,), (flag,) = (Diffusion("a/b", COMMIT, safety_checker=kind).downloads() for kind in ("off", "flag"))
+    for name in ("safety_checker/model.safetensors", "feature_extractor/preprocessor_config.json"):
+        assert (off.needs(name), flag.needs(name)) == (False, True)

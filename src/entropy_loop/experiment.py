@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from entropy_loop import device, ledger, loop, strict_yaml, study, threads
+from entropy_loop import device, fetch, ledger, loop, strict_yaml, study, threads
 from entropy_loop.data import HELD_OUT
 from entropy_loop.engines.local import Local
 from entropy_loop.errors import ConfigError, StorageError
@@ -61,6 +61,8 @@ def prepare(path: Path, overrides: tuple[str, ...] = (), check_models: bool = Tr
 
 def _models_are_here(planned: Plan) -> None:
     planned.study.config.engine_plugin().ready()
+    for download in fetch.wanted(planned.study):
+        download.refuse_missing()
     for run in planned.runs:
         device.use(run.config.device)
         concepts = run.config.concept_nouns()

@@ -2,60 +2,110 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from entropy_loop import assets
 from entropy_loop.assets import Download
-from entropy_loop.errors import EntropyLoopError
+from entropy_loop.config import Config
+from entropy_loop.errors import ConfigError, EntropyLoopError, as_storage_error
 from entropy_loop.study import Study
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """files, size: of the snapshot that lies here now. size: bytes."""
+    """A model that lies here whole now: its files and their bytes, and how many of them were downloaded."""
 
-    download: Download
-    folder: Path
+    repo: str
+    revision: str
     files: int
     size: int
+    new_files: int
+    new_size: int
 
 
-def wanted(study: Study) -> list[Download]:
+def wanted(study: Study) -> Iterator[Download]:
     """What the generators, curators, judges and measures of every arm need, each once."""
-    found = [download for point in study.points for plugin in _plugins(point.config) for download in plugin()]
-    return list(dict.fromkeys(found))
+    told = set()
+    for plugin in (plugin for point in study.points for plugin in _plugins(point.config)):
+        for download in getattr(plugin, "downloads", list)():
+            if download not in told:
+                told.add(download)
+                yield download
 
 
-def _plugins(config: Any) -> Iterator[Callable[[], list[Download]]]:
-    plugins = [config.generator_plugin(), *config.judge_plugins()]
+def _plugins(config: Config) -> Iterator[Any]:
+    yield config.generator_plugin()
     if config.policy_plugin().reads_scores:
-        plugins.append(config.scorer_plugin())
+        yield config.scorer_plugin()
+    yield from config.judge_plugins()
     if config.measures.embedder:
-        plugins.append(config.embedder_plugin())
-    yield from (plugin.downloads for plugin in plugins if hasattr(plugin, "downloads"))
+        yield config.embedder_plugin()
+    if config.measures.reader:
+        yield config.reader_plugin()
+
+
+def refuse_unpinned(downloads: list[Download]) -> None:
+    """Raises ConfigError with one line per model that is not pinned to a commit: it names the one to pin it to."""
+    from huggingface_hub import HfApi
+
+    lines = []
+    for download in downloads:
+        if not download.pinned:
+            with _told(download.repo):
+                at = HfApi().model_info(download.repo, revision=download.revision).sha
+            name = download.revision or "main"
+            lines.append(f"{download.repo}: branches and tags move; {name} is now `revision: {at}`, write that.")
+    if lines:
+        raise ConfigError("\n".join(lines))
 
 
 def fetch(download: Download) -> Fetched:
-    """Get what is missing of one model. Raises EntropyLoopError with what the hub says."""
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        os.environ.pop(name, None)
-    from httpx2 import HTTPError
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+    """Get what is missing of one model. A token comes from the environment, or from the hub's own login.
 
-    allow, ignore = list(download.patterns), list(download.ignored)
-    try:
-        folder = snapshot_download(
-            download.repo, revision=download.revision, allow_patterns=allow, ignore_patterns=ignore
+    Raises ConfigError when the hub does not have the model, or not for this user, or has no weights of it that are
+    safe; EntropyLoopError when the connection fails; StorageError when the disk is full.
+    """
+    from huggingface_hub import snapshot_download
+
+    before = download.here()
+    with _told(download.repo):
+        snapshot_download(download.repo, revision=download.revision, allow_patterns=list(download.patterns))
+    here = download.here()
+    if not any(name.endswith(".safetensors") for name in here):
+        raise ConfigError(
+            f"{download.repo}: has no such weights as safetensors at this commit; other formats can carry code and "
+            "are never downloaded. Take another model."
         )
+    assets.find(download.repo, download.revision)
+    new = [size for name, size in here.items() if name not in before]
+    return Fetched(download.repo, str(download.revision), len(here), sum(here.values()), len(new), sum(new))
+
+
+@contextmanager
+def _told(repo: str) -> Iterator[None]:
+    """The hub's errors in our words. None of its own are passed on: they may hold signed addresses."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    login = "log in with `hf auth login`, or set HF_TOKEN"
+    try:
+        with as_storage_error(Path(constants.HF_HUB_CACHE)):
+            yield
     except GatedRepoError:
-        told = "its terms must be accepted on the hub first; then `hf auth login`"
-        raise EntropyLoopError(f"{download.repo}: {told}.") from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, HTTPError, OSError) as error:
-        why = str(error).strip().splitlines()[0]
-        raise EntropyLoopError(f"{download.repo} at {download.revision}: cannot be fetched ({why}).") from None
-    files = [file for file in Path(folder).rglob("*") if file.is_file()]
-    return Fetched(download, Path(folder), len(files), sum(file.stat().st_size for file in files))
+        raise ConfigError(f"{repo}: its terms must be accepted on its page of the hub first; then {login}.") from None
+    except RepositoryNotFoundError:
+        raise ConfigError(f"{repo}: the hub has no such model; if it is a private one, {login}.") from None
+    except RevisionNotFoundError:
+        raise ConfigError(f"{repo}: has no such revision; without one, that of its main branch is told.") from None
+    except (httpx.HTTPError, OSError, RuntimeError) as error:
+        if constants.HF_HUB_OFFLINE:
+            raise ConfigError(f"{repo}: HF_HUB_OFFLINE forbids every download; unset it for this command.") from None
+        raise EntropyLoopError(
+            f"{repo}: the hub cannot be reached, or broke off ({type(error).__name__}). What was downloaded is kept; "
+            "run the same command again."
+        ) from None

@@ -12,12 +12,13 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from entropy_loop.errors import ConfigError, nearest
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+HUB_ID = re.compile(r"(?!.*(--|\.\.))\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
 # Name -> revision: the first 16 hex digits of a hash over the files (`fingerprint`). It enters every key, so
 # results of retrained assets never mix with those of the old ones; a test holds it to the files.
@@ -31,35 +32,64 @@ REVISIONS: dict[str, str] = {
 PREFIX = "bundled:"
 FETCH = "`entropy-loop fetch CONFIG` downloads it"
 
-
-OFFLINE = {
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DIFFUSERS_DISABLE_REMOTE_CODE": "1",
-}
+SILENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "DIFFUSERS_DISABLE_REMOTE_CODE": "1"}
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
-def stay_offline() -> None:
-    """From now on no library asks the hub, or runs a model's code; for that none may be loaded yet."""
-    os.environ.update(OFFLINE)
+def settle(offline: bool = True) -> None:
+    """What the libraries of this process, and of those that it starts, may do: no telemetry, no code of a model's, and
+    `offline` no question to the hub, whatever asks one. For that none of them may be loaded yet."""
+    os.environ.update(SILENT | (OFFLINE if offline else {}))
 
 
 @dataclass(frozen=True)
 class Download:
-    """What of a model on the hub is needed: files by pattern, never any that can carry code. revision: a commit."""
+    """What of a model on the hub is needed: files by pattern, never any that can carry code. revision: a commit.
+
+    patterns: as in `fnmatch`, so `*` matches `/`, too.
+    """
 
     repo: str
     revision: str | None
     patterns: tuple[str, ...]
-    ignored: tuple[str, ...] = ()
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the revision cannot move."""
+        return bool(COMMIT.fullmatch(self.revision or ""))
+
+    def needs(self, file: str) -> bool:
+        """Whether a file of the repository, by its path in it, is one of those that are needed."""
+        return any(fnmatchcase(file, pattern) for pattern in self.patterns)
+
+    def here(self) -> dict[str, int]:
+        """The needed files that are here, and their bytes."""
+        folder = _snapshot(self.repo, str(self.revision))
+        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+        return {name: path.stat().st_size for name, path in files.items() if self.needs(name)}
+
+    def refuse_missing(self) -> None:
+        """Raises ConfigError when it is not pinned, not here, or not whole. Of what another tool downloaded the hub's
+        listing may not have been kept: then nothing is known to be missing."""
+        from huggingface_hub import get_cached_repo_tree
+        from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+        _downloaded(self.repo, self.revision)
+        try:
+            listed = [file.path for file in get_cached_repo_tree(self.repo, revision=self.revision)]
+        except CachedRepoTreeNotFoundError:
+            return
+        here = self.here()
+        if lost := [name for name in listed if self.needs(name) and name not in here]:
+            more = f" and {len(lost) - 3} more files" if len(lost) > 3 else ""
+            raise ConfigError(f"{self.repo}: lacks {', '.join(lost[:3])}{more}; {FETCH}.")
 
 
-def download(model: str, commit: str | None, patterns: Iterable[str], ignored: Iterable[str] = ()) -> list[Download]:
-    """What `fetch` has to get for a model: nothing for a bundled one, or for a folder."""
-    if model.startswith(PREFIX) or Path(model).is_dir():
+def download(model: str, commit: str | None, patterns: Iterable[str]) -> list[Download]:
+    """What `fetch` has to get for a model: nothing for a bundled one, for a folder, or for no name of the hub's."""
+    if model.startswith(PREFIX) or Path(model).is_dir() or not HUB_ID.fullmatch(model):
         return []
-    return [Download(model, commit, tuple(patterns), tuple(ignored))]
+    return [Download(model, commit, tuple(patterns))]
 
 
 def revision(model: str) -> str | None:
@@ -119,18 +149,22 @@ def _refuse_code(folder: Path) -> None:
 
 def _downloaded(model: str, commit: str | None) -> Path:
     """Where `fetch` put a model. Raises ConfigError when it is not there; asks nobody."""
+    if not COMMIT.fullmatch(commit or ""):
+        raise ConfigError(
+            f"{model}: no folder here, and as a hub id it needs `revision`: the 40 hex digits of a commit, since "
+            "branches and tags move. `entropy-loop fetch CONFIG` tells where they are now."
+        )
+    if not (folder := _snapshot(model, str(commit))).is_dir():
+        raise ConfigError(f"{model}: neither a folder here nor downloaded before; {FETCH}.")
+    return folder
+
+
+def _snapshot(repo: str, commit: str) -> Path:
+    """Where the hub's own cache keeps the files of a commit."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    if not COMMIT.fullmatch(commit or ""):
-        raise ConfigError(
-            f"{model}: no folder here, and as a hub id it needs `revision`: the 40 hex digits of a commit, which the "
-            "hub shows under 'Files and versions'. Branches and tags move."
-        )
-    repository = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
-    if not (folder := repository / "snapshots" / str(commit)).is_dir():
-        raise ConfigError(f"{model}: neither a folder here nor downloaded before; {FETCH}.")
-    return folder
+    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model") / "snapshots" / commit
 
 
 def weights(folder: Path, name: str = "diffusion_pytorch_model") -> list[Path]:

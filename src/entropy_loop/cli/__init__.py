@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from entropy_loop import __version__
-from entropy_loop.assets import stay_offline
+from entropy_loop import __version__, assets
 from entropy_loop.cli import studies, tools  # noqa: F401 (they add their commands to the app)
 from entropy_loop.cli.door import app
 from entropy_loop.errors import EntropyLoopError
@@ -20,7 +19,6 @@ def main() -> None:
     """Run the command line; every error that a user can act on becomes one message and an exit code."""
     # numpy's matrices are small here: more threads only wait for each other, and may round differently.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    stay_offline()
     stop_on_signals()
     try:
         sys.exit(app(standalone_mode=False))  # the code of a `typer.Exit`; None, success, without one
@@ -57,3 +55,4 @@ def _options(
     if context.invoked_subcommand is None:
         print(context.get_help(), file=sys.stderr)
         raise typer.Exit(2)
+    assets.settle(context.invoked_subcommand != "fetch")

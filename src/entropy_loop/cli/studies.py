@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,17 +48,24 @@ def run(
 
 
 @app.command("fetch")
-def fetch_(config: ConfigArgument, overrides: SetOption = None) -> None:
+def fetch_(config: ConfigArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
     """Download the models that a config needs. Everything else works without a connection."""
-    from entropy_loop import experiment, study
-    from entropy_loop.fetch import fetch, wanted
+    from entropy_loop import fetch, study
 
-    needed = wanted(study.load(config, tuple(overrides or ())))
-    for download in needed:
-        got = fetch(download)
-        out.print(f"{download.repo} at {download.revision}: {got.files} files, {_size(got.size)}, in {got.folder}")
-    experiment.prepare(config, tuple(overrides or ()))
-    out.print("everything is here" if needed else "nothing to download: every model is bundled, or a folder")
+    wanted = list(fetch.wanted(study.load(config, tuple(overrides or ()))))
+    fetch.refuse_unpinned(wanted)
+    found = []
+    for download in wanted:
+        if not as_json:
+            out.print(f"{download.repo} at {download.revision}")
+        found.append(fetch.fetch(download))
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], indent=1))
+        return
+    table = Table("model", "files", "size", "downloaded", "size", box=None)
+    for one in found:
+        table.add_row(one.repo, f"{one.files}", _size(one.size), f"{one.new_files}", _size(one.new_size))
+    out.print(table if found else "nothing to download: every model is bundled, or a folder")
 
 
 @app.command()

@@ -22,7 +22,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from entropy_loop import device, threads
+from entropy_loop import assets, device, threads
 from entropy_loop.data import Stage, Tick
 from entropy_loop.device import CHOICE
 from entropy_loop.errors import ConfigError, EntropyLoopError
@@ -186,6 +186,7 @@ class _Worker:
     def __init__(self, cwd: str, chosen: str) -> None:
         os.chdir(cwd)  # paths in the results are relative to where the run was started
         device.use(chosen)
+        assets.settle()
 
     def make(self, make: Maker, out: str, cores: int) -> None:
         threads.use(cores)

@@ -102,7 +102,7 @@ class Diffusion:
 
     def downloads(self) -> list[assets.Download]:
         """What `fetch` gets for it."""
-        return assets.download(self.checkpoint, self.revision, *pretrained.wanted(self.safety_checker != "off"))
+        return assets.download(self.checkpoint, self.revision, pretrained.wanted(self.safety_checker != "off"))
 
     def ready(self, prompts: tuple[str, ...], settings: TrainSettings) -> None:
         """Raises ConfigError when the checkpoint is not here, or not whole, when a prompt is longer than what it

@@ -8,6 +8,7 @@ from typing import Any
 
 from entropy_loop import assets
 from entropy_loop.errors import ConfigError
+from entropy_loop.generators import safety
 
 XL = "StableDiffusionXLPipeline"
 PARTS = {
@@ -28,16 +29,13 @@ def family(folder: Path) -> str:
     return str(name)
 
 
-def wanted(safety_checker: bool) -> tuple[list[str], list[str]]:
-    """Patterns of the files that a checkpoint is loaded from, and of what they match beside them."""
-    found = ["model_index.json", "scheduler/*.json", "tokenizer*/*.json", "tokenizer*/*.txt"]
-    found += ["text_encoder*/*.json", "text_encoder*/model*.safetensors"]
-    found += [
-        f"{part}/{file}" for part in ("unet", "vae") for file in ("*.json", "diffusion_pytorch_model*.safetensors")
-    ]
-    if safety_checker:
-        found += ["safety_checker/config.json", "safety_checker/model*.safetensors", "feature_extractor/*.json"]
-    return found, ["*.fp16*", "*non_ema*"]
+def wanted(safety_checker: bool) -> list[str]:
+    """Patterns of the files that a checkpoint is loaded from: configs, vocabularies and whole weights, no variant."""
+    parts = ["scheduler", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "unet", "vae"]
+    parts += [safety.CHECKER, safety.EXTRACTOR] if safety_checker else []
+    names = [f"{name}{part}" for name in ("model", "diffusion_pytorch_model") for part in ("", "-?????-of-?????")]
+    kinds = ["*.json", "*.txt", *(f"{name}.safetensors" for name in names)]
+    return ["model_index.json", *(f"{part}/{kind}" for part in parts for kind in kinds)]
 
 
 def files(folder: Path) -> list[Path]:

@@ -35,7 +35,7 @@ ABSENT, UNREADABLE = "absent", "unreadable"
 
 @dataclass(frozen=True)
 class _Model:
-    """model: `bundled:...` or a folder. revision: set by itself for a bundled model."""
+    """model: `bundled:...`, a folder, or a hub id. revision: a hub commit; set by itself for a bundled model."""
 
     version: ClassVar[int] = 1
 
@@ -56,6 +56,10 @@ class _Model:
         if not path.is_file():
             raise ConfigError(f"{self.model}: no attributes.json in {path.parent}; it is no attribute reader.")
         return json.loads(path.read_text(encoding="utf-8"))
+
+    def downloads(self) -> list[assets.Download]:
+        """What `fetch` gets for it."""
+        return assets.download(self.model, self.revision, ("config.json", "model.safetensors", "attributes.json"))
 
     def _folder(self) -> Path:
         return assets.find(self.model, self.revision)

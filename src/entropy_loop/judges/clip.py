@@ -11,7 +11,7 @@ import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -22,13 +22,14 @@ from entropy_loop.data import JUDGEMENTS, SCORES, Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.judges import embeddings, vision
 from entropy_loop.judges.calibration import Calibration, Entry, given, own
-from entropy_loop.judges.loaded import load, tag
-
-if TYPE_CHECKING:
-    pass
+from entropy_loop.judges.loaded import BLOCK, Loaded, load, tag
 
 UNKNOWN = "[unk]"
-FILES = ("open_clip_config.json", "open_clip_model*.safetensors", "tokenizer*.json", "vocab.json", "merges.txt")
+FILES = (
+    "open_clip_config.json", "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "calibration.json",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "vocab.txt", "merges.txt",
+)  # fmt: skip
 PUNCTUATION = str.maketrans("_", " ", string.punctuation.replace("_", ""))  # which open_clip takes away too
 
 
@@ -68,6 +69,12 @@ class _Clip:
         """A folder, a bundled model or a hub id: an architecture's weights are on the hub, too."""
         return tag(self.model, self.pretrained)["hf_hub"].rpartition("/")[0] if self.pretrained else self.model
 
+    def loaded(self) -> Loaded:
+        """The model in memory, with the activation that its weights were trained with: where a tag tells it, the
+        folder's config need not."""
+        told = tag(self.model, self.pretrained) if self.pretrained else {}
+        return load(self.folder(), bool(told.get("quick_gelu")))
+
     def readable(self, texts: Iterable[str], where: str) -> None:
         """Raises ConfigError when the model is not here, and for a text with words that it does not know, or longer
         than what it reads. An architecture of open_clip's own knows every word."""
@@ -95,17 +102,15 @@ class _Clip:
         """
         import torch
 
-        clip = load(self.folder())
+        clip = self.loaded()
         found = np.empty((len(files), len(texts)), dtype=np.float32)
         with torch.inference_mode():
             embedded = [clip.model.encode_text(clip.tokenizer([t]).to(clip.device), normalize=True)[0] for t in texts]
-            done = 0
-            for vectors in clip.encode(files):
-                images = clip.model.logit_scale.exp() * vectors
+            for block, vectors in enumerate(clip.encode(files)):
+                images, rows = clip.model.logit_scale.exp() * vectors, found[block * BLOCK : (block + 1) * BLOCK]
                 for column, text in enumerate(embedded):
-                    found[done : done + len(images), column] = (images @ text).cpu().numpy()
-                done += len(images)
-                tick(done / len(files))
+                    rows[:, column] = (images @ text)[: len(rows)].cpu().numpy()
+                tick(min(1.0, (block + 1) * BLOCK / len(files)))
         return found
 
 
@@ -219,13 +224,11 @@ class ClipEmbedder(_Clip):
     def _vectors(self, files: list[Path], tick: Tick) -> Iterator[np.ndarray]:
         import torch
 
-        clip = load(self.folder())
-        done = 0
+        clip = self.loaded()
         with torch.inference_mode():
-            for vectors in clip.encode(files, normalize=False):
-                yield from vectors.cpu().numpy()
-                done += len(vectors)
-                tick(done / len(files))
+            for block, vectors in enumerate(clip.encode(files, normalize=False)):
+                yield from vectors[: len(files) - block * BLOCK].cpu().numpy()
+                tick(min(1.0, (block + 1) * BLOCK / len(files)))
 
 
 def _evidence(logits: np.ndarray) -> np.ndarray:

@@ -30,14 +30,15 @@ class Loaded:
     device: str
 
     def encode(self, files: list[Path], normalize: bool = True) -> Iterator[torch.Tensor]:
-        """Image embeddings, (at most BLOCK, d) at a time. The next images are read while these are looked at."""
+        """Image embeddings, (BLOCK, d) at a time; what stands after the last file's is padding, which callers cut off
+        when all is computed: rounding depends on shapes. The next images are read while these are looked at."""
         blocks = [files[start : start + BLOCK] for start in range(0, len(files), BLOCK)]
         with ThreadPoolExecutor(1) as reader:
             coming = [reader.submit(self._read, block) for block in blocks[:1]]
-            for number, block in enumerate(blocks, start=1):
+            for number in range(1, len(blocks) + 1):
                 images = coming.pop().result()
                 coming += [reader.submit(self._read, following) for following in blocks[number : number + 1]]
-                yield self.model.encode_image(images.to(self.device), normalize=normalize)[: len(block)]
+                yield self.model.encode_image(images.to(self.device), normalize=normalize)
 
     def _read(self, files: list[Path]) -> torch.Tensor:
         """The images as the model wants them, (BLOCK, 3, h, w); the rows after the last file are padding."""
@@ -58,14 +59,15 @@ def tag(model: str, pretrained: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2)  # the curator and a judge
-def load(folder: Path) -> Loaded:
+def load(folder: Path, quick_gelu: bool = False) -> Loaded:
+    """The model of a folder that open_clip wrote. quick_gelu: whatever its config says of the activation."""
     import open_clip
     import torch
 
     here, name = device.device(), f"{LOCAL}{folder}"
     with torch.random.fork_rng(devices=[]):  # open_clip draws initial weights before it loads the real ones
         try:
-            model, preprocess = open_clip.create_model_from_pretrained(name, device=here)
+            model, preprocess = open_clip.create_model_from_pretrained(name, device=here, force_quick_gelu=quick_gelu)
             tokenizer = open_clip.get_tokenizer(name)
         except (OSError, RuntimeError, ValueError) as error:
             raise ConfigError(f"{folder}: open_clip cannot load it ({error}).") from error
