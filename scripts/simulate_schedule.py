@@ -54,7 +54,9 @@ def bound(stages: dict[str, tuple[float, int, tuple[str, ...]]], workers: int, s
     ends: dict[str, float] = {}
     for key, (tflop, blocks, needs) in stages.items():
         pieces = min(workers, blocks) if split else 1
-        ends[key] = tflop * (-(-blocks // pieces) / blocks if split else 1) + max((ends[need] for need in needs), default=0.0)
+        ends[key] = tflop * (-(-blocks // pieces) / blocks if split else 1) + max(
+            (ends[need] for need in needs), default=0.0
+        )
     return max(sum(tflop for tflop, _, _ in stages.values()) / workers, *ends.values())
 
 
@@ -65,7 +67,9 @@ def main() -> None:
     given = parser.parse_args()
     stages = costs(given.config, tuple(given.set))
     whole = sum(tflop for tflop, _, _ in stages.values())
-    print(f"{len(stages)} stages, {whole:,.0f} TFLOP\n\n| workers | whole stages | in use | blocks | in use |\n| --- | --- | --- | --- | --- |")
+    print(
+        f"{len(stages)} stages, {whole:,.0f} TFLOP\n\n| workers | whole stages | in use | blocks | in use |\n| --- | --- | --- | --- | --- |"
+    )
     for workers in (1, 2, 4, 8, 16, 32, 64):
         cells = []
         for split in (False, True):

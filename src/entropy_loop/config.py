@@ -93,6 +93,7 @@ class Config(_Section):
     measures: MeasuresSection = MeasuresSection()
     attributes: dict[Name, Annotated[tuple[Name, ...], Field(min_length=2)]] = {}
     engine: Plugin = {"use": "local"}
+    report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
     curator_may_judge: Literal["no", "yes, the curator measures itself on purpose"] = "no"
     sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
     arms: tuple[ArmSection, ...] = ()

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from entropy_loop import device, fetch, ledger, loop, strict_yaml, study, threads
+from entropy_loop import device, fetch, ledger, loop, strict_yaml, study, threads, tracking
 from entropy_loop.data import HELD_OUT
 from entropy_loop.engines.local import Local
 from entropy_loop.errors import ConfigError, StorageError
@@ -22,6 +22,7 @@ from entropy_loop.report import page, reading
 from entropy_loop.report.settings import settings
 from entropy_loop.report.tables import Tables, tables
 from entropy_loop.store import Listener, Store, write_text
+from entropy_loop.tracking import Tracking
 
 REPORT_EVERY = 60.0  # seconds of work between two reports of an unfinished run; one may take some itself
 
@@ -61,6 +62,7 @@ def prepare(path: Path, overrides: tuple[str, ...] = (), check_models: bool = Tr
 
 def _models_are_here(planned: Plan) -> None:
     planned.study.config.engine_plugin().ready()
+    tracking.refuse(planned.study.config.report_to)
     for download in fetch.wanted(planned.study):
         download.refuse_missing()
     for run in planned.runs:
@@ -93,13 +95,16 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
     stage writes tables and report, the others get None.
     """
     _refuse_another(planned, root)
-    store = Store(root, provenance(), listen, several=shard is not None)
+    tracked = Tracking(planned, root, listen)
+    store = Store(root, provenance(), tracked, several=shard is not None)
     with store.lock():
         _record(planned, store)
         if shard is None:
             planned.study.config.engine_plugin().carry(planned.runs, store, _carry, _Reports(planned, store))
             distributed.dismiss()
-            return _write(planned, store)
+            finished = _write(planned, store)
+            tracked.finish(finished.tables.rates)
+            return finished
         Local().carry(planned.runs[shard.index :: shard.count], store, _carry, lambda: None)
         return _write(planned, store) if _finished(planned, store) else None
 
