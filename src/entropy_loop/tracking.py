@@ -61,8 +61,8 @@ class Tracking:
         """Log V of every concept and generation of the chains that were logged, and close them."""
         pools = rates[(rates["set"] == "pool") & rates["rate"].notna()]
         for name, tracker in self.started.items():
-            for row in pools[pools["run"] == name].itertuples():
-                tracker.log({f"V/{row.concept}/{row.judge}": float(row.rate)}, step=int(row.generation))
+            for row in json.loads(pools[pools["run"] == name].to_json(orient="records")):
+                tracker.log({f"V/{row['concept']}/{row['judge']}": row["rate"]}, step=row["generation"])
             tracker.finish()
 
     def _tracker(self, run: Run) -> Any:
