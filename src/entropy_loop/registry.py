@@ -38,6 +38,7 @@ PLUGINS: dict[str, dict[str, str]] = {
         "clip": "entropy_loop.judges.clip:ClipRecogniser",
         "command": "entropy_loop.judges.command:CommandRecogniser",
         "exact": "entropy_loop.judges.exact:ExactRecogniser",
+        "vqa": "entropy_loop.judges.vqa:VqaRecogniser",
     },
     "embedder": {
         "clip": "entropy_loop.judges.clip:ClipEmbedder",

@@ -1,5 +1,6 @@
 """The judges that ship, as models of open_clip: what an answer depends on, and what is refused."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -156,3 +157,21 @@ def test_a_folder_that_open_clip_cannot_load_is_told_in_words(samples, tmp_path)
     (folder / "open_clip_config.json").write_text(json.dumps({"model": config}))
     with pytest.raises(ConfigError, match="open_clip cannot load it"):
         ClipRecogniser(str(folder)).judge(samples, (RIDING,), CONCEPTS, tmp_path, ignore)
+
+
+def test_what_was_loaded_is_told_beside_the_scores(tmp_path):
+    """model.json has a hash of the weights in memory, the activation and the preprocessing that the model really has;
+    the receipt hashes the file, so they are part of a result's provenance."""
+    from safetensors.torch import load_file
+
+    judge = ClipRecogniser("bundled:storybook-judge")
+    judge.describe(tmp_path)
+    told = json.loads((tmp_path / "model.json").read_text())
+    assert told["preprocess"]["size"] == [64, 64] or told["preprocess"]["size"] == 64
+    assert told["activations"]
+    weights = load_file(judge.folder() / "open_clip_model.safetensors")
+    digest = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name} {tuple(value.shape)} ".encode())
+        digest.update(value.float().numpy().tobytes())
+    assert told["weights_sha256"] == digest.hexdigest()

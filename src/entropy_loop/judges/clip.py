@@ -22,7 +22,7 @@ from entropy_loop.data import JUDGEMENTS, SCORES, Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.judges import embeddings, vision
 from entropy_loop.judges.calibration import Calibration, Entry, given, own
-from entropy_loop.judges.loaded import BLOCK, Loaded, load, tag
+from entropy_loop.judges.loaded import BLOCK, Loaded, described, load, tag
 
 UNKNOWN = "[unk]"
 FILES = (
@@ -74,6 +74,11 @@ class _Clip:
         folder's config need not."""
         told = tag(self.model, self.pretrained) if self.pretrained else {}
         return load(self.folder(), bool(told.get("quick_gelu")))
+
+    def describe(self, out: Path) -> None:
+        """Write model.json: weights, preprocessing and activation as they were loaded."""
+        loaded = self.loaded()
+        (out / "model.json").write_text(described(loaded), encoding="utf-8")
 
     def readable(self, texts: Iterable[str], where: str) -> None:
         """Raises ConfigError when the model is not here, and for a text with words that it does not know, or longer
@@ -128,6 +133,7 @@ class ClipScorer(_Clip):
         own = logits[np.arange(len(table)), [prompts.index(prompt) for prompt in table["prompt"]]]
         rows = pd.DataFrame({"id": table["id"], "score": own.astype(np.float64)})
         rows[list(SCORES)].to_parquet(out / "scores.parquet", index=False)
+        self.describe(out)
 
 
 @dataclass(frozen=True)
@@ -175,6 +181,7 @@ class ClipRecogniser(_Clip):
                     for image, score in zip(table["id"].iloc[asked], scores, strict=True)
                 ]
         pd.DataFrame(rows, columns=list(JUDGEMENTS)).to_parquet(out / "judgements.parquet", index=False)
+        self.describe(out)
 
     def known(self) -> Calibration:
         """The calibration in force: the file that the config names, else the model's own, which may be empty."""

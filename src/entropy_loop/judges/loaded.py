@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +23,7 @@ BLOCK = 64  # images per call, the last one padded: an image's score never depen
 LOCAL = "local-dir:"  # how open_clip is told of a folder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Loaded:
     """model, preprocess, tokenizer: as open_clip makes them."""
 
@@ -72,3 +75,22 @@ def load(folder: Path, quick_gelu: bool = False) -> Loaded:
         except (OSError, RuntimeError, ValueError) as error:
             raise ConfigError(f"{folder}: open_clip cannot load it ({error}).") from error
     return Loaded(model.float().eval(), preprocess, tokenizer, here)
+
+
+@lru_cache(maxsize=2)
+def described(loaded: Loaded) -> str:
+    """What a score depends on beside the image, as JSON: the weights' SHA-256, how an image is prepared, and the
+    activation that the loaded model really has. All this can differ from what a name or a config suggests."""
+    digest = hashlib.sha256()
+    for name, value in sorted(loaded.model.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)} ".encode())
+        digest.update(value.cpu().float().contiguous().numpy().tobytes())
+    kinds = {type(module).__name__ for module in loaded.model.modules()}
+    prepared = getattr(loaded.model.visual, "preprocess_cfg", {})
+    told = {
+        "weights_sha256": digest.hexdigest(),
+        "activations": sorted(kinds & {"GELU", "QuickGELU", "ReLU", "SiLU"}),
+        "preprocess": {name: list(value) if isinstance(value, tuple) else value for name, value in prepared.items()},
+        "open_clip_torch": version("open_clip_torch"),
+    }
+    return json.dumps(told, indent=1, sort_keys=True)

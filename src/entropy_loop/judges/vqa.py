@@ -1,0 +1,136 @@
+"""A vision-language model as a judge: does the image show this? The evidence is P("yes") among "yes" and "no".
+
+As VQAScore reads it from the next token (Lin et al. 2024, arXiv 2404.01291, eq. 1), brought to yes and no alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from entropy_loop import assets, device
+from entropy_loop.data import JUDGEMENTS, Concept, Prompt, Samples, Tick
+from entropy_loop.errors import ConfigError, EntropyLoopError
+from entropy_loop.judges import embeddings
+
+if TYPE_CHECKING:
+    import torch
+
+FILES = ("*.json", "*.txt", "*.model", "*.jinja", "model*.safetensors")
+PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+
+
+@dataclass(frozen=True)
+class VqaRecogniser:
+    """A concept is recognised when P(yes) to its question is above the threshold.
+
+    model: a folder or a downloaded hub id (transformers' image-text-to-text models); revision: a hub commit.
+    question: asked of every concept, whose name replaces {concept}; questions: those of single concepts, instead.
+    precision: of the model's weights. Images are asked about one by one: an answer never depends on the others.
+    """
+
+    version: ClassVar[int] = 1
+
+    model: Annotated[str, Field(min_length=1)]
+    revision: str | None = None
+    question: Annotated[str, Field(pattern=r"\{concept\}")] = "Does this image show {concept}? Answer yes or no."
+    questions: dict[str, str] = field(default_factory=dict)
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+
+    @property
+    def label(self) -> str:
+        """A short name for tables."""
+        return Path(self.model).name
+
+    def downloads(self) -> list[assets.Download]:
+        """What `fetch` gets for it."""
+        return assets.download(self.model, self.revision, FILES)
+
+    def ready(self, concepts: tuple[Concept, ...]) -> None:
+        """Raises ConfigError when the model is not here, for a question about a concept that no prompt has, or when
+        the device does not have the precision."""
+        assets.find(self.model, self.revision)
+        device.refuse(self.precision, "judges: precision")
+        if unknown := sorted(set(self.questions) - {concept.name for concept in concepts}):
+            raise ConfigError(f"judges: questions: no prompt has the concept {unknown[0]!r}.")
+
+    def judge(
+        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
+    ) -> None:
+        """Writes judgements.parquet."""
+        asked = {prompt.text: prompt.concepts for prompt in prompts}
+        loaded = _load(assets.find(self.model, self.revision), self.precision)
+        files = [samples.folder / file for file in samples.table["file"]]
+        rows = []
+        for done, (row, image) in enumerate(
+            zip(samples.table.itertuples(), embeddings.opened(files), strict=True), start=1
+        ):
+            for concept in asked.get(str(row.prompt), ()):
+                score = loaded.yes(image, self.questions.get(concept, self.question).format(concept=concept))
+                rows.append((row.id, concept, score, self.threshold, score > self.threshold, ""))
+            tick(done / len(files))
+        pd.DataFrame(rows, columns=list(JUDGEMENTS)).to_parquet(out / "judgements.parquet", index=False)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """words: token ids that begin a "yes", and a "no"."""
+
+    model: Any
+    processor: Any
+    words: tuple[list[int], list[int]]
+
+    def yes(self, image: Any, question: str) -> float:
+        """P(yes) / (P(yes) + P(no)) of the next token. Raises EntropyLoopError when it is no number."""
+        import torch
+
+        with torch.inference_mode():
+            logits = self.model(**self._inputs(image, question)).logits[0, -1].float()
+        yes, no = (torch.logsumexp(logits[ids], dim=0) for ids in self.words)
+        score = float(torch.sigmoid(yes - no))
+        if score != score:
+            raise EntropyLoopError(f"judges: the answer to {question!r} is not a number; nothing was recorded.")
+        return score
+
+    def _inputs(self, image: Any, question: str) -> dict[str, torch.Tensor]:
+        content = [{"type": "image"}, {"type": "text", "text": question}]
+        text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        inputs = self.processor(images=image, text=text, return_tensors="pt").to(self.model.device)
+        return {
+            name: value.to(self.model.dtype) if value.is_floating_point() else value for name, value in inputs.items()
+        }
+
+
+@lru_cache(maxsize=1)
+def _load(folder: Path, precision: str) -> _Loaded:
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    options = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        processor = AutoProcessor.from_pretrained(folder, **options)
+        dtype = getattr(torch, PRECISIONS[precision])
+        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, use_safetensors=True, **options)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"{folder}: transformers cannot load it ({error}).") from error
+    if not getattr(processor, "chat_template", None):
+        raise ConfigError(f"{folder}: has no chat template, so there is no telling how it is asked.")
+    return _Loaded(model.eval().to(device.device()), processor, _words(processor.tokenizer, folder))
+
+
+def _words(tokenizer: Any, folder: Path) -> tuple[list[int], list[int]]:
+    """The first tokens of "yes" and of "no" in the spellings that an answer begins with, none of them in both."""
+    found = []
+    for word in ("yes", "no"):
+        spellings = (word, word.title(), f" {word}", f" {word.title()}")
+        ids = [tokenizer.encode(one, add_special_tokens=False) for one in spellings]
+        found.append({one[0] for one in ids if one} - {tokenizer.unk_token_id})
+    if not (found[0] - found[1] and found[1] - found[0]):
+        raise ConfigError(f"{folder}: its tokenizer does not tell yes from no.")
+    return sorted(found[0] - found[1]), sorted(found[1] - found[0])
