@@ -23,7 +23,24 @@ from entropy_loop import registry
 from entropy_loop.data import SAMPLES, Concept, Prompt, Samples
 from entropy_loop.errors import ConfigError
 
-WORDS = "<unk> <pad> <image> user yes Yes no No Does this image show horse moon ? .".split()
+WORDS = [
+    "<unk>",
+    "<pad>",
+    "<image>",
+    "user",
+    "yes",
+    "Yes",
+    "no",
+    "No",
+    "Does",
+    "this",
+    "image",
+    "show",
+    "horse",
+    "moon",
+    "?",
+    ".",
+]
 PROMPT = Prompt("a horse on the moon", "target", ("horse", "moon"))
 TEMPLATE = (
     "{% for m in messages %}{{ m['role'] }} {% for c in m['content'] %}"
