@@ -71,7 +71,8 @@ class Resident:
         """The compiled UNet, which reads the weights of this one: they can be changed without compiling again."""
         import torch
 
-        self.compiled = self.compiled or torch.compile(self.unet, dynamic=False)
+        if self.compiled is None:
+            self.compiled = torch.compile(self.unet, dynamic=False)
         return self.compiled
 
 
