@@ -116,7 +116,7 @@ def main() -> None:
                 "B9",
                 "overhead over a bare loop",
                 *(100 * v for v in over),
-                3,
+                2,
                 "%",
                 "<= 5 %",
                 "without tables and report",
