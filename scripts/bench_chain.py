@@ -10,7 +10,7 @@ from pathlib import Path
 
 import bench
 
-G, N, KEEP, STEPS, BATCH = 5, 64, 16, 50, 16
+G, SHORT, N, KEEP, STEPS, BATCH = 5, 2, 64, 16, 50, 16
 CONFIG = [
     "sweep={}", f"generations={G}", f"images={N}", "evaluation.images=1", "measures={}", "attributes={}", "threads=2",
     "generator.num_inference_steps=20", "generator.block=32", f"curate.policy={{use: top_k, k: {KEEP}}}",
@@ -65,14 +65,14 @@ def bare(root: Path) -> None:
     model = root / "base"
     model.mkdir()
     generator.base(model, bench.ignore)
-    for g in range(G + 1):
+    for g in range(SHORT + 1):
         for name, n in (("pool", N), ("evaluation", 1)):
             out = root / f"{name}{g}"
             out.mkdir()
             asked = [Request(f"{i:05d}", bench.ESSAY, i, seeds.seed(g, name, 0, 0, i)) for i in range(n)]
             generator.sample(Checkpoint(model), asked, out, bench.ignore)
             judge.logits([out / file for file in Samples(out).table["file"]], texts, bench.ignore)
-        if g < G:
+        if g < SHORT:
             pool = Samples(root / f"pool{g}")
             scores = curator.logits([pool.folder / file for file in pool.table["file"]], [bench.ESSAY], bench.ignore)
             best = pool.table.iloc[np.argsort(-scores[:, 0])[:KEEP]]
@@ -102,7 +102,7 @@ def main() -> None:
         note = f"{times[0][0]:.0f} s against {times[0][1]:.0f} s; of theirs {starts[0]:.0%} is imports and loading; ours has the report, too"
         rows.append(bench.Row("B7", "chain of scripts, 5 feedback steps", *bench.ratio(times), 1, "x", ">= 2.5", note))
 
-        planned = experiment.prepare(Path("configs/smoke.yaml"), tuple(CONFIG))
+        planned = experiment.prepare(Path("configs/smoke.yaml"), (*CONFIG, f"generations={SHORT}"))
         times = []
         for i in range(3):
             spot = root / f"bare{i}"

@@ -34,10 +34,10 @@ def main() -> None:
             ours.score(samples, (bench.ESSAY,), root, bench.ignore)
             return pd.read_parquet(root / "scores.parquet")["score"].tolist()
 
-        bench.same("scores", np.allclose(make(), peer.score(loaded, files, bench.ESSAY, 64), atol=1e-4))
+        bench.same("scores", np.allclose(make(), peer.score(loaded, files, [bench.ESSAY], 64)[:, 0].numpy(), atol=1e-4))
         found = []
         for batch, demand, n in ((1, ">= 5", 3), (64, ">= 1.0", 9)):
-            told = bench.pairs(make, lambda batch=batch: peer.score(loaded, files, bench.ESSAY, batch), n)
+            told = bench.pairs(make, lambda batch=batch: peer.score(loaded, files, [bench.ESSAY], batch), n)
             found.append(
                 bench.Row("B6", f"open_clip, {batch} at a time", *told, n, "x", demand, "scores equal to 1e-4")
             )

@@ -49,20 +49,20 @@ def main(stage: str, folder: Path, unet: str, assets: Path) -> None:
     model = scoring.load(assets / ("storybook-curator" if stage == "score" else "storybook-judge"))
     loaded()
     if stage == "score":
-        scores = scoring.score(model, files, ESSAY, 64)
+        scores = scoring.score(model, files, [ESSAY], 64)[:, 0].tolist()
         best = sorted(range(N), key=lambda i: -scores[i])[:KEEP]
         (folder / "kept.json").write_text(json.dumps(best))
     else:
         calibration = json.loads((assets / "storybook-judge" / "calibration.json").read_text())["concepts"]
-        seen = [True] * N
-        for concept in ("astronaut", "horse", "riding"):
-            told = calibration[concept]
-            sides = []
-            for texts in (told["yes"], told["no"]):
-                logits = torch.tensor([scoring.score(model, files, text, 64) for text in texts])
-                sides.append(torch.logsumexp(logits.double(), dim=0))
-            seen = [a and bool(b) for a, b in zip(seen, sides[0] - sides[1] > told["threshold"], strict=True)]
-        (folder / "rate.json").write_text(json.dumps(sum(seen) / N))
+        asked = [calibration[concept] for concept in ("astronaut", "horse", "riding")]
+        texts = [text for told in asked for side in ("yes", "no") for text in told[side]]
+        sizes = [len(told[side]) for told in asked for side in ("yes", "no")]
+        logits = iter(scoring.score(model, files, texts, 64).double().split(sizes, dim=1))
+        seen = torch.ones(N, dtype=torch.bool)
+        for told in asked:
+            yes, no = (torch.logsumexp(next(logits), dim=1) for _ in range(2))
+            seen &= yes - no > told["threshold"]
+        (folder / "rate.json").write_text(json.dumps(seen.double().mean().item()))
 
 
 if __name__ == "__main__":

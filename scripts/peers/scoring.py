@@ -14,14 +14,13 @@ def load(folder: Path) -> tuple[object, object, object]:
     return model.float().eval(), preprocess, open_clip.get_tokenizer(f"local-dir:{folder}")
 
 
-def score(loaded: tuple[object, object, object], files: list[Path], prompt: str, batch: int) -> list[float]:
-    """logit_scale times the cosine of every image and the prompt."""
+def score(loaded: tuple[object, object, object], files: list[Path], prompts: list[str], batch: int) -> torch.Tensor:
+    """logit_scale times the cosine of every image and every prompt, float32 (images, prompts)."""
     model, preprocess, tokenizer = loaded
-    found: list[float] = []
+    found = []
     with torch.no_grad():
-        text = model.encode_text(tokenizer([prompt]), normalize=True)
+        texts = model.encode_text(tokenizer(prompts), normalize=True)
         for first in range(0, len(files), batch):
             images = torch.stack([preprocess(Image.open(file).convert("RGB")) for file in files[first : first + batch]])
-            scores = model.logit_scale.exp() * model.encode_image(images, normalize=True) @ text.T
-            found += scores[:, 0].tolist()
-    return found
+            found.append(model.logit_scale.exp() * model.encode_image(images, normalize=True) @ texts.T)
+    return torch.cat(found)
