@@ -29,6 +29,12 @@ class StorageError(EntropyLoopError):
     exit_code = 74
 
 
+class Waiting(EntropyLoopError):
+    """People have to do something first; the same command continues then."""
+
+    exit_code = 10
+
+
 class Locked(EntropyLoopError):
     """Another process works in the results folder."""
 

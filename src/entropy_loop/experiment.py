@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import yaml
 from entropy_loop import device, fetch, ledger, loop, strict_yaml, study, threads, tracking
 from entropy_loop.data import HELD_OUT
 from entropy_loop.engines.local import Local
-from entropy_loop.errors import ConfigError, StorageError
+from entropy_loop.errors import ConfigError, StorageError, Waiting
 from entropy_loop.generators import distributed
 from entropy_loop.plan import Plan, Run
 from entropy_loop.plan import plan as plan_of
@@ -99,20 +99,41 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
     store = Store(root, provenance(), tracked, several=shard is not None)
     with store.lock():
         _record(planned, store)
+        work = _Work()
         if shard is None:
-            planned.study.config.engine_plugin().carry(planned.runs, store, _carry, _Reports(planned, store))
+            planned.study.config.engine_plugin().carry(planned.runs, store, work, _Reports(planned, store))
             distributed.dismiss()
             finished = _write(planned, store)
+            work.refuse_waiting(root)
             tracked.finish(finished.tables.rates)
             return finished
-        Local().carry(planned.runs[shard.index :: shard.count], store, _carry, lambda: None)
+        Local().carry(planned.runs[shard.index :: shard.count], store, work, lambda: None)
+        work.refuse_waiting(root)
         return _write(planned, store) if _finished(planned, store) else None
 
 
-def _carry(run: Run, store: Store) -> None:
-    threads.use(run.config.threads)
-    device.use(run.config.device)
-    loop.carry(run, store)
+@dataclass(frozen=True)
+class _Work:
+    """What an engine calls for every run. One that waits for people does not keep the others from going on."""
+
+    waiting: list[str] = field(default_factory=list)
+
+    def __call__(self, run: Run, store: Store) -> None:
+        threads.use(run.config.threads)
+        device.use(run.config.device)
+        try:
+            loop.carry(run, store)
+        except Waiting as error:
+            self.waiting.append(f"{run.name}: {error}")
+
+    def refuse_waiting(self, root: Path) -> None:
+        """Raises Waiting when a run waits for people."""
+        if self.waiting:
+            lines = "\n".join(f"  {line}" for line in sorted(self.waiting))
+            raise Waiting(
+                f"{root}: waits for people, nothing is lost:\n{lines}\n`entropy-loop rate {root}` opens the page on "
+                "which they pick; then the same command continues."
+            )
 
 
 def _finished(planned: Plan, store: Store) -> bool:

@@ -88,6 +88,7 @@ def _kept(config: Config) -> str:
         "bottom_k": f"the {most} worst",
         "random_k": f"{most} at random",
         "threshold": f"those that score at least {getattr(policy, 'score', 0):g}",
+        "people": f"the {most} that people picked",
         "k_choice": f"{most} choices, each of one among {getattr(policy, 'candidates', 0)} by score",
     }
     return named.get(use, f"at most {most}, by the policy {use}")
