@@ -176,7 +176,10 @@ class Book:
     def items(self) -> dict[str, Item]:
         """Every image that is asked about, by its opaque name."""
         found = self.rows("SELECT item, file, id, prompt, concepts, truth FROM items ORDER BY item")
-        return {row[0]: Item(*row[:4], _names(row[4]), None if row[5] is None else _names(row[5])) for row in found}
+        return {
+            item: Item(item, file, id_, prompt, _names(concepts), None if truth is None else _names(truth))
+            for item, file, id_, prompt, concepts, truth in found
+        }
 
     def answers(self) -> pd.DataFrame:
         """What was said and not taken back: one row per answer and concept (columns ANSWERS)."""
@@ -252,7 +255,7 @@ def chosen(root: Path, pools: Sequence[Pool], candidates: pd.DataFrame, folder: 
     try:
         for pool in pools:
             rows = candidates[candidates["prompt"] == pool.prompt].itertuples()
-            book.add_pool(pool, [(str(inside / row.file), str(row.id)) for row in rows])
+            book.add_pool(pool, [(str(inside / str(row.file)), str(row.id)) for row in rows])
         picks = book.picks()
     finally:
         book.close()
@@ -263,7 +266,8 @@ def _shares(pool: Pool, picks: pd.DataFrame) -> pd.DataFrame:
     mine = picks[picks["prompt"] == pool.prompt]
     if (done := mine["rater"].nunique()) < pool.raters:
         raise Waiting(f"{done} of {pool.raters} people have picked the best {pool.k} images of {pool.prompt!r}")
-    return mine.groupby("id", as_index=False)["picked"].mean().rename(columns={"picked": "score"})
+    shares = mine.groupby("id")["picked"].mean()
+    return pd.DataFrame({"id": shares.index, "score": shares.to_numpy()})
 
 
 def opaque() -> str:
