@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -36,3 +36,9 @@ def page_errors(page: Page) -> list[str]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     return errors
+
+
+@pytest.fixture
+def errors_of() -> Callable[[Page], list[str]]:
+    """`page_errors`, for tests: a conftest is no module to import from."""
+    return page_errors
