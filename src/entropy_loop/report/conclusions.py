@@ -61,7 +61,7 @@ def _seen(view: View, subject: Subject, lines: list[OverviewLine]) -> str:
     else:
         least, *_, most = sorted(later, key=lambda line: line.last.value or 0.0)
         where = f"{_end(least)} to {_end(most)}, over {counted(len(later))} arms"
-    return f"{told}, and in {where} at {when}{_against_drift(view, subject)}."
+    return f"{told}, and at {when} in {where}{_against_drift(view, subject)}."
 
 
 def _end(line: OverviewLine) -> str:
@@ -89,8 +89,9 @@ def _against_drift(view: View, subject: Subject) -> str:
     outside = sum(place(row, "drift") == "outside" for row in known)
     if len(known) == 1:
         return f"; the change lies {'outside' if outside else 'inside'} its drift band"
-    many = "all" if outside == len(known) else "none" if not outside else counted(outside)
-    return f"; the change lies outside its drift band in {many} of {counted(len(known))} chains"
+    if outside in (0, len(known)):
+        return f"; the change lies {'outside' if outside else 'inside'} its drift band in every chain"
+    return f"; the change lies outside its drift band in {counted(outside)} of {counted(len(known))} chains"
 
 
 def _worth(view: View, subject: Subject, lines: list[OverviewLine]) -> str:

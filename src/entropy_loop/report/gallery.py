@@ -40,7 +40,7 @@ class Tile:
 @dataclass(frozen=True)
 class Picture:
     """A sheet of images, and the file of it in `figures/`. columns, labels: above the columns, before the rows; may
-    be empty."""
+    be empty. arm: as it is spoken of, empty on a sheet of several."""
 
     name: str
     title: str
@@ -49,6 +49,7 @@ class Picture:
     columns: Sequence[str]
     labels: Sequence[str]
     rows: Sequence[Sequence[Tile]]
+    arm: str = ""
 
     @property
     def file(self) -> str:
@@ -63,6 +64,11 @@ class Picture:
         """The columns one after another, the rows side by side."""
         frames = [[self._cell(row[i]) for row in self.rows] for i in range(len(self.columns))]
         return animation(frames, [f"generation {g}" for g in range(len(frames))], self.labels)
+
+    @property
+    def abreast(self) -> int:
+        """How many such sheets stand side by side on the first screen."""
+        return FIRST_COLUMNS // len(self.columns)
 
     def anchor(self, card: int) -> str:
         """The id of an image's place on this sheet."""
@@ -97,15 +103,16 @@ class Gallery:
 
     def first_screen(self, prompt: Prompt) -> list[Picture]:
         """The first seeds of the evaluation set, a few per arm: what one sees of the whole at a glance."""
-        chains = [chain for chain in self.view.first_chains(prompt) if chain.arm in self.view.begun][:FIRST_ROWS]
+        chains = [chain for chain in self.view.first_chains(prompt) if chain.arm in self.view.begun]
         every = -(-self._last // (FIRST_COLUMNS - 1)) if self._last >= FIRST_COLUMNS else 1
         shown = sorted({*range(0, self._last + 1, every), self._last})
-        count = FIRST_ROWS // max(1, len(chains))
-        return [
-            sheet
-            for chain in chains
-            if (sheet := self._evaluation("first", chain, prompt, shown, count)) and sheet.rows
+        abreast = FIRST_COLUMNS // len(shown)
+        shelves = min(FIRST_ROWS, -(-len(chains) // abreast))
+        made = [
+            self._evaluation("first", chain, prompt, shown, FIRST_ROWS // shelves)
+            for chain in chains[: abreast * FIRST_ROWS]
         ]
+        return [picture for picture in made if picture.rows]
 
     def filmstrips(self, prompt: Prompt, number: int) -> Iterator[Picture]:
         """One seed of the evaluation set per picture: a row per arm, a column per generation."""
@@ -155,7 +162,9 @@ class Gallery:
         alt = f"{title}; evaluation set, seeds (rows), generations 0-{self._last} (columns)."
         rows = [[self._tile(chain, prompt, g, i) for g in shown] for i in range(count)]
         labels = [str(self._seed(chain, prompt, i)) for i in range(count)]
-        return Picture(f"{name}-{_slug(chain.arm)}", title, alt, self.root, _header(shown), labels, rows)
+        return Picture(
+            f"{name}-{_slug(chain.arm)}", title, alt, self.root, _header(shown), labels, rows, spoken(chain.arm)
+        )
 
     @cached_property
     def _last(self) -> int:

@@ -21,6 +21,7 @@ from entropy_loop.report.view import Chain, View
 from entropy_loop.store import Store
 
 BUDGET = 5_500_000  # bytes of all images and cards in the page; what is beyond it stands in `figures/` alone
+SMALL = 96  # pixels of the longer side
 CARD, ROW, PLACE = 1_100, 130, 420  # bytes of a card, of a judgement on it, of a place on a sheet: about, and at most
 
 
@@ -32,6 +33,11 @@ class Pixels:
     width: int
     height: int
     source: str  # data URL
+
+    @property
+    def small(self) -> bool:
+        """Whether it is enlarged without smoothing."""
+        return max(self.width, self.height) <= SMALL
 
 
 @dataclass(frozen=True)

@@ -43,13 +43,13 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def markdown(plan: Plan, tables: Tables) -> str:
     """A page of text: the question, the verdict, V of every concept and c of every step, chain by chain."""
     view = View(plan, tables)
-    parts = [f"# {plan.study.config.name}", words.question(view), words.status(view)]
+    parts = [f"# {plan.study.config.name}", _escaped(words.question(view)), _escaped(words.status(view))]
     for subject in view.subjects(fed_back=True):
         parts += _subject(view, subject)
     parts += [
         words.no_claim(view),
         f"V: share of the whole pool, [95 % Wilson interval]. {words.SIGN}",
-        words.what_was_run(plan),
+        _escaped(words.what_was_run(plan)),
         f"```\n{facts.command(plan)}\n```",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -57,8 +57,8 @@ def markdown(plan: Plan, tables: Tables) -> str:
 
 def _subject(view: View, subject: Subject) -> Iterator[str]:
     yield f"## \u201c{_escaped(subject.prompt.text)}\u201d, judged by {_escaped(subject.judge)}"
-    yield conclusions.verdict(view, subject)
-    yield "\n".join(f"- **{_escaped(arm)}.** {text}" for arm, text in conclusions.verdicts(view, subject))
+    yield _escaped(conclusions.verdict(view, subject))
+    yield "\n".join(_escaped(f"- **{arm}.** {text}") for arm, text in conclusions.verdicts(view, subject))
     chains = view.chains_of(subject)
     rates = [_rates(view, subject, chain, g) for chain in chains for g in range((chain.reached or 0) + 1)]
     yield _table(["chain", "generation", *(f"V({c})" for c in subject.concepts)], rates)

@@ -6,7 +6,7 @@
   document.body.append(dialog);
   let current = null; // the place on a sheet whose card is open
 
-  const thumbs = () => [...current.closest(".sheet, .pool").querySelectorAll("a.thumb")];
+  const thumbs = () => [...current.closest("figure").querySelectorAll("a.thumb")];
   const along = (step) => thumbs()[thumbs().indexOf(current) + step];
   const across = (step) => {
     const here = current.getBoundingClientRect();

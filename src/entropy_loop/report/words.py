@@ -32,7 +32,7 @@ def question(view: View) -> str:
     what = f"\u201c{targets[0].text}\u201d" if one else f"{counted(len(targets))} prompts"
     return (
         f"When a text-to-image model is trained on its own images of {what}, "
-        f"how often is each concept of {'the' if one else 'a'} prompt still recognised, generation by generation?"
+        f"how often is each concept of {'the' if one else 'a'} prompt still recognised?"
     )
 
 
