@@ -144,6 +144,16 @@ def test_the_first_screen_shows_question_verdict_curve_and_images(page: Page) ->
     expect(thumb(page, 0, 0)).to_be_in_viewport(ratio=1)
 
 
+def test_the_images_of_a_sheet_have_one_size(page: Page) -> None:
+    """Kept or not, recognised or not: on a sheet every image is a square of the same width."""
+    sizes = "sheet => [...sheet.querySelectorAll('.thumb i')].map(i => [i.clientWidth, i.clientHeight].join())"
+    for sheet in page.locator(".sheet, .pool").all():
+        (size,) = set(sheet.evaluate(sizes))
+        width, height = map(int, size.split(","))
+        assert abs(width - height) <= 1
+        assert width > 40
+
+
 def axe() -> str:
     """The text of axe-core."""
     path = Path(os.environ.get("AXE", Path(sys.prefix) / "npm" / "node_modules" / "axe-core" / "axe.min.js"))
@@ -151,10 +161,11 @@ def axe() -> str:
     return path.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser: Browser, report: Made, scheme: str) -> None:
+def test_axe_finds_nothing_serious(browser: Browser, report: Made, scheme: str, size: str) -> None:
     """No serious or critical fault, in the page with everything unfolded and in an open card."""
-    for page in opened(browser, report, color_scheme=scheme, bypass_csp=True):
+    for page in opened(browser, report, color_scheme=scheme, viewport=SIZES[size], bypass_csp=True):
         page.add_script_tag(content=axe())
         page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
         found = page.evaluate("axe.run().then((told) => told.violations)")

@@ -155,7 +155,7 @@ def _frame(
     draw.rectangle((0, page.height - 6, round(page.width * share), page.height), fill=KEPT)
     for i, (cell, label) in enumerate(zip(cells, labels, strict=True)):
         x, y = gap + i % columns * (width + gap), 52 + i // columns * down
-        draw.text((x, y + 22), label, MUTED, _font(16), anchor="lb")
+        draw.text((x, y + 20), label, MUTED, _font(16), anchor="ls")
         if cell.file and cell.file.is_file():
             page.paste(shown(cell.file).resize(size, Image.Resampling.NEAREST), (x, y + 28))
         else:
