@@ -9,19 +9,17 @@ import sys
 
 from conftest import chromium
 
-WAYS = (
-    ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"],  # as root on Debian
-    [sys.executable, "-m", "playwright", "install", "chromium"],
-)
+APT = ("apt-get update", "apt-get install --yes --no-install-recommends chromium")  # as root on Debian
+PLAYWRIGHT = (sys.executable, "-m", "playwright", "install", "chromium")
 TOLD = "No Chromium for the tests of pages: install one (chromium, google-chrome), or CHROMIUM=/its/path make test"
 
 
 def main() -> None:
     """Try one way after the other, the cheapest first."""
-    apt, playwright = WAYS
     if chromium() is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run(apt, check=False)
-    if chromium() is None and subprocess.run(playwright, check=False).returncode:
+        for step in APT:
+            subprocess.run(step.split(), check=False)
+    if chromium() is None and subprocess.run(PLAYWRIGHT, check=False).returncode:
         sys.exit(TOLD)
 
 

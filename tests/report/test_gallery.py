@@ -57,6 +57,24 @@ def gallery(tmp_path: Path) -> Gallery:
     return Gallery(View(plan(study.check(CONFIG)), Tables(**empty | known)), tmp_path, Said(known["judgements"]))
 
 
+def test_the_first_screen_shows_a_few_seeds_in_every_generation(gallery):
+    """Six seeds of one arm, each in all three generations."""
+    (sheet,) = gallery.first_screen(gallery.view.targets[0])
+    assert sheet.columns == ["generation 0", "1", "2"]
+    assert [[tile.image.image_seed for tile in row] for row in sheet.rows] == [[1000 + i] * 3 for i in range(6)]
+    assert [tile.image.generation for tile in sheet.rows[0]] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("generations", [6, 7, 12, 50])
+def test_the_first_screen_has_room_for_seven_generations(gallery, generations):
+    """Of a longer run it shows every n-th generation, and always the first and the last."""
+    longer = plan(study.check(CONFIG | {"generations": generations}))
+    seen = Gallery(View(longer, gallery.view.tables), gallery.root, gallery.said)
+    (sheet,) = seen.first_screen(seen.view.targets[0])
+    assert len(sheet.columns) <= 7
+    assert (sheet.columns[0], sheet.columns[-1]) == ("generation 0", str(generations))
+
+
 def cells(picture: Picture, folder: Path) -> dict[tuple[int, int, int], str]:
     """Colour of each image on a sheet -> what stands around it: 'framed', and its mark by the look of its middle."""
     (folder / "sheet.png").write_bytes(picture.png)

@@ -142,7 +142,9 @@ def _why(row: Any, tests: pd.DataFrame) -> str:
         )
     unclear = [name for name, state in states.items() if state == "undecided"]
     unmeasured = [name for name, state in states.items() if state == "not measured"]
-    parts = [f"{_listed(unclear)} neither changed nor shown to be unchanged"] if unclear else []
+    few = "cannot be decided by so few chains"
+    how = few if row.chains < LEAST_CHAINS else "neither changed nor shown to be unchanged"
+    parts = [f"{_listed(unclear)} {how}"] if unclear else []
     parts += [f"{_listed(unmeasured)} not measured"] if unmeasured else []
     return ", ".join(parts)
 

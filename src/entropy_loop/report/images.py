@@ -128,7 +128,8 @@ class Album:
 
     def _said(self, image: Any) -> Iterator[Judged]:
         """Every judge on every concept of the prompt, and on all of them in this one image."""
-        prompt = next(prompt for prompt in self.view.prompts if prompt.text == image.prompt)
+        asked = self._chains[image.run].run.config.prompt_nouns()
+        prompt = next(prompt for prompt in asked if prompt.text == image.prompt)
         for judge, rows in self.said.of(image).items():
             if len(prompt.concepts) > 1:
                 yield Judged(ALL, judge, "", "", _answer(self.said.joint(image, prompt, judge), ""))

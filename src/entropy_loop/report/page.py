@@ -139,8 +139,8 @@ def _render(plan: Plan, store: Store, parts: Parts) -> str:
 
 def _figures(parts: Parts) -> Iterator[tuple[str, bytes]]:
     """(name, content) of every file in figures/."""
-    for drawn in (*parts.sections, *parts.decays):
-        yield from ((name, svg.encode()) for name, svg in drawn.files.items())
+    for files in (*(part.files for part in parts.sections), *(part.files for part in parts.decays)):
+        yield from ((name, svg.encode()) for name, svg in files.items())
     for one in parts.measured:
         yield f"measured-{one.subject.number}.svg", one.file.encode()
     for group in parts.pictures:
