@@ -168,12 +168,24 @@ def assist(planned: Plan) -> None:
 def report(root: Path) -> Finished:
     """Tables and report anew from a results folder, finished or not. Raises ConfigError if it is none, or if
     its stages are not those that its config stands for: the tables would come out empty."""
+    planned, store = _stored(root)
+    with store.lock():
+        return _write(planned, store)
+
+
+def read(root: Path) -> tuple[Plan, Tables]:
+    """The plan and the tables of a results folder as it stands, whoever works in it; nothing is written. Raises
+    ConfigError as `report` does."""
+    planned, store = _stored(root)
+    return planned, tables(planned, store)
+
+
+def _stored(root: Path) -> tuple[Plan, Store]:
     if not (root / "config.yaml").is_file():
         raise ConfigError(f"{root}: no results folder (it has no config.yaml); `entropy-loop run` makes one.")
     planned, store = plan_of(study.load(root / "config.yaml")), Store(root, provenance())
     _refuse_foreign_stages(planned, store)
-    with store.lock():
-        return _write(planned, store)
+    return planned, store
 
 
 def _refuse_another(planned: Plan, root: Path) -> None:

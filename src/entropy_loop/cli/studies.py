@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -113,14 +113,25 @@ def _size(count: int) -> str:
 
 
 @app.command()
-def report(results: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]) -> None:
+def report(
+    results: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
+    form: Annotated[
+        Literal["html", "md", "json"],
+        typer.Option("--format", help="html writes tables and report.html; md and json print, and write nothing."),
+    ] = "html",
+) -> None:
     """Write the tables and the report of a results folder anew from what is stored. Loads no model."""
     from entropy_loop import experiment
+    from entropy_loop.report import plain
     from entropy_loop.report.summary import summary
 
-    finished = experiment.report(results)
-    out.print(summary(finished.tables))
-    out.print(f"report: {finished.report}")
+    if form == "html":
+        finished = experiment.report(results)
+        out.print(summary(finished.tables))
+        out.print(f"report: {finished.report}")
+        return
+    read = experiment.read(results)
+    print(plain.markdown(*read) if form == "md" else json.dumps(plain.values(*read), indent=1))
 
 
 @app.command()
