@@ -8,12 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from entropy_loop import device, fetch, ledger, loop, strict_yaml, study, threads, tracking
+from entropy_loop import device, fetch, folder, ledger, loop, study, threads, tracking
 from entropy_loop.data import HELD_OUT
 from entropy_loop.engines.local import Local
-from entropy_loop.errors import ConfigError, StorageError, Waiting
+from entropy_loop.errors import ConfigError, Waiting
 from entropy_loop.generators import distributed
 from entropy_loop.plan import Plan, Run
 from entropy_loop.plan import plan as plan_of
@@ -94,10 +92,11 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
     shard: carry some of the runs, beside other processes that carry the others in the same folder; who makes the last
     stage writes tables and report, the others get None.
     """
-    _refuse_another(planned, root)
+    folder.refuse_another(planned, root)
     tracked = Tracking(planned, root, listen)
     store = Store(root, provenance(), tracked, several=shard is not None)
     with store.lock():
+        folder.refuse_full(planned, store)
         _record(planned, store)
         work = _Work()
         if shard is None:
@@ -181,23 +180,9 @@ def read(root: Path) -> tuple[Plan, Tables]:
 
 
 def _stored(root: Path) -> tuple[Plan, Store]:
-    if not (root / "config.yaml").is_file():
-        raise ConfigError(f"{root}: no results folder (it has no config.yaml); `entropy-loop run` makes one.")
-    planned, store = plan_of(study.load(root / "config.yaml")), Store(root, provenance())
+    planned, store = folder.planned(root), Store(root, provenance())
     _refuse_foreign_stages(planned, store)
     return planned, store
-
-
-def _refuse_another(planned: Plan, root: Path) -> None:
-    """Two experiments in one folder would share the tables, and the later one would win."""
-    if not (root / "config.yaml").is_file():
-        return
-    try:
-        there = strict_yaml.parse((root / "config.yaml").read_text(encoding="utf-8"))["name"]
-    except (yaml.YAMLError, TypeError, KeyError, ValueError):
-        raise StorageError(f"{root / 'config.yaml'}: damaged; delete it and run again, no stage is lost.") from None
-    if there != (name := planned.study.config.name):
-        raise ConfigError(f"{root}: holds the experiment {there!r}, not {name!r}; give another folder with --out.")
 
 
 def _refuse_foreign_stages(planned: Plan, store: Store) -> None:
