@@ -34,7 +34,7 @@ from entropy_loop.data import (
     Tick,
     columns,
 )
-from entropy_loop.people import book
+from entropy_loop.people import book, picks
 from entropy_loop.plan import Generation, Run
 from entropy_loop.store import Store
 
@@ -143,8 +143,8 @@ def _picked(run: Run, stage: Stage, pool: Samples, prompts: Sequence[str], store
     """What people picked of every prompt's pool, as scores. Raises Waiting until they have."""
     policy = run.config.policy_plugin()
     keep = policy.most_kept(run.config.images)
-    wanted = [book.Pool(book.opaque(), stage.folder, text, keep, policy.raters) for text in prompts]
-    return book.chosen(store.root, wanted, pool.table, pool.folder)
+    wanted = [picks.Pool(book.opaque(), stage.folder, text, keep, policy.raters) for text in prompts]
+    return picks.chosen(store.root, wanted, pool.table, pool.folder)
 
 
 def _recognise(run: Run, g: Generation, stream: str, made: Samples, store: Store) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from entropy_loop.errors import StorageError
-from entropy_loop.people.book import ANSWERS, FILE, Book, Item, Pool, answers, now
+from entropy_loop.people.book import ANSWERS, FILE, Book, Item, answers, now
 
 RIDE = Item("a1", "store/x/1.png", "p000", "an astronaut on a horse", ("astronaut", "horse"))
 CATCH = Item("b2", "people/1.png", "catch-1", "an astronaut on a horse", ("astronaut", "horse"), truth=("horse",))
@@ -110,13 +110,3 @@ def test_reading_where_nobody_was_asked_makes_no_file(tmp_path: Path) -> None:
     """Asking for answers leaves a results folder as it is."""
     assert answers(tmp_path).empty
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_pool_is_asked_for_once(book: Book) -> None:
-    """Asked for again, a pool keeps its name and its candidates; nobody has picked before somebody finished."""
-    candidates = [(f"store/x/{i}.png", f"p{i}") for i in range(4)]
-    for name in ("one", "two"):
-        book.add_pool(Pool(name, "g00-curate-x", "an astronaut", 2, 1), candidates)
-    assert list(book.pools()) == ["one"]
-    assert book.rows("SELECT count(*) FROM candidates") == [(4,)]
-    assert book.picks().empty

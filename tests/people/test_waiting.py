@@ -9,24 +9,22 @@ import pandas as pd
 import pytest
 
 from conftest import Command, Toy
-from entropy_loop.people.book import Book, now
+from entropy_loop.people import picks
+from entropy_loop.people.book import Book
 
 PEOPLE = {"policy": {"use": "people", "k": 3}}
 
 
-def pick(root: Path, wanted: list[str]) -> None:
-    """One more rater picks these images of every pool that has not been finished yet."""
+def pick(root: Path, wanted: str) -> None:
+    """One more rater picks the images whose ids end so, of every pool that waits."""
     book = Book(root)
-    session = book.join(book.link())
-    rater = book.rater(session or "")
-    with book.writing() as db:
-        for pool in book.pools():
-            if db.execute("SELECT 1 FROM finished WHERE pool = ?", (pool,)).fetchall():
-                continue
-            for item, image in db.execute("SELECT item, id FROM candidates WHERE pool = ?", (pool,)).fetchall():
-                if image[-1] in wanted:
-                    db.execute("INSERT INTO picks VALUES (?, ?, 1, ?)", (rater, item, now()))
-            db.execute("INSERT INTO finished VALUES (?, ?, ?)", (rater, pool, now()))
+    rater = book.rater(book.join(book.link()) or "") or ""
+    ids = dict(book.rows("SELECT item, id FROM candidates"))
+    for pool in picks.waiting(book):
+        for item in picks.candidates(book, pool, rater):
+            if ids[item][-1] in wanted:
+                assert picks.pick(book, rater, item, True)
+        assert picks.finish(book, rater, pool.pool)
     book.close()
 
 
@@ -39,7 +37,7 @@ def test_a_run_waits_with_exit_10_names_the_command_and_goes_on(toy: Toy, comman
         assert told.returncode == 10
         assert f"entropy-loop rate {root}" in told.stderr
         assert "0 of 1 people" in told.stderr
-        pick(root, ["1", "4", "6"])
+        pick(root, "146")
     done = command("run", path, "--out", root)
     assert done.returncode == 0, done.stderr
     images = pd.read_parquet(root / "images.parquet").query("set == 'pool' and generation < 2")
@@ -63,17 +61,9 @@ def test_as_many_people_as_wanted_must_finish_and_the_most_picked_are_kept(
     policy = {"use": "people", "k": 2, "raters": 2}
     path, root = toy(curate={"policy": policy}, generations=1), tmp_path / "out"
     command("run", path, "--out", root)
-    pick(root, ["5", "7"])
+    pick(root, "57")
     assert "1 of 2 people" in command("run", path, "--out", root).stderr
-    book = Book(root)
-    with book.writing() as db:
-        (first,) = db.execute("SELECT rater FROM finished").fetchone()
-        db.execute("INSERT INTO raters VALUES ('other', NULL, ?)", (now(),))
-        for item, image in db.execute("SELECT item, id FROM candidates").fetchall():
-            if image[-1] in "27":
-                db.execute("INSERT INTO picks VALUES ('other', ?, 1, ?)", (item, now()))
-        db.execute("INSERT INTO finished SELECT 'other', pool, at FROM finished WHERE rater = ?", (first,))
-    book.close()
+    pick(root, "27")
     assert command("run", path, "--out", root).returncode == 0
     images = pd.read_parquet(root / "images.parquet").query("set == 'pool' and generation == 0")
     assert sorted(images.loc[images["kept"].eq(True), "id"].str[-1]) == ["2", "7"]

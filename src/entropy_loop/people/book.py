@@ -2,7 +2,7 @@
 
 The one place with many small writes at once, so a database (SQLite in WAL mode) and no stage: it belongs to no key.
 Nothing is ever overwritten: an answer that is taken back stays, with the time at which it was taken back. Whoever
-reads gets tables (`ANSWERS`, `PICKS`); times are UTC.
+reads gets tables (`ANSWERS`, `picks.PICKS`); times are UTC.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,15 +22,12 @@ from typing import Any
 
 import pandas as pd
 
-from entropy_loop.errors import StorageError, Waiting, as_storage_error
+from entropy_loop.errors import StorageError, as_storage_error
 
 FILE = "people.sqlite"
 ANSWERS = ("rater", "item", "file", "id", "prompt", "concept", "answer", "truth", "repeat", "at")
 """One row per answer and concept. file: of the image, below the results folder; answer: missing where the rater could
 not tell; truth: of a catch trial, missing for all other images; repeat: the rater had seen the image before."""
-PICKS = ("stage", "prompt", "rater", "id", "picked")
-"""One row per candidate of a pool and rater who has finished with it."""
-
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS items(
@@ -73,17 +70,6 @@ class Item:
     prompt: str
     concepts: tuple[str, ...]
     truth: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Candidates of which `k` are to be picked, by so many raters; stage: the folder of the curation that waits."""
-
-    pool: str
-    stage: str
-    prompt: str
-    k: int
-    raters: int
 
 
 class Book:
@@ -197,34 +183,6 @@ class Book:
         table = pd.DataFrame(rows, columns=list(ANSWERS))
         return table.astype({"answer": "boolean", "truth": "boolean", "repeat": bool})
 
-    # ---- curation ------------------------------------------------------------------------------------
-
-    def add_pool(self, pool: Pool, candidates: Iterable[tuple[str, str]]) -> None:
-        """Ask for picks among the candidates, (file, id) each; a pool that is asked for already stays as it is."""
-        with self.writing() as db:
-            made = db.execute(
-                "INSERT OR IGNORE INTO pools VALUES (?, ?, ?, ?, ?)",
-                (pool.pool, pool.stage, pool.prompt, pool.k, pool.raters),
-            )
-            if made.rowcount:
-                rows = [(opaque(), pool.pool, file, id_) for file, id_ in candidates]
-                db.executemany("INSERT INTO candidates VALUES (?, ?, ?, ?)", rows)
-
-    def pools(self) -> dict[str, Pool]:
-        """Every pool that was asked about, in the order in which they were asked."""
-        found = self.rows("SELECT pool, stage, prompt, k, raters FROM pools ORDER BY rowid")
-        return {row[0]: Pool(*row) for row in found}
-
-    def picks(self) -> pd.DataFrame:
-        """What the raters picked who have finished with a pool (columns PICKS)."""
-        found = self.rows(
-            "SELECT stage, prompt, finished.rater, candidates.id, coalesce(picked, 0) FROM finished "
-            "JOIN pools USING (pool) JOIN candidates USING (pool) "
-            "LEFT JOIN picks ON picks.rater = finished.rater AND picks.item = candidates.item "
-            "ORDER BY stage, prompt, finished.rater, candidates.id"
-        )
-        return pd.DataFrame(found, columns=list(PICKS)).astype({"picked": bool})
-
 
 def add_rater(db: sqlite3.Connection, session: str | None) -> str:
     """A new rater's name; `session`: the hash of the session's secret, None for somebody whose answers are read in."""
@@ -242,32 +200,6 @@ def answers(root: Path) -> pd.DataFrame:
         return book.answers()
     finally:
         book.close()
-
-
-def chosen(root: Path, pools: Sequence[Pool], candidates: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """Scores (columns id, score) of the candidates: the share of raters that picked each.
-
-    pools: of one curation, one per prompt; candidates: columns id, prompt, file (in `folder`, which lies below
-    `root`). Asks for picks that nobody has asked for yet. Raises Waiting until of every pool so many raters as it wants
-    have finished.
-    """
-    book, inside = Book(root), folder.relative_to(root)
-    try:
-        for pool in pools:
-            rows = candidates[candidates["prompt"] == pool.prompt].itertuples()
-            book.add_pool(pool, [(str(inside / str(row.file)), str(row.id)) for row in rows])
-        picks = book.picks()
-    finally:
-        book.close()
-    return pd.concat([_shares(pool, picks[picks["stage"] == pool.stage]) for pool in pools], ignore_index=True)
-
-
-def _shares(pool: Pool, picks: pd.DataFrame) -> pd.DataFrame:
-    mine = picks[picks["prompt"] == pool.prompt]
-    if (done := mine["rater"].nunique()) < pool.raters:
-        raise Waiting(f"{done} of {pool.raters} people have picked the best {pool.k} images of {pool.prompt!r}")
-    shares = mine.groupby("id")["picked"].mean()
-    return pd.DataFrame({"id": shares.index, "score": shares.to_numpy()})
 
 
 def opaque() -> str:
