@@ -1,0 +1,45 @@
+"""Commands around people: the page on which they rate and pick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from entropy_loop.cli.door import app, out
+
+
+@app.command()
+def rate(
+    root: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder, finished or waiting for people.")],
+    links: Annotated[int, typer.Option(min=1, max=1000, help="How many people: one link each, good for one use.")] = 1,
+    images: Annotated[int | None, typer.Option(min=1, help="Of every pool; default: the config's.")] = None,
+    raters: Annotated[int | None, typer.Option(min=1, help="Of every image; default: the config's.")] = None,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; others than this machine can then join.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which images of a pool.")] = 0,
+) -> None:
+    """Open a page on which people say what they recognise, or pick the best k for a run that waits for them."""
+    from entropy_loop.rating import server
+    from entropy_loop.stopping import Stopped
+
+    serving = server.open_desk(root, links, images, raters, host, port, seed)
+    if host not in server.LOOPBACK:
+        out.print(
+            "warning: anybody who reaches this address can read what is sent. Put it behind TLS (a reverse proxy), or "
+            "leave --host out and let raters in through an SSH tunnel."
+        )
+    for link in serving.links:
+        out.print(link, soft_wrap=True)
+    out.print("one link for one person; Ctrl-C ends it, what was answered is kept, and raters can come back later")
+    try:
+        serving.run()
+    except Stopped:
+        pass
+    finally:
+        told = serving.desk.book.rows("SELECT count(*), count(DISTINCT rater) FROM answers JOIN asks USING (ask)")[0]
+        serving.desk.book.close()
+    out.print(f"{told[0]} answers of {told[1]} people are kept; `entropy-loop report {root}` tells of them")
