@@ -20,6 +20,7 @@ from entropy_loop.data import Checkpoint, Request, Tick
 from entropy_loop.generators.categorical import Categorical
 from entropy_loop.plan import Plan, plan
 from entropy_loop.report import page
+from entropy_loop.report.settings import settings as resolved
 from entropy_loop.report.tables import tables
 from entropy_loop.store import Store
 
@@ -93,3 +94,9 @@ def made(root: Path, runs: int | None = None, **changes: Any) -> Made:
         found = tables(planned, store)
         found.write(root)
         return Made(planned, store, page.write(planned, store, found).read_text(encoding="utf-8"))
+
+
+def settings(made: Made) -> str:
+    """config.yaml of the folder."""
+    with registered():
+        return resolved(made.plan.study)

@@ -40,6 +40,5 @@ def rate(
     except Stopped:
         pass
     finally:
-        told = serving.desk.book.rows("SELECT count(*), count(DISTINCT rater) FROM answers JOIN asks USING (ask)")[0]
-        serving.desk.book.close()
-    out.print(f"{told[0]} answers of {told[1]} people are kept; `entropy-loop report {root}` tells of them")
+        told = serving.kept()
+    out.print(f"{told}; `entropy-loop report {root}` tells of answers, `entropy-loop run` goes on with picks")

@@ -86,6 +86,7 @@ def app(desk: Desk) -> Starlette:
     routes = [
         Route("/", page),
         Route("/image/{item}", image),
+        Route("/favicon.ico", lambda request: Response(status_code=204)),
         Route("/rate.css", _file("rate.css", "text/css")),
         Route("/rate.js", _file("rate.js", "text/javascript")),
         Route("/join", _posted(lambda body, request: join(body)), methods=["POST"]),

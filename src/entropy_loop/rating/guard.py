@@ -51,15 +51,15 @@ class Limit:
     per_second: float
     callers: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
 
-    def take(self, caller: str) -> None:
-        """Raises Refused when the caller is too fast."""
+    def take(self, caller: str, cost: float = 1.0) -> None:
+        """Raises Refused when the caller is too fast; a cheap request counts as a part of one."""
         now, most = time.monotonic(), 2 * self.per_second
         left, then = self.callers.pop(caller, (most, now))
         left = min(most, left + (now - then) * self.per_second)
-        self.callers[caller] = max(0.0, left - 1), now
+        self.callers[caller] = max(0.0, left - cost), now
         while len(self.callers) > 10_000:
             self.callers.popitem(last=False)
-        if left < 1:
+        if left < cost:
             raise Refused(429, "too many requests", **{"retry-after": "1"})
 
 
@@ -95,8 +95,10 @@ class Guard:
             raise Refused(421, "this is not the host that was asked for")
         if scope["method"] not in ("GET", "HEAD", "POST"):
             raise Refused(405, "GET, HEAD or POST", allow="GET, HEAD, POST")
-        self.limit.take(session(headers) or str((scope.get("client") or ("?",))[0]))
-        if scope["method"] != "POST":
+        writes = scope["method"] == "POST"
+        # A page of pictures is many requests at once, and each is cheap.
+        self.limit.take(session(headers) or str((scope.get("client") or ("?",))[0]), 1.0 if writes else 0.1)
+        if not writes:
             return
         if headers.get("origin") not in (f"http://{host}", f"https://{host}"):
             raise Refused(403, "this was not sent by our own page")

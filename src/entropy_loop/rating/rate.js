@@ -38,13 +38,13 @@ function say(text) {
 }
 
 function reveal(name) {
+  say("");
   for (const section of SECTIONS) $(section).hidden = section !== name;
   $("pause").hidden = !["look", "pick"].includes(name);
 }
 
 function show(next) {
   state = next;
-  say("");
   reveal(state.task);
   $("progress").textContent = "answered" in state ? `${state.answered} answered, ${state.left} to go` : "";
   if (state.task === "look") look();

@@ -34,6 +34,16 @@ class Serving:
         """Serve until a signal stops it."""
         serve(Guard(app(self.desk), names(self.address)), self.listening)
 
+    def kept(self) -> str:
+        """What is in the book, which is closed with this."""
+        book = self.desk.book
+        (answers, people), (pools,) = (
+            book.rows("SELECT count(*), count(DISTINCT rater) FROM answers JOIN asks USING (ask)")[0],
+            book.rows("SELECT count(*) FROM finished")[0],
+        )
+        book.close()
+        return f"kept: {answers} answers of {people} people, {pools} pools picked from"
+
 
 def open_desk(
     root: Path, links: int, images: int | None, raters: int | None, host: str, port: int, seed: int
