@@ -54,6 +54,8 @@ class KeepAll(Policy):
 
 @dataclass(frozen=True)
 class _KeepK(Policy):
+    """k: how many images, or with a decimal point which share of the pool."""
+
     k: Size
 
     def most_kept(self, images: int) -> int:
@@ -96,7 +98,7 @@ class RandomK(_KeepK):
 
 @dataclass(frozen=True)
 class Threshold(Policy):
-    """Every image that scores at least `score`."""
+    """Every image that scores enough. score: the lowest that is passed on."""
 
     size_known: ClassVar[bool] = False
     score: float
@@ -117,6 +119,8 @@ class KChoice(_KeepK):
 
     Bradley-Terry: candidate i is chosen with probability e^(beta r_i) / sum_j e^(beta r_j), r the score
     (Ferbach et al. 2024, arXiv 2407.09499, section 2). An image can be chosen more than once.
+
+    candidates: how many are drawn each time. beta: how strictly the score decides; 0 chooses blindly.
     """
 
     repeats: ClassVar[bool] = True
