@@ -144,8 +144,8 @@ Every key, generated from the schema by `scripts/write_reference.py`. A key that
 the nearest one that does. Any of them can be set from the command line (`--set train.max_train_steps=60`) or swept
 (`sweep: {train.max_train_steps: [30, 60]}`). `configs/astronaut.yaml` is a whole one.
 
-A *name* has letters, digits, `.`, `_` and `-`, at most 100 of them. A *mapping* is YAML's `{key: value}`. An empty default
-means that without the key there is none.
+A *name* has letters, digits, `.`, `_` and `-`, at most 100 of them. A *mapping* is YAML's `{key: value}`. An empty
+default means that without the key there is none.
 
 A plug-in is a mapping whose `use` names it; its other keys are its options: `policy: {use: top_k, k: 32}`.
 
@@ -164,7 +164,7 @@ def config_page() -> str:
         seen: dict[tuple[Any, ...], str] = {}
         for name in registry.PLUGINS[kind]:
             cls = registry.load(kind, name)
-            options = tuple(rows(cls))
+            options = tuple(rows(cls, "option"))
             lines += [f"**`{name}`**: {_opening(cls)}", ""]
             if options and seen.setdefault(options, name) != name:
                 lines += [f"Options: those of `{seen[options]}`.", ""]
