@@ -10,7 +10,7 @@ run: $(VENV)/installed
 smoke: $(VENV)/installed
 	$(BIN)/entropy-loop run configs/smoke.yaml
 
-test: $(VENV)/installed
+test: $(VENV)/installed $(VENV)/npm $(VENV)/browser
 	$(BIN)/python -m pytest
 
 test-slow: $(VENV)/installed
@@ -25,6 +25,15 @@ lint: $(VENV)/installed
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint .ci/constraints.txt --editable '.[dev]'
+	touch $@
+
+# What the tests look at pages with: a real browser, and axe, which finds what a screen reader cannot read.
+$(VENV)/npm: $(VENV)/installed
+	npm install --prefix $@ --no-save --no-audit --no-fund axe-core@4.14.1
+	touch $@
+
+$(VENV)/browser: $(VENV)/installed tests/browser/install.py
+	$(BIN)/python tests/browser/install.py
 	touch $@
 
 bench: $(VENV)/installed

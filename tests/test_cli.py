@@ -1,6 +1,7 @@
 """The command line as a real process: what it prints, and the exit code of everything that can go wrong."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -165,7 +166,7 @@ def test_a_folder_that_another_process_holds_exits_75(toy, command, tmp_path):
     with Store(tmp_path / "out").lock():
         for line in (["run", path, "--out", "out"], ["report", "out"]):
             done = command(*line)
-            assert (done.returncode, "another process" in done.stderr) == (75, True)
+            assert (done.returncode, f"process {os.getpid()} on" in done.stderr) == (75, True)
     assert command("run", path, "--out", "out").returncode == 0
 
 
@@ -245,3 +246,26 @@ def test_compare_shows_every_arm_of_every_folder(toy, command, tmp_path):
     assert [word for word in told.stdout.split() if word in ("one", "two")] == ["one", "two"]
     assert len(json.loads(command("compare", tmp_path / "one", "--json").stdout)) == 1
     assert command("compare", tmp_path / "none").returncode == 2
+
+
+@pytest.mark.parametrize("form", ["md", "json"])
+def test_a_printed_report_changes_nothing(toy, command, tmp_path, form):
+    """`report --format md|json` prints the rates of the run, and no file of the folder appears or changes."""
+    command("run", toy(), "--out", "out")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+    done = command("report", "out", "--format", form)
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
+    if form == "json":
+        assert (
+            len(json.loads(done.stdout)["rates"]) == len((tmp_path / "out" / "rates.csv").read_text().splitlines()) - 1
+        )
+    else:
+        assert done.stdout.startswith("# toy\n")
+
+
+def test_an_unknown_format_is_a_mistake(command):
+    """It is refused with those that there are, exit code 2."""
+    done = command("report", "out", "--format", "pdf")
+    assert done.returncode == 2
+    assert "'html', 'md', 'json'" in done.stderr

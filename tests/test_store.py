@@ -92,7 +92,7 @@ def test_one_process_works_in_a_folder(tmp_path):
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(Locked, match="another process"), Store(tmp_path).lock():
+        with pytest.raises(Locked, match=rf"process {other.pid} on"), Store(tmp_path).lock():
             pytest.fail("two processes hold one folder")
         other.communicate("")
     with Store(tmp_path).lock():

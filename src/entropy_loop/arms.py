@@ -32,13 +32,13 @@ def label(axis: str, value: Any) -> str:
 def controls(study: Mapping[str, Config]) -> dict[str, tuple[str, dict[str, Any]]]:
     """Name -> (arm that it starts from, what it sets): the controls of PROTOCOL section 4 that the study lacks.
 
-    For every arm that selects by score a random one that keeps as many; once each for the study: regenerate
-    only, real data with equal steps, and, where images pass a codec, the round trip through it alone. Raises
-    ConfigError when a control cannot be built.
+    For every arm that selects, by score or by people's picks, a random one that keeps as many; once each for the
+    study: regenerate only, real data with equal steps, and, where images pass a codec, the round trip through it
+    alone. Raises ConfigError when a control cannot be built.
     """
     found: dict[str, tuple[str, dict[str, Any]]] = {}
     for arm, config in study.items():
-        if config.policy_plugin().reads_scores:
+        if config.policy_plugin().selects:
             name, changes = _random(arm, config)
             if random_control(config) not in study.values():
                 found.setdefault(name, (arm, changes))
@@ -53,10 +53,10 @@ def controls(study: Mapping[str, Config]) -> dict[str, tuple[str, dict[str, Any]
 
 
 def random_control(config: Config) -> Config | None:
-    """The same chain with as many images kept blindly; None where nothing is selected by score, or where how many
+    """The same chain with as many images kept blindly; None where nothing is selected, or where how many
     are kept is known only when it runs."""
     policy = config.curate.policy
-    if "k" not in policy or not config.policy_plugin().reads_scores:
+    if "k" not in policy or not config.policy_plugin().selects:
         return None
     random = {"use": "random_k", "k": policy["k"]}
     return config.model_copy(update={"curate": config.curate.model_copy(update={"policy": random})})

@@ -13,6 +13,7 @@ from entropy_loop.config import (
     CurateSection,
     EvaluationSection,
     MeasuresSection,
+    PeopleSection,
     PromptSection,
     ReteachSection,
 )
@@ -21,7 +22,7 @@ from entropy_loop.errors import ConfigError, nearest
 
 _SECTIONS = (
     Config, PromptSection, ConceptSection, EvaluationSection, CurateSection, ReteachSection, MeasuresSection,
-    ArmSection,
+    PeopleSection, ArmSection,
 )  # fmt: skip
 KEYS = sorted(
     {field for section in _SECTIONS for field in section.model_fields} | {*TrainSettings.__dataclass_fields__}

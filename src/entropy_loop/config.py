@@ -83,6 +83,21 @@ class MeasuresSection(_Section):
     real: Plugin | None = None
 
 
+class PeopleSection(_Section):
+    """What people are asked on the rating page. images: of every generation's pool and target prompt; raters: of each
+    image; repeats, catch_trials: so many of each rater's images, as a share, are shown again and are drawn with known
+    truth (in the storybook world); intro: what a rater reads before the first image, and agrees to."""
+
+    images: Annotated[int, Field(ge=1)] = 32
+    raters: Annotated[int, Field(ge=1)] = 3
+    repeats: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    catch_trials: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    intro: Annotated[str, Field(min_length=1, max_length=4000)] = (
+        "You will see pictures, one at a time, and say what you recognise in each. There is no right or wrong answer. "
+        "Only your answers and their times are stored, under a random name; you can stop at any moment."
+    )
+
+
 class ArmSection(_Section):
     """A hand-written arm.
 
@@ -130,6 +145,7 @@ class Config(_Section):
     train: TrainSettings = TrainSettings()
     judges: Annotated[tuple[Plugin, ...], Field(min_length=1)]
     measures: MeasuresSection = MeasuresSection()
+    people: PeopleSection = PeopleSection()
     attributes: dict[Name, Annotated[tuple[Name, ...], Field(min_length=2)]] = {}
     engine: Plugin = {"use": "local"}
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"

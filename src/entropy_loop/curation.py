@@ -25,14 +25,21 @@ Size = Annotated[StrictInt, Field(ge=1)] | Annotated[StrictFloat, Field(gt=0, le
 class Policy:
     """What every policy tells beside its choice.
 
-    reads_scores: whether a scorer is asked at all; a policy without scores is not touched by the scorer. repeats:
-    whether an image can be chosen more than once. size_known: whether the config tells how many are passed on.
+    reads_scores: whether a scorer is asked at all; a policy without scores is not touched by the scorer. asks_people:
+    whether the scores are people's picks, for which a run waits. repeats: whether an image can be chosen more than
+    once. size_known: whether the config tells how many are passed on.
     """
 
     version: ClassVar[int] = 2
     reads_scores: ClassVar[bool] = True
+    asks_people: ClassVar[bool] = False
     repeats: ClassVar[bool] = False
     size_known: ClassVar[bool] = True
+
+    @property
+    def selects(self) -> bool:
+        """Whether some images are preferred to others."""
+        return self.reads_scores or self.asks_people
 
     def most_kept(self, images: int) -> int:
         """How many of a pool's images are passed on, at most."""
@@ -82,6 +89,15 @@ class BottomK(TopK):
     """The k images with the lowest score; rank 1 is the worst."""
 
     best_first: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class People(TopK):
+    """The k images that most of `raters` people picked on the rating page, where each picks k of the whole pool."""
+
+    reads_scores: ClassVar[bool] = False
+    asks_people: ClassVar[bool] = True
+    raters: Annotated[int, Field(ge=1)] = 1
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,16 @@ class StorageError(EntropyLoopError):
     exit_code = 74
 
 
+class DiskFull(StorageError):
+    """Nothing more can be written where the results are."""
+
+
+class Waiting(EntropyLoopError):
+    """People have to do something first; the same command continues then."""
+
+    exit_code = 10
+
+
 class Locked(EntropyLoopError):
     """Another process works in the results folder."""
 
@@ -44,7 +56,16 @@ def as_storage_error(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno is None or isinstance(error, BrokenPipeError):
             raise
-        raise StorageError(f"{error.filename or path}: {error.strerror or error}. Nothing finished is lost.") from error
+        told = f"{error.filename or path}: {error.strerror or error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DiskFull(f"{told}; {free(path):,} bytes are free. Nothing finished is lost.") from error
+        raise StorageError(f"{told}. Nothing finished is lost.") from error
+
+
+def free(path: Path) -> int:
+    """Bytes that can still be written where a path is, or where the nearest folder above it is."""
+    here = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+    return shutil.disk_usage(here).free
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from entropy_loop import device, fetch, ledger, loop, strict_yaml, study, threads, tracking
+from entropy_loop import device, fetch, folder, ledger, loop, study, threads, tracking
 from entropy_loop.data import HELD_OUT
 from entropy_loop.engines.local import Local
-from entropy_loop.errors import ConfigError, StorageError
+from entropy_loop.errors import ConfigError, Waiting
 from entropy_loop.generators import distributed
 from entropy_loop.plan import Plan, Run
 from entropy_loop.plan import plan as plan_of
@@ -94,25 +92,47 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
     shard: carry some of the runs, beside other processes that carry the others in the same folder; who makes the last
     stage writes tables and report, the others get None.
     """
-    _refuse_another(planned, root)
+    folder.refuse_another(planned, root)
     tracked = Tracking(planned, root, listen)
     store = Store(root, provenance(), tracked, several=shard is not None)
     with store.lock():
+        folder.refuse_full(planned, store)
         _record(planned, store)
+        work = _Work()
         if shard is None:
-            planned.study.config.engine_plugin().carry(planned.runs, store, _carry, _Reports(planned, store))
+            planned.study.config.engine_plugin().carry(planned.runs, store, work, _Reports(planned, store))
             distributed.dismiss()
             finished = _write(planned, store)
+            work.refuse_waiting(root)
             tracked.finish(finished.tables.rates)
             return finished
-        Local().carry(planned.runs[shard.index :: shard.count], store, _carry, lambda: None)
+        Local().carry(planned.runs[shard.index :: shard.count], store, work, lambda: None)
+        work.refuse_waiting(root)
         return _write(planned, store) if _finished(planned, store) else None
 
 
-def _carry(run: Run, store: Store) -> None:
-    threads.use(run.config.threads)
-    device.use(run.config.device)
-    loop.carry(run, store)
+@dataclass(frozen=True)
+class _Work:
+    """What an engine calls for every run. One that waits for people does not keep the others from going on."""
+
+    waiting: list[str] = field(default_factory=list)
+
+    def __call__(self, run: Run, store: Store) -> None:
+        threads.use(run.config.threads)
+        device.use(run.config.device)
+        try:
+            loop.carry(run, store)
+        except Waiting as error:
+            self.waiting.append(f"{run.name}: {error}")
+
+    def refuse_waiting(self, root: Path) -> None:
+        """Raises Waiting when a run waits for people."""
+        if self.waiting:
+            lines = "\n".join(f"  {line}" for line in sorted(self.waiting))
+            raise Waiting(
+                f"{root}: waits for people, nothing is lost:\n{lines}\n`entropy-loop rate {root}` opens the page on "
+                "which they pick; then the same command continues."
+            )
 
 
 def _finished(planned: Plan, store: Store) -> bool:
@@ -147,24 +167,22 @@ def assist(planned: Plan) -> None:
 def report(root: Path) -> Finished:
     """Tables and report anew from a results folder, finished or not. Raises ConfigError if it is none, or if
     its stages are not those that its config stands for: the tables would come out empty."""
-    if not (root / "config.yaml").is_file():
-        raise ConfigError(f"{root}: no results folder (it has no config.yaml); `entropy-loop run` makes one.")
-    planned, store = plan_of(study.load(root / "config.yaml")), Store(root, provenance())
-    _refuse_foreign_stages(planned, store)
+    planned, store = _stored(root)
     with store.lock():
         return _write(planned, store)
 
 
-def _refuse_another(planned: Plan, root: Path) -> None:
-    """Two experiments in one folder would share the tables, and the later one would win."""
-    if not (root / "config.yaml").is_file():
-        return
-    try:
-        there = strict_yaml.parse((root / "config.yaml").read_text(encoding="utf-8"))["name"]
-    except (yaml.YAMLError, TypeError, KeyError, ValueError):
-        raise StorageError(f"{root / 'config.yaml'}: damaged; delete it and run again, no stage is lost.") from None
-    if there != (name := planned.study.config.name):
-        raise ConfigError(f"{root}: holds the experiment {there!r}, not {name!r}; give another folder with --out.")
+def read(root: Path) -> tuple[Plan, Tables]:
+    """The plan and the tables of a results folder as it stands, whoever works in it; nothing is written. Raises
+    ConfigError as `report` does."""
+    planned, store = _stored(root)
+    return planned, tables(planned, store)
+
+
+def _stored(root: Path) -> tuple[Plan, Store]:
+    planned, store = folder.planned(root), Store(root, provenance())
+    _refuse_foreign_stages(planned, store)
+    return planned, store
 
 
 def _refuse_foreign_stages(planned: Plan, store: Store) -> None:

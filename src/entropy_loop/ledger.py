@@ -5,7 +5,7 @@ Estimates from the FLOP ledger, which is exact about arithmetic and says nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,10 +58,10 @@ class Work:
         return {"images": self.images, "evaluations": self.evaluations, "tflop": self.tflop, "disk": self.disk}
 
 
-def work(planned: Plan) -> dict[str, Work]:
-    """By verb, every stage of the plan once."""
+def work(planned: Plan, made: Collection[str] = ()) -> dict[str, Work]:
+    """By verb, every stage of the plan once, but for those (keys) that are made already."""
     found: dict[str, Work] = {}
-    seen: set[str] = set()
+    seen = set(made)
     for run in planned.runs:
         new = [(g.number, stage) for g in run.generations for stage in g.stages() if stage.key not in seen]
         seen |= {stage.key for _, stage in new}

@@ -8,6 +8,7 @@ everything is there. Recognition sees the whole pool; only curation decides what
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -33,6 +34,7 @@ from entropy_loop.data import (
     Tick,
     columns,
 )
+from entropy_loop.people import book
 from entropy_loop.plan import Generation, Run
 from entropy_loop.store import Store
 
@@ -127,12 +129,22 @@ def compare(run: Run, g: Generation, stage: Stage, store: Store) -> None:
 def curate(run: Run, g: Generation, stage: Stage, pool: Samples, store: Store) -> Selection:
     """Select from every target prompt's pool; the policy sees scores only if it reads them."""
     scores = None
+    targets = tuple(p.text for p in run.config.prompts if p.role == "target")
     if g.score:
-        targets = tuple(p.text for p in run.config.prompts if p.role == "target")
         folder = store.once(g.score, partial(run.config.scorer_plugin().score, pool, targets))
         scores = pd.read_parquet(folder / "scores.parquet")
+    if run.config.policy_plugin().asks_people and not store.finished(stage):
+        scores = _picked(run, stage, pool, targets, store)
     folder = store.once(stage, partial(_select, run, g.number, pool, scores))
     return Selection(pool, pd.read_parquet(folder / "selection.parquet"))
+
+
+def _picked(run: Run, stage: Stage, pool: Samples, prompts: Sequence[str], store: Store) -> pd.DataFrame:
+    """What people picked of every prompt's pool, as scores. Raises Waiting until they have."""
+    policy = run.config.policy_plugin()
+    keep = policy.most_kept(run.config.images)
+    wanted = [book.Pool(book.opaque(), stage.folder, text, keep, policy.raters) for text in prompts]
+    return book.chosen(store.root, wanted, pool.table, pool.folder)
 
 
 def _recognise(run: Run, g: Generation, stream: str, made: Samples, store: Store) -> None:

@@ -60,6 +60,7 @@ PLUGINS: dict[str, dict[str, str]] = {
         "random_k": "entropy_loop.curation:RandomK",
         "threshold": "entropy_loop.curation:Threshold",
         "k_choice": "entropy_loop.curation:KChoice",
+        "people": "entropy_loop.curation:People",
     },
     "regime": {
         "replace": "entropy_loop.regimes:Replace",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Stopped(BaseException):
     """A signal asked to stop. Not a KeyboardInterrupt, which typer would take for itself."""
@@ -14,10 +16,13 @@ class Stopped(BaseException):
 
 
 def stop_on_signals() -> None:
-    """From now on SIGINT and SIGTERM raise Stopped in the main thread."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """From now on the first SIGINT or SIGTERM raises Stopped in the main thread; the second one ends the process at
+    once."""
+    for number in SIGNALS:
         signal.signal(number, _stop)
 
 
 def _stop(number: int, frame: Any) -> None:
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_DFL)
     raise Stopped(number)

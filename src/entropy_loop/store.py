@@ -7,10 +7,10 @@ leaves either a finished folder or scratch that the next run throws away.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,11 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from entropy_loop import manifest
 from entropy_loop.data import Stage, Tick
-from entropy_loop.errors import Locked, as_storage_error
+from entropy_loop.errors import Locked, StorageError, as_storage_error
 from entropy_loop.provenance import made_on
 
-RECEIPT = "receipt.json"
+RECEIPT = manifest.FILE
+HOLDER = ".holder.json"
+ASIDE = "damaged.json"  # a receipt that was taken away
 Maker = Callable[[Path, Tick], None]
 Performer = Callable[[Stage, Maker, Path, Tick], None]
 Listener = Callable[[str, Stage, float], None]
@@ -52,6 +55,7 @@ class Store:
     listen: Listener = _silent
     perform: Performer = _here
     several: bool = False
+    checked: set[str] = field(default_factory=set, repr=False, compare=False)  # keys of stages that are known whole
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What another process gets, which reads and has nobody to tell."""
@@ -67,8 +71,20 @@ class Store:
         return folder if (folder / RECEIPT).is_file() else None
 
     def receipt(self, stage: Stage) -> dict[str, Any]:
-        receipt: dict[str, Any] = json.loads((self.stages / stage.folder / RECEIPT).read_text())
-        return receipt
+        """What a finished stage wrote down of itself. Raises StorageError when it is damaged."""
+        return manifest.read(self.stages / stage.folder)
+
+    def damaged(self) -> Iterator[tuple[str, list[str]]]:
+        """(folder, what is wrong with it) of every finished stage whose files are not those of its receipt. Reads every
+        byte."""
+        for receipt in sorted(self.stages.glob(f"*/{RECEIPT}")):
+            if faults := manifest.faults(receipt.parent):
+                yield receipt.parent.name, faults
+
+    def set_aside(self, folder: str) -> None:
+        """Take the receipt from a damaged stage, so that it is made anew; its files stay until then."""
+        os.replace(self.stages / folder / RECEIPT, self.stages / folder / ASIDE)
+        _sync(self.stages / folder)
 
     def once(self, stage: Stage, make: Maker) -> Path:
         """The stage's folder; `make(scratch folder, tick)` is called only if it is not there yet."""
@@ -83,6 +99,7 @@ class Store:
         return folder
 
     def _make(self, stage: Stage, make: Maker) -> Path:
+        self._refuse_damaged(stage)
         self.listen("started", stage, 0.0)
         scratch = self.stages / ".scratch" / stage.folder
         with as_storage_error(scratch):
@@ -97,6 +114,23 @@ class Store:
         self.listen("finished", stage, 1.0)
         return folder
 
+    def _refuse_damaged(self, stage: Stage) -> None:
+        """Raises StorageError when a stage that this one opens, or one that those follow from, is not as it was
+        written. Each folder is read once; what this process made itself is known to be whole."""
+        wanted = list(stage.needs)
+        while wanted:
+            key = wanted.pop()
+            if key in self.checked:
+                continue
+            for folder in self.stages.glob(f"*-{key}"):
+                if faults := manifest.faults(folder):
+                    raise StorageError(
+                        f"{folder / faults[0]}; nothing was made from it. `entropy-loop verify {self.root}` puts "
+                        "damaged stages aside, then the same command makes them anew."
+                    )
+                wanted += manifest.read(folder)["stage"]["reads"].get("needs", ())
+            self.checked.add(key)
+
     def _publish(self, stage: Stage, scratch: Path, started: datetime, seconds: float) -> Path:
         receipt = {
             "format": 1,
@@ -105,15 +139,16 @@ class Store:
             "seconds": round(seconds, 3),
             "provenance": self.provenance,
             "device": made_on(),
-            "files": {str(p.relative_to(scratch)): _fingerprint(p) for p in sorted(scratch.rglob("*")) if p.is_file()},
+            "files": {name: _synced(scratch / name) for name in manifest.files(scratch)},
         }
-        write_text(scratch / RECEIPT, json.dumps(receipt, indent=1, sort_keys=True))
+        write_text(scratch / RECEIPT, manifest.sealed(receipt))
         for folder in (scratch, *(p for p in scratch.rglob("*") if p.is_dir())):
             _sync(folder)
         final = self.stages / stage.folder
         shutil.rmtree(final, ignore_errors=True)  # a folder without a receipt is no result
         os.replace(scratch, final)
         _sync(final.parent)
+        self.checked.add(stage.key)
         return final
 
     def _log(self, stage: Stage, started: datetime, seconds: float) -> None:
@@ -134,14 +169,27 @@ class Store:
             try:
                 acquire(timeout=0)
             except Timeout:
-                raise Locked(f"{self.root}: another process works in this folder; wait for it, or use --out.") from None
+                raise Locked(
+                    f"{self.root}: {self._holder()} works in this folder; wait for it, or use --out."
+                ) from None
+            told = {"pid": os.getpid(), "host": socket.gethostname()}
+            write_text(self.stages / HOLDER, json.dumps(told))
         try:
             if not self.several:
                 shutil.rmtree(self.stages / ".scratch", ignore_errors=True)
             with as_storage_error(self.root):
                 yield
         finally:
+            (self.stages / HOLDER).unlink(missing_ok=True)
             held.release()
+
+    def _holder(self) -> str:
+        """Who holds the folder, as far as it is written down: the last one that got in."""
+        try:
+            told = json.loads((self.stages / HOLDER).read_text(encoding="utf-8"))
+            return f"process {told['pid']} on {told['host']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another process"
 
     @contextmanager
     def _alone(self, stage: Stage) -> Iterator[None]:
@@ -173,11 +221,11 @@ def write_bytes(path: Path, data: bytes) -> None:
         os.replace(beside, path)
 
 
-def _fingerprint(path: Path) -> dict[str, Any]:
-    """Size and SHA-256 of a file, which is synced to disk on the way."""
+def _synced(path: Path) -> dict[str, Any]:
+    """The fingerprint of a file, which is on the disk then."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return manifest.fingerprint(path)
 
 
 def _sync(folder: Path) -> None:

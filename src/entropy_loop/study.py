@@ -20,8 +20,8 @@ from entropy_loop import arms, checks, registry, strict_yaml
 from entropy_loop.config import Config
 from entropy_loop.errors import ConfigError, StorageError
 
-MACHINE = ("device", "engine", "report_to")
-"""What a config says of where it runs, which is part of no key."""
+MACHINE = ("device", "engine", "report_to", "people")
+"""What a config says of where it runs and of whom it asks, which is part of no key."""
 
 
 @dataclass(frozen=True)

@@ -60,3 +60,44 @@ def test_a_verdict_names_what_moved_and_what_it_rests_on():
 def test_a_verdict_says_what_is_not_shown(changes, sentence):
     """Too few chains, decay under the skin, stability, and what was not measured: each in words."""
     assert sentence in told(**changes)
+
+
+def whole(**changes: Any) -> str:
+    """The verdict on the whole: V(all) falls from .8 to .3 in the arm “one”."""
+    seen = view(**changes)
+    known = seen.tables.summary.assign(against="", chains=len(seen.chains_of(seen.subjects(fed_back=True)[0])))
+    c = known.head(1).assign(statistic="change_rate", mean=0.62)
+    rows = pd.concat([known, c], ignore_index=True)
+    verdicts = columns(
+        pd.DataFrame([{"arm": "one", "verdict": "both", "prompt": "a prompt", "judge": "exact"}]), VERDICTS
+    )
+    verdicts["subcutaneous"] = False
+    tables = replace(seen.tables, summary=rows, verdicts=verdicts)
+    return conclusions.verdict(replace(seen, tables=tables), seen.subjects(fed_back=True)[0])
+
+
+def test_the_verdict_on_one_chain_says_what_was_seen_and_claims_nothing():
+    """Two sentences: the shares of the first and the last generation, and that one chain is no evidence."""
+    assert whole() == (
+        "Horse is recognised in 80% of the images of generation 0, and at generation 2 in 30%; the change lies outside "
+        "its drift band. With one chain per arm, this is what was seen, and nothing is claimed."
+    )
+
+
+def test_the_verdict_on_enough_chains_is_the_verdict():
+    """From three chains on the second sentence is that of verdicts.csv."""
+    told = whole(sweep={"seed": [0, 1, 2]})
+    assert told.endswith("Verdict on three chains per arm: both with one.")
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0, "0%"), (0.001, "<1%"), (0.5, "50%"), (0.999, ">99%"), (1.0, "100%")])
+def test_a_share_is_none_or_all_only_where_it_is(value, text):
+    """A rounded share never says that nothing or everything was recognised where that is not so."""
+    assert conclusions._share(value) == text
+
+
+def test_nothing_judged_is_nothing_to_say():
+    """Before the first judgement there is no verdict."""
+    seen = view()
+    empty = replace(seen.tables, summary=seen.tables.summary.head(0), verdicts=columns(pd.DataFrame(), VERDICTS))
+    assert conclusions.verdict(replace(seen, tables=empty), seen.subjects(fed_back=True)[0]).startswith("No pool has")

@@ -12,6 +12,7 @@ from entropy_loop import study
 from entropy_loop.data import IMAGES, RATES, RUN_JUDGEMENTS, columns
 from entropy_loop.plan import plan
 from entropy_loop.report.gallery import Gallery, Picture
+from entropy_loop.report.said import Said
 from entropy_loop.report.sheets import FOOT, GAP, KEPT, YES
 from entropy_loop.report.tables import Tables
 from entropy_loop.report.view import View
@@ -53,7 +54,25 @@ def gallery(tmp_path: Path) -> Gallery:
     empty = {field.name: pd.DataFrame() for field in fields(Tables)}
     known = {"images": columns(pd.DataFrame(images), IMAGES), "rates": columns(pd.DataFrame(), RATES)}
     known |= {"judgements": columns(pd.DataFrame(judgements), RUN_JUDGEMENTS)}
-    return Gallery(View(plan(study.check(CONFIG)), Tables(**empty | known)), tmp_path)
+    return Gallery(View(plan(study.check(CONFIG)), Tables(**empty | known)), tmp_path, Said(known["judgements"]))
+
+
+def test_the_first_screen_shows_a_few_seeds_in_every_generation(gallery):
+    """Six seeds of one arm, each in all three generations."""
+    (sheet,) = gallery.first_screen(gallery.view.targets[0])
+    assert sheet.columns == ["generation 0", "1", "2"]
+    assert [[tile.image.image_seed for tile in row] for row in sheet.rows] == [[1000 + i] * 3 for i in range(6)]
+    assert [tile.image.generation for tile in sheet.rows[0]] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("generations", [6, 7, 12, 50])
+def test_the_first_screen_has_room_for_seven_generations(gallery, generations):
+    """Of a longer run it shows every n-th generation, and always the first and the last."""
+    longer = plan(study.check(CONFIG | {"generations": generations}))
+    seen = Gallery(View(longer, gallery.view.tables), gallery.root, gallery.said)
+    (sheet,) = seen.first_screen(seen.view.targets[0])
+    assert len(sheet.columns) <= 7
+    assert (sheet.columns[0], sheet.columns[-1]) == ("generation 0", str(generations))
 
 
 def cells(picture: Picture, folder: Path) -> dict[tuple[int, int, int], str]:
@@ -93,7 +112,7 @@ def test_exactly_the_kept_images_are_framed(gallery, tmp_path):
 def test_the_curators_ranks_stand_below_the_images(gallery):
     """Each image of a pool has its own rank as its note."""
     (pool,) = [rows for (_, g, stream, _), rows in gallery._images.items() if (g, stream) == (0, "pool")]
-    shown = {row.id: gallery._pool_cell(row).note for row in pool.itertuples()}
+    shown = {image.id: gallery._pool_tile(image).note for image in pool}
     assert {name: shown[name] for name in KEPT_IDS} == {"p000-00-000001": "rank 1", "p000-00-000003": "rank 2"}
 
 

@@ -5,31 +5,50 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from entropy_loop.data import Stage
 from entropy_loop.errors import StorageError
 from entropy_loop.report import reading
+from entropy_loop.store import Store
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Path:
+    """A finished stage with one table."""
+    table = pd.DataFrame({"id": ["a", "b"], "score": [1.0, 2.0]})
+    return Store(tmp_path).once(
+        Stage("score", 0, "0123", {}), lambda out, tick: table.to_parquet(out / "scores.parquet", index=False)
+    )
+
+
+def test_a_whole_table_is_read(stage: Path) -> None:
+    """All of it, or the columns that are asked for."""
+    assert list(reading.table(stage / "scores.parquet")["score"]) == [1.0, 2.0]
+    assert list(reading.table(stage / "scores.parquet", columns=["id"]).columns) == ["id"]
 
 
 @pytest.mark.parametrize("keep", [0, 4, 0.5, 0.9])
-def test_a_damaged_table_is_told_with_what_to_delete(tmp_path: Path, keep: float) -> None:
+def test_a_damaged_table_is_told_with_what_to_delete(stage: Path, keep: float) -> None:
     """Cut off anywhere, a table is a storage error that names the file and its stage."""
-    path = tmp_path / "g00-score-0123" / "scores.parquet"
-    path.parent.mkdir()
-    pd.DataFrame({"id": ["a", "b"], "score": [1.0, 2.0]}).to_parquet(path)
+    path = stage / "scores.parquet"
     whole = path.read_bytes()
     path.write_bytes(whole[: int(keep * len(whole) if keep < 1 else keep)])
-    with pytest.raises(StorageError, match=r"scores\.parquet: damaged; delete .*g00-score-0123 and run again"):
+    with pytest.raises(
+        StorageError, match=r"scores\.parquet: has .* bytes instead of .*; delete .*g00-score-0123 and run"
+    ):
         reading.table(path)
 
 
-@pytest.mark.parametrize("data", [b"", b'{"seconds": 1', b"\xff\xfe"])
-def test_a_damaged_receipt_is_told_with_what_to_delete(tmp_path: Path, data: bytes) -> None:
-    """A receipt that is no JSON is a storage error that names it and its stage."""
-    (tmp_path / "receipt.json").write_bytes(data)
-    with pytest.raises(StorageError, match=r"receipt\.json: damaged; delete "):
-        reading.receipt(tmp_path)
+@pytest.mark.parametrize("data", [b"", b'{"seconds": 1', b"\xff\xfe", b"{}", b"[]"])
+def test_a_damaged_receipt_is_told_with_what_to_delete(stage: Path, data: bytes) -> None:
+    """A receipt that is not what was written is a storage error that names it and its stage."""
+    (stage / "receipt.json").write_bytes(data)
+    with pytest.raises(StorageError, match=r"receipt\.json: damaged; delete .*g00-score-0123"):
+        reading.receipt(stage)
 
 
-def test_a_lost_table_is_told_with_what_to_delete(tmp_path: Path) -> None:
-    """A finished stage without its table is damaged, too."""
-    with pytest.raises(StorageError, match=r"none\.parquet: damaged; delete "):
-        reading.table(tmp_path / "none.parquet")
+def test_a_lost_table_is_told_with_what_to_delete(stage: Path) -> None:
+    """A finished stage without its table is damaged, too; so is one that its receipt does not know."""
+    (stage / "scores.parquet").rename(stage / "other.parquet")
+    for name in ("scores.parquet", "other.parquet"):
+        with pytest.raises(StorageError, match=rf"{name.split('.')[0]}\.parquet: .*; delete "):
+            reading.table(stage / name)

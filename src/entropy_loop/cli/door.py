@@ -25,3 +25,8 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a config key, for example --set images=64. Repeatable."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def size(count: int) -> str:
+    """Bytes as people read them; empty for none."""
+    return f"{count / 1e9:,.2g} GB" if count >= 1e8 else f"{count / 1e6:,.2g} MB" if count else ""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
-from entropy_loop.cli.door import ConfigArgument, JsonOption, OutOption, SetOption, app, out
+from entropy_loop.cli.door import ConfigArgument, JsonOption, OutOption, SetOption, app, out, size
 
 
 @app.command()
@@ -25,9 +25,13 @@ def run(
         str | None,
         typer.Option(metavar="I/N", help="Carry every N-th run, from the I-th on, beside other shards."),
     ] = None,
+    fork: Annotated[
+        bool,
+        typer.Option("--fork", help="A changed config: into a new folder, which shares what is the same."),
+    ] = False,
 ) -> None:
     """Run an experiment, or continue it: finished stages are never made twice."""
-    from entropy_loop import experiment
+    from entropy_loop import experiment, folder
     from entropy_loop.progress import Progress
     from entropy_loop.report.summary import summary
 
@@ -38,6 +42,9 @@ def run(
         experiment.assist(planned)
         return
     root = out_dir or Path("results") / planned.study.config.name
+    if fork:
+        root = folder.fork(planned, root)
+        out.print(f"forked into {root}")
     with Progress(planned, out) as progress:
         finished = experiment.carry_out(planned, root, progress, experiment.Shard.parse(shard) if shard else None)
     if finished is None:
@@ -64,7 +71,7 @@ def fetch_(config: ConfigArgument, overrides: SetOption = None, as_json: JsonOpt
         return
     table = Table("model", "files", "size", "downloaded", "size", box=None)
     for one in found:
-        table.add_row(one.repo, f"{one.files}", _size(one.size), f"{one.new_files}", _size(one.new_size))
+        table.add_row(one.repo, f"{one.files}", size(one.size), f"{one.new_files}", size(one.new_size))
     out.print(table if found else "nothing to download: every model is bundled, or a folder")
 
 
@@ -87,7 +94,7 @@ def plan(
     table = Table("stage", "in all", "done", "images", "UNet evaluations", "TFLOP", "disk", box=None)
     for verb, row in counts["stages"].items():
         numbers = (f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations"))
-        table.add_row(verb, *numbers, f"{row['tflop']:,.3g}" if row["tflop"] else "", _size(row["disk"]))
+        table.add_row(verb, *numbers, f"{row['tflop']:,.3g}" if row["tflop"] else "", size(row["disk"]))
     out.print(table)
     if any(row["tflop"] for row in counts["stages"].values()):
         out.print(_estimates(counts["estimates"]))
@@ -104,23 +111,30 @@ def _estimates(rows: list[dict[str, Any]]) -> Table:
     for device, row in zip(DEVICES, rows, strict=True):
         speed = f"{device.used:.0%} of {device.fp32:g} TFLOP/s fp32, {device.half:g} half"
         fits = "" if row["fits"] else "  does not fit"
-        table.add_row(device.name, f"{row['hours']:.3g}", _size(row["sampling"]), _size(row["training"]), speed + fits)
+        table.add_row(device.name, f"{row['hours']:.3g}", size(row["sampling"]), size(row["training"]), speed + fits)
     return table
 
 
-def _size(count: int) -> str:
-    return f"{count / 1e9:,.2g} GB" if count >= 1e8 else f"{count / 1e6:,.2g} MB" if count else ""
-
-
 @app.command()
-def report(results: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]) -> None:
+def report(
+    results: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
+    form: Annotated[
+        Literal["html", "md", "json"],
+        typer.Option("--format", help="html writes tables and report.html; md and json print, and write nothing."),
+    ] = "html",
+) -> None:
     """Write the tables and the report of a results folder anew from what is stored. Loads no model."""
     from entropy_loop import experiment
+    from entropy_loop.report import plain
     from entropy_loop.report.summary import summary
 
-    finished = experiment.report(results)
-    out.print(summary(finished.tables))
-    out.print(f"report: {finished.report}")
+    if form == "html":
+        finished = experiment.report(results)
+        out.print(summary(finished.tables))
+        out.print(f"report: {finished.report}")
+        return
+    read = experiment.read(results)
+    print(plain.markdown(*read) if form == "md" else json.dumps(plain.values(*read), indent=1))
 
 
 @app.command()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LABELS = 5  # labels of steps that a panel has room for
 FLOOR = -2.0  # the axis of c is cut here: one almost empty pool would flatten everything else
 WHOLE = 0.6  # how far the change from 0 to the last generation stands apart
-EDGES = ("sampling_low", "sampling_high")
+ENDS = {"null_low": np.fmin, "null_high": np.fmax, "sampling_low": np.fmin, "sampling_high": np.fmax}
 Chains = Sequence[Chain]
 """The chains of one arm."""
 
@@ -32,7 +32,7 @@ Chains = Sequence[Chain]
 
 def recognition(view: View, subject: Subject, concepts: Sequence[str], width: float, height: float) -> str:
     """V over generations, a panel per concept with all arms; `width` and `height` of one in inches. Several panels
-    get a legend. With one arm its bands are drawn."""
+    get a legend. Behind several arms lie the bands that hold those of every arm."""
     arms = view.arms_of(subject)
     groups = list(arms.values())
     draw = partial(_arm, chains=groups[0]) if len(groups) == 1 else partial(_arms, arms=groups)
@@ -63,8 +63,9 @@ def named(concept: str) -> str:
 
 def _arms(ax: Axes, view: View, subject: Subject, concept: str, title: str, arms: Sequence[Chains]) -> None:
     """Every arm's mean over its chains, or its only chain; points of one generation stand side by side."""
-    dodge = min(0.08, 0.5 / len(view.arms))
-    _axes_of_v(ax, max(chains[0].last for chains in arms), title)
+    dodge, last = min(0.08, 0.5 / len(view.arms)), max(chains[0].last for chains in arms)
+    _axes_of_v(ax, last, title)
+    _bands(ax, [[view.across(chains[0].arm, subject, concept, g) for g in range(last + 1)] for chains in arms])
     for chains in arms:
         _line(ax, view, subject, concept, chains, dodge * (chains[0].style.index - (len(view.arms) - 1) / 2))
 
@@ -73,15 +74,22 @@ def _arm(ax: Axes, view: View, subject: Subject, concept: str, title: str, chain
     """One arm before its bands, its chains as thin lines."""
     x = range(chains[0].last + 1)
     _axes_of_v(ax, chains[0].last, title)
-    rows = [view.across(chains[0].arm, subject, concept, g) for g in x]
-    ends = {name: [cell(row, name) for row in rows] for name in ("null_low", "null_high", *EDGES)}
-    ax.fill_between(x, ends["null_low"], ends["null_high"], color=DRIFT, linewidth=0, zorder=0.5)
-    for name in EDGES:
-        ax.plot(x, ends[name], color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)), zorder=1)
+    _bands(ax, [[view.across(chains[0].arm, subject, concept, g) for g in x]])
     for chain in chains if len(chains) > 1 else ():
         v = [cell(view.rate(chain, subject, concept, g), "rate") for g in x]
         ax.plot(x, v, color=chain.style.colour, linewidth=0.7, alpha=0.55)
     _line(ax, view, subject, concept, chains)
+
+
+def _bands(ax: Axes, arms: Sequence[Sequence[Any]]) -> None:
+    """Both null bands of V; of several arms the widest. arms: for each its rows of summary.csv by generation."""
+    x = range(len(arms[0]))
+    low, high, *edges = (
+        widest.reduce([[cell(row, name) for row in rows] for rows in arms]) for name, widest in ENDS.items()
+    )
+    ax.fill_between(x, low, high, color=DRIFT, linewidth=0, zorder=0.5)
+    for edge in edges:
+        ax.plot(x, edge, color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)), zorder=1)
 
 
 def _line(ax: Axes, view: View, subject: Subject, concept: str, chains: Chains, shift: float = 0.0) -> None:

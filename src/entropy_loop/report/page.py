@@ -3,76 +3,127 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from entropy_loop.data import Prompt
 from entropy_loop.errors import as_storage_error
 from entropy_loop.plan import Plan
-from entropy_loop.report import decay, degraded, facts, words
+from entropy_loop.report import conclusions, decay, degraded, facts, template, words
 from entropy_loop.report.settings import settings
 from entropy_loop.report.tables import Tables
-from entropy_loop.report.template import render
 from entropy_loop.report.view import Style, View, spoken
 from entropy_loop.store import Store, write_bytes, write_text
 
 if TYPE_CHECKING:
-    from entropy_loop.report.gallery import Gallery
+    from entropy_loop.report.gallery import Picture
+    from entropy_loop.report.images import Album
     from entropy_loop.report.sections import Measured, Section
 
 FEW = decay.FEW  # arms up to which each is told in a sentence and shown whole
-FIGURE = re.compile(r"(recognition|change|measured|diversity|tails|filmstrip|evaluation|pool)-.*\.(svg|png)")
+FIGURE = re.compile(r"(recognition|change|measured|diversity|tails|filmstrip|evaluation|pool)-.*\.(svg|png|gif)")
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """The picture sheets of one target prompt. first: those of the first screen, where there is room for one prompt."""
+
+    prompt: Prompt
+    first: list[Picture]
+    strips: list[Picture]
+    sheets: list[Picture]
+    pools: list[Picture]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the page is put together from. pictures: empty when the generator makes no images."""
+
+    view: View
+    sections: list[Section]
+    measured: list[Measured]
+    decays: list[decay.Decay]
+    pictures: list[Sheets]
+    album: Album
+
+
+def text(plan: Plan, store: Store, tables: Tables) -> str:
+    """The page as text; nothing is written. Its links to tables and `figures/` lead to what `write` puts there."""
+    return _render(plan, store, _parts(plan, store, tables))
 
 
 def write(plan: Plan, store: Store, tables: Tables) -> Path:
     """Writes report.html and figures/ below the results folder; returns the page's path."""
-    from entropy_loop.report import sections as parts
-    from entropy_loop.report.gallery import Gallery
-
-    view = View(plan, tables)
-    gallery = Gallery(view, store.root)
-    sections = [parts.section(view, subject) for subject in view.subjects(fed_back=True)]
-    measured = [parts.measured(view, subject) for subject in view.subjects(fed_back=False)]
-    decays = [found for prompt in view.prompts if (found := decay.decay(view, prompt))]
-    pictures = _pictures(gallery)
-    drawn = [part.files for part in sections] + [part.files for part in decays]
-    figures = {name: text.encode() for files in drawn for name, text in files.items()}
-    figures |= {f"measured-{one.subject.number}.svg": one.file.encode() for one in measured}
-    for group in pictures:
-        shown = (*group["strips"], *group["sheets"], *group["pools"])
-        figures |= {f"{picture.name}.png": picture.png for picture in shown}
-    _write_figures(store.root / "figures", figures)
+    parts = _parts(plan, store, tables)
+    _write_figures(store.root / "figures", dict(_figures(parts)))
     page = store.root / "report.html"
-    write_text(page, _render(plan, store, view, sections, measured, decays, pictures))
+    write_text(page, _render(plan, store, parts))
     return page
 
 
-def _render(
-    plan: Plan,
-    store: Store,
-    view: View,
-    sections: list[Section],
-    measured: list[Measured],
-    decays: list[decay.Decay],
-    pictures: list[dict[str, Any]],
-) -> str:
-    configs = [run.config for run in plan.runs]
-    return render(
+def _parts(plan: Plan, store: Store, tables: Tables) -> Parts:
+    from entropy_loop.report import sections as parts
+    from entropy_loop.report.gallery import Gallery
+    from entropy_loop.report.images import Album
+    from entropy_loop.report.said import Said
+
+    view, said = View(plan, tables), Said(tables.judgements)
+    gallery, album = Gallery(view, store.root, said), Album(view, store, said)
+    pictures = [
+        Sheets(
+            prompt,
+            gallery.first_screen(prompt) if number == 1 else [],
+            list(gallery.filmstrips(prompt, number)),
+            list(gallery.contact_sheets(prompt, number)),
+            list(gallery.pools(prompt, number)),
+        )
+        for number, prompt in enumerate(view.targets if gallery.has_images else [], start=1)
+    ]
+    _fill(album, pictures)
+    return Parts(
+        view,
+        [parts.section(view, subject) for subject in view.subjects(fed_back=True)],
+        [parts.measured(view, subject) for subject in view.subjects(fed_back=False)],
+        [found for prompt in view.prompts if (found := decay.decay(view, prompt))],
+        pictures,
+        album,
+    )
+
+
+def _fill(album: Album, pictures: list[Sheets]) -> None:
+    """The most telling first: what does not fit into the page any more is the last pool."""
+    for where, kind in (
+        ("first screen", "first"),
+        ("filmstrip", "strips"),
+        ("evaluation set", "sheets"),
+        ("pool", "pools"),
+    ):
+        for group in pictures:
+            for picture in getattr(group, kind):
+                album.take(picture, where)
+
+
+def _render(plan: Plan, store: Store, parts: Parts) -> str:
+    view, configs, script = parts.view, [run.config for run in plan.runs], template.script()
+    return template.render(
         "report.html.jinja",
         name=plan.study.config.name,
         view=view,
+        parts=parts,
+        script=script,
+        policy=template.policy(script),
         styles=[(spoken(arm), Style(i)) for i, arm in enumerate(view.arms)],
         many=len(view.arms) > FEW,
         several=len(view.chains) > len(view.arms),
         question=words.question(view),
+        verdict=conclusions.verdict(view, parts.sections[0].subject),
         what_was_run=words.what_was_run(plan),
         status=words.status(view),
         no_claim=words.no_claim(view),
         sign=words.SIGN,
         curator_judges=any(map(facts.curator_judges, configs)),
-        sections=sections,
-        measured=measured,
-        decays=decays,
-        pictures=pictures,
         settings=settings(plan.study),
         command=facts.command(plan),
         judges=facts.judges(plan),
@@ -83,19 +134,20 @@ def _render(
     )
 
 
-# ---- pictures ----------------------------------------------------------------------------------------
+# ---- figures -----------------------------------------------------------------------------------------
 
 
-def _pictures(gallery: Gallery) -> list[dict[str, Any]]:
-    """Per target prompt; empty when the generator makes no images."""
-    if not gallery.has_images:
-        return []
-    targets = list(enumerate(gallery.view.targets, start=1))
-    # Filmstrips first: what does not fit into the page any more is the last pool.
-    strips = {n: list(gallery.filmstrips(p, n)) for n, p in targets}
-    sheets = {n: list(gallery.contact_sheets(p, n)) for n, p in targets}
-    pools = {n: list(gallery.pools(p, n)) for n, p in targets}
-    return [{"prompt": p, "strips": strips[n], "sheets": sheets[n], "pools": pools[n]} for n, p in targets]
+def _figures(parts: Parts) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of every file in figures/."""
+    for files in (*(part.files for part in parts.sections), *(part.files for part in parts.decays)):
+        yield from ((name, svg.encode()) for name, svg in files.items())
+    for one in parts.measured:
+        yield f"measured-{one.subject.number}.svg", one.file.encode()
+    for group in parts.pictures:
+        for picture in (*group.strips, *group.sheets, *group.pools):
+            yield f"{picture.name}.png", picture.png
+        for strip in group.strips:
+            yield f"{strip.name}.gif", strip.gif
 
 
 def _write_figures(folder: Path, figures: dict[str, bytes]) -> None:

@@ -72,7 +72,7 @@ def section(view: View, subject: Subject) -> Section:
     }
     if several:
         files[f"recognition-{n}-arms.svg"] = figures.recognition_by_arm(view, subject, arms, subject.concepts, 2.9, 2.4)
-    large = figures.recognition(view, subject, (ALL,), 5.6, 3.4)
+    large = figures.recognition(view, subject, (ALL,), 5.6, 3.8)
     small = [(c, figures.recognition(view, subject, (c,), 3.7, 2.9)) for c in subject.prompt.concepts]
     steps = [(arm, figures.change(view, subject, [arm], 3.9, 2.8)) for arm in arms]
     what = f"for the prompt {subject.prompt.text}; the numbers stand in the tables below"

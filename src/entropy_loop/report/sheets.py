@@ -1,8 +1,9 @@
-"""Contact sheets: rows and columns of images with what is said about each; Pillow alone."""
+"""Contact sheets and animations: images side by side with what is said about each; Pillow alone."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Literal
 from PIL import Image, ImageDraw, ImageFont
 
 SHOWN = 128  # pixels of an image's longer side on a sheet
+PAGE = 192  # the same in the page, where a card shows it larger
 GAP, FOOT = 10, 24  # between images; below each one, for its mark
+STEP, ABREAST = 900, 4  # of an animation: milliseconds per frame, images side by side
 INK, MUTED, PAPER = (29, 35, 40), (102, 112, 122), (255, 255, 255)
 YES, KEPT = (0, 158, 115), (0, 114, 178)
 
@@ -28,7 +31,7 @@ class Cell:
     framed: bool = False
 
 
-def sheet(rows: list[list[Cell]], columns: list[str], labels: list[str]) -> Image.Image:
+def sheet(rows: Sequence[Sequence[Cell]], columns: Sequence[str], labels: Sequence[str]) -> Image.Image:
     """A header for every column and a label before every row; either may be empty."""
     left = GAP + max((int(_font(14).getlength(label)) + GAP for label in labels), default=0)
     top = GAP + (22 if columns else 0)
@@ -53,8 +56,7 @@ def _place(
     (x, y), (width, height) = at, size
     if cell.file is None or not cell.file.is_file():
         draw.rectangle((x, y, x + width - 1, y + height - 1), outline=(210, 214, 218))
-        reason = "file missing" if cell.file else "not made yet"
-        draw.text((x + width / 2, y + height / 2), reason, MUTED, _font(12), anchor="mm")
+        draw.text((x + width / 2, y + height / 2), _absent(cell), MUTED, _font(12), anchor="mm")
         return
     if cell.framed:
         draw.rectangle((x - 4, y - 4, x + width + 3, y + height + 3), fill=KEPT)
@@ -63,6 +65,10 @@ def _place(
         draw.text((x + width / 2, y + height + 5), cell.note, MUTED, _font(11), anchor="mt")
     if cell.mark:
         page.paste(dot(cell.mark), (x + width // 2 - 6, y + height + 5))
+
+
+def _absent(cell: Cell) -> str:
+    return "file missing" if cell.file else "not made yet"
 
 
 @cache
@@ -95,7 +101,7 @@ def shown(file: Path) -> Image.Image:
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
-def _largest(rows: list[list[Cell]]) -> tuple[int, int]:
+def _largest(rows: Sequence[Sequence[Cell]]) -> tuple[int, int]:
     """The place of one image: all images of a sheet come from one model, so the first one tells."""
     first = next((cell.file for row in rows for cell in row if cell.file and cell.file.is_file()), None)
     return shown(first).size if first else (SHOWN, SHOWN)
@@ -108,8 +114,51 @@ def png(image: Image.Image) -> bytes:
     return data.getvalue()
 
 
-def jpeg(image: Image.Image) -> bytes:
-    """The picture for a page that must stay small."""
+def webp(file: Path) -> tuple[bytes, tuple[int, int]]:
+    """An image for the page, and its size: a small one as it is, a large one scaled down and compressed."""
+    with Image.open(file) as opened:
+        image = opened.convert("RGB")
+    small = max(image.size) <= SHOWN
+    image.thumbnail((PAGE, PAGE), Image.Resampling.LANCZOS)
     data = io.BytesIO()
-    image.save(data, "JPEG", quality=86, subsampling=0)
+    image.save(data, "WEBP", lossless=small, quality=80)
+    return data.getvalue(), image.size
+
+
+# ---- for talks ---------------------------------------------------------------------------------------
+
+
+def animation(frames: Sequence[Sequence[Cell]], titles: Sequence[str], labels: Sequence[str]) -> bytes:
+    """A GIF: the cells of a frame side by side at twice a sheet's size, each under its label, with the frame's title
+    and a bar that shows how far it has come. The last frame stays longest; then it starts again."""
+    width, height = _largest(frames)
+    drawn = [
+        _frame(cells, labels, title, (2 * width, 2 * height), (i + 1) / len(frames))
+        for i, (cells, title) in enumerate(zip(frames, titles, strict=True))
+    ]
+    first, *rest = (frame.quantize(256) for frame in drawn)
+    data, lasting = io.BytesIO(), [STEP] * len(rest) + [3 * STEP]
+    first.save(data, "GIF", save_all=True, append_images=rest, duration=lasting, loop=0)
     return data.getvalue()
+
+
+def _frame(
+    cells: Sequence[Cell], labels: Sequence[str], title: str, size: tuple[int, int], share: float
+) -> Image.Image:
+    (width, height), gap = size, 2 * GAP
+    columns = min(len(cells), ABREAST)
+    down = height + 34
+    page = Image.new("RGB", (gap + columns * (width + gap), 52 + -(-len(cells) // columns) * down + gap), PAPER)
+    draw = ImageDraw.Draw(page)
+    draw.text((gap, gap), title, INK, _font(24), anchor="lt")
+    draw.rectangle((0, page.height - 6, page.width, page.height), fill=(227, 230, 232))
+    draw.rectangle((0, page.height - 6, round(page.width * share), page.height), fill=KEPT)
+    for i, (cell, label) in enumerate(zip(cells, labels, strict=True)):
+        x, y = gap + i % columns * (width + gap), 52 + i // columns * down
+        draw.text((x, y + 20), label, MUTED, _font(16), anchor="ls")
+        if cell.file and cell.file.is_file():
+            page.paste(shown(cell.file).resize(size, Image.Resampling.NEAREST), (x, y + 28))
+        else:
+            draw.rectangle((x, y + 28, x + width - 1, y + 28 + height - 1), outline=(210, 214, 218))
+            draw.text((x + width / 2, y + 28 + height / 2), _absent(cell), MUTED, _font(16), anchor="mm")
+    return page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -22,3 +24,17 @@ def render(template: str, **values: Any) -> str:
     environment.filters |= {"number": numbers.number, "spoken": spoken}
     css = (HERE / "report.css").read_text(encoding="utf-8")
     return environment.get_template(template).render(version=__version__, css=css, **values)
+
+
+def script() -> str:
+    """What the report runs in the browser, as it stands in the page."""
+    return (HERE / "report.js").read_text(encoding="utf-8")
+
+
+def policy(script: str) -> str:
+    """A Content-Security-Policy under which this one script runs and nothing is loaded from anywhere."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )

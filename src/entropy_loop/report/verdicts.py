@@ -65,7 +65,7 @@ def verdicts(plan: Plan, summary: pd.DataFrame, measured: pd.DataFrame) -> tuple
     for claim in claims[claims["role"] == "target"].itertuples():
         arm = _arm(plan, str(claim.arm))
         mine = measured[measured["prompt"] == claim.prompt]
-        found = verdict(list(_instruments(arm, claim, mine)), arm.chains[0].config.policy_plugin().reads_scores)
+        found = verdict(list(_instruments(arm, claim, mine)), arm.chains[0].config.policy_plugin().selects)
         where = {"arm": arm.name, "prompt": claim.prompt, "judge": claim.judge}
         told.append(where | _row(found, claim))
         tests += [where | _test(shown) for shown in found.shown]

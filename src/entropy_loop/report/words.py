@@ -32,7 +32,7 @@ def question(view: View) -> str:
     what = f"\u201c{targets[0].text}\u201d" if one else f"{counted(len(targets))} prompts"
     return (
         f"When a text-to-image model is trained on its own images of {what}, "
-        f"how often is each concept of {'the' if one else 'a'} prompt still recognised, generation by generation?"
+        f"how often is each concept of {'the' if one else 'a'} prompt still recognised?"
     )
 
 
@@ -88,6 +88,7 @@ def _kept(config: Config) -> str:
         "bottom_k": f"the {most} worst",
         "random_k": f"{most} at random",
         "threshold": f"those that score at least {getattr(policy, 'score', 0):g}",
+        "people": f"the {most} that people picked",
         "k_choice": f"{most} choices, each of one among {getattr(policy, 'candidates', 0)} by score",
     }
     return named.get(use, f"at most {most}, by the policy {use}")
@@ -135,6 +136,11 @@ def _trained(config: Config) -> str:
 def counted(n: int) -> str:
     """A number in words up to ten."""
     return COUNTS[n] if n < len(COUNTS) else str(n)
+
+
+def listed(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), *names[-1:]])
 
 
 # ---- the finding -------------------------------------------------------------------------------------
@@ -189,7 +195,7 @@ def _chain(view: View, subject: Subject, chain: Chain) -> str:
     text += f" This chain only: c(0\u00a0\u2192\u00a0{chain.reached}) = {c.text()}"
     if c.value is None:
         return f"{text}."
-    places = [f"{_place(row, name)} the {name} band {span(b.low, b.high)}" for name, b in _bands(row)]
+    places = [f"{place(row, name)} the {name} band {span(b.low, b.high)}" for name, b in _bands(row)]
     return f"{text}, {' and '.join(places)}."
 
 
@@ -206,7 +212,7 @@ def _chains(view: View, subject: Subject, chains: Sequence[Chain]) -> str:
         return "c(0 \u2192 last) is missing: it is undefined or not made yet in every chain."
     v1, v2, c = (_range([float(getattr(row, name)) for row in rows]) for name in ("v1", "v2", "change_rate"))
     outside = [
-        f"outside its {name} band in {sum(_place(row, name) == 'outside' for row in rows)} of {len(rows)} chains"
+        f"outside its {name} band in {sum(place(row, name) == 'outside' for row in rows)} of {len(rows)} chains"
         for name, _ in _bands(rows[0])
     ]
     return (
@@ -223,7 +229,8 @@ def _bands(row: Any) -> list[tuple[str, Value]]:
     return [(name, b) for name in ("sampling", "drift") if (b := band(row, name)).low is not None]
 
 
-def _place(row: Any, name: str) -> str:
+def place(row: Any, name: str) -> str:
+    """Where c of a row of changes.csv lies: 'inside' its null band of that name, or 'outside'."""
     b = band(row, name)
     inside = b.low is not None and b.high is not None and b.low <= row.change_rate <= b.high
     return "inside" if inside else "outside"

@@ -1,0 +1,162 @@
+"""A results folder: may a config work in it, is it whole, what of it can be made again?"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from entropy_loop import ledger, strict_yaml, study
+from entropy_loop.errors import ConfigError, DiskFull, StorageError, as_storage_error, free
+from entropy_loop.plan import Plan
+from entropy_loop.plan import plan as plan_of
+from entropy_loop.report.settings import settings
+from entropy_loop.store import Store
+from entropy_loop.study import MACHINE, Study
+
+CONFIG = "config.yaml"
+
+
+def planned(root: Path) -> Plan:
+    """The plan of what lies in a results folder. Raises ConfigError if it is none."""
+    if not (root / CONFIG).is_file():
+        raise ConfigError(f"{root}: no results folder (it has no {CONFIG}); `entropy-loop run` makes one.")
+    return plan_of(study.load(root / CONFIG))
+
+
+# ---- before a run ------------------------------------------------------------------------------------
+
+
+def refuse_another(plan: Plan, root: Path) -> None:
+    """Raises ConfigError when a folder's tables would lose what stands in them: another experiment, or the same one
+    with chains left out or changed. More chains, more generations and another machine lose nothing."""
+    if not (root / CONFIG).is_file():
+        return
+    there = _read(root / CONFIG)
+    if there.config.name != (name := plan.study.config.name):
+        raise ConfigError(
+            f"{root}: holds the experiment {there.config.name!r}, not {name!r}; give another folder with --out."
+        )
+    if lines := list(differences(there, plan.study)):
+        raise ConfigError(
+            "\n".join((f"{root}: its config differs from this one:", *(f"  {line}" for line in lines)))
+            + "\nGive another folder with --out, or say --fork: a folder beside it that shares what is the same."
+        )
+
+
+def differences(old: Study, new: Study) -> Iterator[str]:
+    """What a chain of the old study no longer is in the new one: a line for each key, and for each chain that is
+    gone."""
+    again = {point.name: point.config for point in study.check(strict_yaml.parse(settings(new))).points}
+    seen: set[str] = set()
+    for point in old.points:
+        if point.name not in again:
+            yield f"{point.name}: left out"
+            continue
+        before, after = (dict(_flat(c.model_dump(mode="json"))) for c in (point.config, again[point.name]))
+        for key in sorted({*before, *after} - seen):
+            one, other = before.get(key), after.get(key)
+            longer = key == "generations" and again[point.name].generations > point.config.generations
+            if one != other and not longer and key.partition(".")[0] not in MACHINE:
+                seen.add(key)
+                yield f"{key}: {one!r} there, {other!r} here"
+
+
+def fork(plan: Plan, root: Path) -> Path:
+    """A new folder beside `root` for a changed config; stages that are the same are linked into it, not copied."""
+    new = next(path for i in range(2, 1000) if not (path := root.with_name(f"{root.name}-{i}")).exists())
+    old, store = Store(root), Store(new)
+    with store.lock():
+        for stage in plan.stages().values():
+            if folder := old.finished(stage):
+                shutil.copytree(folder, store.stages / stage.folder, copy_function=_link)
+    return new
+
+
+def refuse_full(plan: Plan, store: Store) -> None:
+    """Raises DiskFull when what is still to be made will not fit, a tenth to spare."""
+    made = {stage.key for stage in plan.stages().values() if store.finished(stage)}
+    needed = sum(one.disk for one in ledger.work(plan, made).values())
+    if needed * 1.1 > (there := free(store.root)):
+        raise DiskFull(
+            f"{store.root}: what is still to be made needs about {needed:,} bytes, and {there:,} are free; nothing was "
+            "begun. Make room, or give a folder on another disk with --out."
+        )
+
+
+# ---- afterwards --------------------------------------------------------------------------------------
+
+
+def verify(root: Path) -> list[str]:
+    """Hold every byte of every finished stage to its receipt: a line for each file that is not as it was written.
+    Damaged stages lose their receipt, so that `run` makes them, and only them, anew."""
+    planned(root)
+    store, lines = Store(root), []
+    with store.lock():
+        for folder, faults in list(store.damaged()):
+            lines += [f"{store.stages / folder / fault}" for fault in faults]
+            store.set_aside(folder)
+    return lines
+
+
+@dataclass(frozen=True)
+class Spare:
+    """A folder that can go. why: what it is; size: bytes."""
+
+    path: Path
+    why: str
+    size: int
+
+
+def spare(root: Path, whole: bool = False) -> list[Spare]:
+    """What of a results folder `run` could make again: what was left unfinished, stages that its config does not name
+    any more, and with `whole` all stages (tables, figures and report stay)."""
+    plan, store = planned(root), Store(root)
+    named = {stage.folder for stage in plan.stages().values() if store.finished(stage)}
+    found = []
+    for path in sorted(store.stages.iterdir()) if store.stages.is_dir() else []:
+        if path.is_dir() and (whole or path.name not in named):
+            finished = (path / "receipt.json").is_file()
+            why = "made" if path.name in named else "no stage of this config" if finished else "left unfinished"
+            found.append(Spare(path, why, sum(p.stat().st_size for p in path.rglob("*") if p.is_file())))
+    return found
+
+
+def clean(root: Path, found: list[Spare]) -> None:
+    """Remove what `spare` found."""
+    with Store(root).lock(), as_storage_error(root):
+        for one in found:
+            if one.path.exists():
+                shutil.rmtree(one.path)
+
+
+# ---- inside ------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> Study:
+    try:
+        return study.load(path)
+    except (ConfigError, yaml.YAMLError, UnicodeDecodeError):
+        raise StorageError(f"{path}: damaged; delete it and run again, no stage is lost.") from None
+
+
+def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted place, value) of everything in nested dicts; a list is one value."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _flat(inner, f"{place}.{name}" if place else str(name))
+    else:
+        yield place, value
+
+
+def _link(source: str, target: str) -> None:
+    """A second name for a file; a copy where the disk has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,288 @@
+"""people.sqlite in a results folder: what people were shown and what they said, in the order in which they said it.
+
+The one place with many small writes at once, so a database (SQLite in WAL mode) and no stage: it belongs to no key.
+Nothing is ever overwritten: an answer that is taken back stays, with the time at which it was taken back. Whoever
+reads gets tables (`ANSWERS`, `PICKS`); times are UTC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import pandas as pd
+
+from entropy_loop.errors import StorageError, Waiting, as_storage_error
+
+FILE = "people.sqlite"
+ANSWERS = ("rater", "item", "file", "id", "prompt", "concept", "answer", "truth", "repeat", "at")
+"""One row per answer and concept. file: of the image, below the results folder; answer: missing where the rater could
+not tell; truth: of a catch trial, missing for all other images; repeat: the rater had seen the image before."""
+PICKS = ("stage", "prompt", "rater", "id", "picked")
+"""One row per candidate of a pool and rater who has finished with it."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS facts(name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS items(
+    item TEXT PRIMARY KEY, file TEXT NOT NULL UNIQUE, id TEXT NOT NULL, prompt TEXT NOT NULL, concepts TEXT NOT NULL,
+    truth TEXT);
+CREATE TABLE IF NOT EXISTS raters(rater TEXT PRIMARY KEY, session TEXT UNIQUE, joined TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS links(link TEXT PRIMARY KEY, rater TEXT REFERENCES raters);
+CREATE TABLE IF NOT EXISTS asks(
+    ask INTEGER PRIMARY KEY, rater TEXT NOT NULL REFERENCES raters, item TEXT NOT NULL REFERENCES items,
+    repeat INTEGER NOT NULL, asked TEXT NOT NULL, UNIQUE(rater, item, repeat));
+CREATE INDEX IF NOT EXISTS asks_of_items ON asks(item);
+CREATE TABLE IF NOT EXISTS answers(
+    answer INTEGER PRIMARY KEY, ask INTEGER NOT NULL REFERENCES asks, seen TEXT, answered TEXT NOT NULL,
+    withdrawn TEXT);
+CREATE UNIQUE INDEX IF NOT EXISTS one_answer ON answers(ask) WHERE withdrawn IS NULL;
+CREATE TABLE IF NOT EXISTS pools(
+    pool TEXT PRIMARY KEY, stage TEXT NOT NULL, prompt TEXT NOT NULL, k INTEGER NOT NULL, raters INTEGER NOT NULL,
+    UNIQUE(stage, prompt));
+CREATE TABLE IF NOT EXISTS candidates(
+    item TEXT PRIMARY KEY, pool TEXT NOT NULL REFERENCES pools, file TEXT NOT NULL, id TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS candidates_of_pools ON candidates(pool);
+CREATE TABLE IF NOT EXISTS picks(
+    rater TEXT NOT NULL REFERENCES raters, item TEXT NOT NULL REFERENCES candidates, picked INTEGER NOT NULL,
+    at TEXT NOT NULL, PRIMARY KEY(rater, item));
+CREATE TABLE IF NOT EXISTS finished(
+    rater TEXT NOT NULL REFERENCES raters, pool TEXT NOT NULL REFERENCES pools, at TEXT NOT NULL,
+    PRIMARY KEY(rater, pool));
+"""
+FORMAT = "1"
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image that people are asked about. item: an opaque name that tells nothing of it. truth: of a catch trial,
+    the concepts that it is known to show; None for all other images."""
+
+    item: str
+    file: str
+    id: str
+    prompt: str
+    concepts: tuple[str, ...]
+    truth: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Candidates of which `k` are to be picked, by so many raters; stage: the folder of the curation that waits."""
+
+    pool: str
+    stage: str
+    prompt: str
+    k: int
+    raters: int
+
+
+class Book:
+    """The open database of a results folder. Safe to use from several threads; several processes may have it open."""
+
+    def __init__(self, root: Path) -> None:
+        """Opens it, or makes it, readable by nobody else. Raises StorageError where it cannot be, or is no such
+        database."""
+        self.root, self._lock = root, RLock()
+        path = root / FILE
+        with as_storage_error(path):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        try:
+            self._db = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")  # what was acknowledged survives a loss of power
+            self._db.execute("PRAGMA foreign_keys=ON")
+            self._db.executescript(_SCHEMA)
+            self._db.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", (FORMAT,))
+        except sqlite3.DatabaseError as error:
+            raise StorageError(f"{path}: cannot be opened as the answers of people ({error}).") from None
+        if (found := self.fact("format")) != FORMAT:
+            raise StorageError(f"{path}: has format {found}; this version of entropy-loop reads {FORMAT}.")
+
+    def close(self) -> None:
+        """Close it; the file is then whole without its journal."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: everything in it is kept, or nothing. Raises StorageError when the disk refuses."""
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                except BaseException:
+                    self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                raise StorageError(f"{self.root / FILE}: {error}. Nothing acknowledged is lost.") from error
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """What a query finds."""
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
+    def fact(self, name: str) -> str | None:
+        """A note of the book about itself."""
+        found = self.rows("SELECT value FROM facts WHERE name = ?", name)
+        return str(found[0][0]) if found else None
+
+    # ---- raters --------------------------------------------------------------------------------------
+
+    def link(self) -> str:
+        """A new secret with which one person can join, once; only its hash is kept."""
+        secret = secrets.token_urlsafe(32)
+        with self.writing() as db:
+            db.execute("INSERT INTO links VALUES (?, NULL)", (_hash(secret),))
+        return secret
+
+    def join(self, link: str) -> str | None:
+        """The secret of a new rater's session; None when there is no such link or it was used."""
+        session = secrets.token_urlsafe(32)
+        with self.writing() as db:
+            if not db.execute("SELECT 1 FROM links WHERE link = ? AND rater IS NULL", (_hash(link),)).fetchall():
+                return None
+            rater = add_rater(db, _hash(session))
+            db.execute("UPDATE links SET rater = ? WHERE link = ?", (rater, _hash(link)))
+        return session
+
+    def rater(self, session: str) -> str | None:
+        """Whose session it is: a name that tells nothing of the person."""
+        found = self.rows("SELECT rater FROM raters WHERE session = ?", _hash(session))
+        return str(found[0][0]) if found else None
+
+    # ---- recognition ---------------------------------------------------------------------------------
+
+    def add_items(self, items: Iterable[Item]) -> None:
+        """Ask about these images, too; one that is asked about already stays as it is."""
+        rows = [
+            (i.item, i.file, i.id, i.prompt, json.dumps(i.concepts), None if i.truth is None else json.dumps(i.truth))
+            for i in items
+        ]
+        with self.writing() as db:
+            db.executemany("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def items(self) -> dict[str, Item]:
+        """Every image that is asked about, by its opaque name."""
+        found = self.rows("SELECT item, file, id, prompt, concepts, truth FROM items ORDER BY item")
+        return {
+            item: Item(item, file, id_, prompt, _names(concepts), None if truth is None else _names(truth))
+            for item, file, id_, prompt, concepts, truth in found
+        }
+
+    def answers(self) -> pd.DataFrame:
+        """What was said and not taken back: one row per answer and concept (columns ANSWERS)."""
+        found = self.rows(
+            "SELECT rater, item, repeat, seen, answered FROM answers JOIN asks USING (ask) "
+            "WHERE withdrawn IS NULL ORDER BY answer"
+        )
+        items, rows = self.items(), []
+        for rater, name, repeat, seen, at in found:
+            item, shown = items[name], None if seen is None else _names(seen)
+            for concept in item.concepts:
+                answer = None if shown is None else concept in shown
+                truth = None if item.truth is None else concept in item.truth
+                rows.append((rater, name, item.file, item.id, item.prompt, concept, answer, truth, bool(repeat), at))
+        table = pd.DataFrame(rows, columns=list(ANSWERS))
+        return table.astype({"answer": "boolean", "truth": "boolean", "repeat": bool})
+
+    # ---- curation ------------------------------------------------------------------------------------
+
+    def add_pool(self, pool: Pool, candidates: Iterable[tuple[str, str]]) -> None:
+        """Ask for picks among the candidates, (file, id) each; a pool that is asked for already stays as it is."""
+        with self.writing() as db:
+            made = db.execute(
+                "INSERT OR IGNORE INTO pools VALUES (?, ?, ?, ?, ?)",
+                (pool.pool, pool.stage, pool.prompt, pool.k, pool.raters),
+            )
+            if made.rowcount:
+                rows = [(opaque(), pool.pool, file, id_) for file, id_ in candidates]
+                db.executemany("INSERT INTO candidates VALUES (?, ?, ?, ?)", rows)
+
+    def pools(self) -> dict[str, Pool]:
+        """Every pool that was asked about, in the order in which they were asked."""
+        found = self.rows("SELECT pool, stage, prompt, k, raters FROM pools ORDER BY rowid")
+        return {row[0]: Pool(*row) for row in found}
+
+    def picks(self) -> pd.DataFrame:
+        """What the raters picked who have finished with a pool (columns PICKS)."""
+        found = self.rows(
+            "SELECT stage, prompt, finished.rater, candidates.id, coalesce(picked, 0) FROM finished "
+            "JOIN pools USING (pool) JOIN candidates USING (pool) "
+            "LEFT JOIN picks ON picks.rater = finished.rater AND picks.item = candidates.item "
+            "ORDER BY stage, prompt, finished.rater, candidates.id"
+        )
+        return pd.DataFrame(found, columns=list(PICKS)).astype({"picked": bool})
+
+
+def add_rater(db: sqlite3.Connection, session: str | None) -> str:
+    """A new rater's name; `session`: the hash of the session's secret, None for somebody whose answers are read in."""
+    rater = f"rater-{secrets.token_hex(4)}"
+    db.execute("INSERT INTO raters VALUES (?, ?, ?)", (rater, session, now()))
+    return rater
+
+
+def answers(root: Path) -> pd.DataFrame:
+    """What people said in a results folder (columns ANSWERS); empty where nobody was asked."""
+    if not (root / FILE).is_file():
+        return pd.DataFrame(columns=list(ANSWERS)).astype({"answer": "boolean", "truth": "boolean", "repeat": bool})
+    book = Book(root)
+    try:
+        return book.answers()
+    finally:
+        book.close()
+
+
+def chosen(root: Path, pools: Sequence[Pool], candidates: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Scores (columns id, score) of the candidates: the share of raters that picked each.
+
+    pools: of one curation, one per prompt; candidates: columns id, prompt, file (in `folder`, which lies below
+    `root`). Asks for picks that nobody has asked for yet. Raises Waiting until of every pool so many raters as it wants
+    have finished.
+    """
+    book, inside = Book(root), folder.relative_to(root)
+    try:
+        for pool in pools:
+            rows = candidates[candidates["prompt"] == pool.prompt].itertuples()
+            book.add_pool(pool, [(str(inside / str(row.file)), str(row.id)) for row in rows])
+        picks = book.picks()
+    finally:
+        book.close()
+    return pd.concat([_shares(pool, picks[picks["stage"] == pool.stage]) for pool in pools], ignore_index=True)
+
+
+def _shares(pool: Pool, picks: pd.DataFrame) -> pd.DataFrame:
+    mine = picks[picks["prompt"] == pool.prompt]
+    if (done := mine["rater"].nunique()) < pool.raters:
+        raise Waiting(f"{done} of {pool.raters} people have picked the best {pool.k} images of {pool.prompt!r}")
+    shares = mine.groupby("id")["picked"].mean()
+    return pd.DataFrame({"id": shares.index, "score": shares.to_numpy()})
+
+
+def opaque() -> str:
+    """A name that tells nothing: 64 random bits."""
+    return secrets.token_hex(8)
+
+
+def now() -> str:
+    """This moment in UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))

@@ -1,0 +1,95 @@
+"""A toy loop with pixels: every image is a small picture of noise that its seed and its stage fix. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from entropy_loop import loop, registry, study
+from entropy_loop.data import Checkpoint, Request, Tick
+from entropy_loop.generators.categorical import Categorical
+from entropy_loop.plan import Plan, plan
+from entropy_loop.report import page
+from entropy_loop.report.tables import tables
+from entropy_loop.store import Store
+
+SIDE = 8
+CONFIG: dict[str, Any] = {
+    "name": "painted",
+    "generations": 3,
+    "images": 12,
+    "evaluation": {"images": 4},
+    "prompts": [{"text": "an astronaut on a horse", "concepts": ["astronaut", "horse"]}],
+    "generator": {"use": "painted", "rates": {"astronaut": 0.9, "horse": 0.5}},
+    "judges": [{"use": "exact"}],
+    "curate": {"scorer": {"use": "exact"}},
+    "feedback": {"use": "accumulate"},
+    "sweep": {"curate.policy": [{"use": "none"}, {"use": "k_choice", "k": 6, "candidates": 2}]},
+}
+
+
+@dataclass(frozen=True)
+class Painted(Categorical):
+    """The categorical toy generator, with a picture for every image."""
+
+    def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
+        super().sample(model, requests, out, tick)
+        table = pd.read_parquet(out / "samples.parquet")
+        stage = crc32(out.name.encode())
+        for row in table.itertuples():
+            noise = np.random.default_rng((row.image_seed, stage)).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+            Image.fromarray(noise).save(out / f"{row.id}.png")
+        table.assign(file=table["id"] + ".png").to_parquet(out / "samples.parquet", index=False)
+
+
+@contextmanager
+def registered() -> Iterator[None]:
+    """`generator: {use: painted}` means the class above."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry.PLUGINS["generator"], "painted", "painted:Painted")
+        registry.known.cache_clear()
+        yield
+    registry.known.cache_clear()
+
+
+@dataclass(frozen=True)
+class Made:
+    """A results folder with its report."""
+
+    plan: Plan
+    store: Store
+    html: str
+
+    @property
+    def root(self) -> Path:
+        return self.store.root
+
+    def text(self) -> str:
+        """The page of what lies in the folder now."""
+        with registered():
+            return page.text(self.plan, self.store, tables(self.plan, self.store))
+
+    def parquet(self, name: str) -> pd.DataFrame:
+        return pd.read_parquet(self.root / f"{name}.parquet")
+
+
+def made(root: Path, runs: int | None = None, **changes: Any) -> Made:
+    """The folder after the first `runs` chains (all of them if None) were carried through."""
+    with registered():
+        planned, store = plan(study.check(deepcopy(CONFIG) | changes)), Store(root)
+        with store.lock():
+            for run in planned.runs[:runs]:
+                loop.carry(run, store)
+        found = tables(planned, store)
+        found.write(root)
+        return Made(planned, store, page.write(planned, store, found).read_text(encoding="utf-8"))
