@@ -11,29 +11,28 @@ import inspect
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 from pydantic import TypeAdapter
 
 from entropy_loop import config, registry
 from entropy_loop.cli import app
-from entropy_loop.data import TrainSettings
 
 FOLDER = Path("docs/reference")
-SECTIONS: dict[str, type] = {
-    "prompts": config.PromptSection,
-    "concepts": config.ConceptSection,
-    "evaluation": config.EvaluationSection,
-    "curate": config.CurateSection,
-    "reteach": config.ReteachSection,
-    "train": TrainSettings,
-    "measures": config.MeasuresSection,
-    "arms": config.ArmSection,
-}
+
+
+def _section(annotation: Any) -> type | None:
+    """The class of the keys that a key holds, itself or in a list or mapping; None where it holds a value."""
+    if isinstance(annotation, type) and (is_dataclass(annotation) or hasattr(annotation, "model_fields")):
+        return annotation
+    return next(filter(None, map(_section, get_args(annotation))), None)
+
+
+SECTIONS = {name: cls for name, field in config.Config.model_fields.items() if (cls := _section(field.annotation))}
 """Keys of a config that hold keys of their own."""
 
 NAME = TypeAdapter(config.Name).json_schema()["pattern"]
@@ -188,8 +187,9 @@ CLI_OPENING = """# The commands
 
 Generated from the commands by `scripts/write_reference.py`; `entropy-loop COMMAND --help` prints the same.
 
-Exit codes: 0 done; 1 failed; 2 the config or the command line is wrong; 3 the self-check failed; 74 reading or writing
-failed; 75 another process holds the folder; 130 and 143 stopped by SIGINT and SIGTERM.
+Exit codes: 0 done; 1 failed; 2 the config or the command line is wrong; 3 verification or the self-check failed; 10
+waiting for people; 74 reading or writing failed; 75 another process holds the folder; 130 and 143 stopped by SIGINT
+and SIGTERM.
 """
 
 
@@ -198,7 +198,7 @@ def cli_page() -> str:
     group = typer.main.get_command(app)
     context = group.make_context("entropy-loop", [], resilient_parsing=True)
     lines = [CLI_OPENING]
-    for name in group.list_commands(context):
+    for name in sorted(group.list_commands(context)):
         command = group.get_command(context, name)
         told = " ".join((command.help or "").split())
         lines += [f"## {name}", "", told, "", "```sh", _usage(name, command.params), "```", ""]

@@ -120,11 +120,12 @@ class Config(_Section):
     makes images and is trained. curate: what of a pool is passed on. feedback: the regime, what the next generation
     eats. real: where real images come from. reteach: real images of named concepts that join the diet. train: the
     training of one feedback step. judges: who recognises the concepts; each is reported by itself. measures: what
-    else is measured on a pool. attributes: which the reader reads, each with its values, as in `coat: [brown,
-    black]`. engine: where stages are made; part of no key. report_to: a tracker for losses and rates.
-    curator_may_judge: whether the model that selects may also measure. sweep: values by place, as in `curate.policy:
-    [{use: none}, {use: top_k, k: 32}]`; every combination is an arm. arms: arms beside those of the sweep. controls:
-    `auto` adds the controls that a claim needs: random-k, regenerate only, real data, codec only.
+    else is measured on a pool. people: what people are asked on the rating page. attributes: which the reader reads,
+    each with its values, as in `coat: [brown, black]`. engine: where stages are made; part of no key. report_to: a
+    tracker for losses and rates. curator_may_judge: whether the model that selects may also measure. sweep: values by
+    place, as in `curate.policy: [{use: none}, {use: top_k, k: 32}]`; every combination is an arm. arms: arms beside
+    those of the sweep. controls: `auto` adds the controls that a claim needs: random-k, regenerate only, real data,
+    codec only.
     """
 
     name: Name

@@ -93,7 +93,10 @@ class BottomK(TopK):
 
 @dataclass(frozen=True)
 class People(TopK):
-    """The k images that most of `raters` people picked on the rating page, where each picks k of the whole pool."""
+    """The k images that most people picked on the rating page, where each picks k of the whole pool.
+
+    raters: how many people pick.
+    """
 
     reads_scores: ClassVar[bool] = False
     asks_people: ClassVar[bool] = True
