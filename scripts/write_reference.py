@@ -8,7 +8,6 @@ A key's sentence stands in the docstring of its class, after `key:`; a test hold
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import typer
+import yaml
 from pydantic import TypeAdapter
 
 from entropy_loop import config, registry
@@ -99,7 +99,8 @@ def _range(schema: dict[str, Any]) -> str:
 
 def code(value: Any) -> str:
     """A value as code in a cell of a table."""
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True, width=1000)
+    text = text.removesuffix("\n").removesuffix("\n...")
     return f"<code>{text.replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
 
 
