@@ -44,7 +44,6 @@ class Picture:
 
     name: str
     title: str
-    alt: str
     root: Path
     columns: Sequence[str]
     labels: Sequence[str]
@@ -122,9 +121,8 @@ class Gallery:
             seed = next((s for chain in chains if (s := self._seed(chain, prompt, i)) is not None), None)
             if seed is not None:
                 arms = [spoken(chain.arm) for chain in chains]
-                alt = f"Seed {seed}: one image per generation (columns) and arm (rows: {', '.join(arms)})."
                 name = f"filmstrip-{number}-{i + 1}"
-                yield Picture(name, f"seed {seed}", alt, self.root, _header(self._generations), arms, rows)
+                yield Picture(name, f"seed {seed}", self.root, _header(self._generations), arms, rows)
 
     def contact_sheets(self, prompt: Prompt, number: int) -> Iterator[Picture]:
         """The evaluation set of each arm: a row per seed, a column per generation."""
@@ -145,12 +143,12 @@ class Gallery:
             for g, pool in dict((curated[0], curated[-1])).items():
                 first = pool[:POOL_SHOWN]
                 shown, kept = (sum(bool(image.kept) for image in images) for images in (first, pool))
-                title = f"{spoken(chain.arm)}, generation {g}: {shown} of these {len(first)} were kept, {kept} of all "
-                alt = f"Pool of {title}{len(pool)}; the kept ones are framed."
+                count = f"{shown} of these {len(first)} were kept, {kept} of all {len(pool)}"
+                title = f"{spoken(chain.arm)}, generation {g}: {count}"
                 tiles = [self._pool_tile(image) for image in first]
                 rows = [tiles[i : i + 8] for i in range(0, len(tiles), 8)]
                 name = f"pool-{number}-{_slug(chain.arm)}-g{g:02d}"
-                yield Picture(name, f"{title}{len(pool)}", alt, self.root, [], [], rows)
+                yield Picture(name, title, self.root, [], [], rows)
 
     # ---- rows and tiles ------------------------------------------------------------------------------
 
@@ -159,12 +157,9 @@ class Gallery:
         count = min(most, seeds)
         part = "" if count == seeds else f": the first {count} of {seeds} seeds"
         title = f"{spoken(chain.arm)}{part}"
-        alt = f"{title}; evaluation set, seeds (rows), generations 0-{self._last} (columns)."
         rows = [[self._tile(chain, prompt, g, i) for g in shown] for i in range(count)]
         labels = [str(self._seed(chain, prompt, i)) for i in range(count)]
-        return Picture(
-            f"{name}-{_slug(chain.arm)}", title, alt, self.root, _header(shown), labels, rows, spoken(chain.arm)
-        )
+        return Picture(f"{name}-{_slug(chain.arm)}", title, self.root, _header(shown), labels, rows, spoken(chain.arm))
 
     @cached_property
     def _last(self) -> int:
