@@ -42,7 +42,7 @@ def test_the_policy_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(chosen.loc[chosen["kept"], "id"]) == ["a", "b"]
 
 
-PAGES = [Path("README.md"), *sorted(Path("docs").glob("*.md")), *sorted(Path("experiments").glob("*/*.md"))]
+PAGES = [Path("README.md"), *sorted(Path("docs").rglob("*.md")), *sorted(Path("experiments").glob("*/*.md"))]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=str)

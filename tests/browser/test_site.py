@@ -87,7 +87,9 @@ def test_a_page_is_as_wide_as_its_window(browser: Browser, address: str, width: 
 def test_the_search_finds(browser: Browser, address: str) -> None:
     """What a reader types is looked up in the site itself."""
     opened = browser.new_page(viewport={"width": 1280, "height": 800})
-    opened.goto(f"{address}/index.html")
-    opened.get_by_placeholder("Search").fill("drift band")
+    opened.goto(f"{address}/index.html", wait_until="networkidle")
+    box = opened.get_by_placeholder("Search")
+    box.click()
+    box.press_sequentially("drift band")
     opened.locator(".md-search-result__item").first.wait_for(timeout=20_000)
     opened.close()
