@@ -53,8 +53,8 @@ def test_files_that_the_docs_name_exist(path: Path) -> None:
 
 
 def test_every_overriding_example_is_a_valid_one() -> None:
-    """What the README passes to --set is accepted by the main config."""
-    found = [text.strip("'") for text in re.findall(r"`--set ([^`]+)`", README)]
-    assert len(found) >= 2
+    """What the pages pass to --set is accepted by the toy config."""
+    found = [text.strip("'") for page in PAGES for text in re.findall(r"`--set ([^`]+)`", page.read_text())]
+    assert len(found) >= 4
     for text in found:
         study.load(Path("configs/toy.yaml"), (text,))
