@@ -2,7 +2,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: run smoke test test-slow lint bench
+.PHONY: run smoke test test-slow lint docs bench
 
 run: $(VENV)/installed
 	$(BIN)/entropy-loop run configs/astronaut.yaml
@@ -21,6 +21,11 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation as a site: build/site/index.html. The two reference pages are written anew from the code.
+docs: $(VENV)/installed
+	$(BIN)/python scripts/write_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet -f docs/site/mkdocs.yml
 
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -42,7 +42,7 @@ def test_the_policy_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(chosen.loc[chosen["kept"], "id"]) == ["a", "b"]
 
 
-PAGES = [Path("README.md"), *sorted(Path("docs").glob("*.md")), *sorted(Path("experiments").glob("*/*.md"))]
+PAGES = [Path("README.md"), *sorted(Path("docs").rglob("*.md")), *sorted(Path("experiments").glob("*/*.md"))]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=str)
@@ -53,8 +53,8 @@ def test_files_that_the_docs_name_exist(path: Path) -> None:
 
 
 def test_every_overriding_example_is_a_valid_one() -> None:
-    """What the README passes to --set is accepted by the main config."""
-    found = [text.strip("'") for text in re.findall(r"`--set ([^`]+)`", README)]
-    assert len(found) >= 2
+    """What the pages pass to --set is accepted by the toy config."""
+    found = [text.strip("'") for page in PAGES for text in re.findall(r"`--set ([^`]+)`", page.read_text())]
+    assert len(found) >= 4
     for text in found:
         study.load(Path("configs/toy.yaml"), (text,))

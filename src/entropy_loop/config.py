@@ -19,7 +19,11 @@ class _Section(BaseModel):
 
 
 class PromptSection(_Section):
-    """A prompt. target: fed back; similar, unrelated, unseen_pair: measured only."""
+    """A prompt.
+
+    text: what the generator is asked for. role: a target is fed back; the others are measured only. concepts: what an
+    image of it should show, each asked of every judge.
+    """
 
     text: Annotated[str, Field(min_length=1)]
     role: Literal["target", "similar", "unrelated", "unseen_pair"] = "target"
@@ -27,27 +31,39 @@ class PromptSection(_Section):
 
 
 class ConceptSection(_Section):
-    """Contrastive texts for one concept; without them the judge's own calibration is used."""
+    """Contrastive texts for one concept, by its name; without them the judge's own calibration is used.
+
+    yes: what an image that shows it could be called. no: what one that does not could be called.
+    """
 
     yes: Annotated[tuple[str, ...], Field(min_length=1)]
     no: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class EvaluationSection(_Section):
-    """The evaluation set of every target prompt: the same noise in every generation and arm."""
+    """The evaluation set of every target prompt: the same noise in every generation and arm.
+
+    images: how many; contact sheets and filmstrips show them.
+    """
 
     images: Annotated[int, Field(ge=1, lt=1 << INDEX_BITS)] = 32
 
 
 class CurateSection(_Section):
-    """Who scores (only asked when the policy reads scores) and which images are passed on."""
+    """Curation: what of a pool is passed on.
+
+    scorer: who scores, asked only when the policy reads scores. policy: which images are passed on.
+    """
 
     scorer: Plugin | None = None
     policy: Plugin = {"use": "none"}
 
 
 class ReteachSection(_Section):
-    """Real images of named concepts join the diet of every `every`-th step, `images` new ones of each concept."""
+    """Real images of named concepts join the diet again and again.
+
+    every: in every how many-th step. concepts: which. images: new ones of each concept.
+    """
 
     every: Annotated[int, Field(ge=1)]
     concepts: Annotated[tuple[Name, ...], Field(min_length=1)]
@@ -55,8 +71,12 @@ class ReteachSection(_Section):
 
 
 class MeasuresSection(_Section):
-    """What else is measured on every pool: embeddings and noise (embedder), attributes (reader). real: where the real
-    images come from that pools are held against, if not from the config's own `real`, which an arm may corrupt."""
+    """What else is measured on every pool.
+
+    embedder: makes embeddings, for diversity, distance and copying, and noise indices. reader: reads attributes. real:
+    where the real images come from that pools are held against, if not from the config's own `real`, which an arm may
+    corrupt.
+    """
 
     embedder: Plugin | None = None
     reader: Plugin | None = None
@@ -79,14 +99,34 @@ class PeopleSection(_Section):
 
 
 class ArmSection(_Section):
-    """A hand-written arm: what it sets, by place, as in `set: {train.start_from: base}`."""
+    """A hand-written arm.
+
+    name: of the arm in tables and figures. set: what it sets, by place, as in `set: {train.start_from: base}`.
+    """
 
     name: Name
     set: Annotated[dict[str, Any], Field(min_length=1)]
 
 
 class Config(_Section):
-    """One experiment, or with the sweep applied one point of it."""
+    """One experiment, or with the sweep applied one point of it.
+
+    name: of the experiment; its results lie in `results/<name>`. generations: feedback steps; pools are made for
+    generations 0 to this one. seed: of the chain; `sweep: {seed: [0, 1, 2]}` makes several. images: pool size of
+    every target prompt in every generation. measured_images: pool size of prompts that are only measured. threads:
+    per worker; part of every key, for another number may round differently. device: what computes; `auto` takes cuda,
+    then mps, then cpu. evaluation: the images that are looked at. prompts: what is asked for, at least one of them a
+    target. concepts: what judges look for, by name, where their own calibration is not to be used. generator: what
+    makes images and is trained. curate: what of a pool is passed on. feedback: the regime, what the next generation
+    eats. real: where real images come from. reteach: real images of named concepts that join the diet. train: the
+    training of one feedback step. judges: who recognises the concepts; each is reported by itself. measures: what
+    else is measured on a pool. people: what people are asked on the rating page. attributes: which the reader reads,
+    each with its values, as in `coat: [brown, black]`. engine: where stages are made; part of no key. report_to: a
+    tracker for losses and rates. curator_may_judge: whether the model that selects may also measure. sweep: values by
+    place, as in `curate.policy: [{use: none}, {use: top_k, k: 32}]`; every combination is an arm. arms: arms beside
+    those of the sweep. controls: `auto` adds the controls that a claim needs: random-k, regenerate only, real data,
+    codec only.
+    """
 
     name: Name
     generations: Annotated[int, Field(ge=1, lt=1 << GENERATION_BITS)]

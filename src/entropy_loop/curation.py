@@ -61,6 +61,8 @@ class KeepAll(Policy):
 
 @dataclass(frozen=True)
 class _KeepK(Policy):
+    """k: how many images, or with a decimal point which share of the pool."""
+
     k: Size
 
     def most_kept(self, images: int) -> int:
@@ -91,7 +93,10 @@ class BottomK(TopK):
 
 @dataclass(frozen=True)
 class People(TopK):
-    """The k images that most of `raters` people picked on the rating page, where each picks k of the whole pool."""
+    """The k images that most people picked on the rating page, where each picks k of the whole pool.
+
+    raters: how many people pick.
+    """
 
     reads_scores: ClassVar[bool] = False
     asks_people: ClassVar[bool] = True
@@ -112,7 +117,7 @@ class RandomK(_KeepK):
 
 @dataclass(frozen=True)
 class Threshold(Policy):
-    """Every image that scores at least `score`."""
+    """Every image that scores enough. score: the lowest that is passed on."""
 
     size_known: ClassVar[bool] = False
     score: float
@@ -133,6 +138,8 @@ class KChoice(_KeepK):
 
     Bradley-Terry: candidate i is chosen with probability e^(beta r_i) / sum_j e^(beta r_j), r the score
     (Ferbach et al. 2024, arXiv 2407.09499, section 2). An image can be chosen more than once.
+
+    candidates: how many are drawn each time. beta: how strictly the score decides; 0 chooses blindly.
     """
 
     repeats: ClassVar[bool] = True

@@ -67,12 +67,15 @@ class TrainSettings:
     start_from: 'previous' continues from the last generation, 'base' starts each one from generation 0.
     roundtrip: 'pixels' trains on the 8-bit images, through the VAE's encoder; 'latents' on the very latents
     that were generated (real images, which have none, are encoded).
-    train_batch_size: images per backward pass, of all processes together; an optimisation step takes
-    gradient_accumulation_steps of them. learning_rate: of AdamW. snr_gamma: min-SNR weighting (Hang et al. 2023,
-    arXiv 2303.09556, eq. 4 with the noise parametrisation), None for plain noise MSE. noise_offset: strength of noise
-    that is one number per image and channel. proportion_empty_prompts: share of captions dropped in training.
+    max_train_steps: optimisation steps. train_batch_size: images per backward pass, of all processes together.
+    gradient_accumulation_steps: backward passes per optimisation step. gradient_checkpointing: recompute activations
+    to save memory. learning_rate, adam_beta1, adam_beta2, adam_weight_decay, adam_epsilon: of AdamW. lr_scheduler,
+    lr_warmup_steps: as in diffusers' training examples. snr_gamma: min-SNR weighting (Hang et al. 2023, arXiv
+    2303.09556, eq. 4 with the noise parametrisation), None for plain noise MSE. noise_offset: strength of noise that
+    is one number per image and channel. proportion_empty_prompts: share of captions dropped in training.
     max_grad_norm: global L2 norm after clipping. mixed_precision: of activations, and of a LoRA's frozen weights;
-    what is trained is float32. use_ema: hand on the exponential moving average of the weights.
+    what is trained is float32. use_ema: hand on the exponential moving average of the weights. ema_decay: of that
+    average.
     rank, lora_alpha (None: the rank), target_modules: of method 'lora'; an update is lora_alpha / rank B A.
     """
 

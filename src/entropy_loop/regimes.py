@@ -65,7 +65,7 @@ class AccumulateSubsample(Accumulate):
 
 @dataclass(frozen=True)
 class Window(Regime):
-    """What the last `generations` generations kept."""
+    """What the last few generations kept. generations: how many of them."""
 
     generations: Annotated[int, Field(ge=1)]
 

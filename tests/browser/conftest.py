@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -36,6 +38,14 @@ def page_errors(page: Page) -> list[str]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     return errors
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The text of axe-core, which finds what a screen reader cannot read."""
+    path = Path(os.environ.get("AXE", Path(sys.prefix) / "npm" / "node_modules" / "axe-core" / "axe.min.js"))
+    assert path.is_file(), f"{path}: not there; `make test` installs axe-core, or AXE names its axe.min.js"
+    return path.read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -59,7 +59,10 @@ class Categorical:
 
 @dataclass(frozen=True)
 class CategoricalWorld:
-    """Real data for the toy generator: images that show each concept at its true rate, independently."""
+    """Real data for the toy generator: images that show each concept at its true rate, independently.
+
+    rates: the share of real images that show each concept.
+    """
 
     version: ClassVar[int] = 1
     rates: dict[ConceptName, Share]

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 class Diffusion:
     """A Stable Diffusion checkpoint: `bundled:storybook`, a diffusers folder, or a downloaded hub id.
 
-    revision: a hub commit; set by itself for a bundled model. scheduler, num_inference_steps,
+    checkpoint: which. revision: a hub commit; set by itself for a bundled model. scheduler, num_inference_steps,
     guidance_scale, height, width (pixels; None: the model's own): as in diffusers' pipeline.
     block: images per UNet call; the last one is padded, so an image never depends on how many are made.
     precision: of the UNet while it makes images; latents, text encoders and VAE are float32. compile: let

@@ -94,7 +94,10 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class GaussianWorld:
-    """Real data for the Gaussian generator: the truth itself, mean 0 and variance 1."""
+    """Real data for the Gaussian generator: the truth itself, mean 0 and variance 1.
+
+    dimensions: numbers per image.
+    """
 
     version: ClassVar[int] = 1
     dimensions: Dimensions = 1

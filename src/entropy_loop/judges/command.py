@@ -116,7 +116,10 @@ class CommandScorer(_Command):
 
 @dataclass(frozen=True)
 class CommandRecogniser(_Command):
-    """An external scorer as a judge: a concept is recognised when its score is above the threshold."""
+    """An external scorer as a judge: a concept is recognised when its score is above the threshold.
+
+    threshold: of every concept.
+    """
 
     threshold: float = 0.5
 

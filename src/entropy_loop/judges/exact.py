@@ -32,8 +32,8 @@ class ExactScorer:
 class TraitScorer:
     """The score of an image has a known correlation with its trait.
 
-    Score = r trait + sqrt(1 - r^2) noise, a standard normal number of the image's own: r is the correlation as
-    long as the trait has variance 1.
+    correlation: r in score = r trait + sqrt(1 - r^2) noise, a standard normal number of the image's own: the
+    correlation as long as the trait has variance 1.
     """
 
     version: ClassVar[int] = 1

@@ -31,7 +31,9 @@ class VqaRecogniser:
 
     model: a folder or a downloaded hub id (transformers' image-text-to-text models); revision: a hub commit.
     question: asked of every concept, whose name replaces {concept}; questions: those of single concepts, instead.
-    precision: of the model's weights. Images are asked about one by one: an answer never depends on the others.
+    threshold: of P(yes). precision: of the model's weights.
+
+    Images are asked about one by one: an answer never depends on the others.
     """
 
     version: ClassVar[int] = 1

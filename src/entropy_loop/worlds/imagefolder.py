@@ -24,7 +24,7 @@ class ImageFolder:
 
     A prompt is served by the images whose text is the prompt, a concept by those whose text has the word, each at
     most once, in an order of their own.
-    revision: enters the key; change it when the folder's content changes.
+    data_dir: the folder. revision: enters the key; change it when the folder's content changes.
     """
 
     version: ClassVar[int] = 1

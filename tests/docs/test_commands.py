@@ -1,0 +1,190 @@
+"""Every command that the documentation shows is one that works.
+
+Each one is parsed by the real command line, so a command, an option or a value that does not exist fails. Then it is
+run, in a folder with the repository's configs and reference results, as follows.
+
+- `plan`, `power`, `compare`, `list`, `--help` and what else is cheap: as it stands.
+- `run` of a config on the bundled models: with `SMALL` behind it: the toy generator, two generations, no sweep. Where
+  the command says `--set`, `plan` of the very command comes first. test_extending.py runs the tutorial's config on the
+  bundled checkpoint itself.
+- `run` of a config whose models come from a hub, and `fetch`: `plan` of the same config. There is no hub and no GPU
+  here; tests/test_fetch.py downloads from a hub of its own.
+- `--engine`, `--address`, `--workers`, `--shard`: parsed, and left out of the run; tests/engines starts clusters.
+- `calibrate` is parsed alone: it needs labelled images; tests/test_calibrate.py has some.
+- `accelerate launch -m entropy_loop ...` and `srun ... entropy-loop ...`: what stands behind it, as above.
+- `make TARGET`: `make --dry-run`. `pip install 'entropy-loop[EXTRA]'`: the extra exists. `python scripts/X.py`: its
+  `--help` names every option shown. `. .venv/bin/activate` is the set-up's own.
+- Forms with placeholders (`entropy-loop run CONFIG [--out DIR]`): parsed, the placeholders filled in and everything
+  in brackets said. Words in a sentence that leave out what is needed: the command and the options exist.
+
+docs/extending.md needs its plug-ins installed: test_extending.py.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from shown import Shown, pages, shown
+from typer.testing import CliRunner
+
+from conftest import environment
+from entropy_loop import fetch, study
+from entropy_loop.cli import app
+
+REPOSITORY = Path.cwd()
+EXTENDING = Path("docs/extending.md")
+SMALL = (
+    "generations=1", "images=64", "measured_images=4", "evaluation.images=2", "threads=1", "sweep={}", "arms=[]",
+    "controls=none", "measures={}", "attributes={}", "generator={use: categorical}", "judges=[{use: exact}]",
+    "curate.scorer={use: exact}", "real={use: categorical, rates: {astronaut: 1, horse: 1, riding: 1}}",
+)  # fmt: skip
+GROUP: Any = typer.main.get_command(app)
+
+
+def parsed(words: list[str]) -> tuple[str, dict[str, Any]]:
+    """The command and what it was told, as the real command line reads it; ('', {}) where `--help` ends it."""
+    try:
+        group = GROUP.make_context("entropy-loop", list(words))
+        name, command, rest = GROUP.resolve_command(group, [*group._protected_args, *group.args])
+        return str(name), command.make_context(name, list(rest), parent=group).params
+    except Exception as error:
+        if type(error).__name__ == "Exit" and getattr(error, "exit_code", 1) == 0:
+            return "", {}
+        raise
+
+
+def exists(words: list[str]) -> None:
+    """The command and the options of words that leave out what is needed."""
+    group = GROUP.make_context("entropy-loop", [], resilient_parsing=True)
+    command = GROUP.get_command(group, words[0])
+    assert command is not None, words[0]
+    options = {option for param in command.params for option in param.opts}
+    assert {word for word in words[1:] if word.startswith("--")} <= options
+
+
+def lines(words: list[str]) -> list[list[str]]:
+    """What is run for `entropy-loop WORDS`; see above."""
+    name, told = parsed(words)
+    if name not in ("run", "fetch"):
+        return [] if name == "calibrate" else [words]
+    places = ["--out", str(told["out_dir"])] if told.get("out_dir") else []
+    said = [word for override in told["overrides"] or () for word in ("--set", override)]
+    asked = [str(told["config"]), *said]
+    if name == "fetch" or list(fetch.wanted(study.load(told["config"], tuple(told["overrides"] or ())))):
+        return [["plan", *asked, *places]]
+    small = [word for override in SMALL for word in ("--set", override)]
+    return [*([["plan", *asked]] if said else []), ["run", *asked, *places, *small]]
+
+
+def done(words: list[str]) -> None:
+    """Run `entropy-loop WORDS` to its end with 0: here, but `doctor`, which loads torch, in a process of its own."""
+    if words[0] == "doctor":
+        subprocess.run([sys.executable, "-m", "entropy_loop", *words], env=environment(), check=True, timeout=120)
+        return
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, f"{words}\n{result.output}\n{result.exception}"
+
+
+def other(words: list[str]) -> None:
+    """A command that is not ours."""
+    match words:
+        case ["make", target]:
+            dry = ["make", "--dry-run", target]
+            assert subprocess.run(dry, cwd=REPOSITORY, capture_output=True, check=False).returncode == 0
+        case ["pip", "install", package]:
+            extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+            name, _, extra = package.rstrip("]").partition("[")
+            assert (name, extra in extras) == ("entropy-loop", True)
+        case ["python", script, *rest]:
+            told = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True).stdout
+            assert {word for word in rest if word.startswith("--")} <= set(told.replace(",", " ").split())
+        case _:
+            assert words == [".", ".venv/bin/activate"]
+
+
+def ours(words: list[str]) -> list[str] | None:
+    """What `entropy-loop` is told, directly or behind a launcher; None where it is another command."""
+    for launcher in (["entropy-loop"], ["-m", "entropy_loop"]):
+        for i in range(len(words)):
+            if words[i : i + len(launcher)] == launcher and (i == 0 or words[0] in ("srun", "accelerate")):
+                return words[i + len(launcher) :]
+    return None
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as the reader's: the repository without its results, but for the reference ones."""
+    for name in ("configs", "scripts"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "reference").symlink_to(REPOSITORY / "results" / "reference")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPOSITORY / "src"), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+PAGES = [page for page in pages() if page != EXTENDING and list(shown(page))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_every_command_of_a_page_works(page: Path, folder: Path) -> None:
+    """In the order in which the page shows them, as one reader would type them; see the top of this file."""
+    for command in shown(REPOSITORY / page):
+        told = ours(command.words)
+        if told is None:
+            other(command.words)
+        elif not command.whole and not complete(told):
+            exists(told)
+        elif command.form:
+            parsed(told)
+        else:
+            for line in lines(told):
+                done(line)
+
+
+def complete(words: list[str]) -> bool:
+    """Whether nothing that is needed is left out. A wrong option or value is an error here, too."""
+    try:
+        parsed(words)
+    except Exception as error:
+        if type(error).__name__ == "MissingParameter" or "requires an argument" in str(error):
+            return False
+        raise
+    return True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "entropy-loop rum configs/toy.yaml",
+        "entropy-loop run configs/toy.yaml --sett images=8",
+        "entropy-loop compare",
+        "entropy-loop power --rate high --change 0.1",
+        "entropy-loop run CONFIG [--shards I/N]",
+    ],
+)
+def test_a_command_that_does_not_exist_is_found(text: str) -> None:
+    """The test above can fail: at a command, an option, a value and an argument that is missing."""
+    form = "[" in text
+    with pytest.raises(Exception, match=r"No such|Missing|Invalid|valid"):
+        parsed(Shown(text, True, form).words[1:])
+
+
+def test_the_commands_were_found() -> None:
+    """The walk above has found what the pages show, in fences, in indented blocks, in sentences and in headers."""
+    found = {" ".join(command.words) for page in pages() for command in shown(page)}
+    assert {
+        "entropy-loop plan configs/tutorial.yaml",
+        "entropy-loop run configs/toy.yaml --engine ray --workers 2",
+        "entropy-loop run configs/controls.yaml",
+        "entropy-loop fetch configs/astronaut-sdxl.yaml",
+        "make test-slow",
+    } <= found
+    assert len(found) > 50
