@@ -69,11 +69,15 @@ def exists(words: list[str]) -> None:
     assert {word for word in words[1:] if word.startswith("--")} <= options
 
 
+PARSED = ("calibrate", "rate")
+"""Commands that take minutes, or that wait for people: their words are only read."""
+
+
 def lines(words: list[str]) -> list[list[str]]:
     """What is run for `entropy-loop WORDS`; see above."""
     name, told = parsed(words)
     if name not in ("run", "fetch"):
-        return [] if name == "calibrate" else [words]
+        return [] if name in PARSED else [words]
     places = ["--out", str(told["out_dir"])] if told.get("out_dir") else []
     said = [word for override in told["overrides"] or () for word in ("--set", override)]
     asked = [str(told["config"]), *said]
