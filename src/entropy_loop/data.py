@@ -225,6 +225,9 @@ VERDICTS = (
 INSTRUMENTS = (
     "arm", "prompt", "judge", "instrument", "metric", "chains", "mean", "low", "high", "p", "p_adjusted", "state",
 )  # fmt: skip
+AGREEMENT = (
+    "judge", "prompt", "concept", "statistic", "generation", "rater", "n", "value", "low", "high", "reason",
+)  # fmt: skip
 IMAGES = (
     "run", "arm", "seed", "generation", "set", "id", "prompt", "image_seed", "file", "latent_sha256", "score",
     "rank", "kept",

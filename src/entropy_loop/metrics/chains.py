@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from entropy_loop import seeds
-from entropy_loop.metrics.nulls import REPLICATES, Diet, neutral, pooled
+from entropy_loop.metrics.nulls import REPLICATES, Diet, glimpsed, neutral, pooled
 
 LEAST_CHAINS = 3
 """Fewer chains than these are described and never claimed on."""
@@ -80,7 +80,13 @@ def describe(values: np.ndarray) -> Description:
 
 
 def drift_null(
-    first: np.ndarray, images: int, drifts: Mapping[str, Drift], steps: int, seed: int, replicates: int = REPLICATES
+    first: np.ndarray,
+    images: int,
+    drifts: Mapping[str, Drift],
+    steps: int,
+    seed: int,
+    replicates: int = REPLICATES,
+    judged: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Rates (replicates, chains, steps + 1) of neutral chains for each of the arms that share generation 0.
 
@@ -89,23 +95,24 @@ def drift_null(
     so that statistic(null[arm]) and statistic(null[arm]) - statistic(null[against]) are the nulls of the arm and of
     the paired difference. An arm's draws follow from its name: other arms do not change them. Arms of one seed
     also share noise in their pools, which this null ignores: it makes claims about differences cautious.
+    judged: so many images of each pool were looked at, if not all of them.
     """
-    judged = first[~np.isnan(first)]
-    v1 = pooled(float(judged.sum()) * images, len(judged) * images)
+    known, looked = first[~np.isnan(first)], images if judged is None else judged
+    v1 = pooled(float(known.sum()) * looked, len(known) * looked)
     shape = replicates, len(first)
     pools = np.random.default_rng(seeds.seed(seed, "generation 0")).binomial(images, v1, shape).ravel()
-    return {
-        arm: neutral(
-            pools,
-            images,
-            drift.kept,
-            drift.diet,
-            steps,
-            np.random.default_rng(seeds.seed(seed, f"drift of {arm}")),
-            drift.repeats,
-        ).reshape(*shape, steps + 1)
-        for arm, drift in drifts.items()
-    }
+    found = {}
+    for arm, drift in drifts.items():
+        rng = np.random.default_rng(seeds.seed(seed, f"drift of {arm}"))
+        rates = neutral(pools, images, drift.kept, drift.diet, steps, rng, drift.repeats)
+        found[arm] = rates.reshape(*shape, steps + 1)
+    # Arms that share generation 0 share what was seen of it, too.
+    start = np.random.default_rng(seeds.seed(seed, "seen of generation 0"))
+    seen = glimpsed(pools.reshape(shape) / images, images, looked, start)
+    for arm, rates in found.items():
+        rng = np.random.default_rng(seeds.seed(seed, f"seen of {arm}"))
+        found[arm] = np.concatenate([seen[..., None], glimpsed(rates[..., 1:], images, looked, rng)], axis=-1)
+    return found
 
 
 def claim(values: np.ndarray, null: np.ndarray) -> Claim:

@@ -40,18 +40,38 @@ def sampling_band(hits1: int, n1: int, n2: int, seed: int) -> Interval | None:
 
 
 def drift_band(
-    hits: Sequence[int], n: int, kept: int, diet: Diet, steps: int, seed: int, repeats: bool = False
+    hits: Sequence[int],
+    n: int,
+    kept: int,
+    diet: Diet,
+    steps: int,
+    seed: int,
+    repeats: bool = False,
+    judged: int | None = None,
 ) -> Interval | None:
     """95 % band of c over the next `steps` feedback steps for a perfect copier (LAWS E11).
 
     hits: of the pools (n images each) of generations 0..start; the last one is where c starts. What the
-    generations before it kept enters the diet at the rates that were seen. repeats: as of `neutral`.
+    generations before it kept enters the diet at the rates that were seen. repeats: as of `neutral`. judged: so many
+    images of a pool were looked at, if not all; then `hits` are scaled up from those.
     """
     rng = np.random.default_rng(seed)
     *before, start = hits
-    seen = [np.full(REPLICATES, pooled(h, n)) for h in before]
-    pools = _drift(seen, rng.binomial(n, pooled(start, n), REPLICATES), n, kept, diet, steps, rng, repeats)
+    looked = n if judged is None else judged
+    seen = [np.full(REPLICATES, pooled(h * looked / n, looked)) for h in before]
+    first = rng.binomial(n, pooled(start * looked / n, looked), REPLICATES)
+    pools = glimpsed(_drift(seen, first, n, kept, diet, steps, rng, repeats), n, looked, rng)
     return _band(pools[:, 0], pools[:, -1])
+
+
+def glimpsed(rates: np.ndarray, images: int, judged: int, rng: np.random.Generator) -> np.ndarray:
+    """Rates as they are seen on `judged` images of each pool, drawn blindly, where the pools (`images` each) have
+    `rates`. What several people say of an image scatters less than one yes or no, so for their mean share this is
+    cautious."""
+    if judged >= images:
+        return rates
+    hits = np.rint(rates * images).astype(np.int64)
+    return rng.hypergeometric(hits, images - hits, judged) / judged
 
 
 def pooled(hits: float, n: int) -> float:

@@ -45,7 +45,8 @@ def neutral(config: Config, real: pd.DataFrame | None) -> Diet | None:
 
 
 def _change(config: Config, rows: pd.DataFrame, start: int, end: int, diet: Diet | None) -> dict[str, Any]:
-    hits, n = (dict(zip(rows.index, rows[name].astype(int), strict=True)) for name in ("hits", "n"))
+    # People's hits are sums of shares: the nearest whole number of images stands for them.
+    hits, n = (dict(zip(rows.index, rows[name].round().astype(int), strict=True)) for name in ("hits", "n"))
     pools = hits[start], n[start], hits[end], n[end]
     change = change_rate(*pools)
     values = {"v1": rows.at[start, "rate"], "v2": rows.at[end, "rate"], "change_rate": change}
@@ -58,7 +59,8 @@ def _change(config: Config, rows: pd.DataFrame, start: int, end: int, diet: Diet
         seen = [round(hits[g] * config.images / n[g]) for g in rows.index if g <= start and n[g]]
         policy = config.policy_plugin()
         kept = policy.most_kept(config.images)
-        bands["drift_"] = drift_band(seen, config.images, kept, diet, end - start, seed, policy.repeats)
+        judged = min(config.images, n[start], n[end])
+        bands["drift_"] = drift_band(seen, config.images, kept, diet, end - start, seed, policy.repeats, judged)
     for prefix, band in bands.items():
         values |= {f"{prefix}low": band.low, f"{prefix}high": band.high} if band else {}
     known = config.policy_plugin().size_known

@@ -78,9 +78,9 @@ def _groups(plan: Plan, rows: pd.DataFrame, fed_back: bool) -> Iterator[_Group]:
         group = list(members)
         first, images, steps = group[0].rates[:, 0], _images(group[0], fed_back), group[0].config.generations
         drifts = {arm.name: drift for arm in group if (drift := _drift(arm, rows, fed_back))}
-        still = {"": _still(group[0], images)}
-        sampling = drift_null(first, images, still, steps, seed=0)[""]
-        yield _Group(group, drift_null(first, images, drifts, steps, seed=0), sampling)
+        still, judged = {"": _still(group[0], images)}, _judged(rows, images)
+        sampling = drift_null(first, images, still, steps, seed=0, judged=judged)[""]
+        yield _Group(group, drift_null(first, images, drifts, steps, seed=0, judged=judged), sampling)
 
 
 def _claims_of(group: _Group) -> Iterator[dict[str, Any]]:
@@ -159,6 +159,12 @@ def _still(arm: _Arm, images: int) -> Drift:
     judged = arm.rates[np.isfinite(arm.rates[:, 0]), 0]
     rate = pooled(float(judged.sum()) * images, len(judged) * images)
     return Drift(images, lambda kept, rng: np.full(len(kept[-1]), rate))
+
+
+def _judged(rows: pd.DataFrame, images: int) -> int:
+    """Of how many images of a pool the answers are; where that differs, of the fewest: people look at a part."""
+    looked = rows.loc[(rows["set"] == POOL) & (rows["n"] > 0), "n"]
+    return min(images, int(looked.min())) if len(looked) else images
 
 
 def _images(arm: _Arm, fed_back: bool) -> int:

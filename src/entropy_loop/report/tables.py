@@ -12,16 +12,18 @@ import pandas as pd
 
 from entropy_loop import data
 from entropy_loop.data import POOL
+from entropy_loop.people import book
 from entropy_loop.plan import Generation, Plan, Run
 from entropy_loop.report import reading
 from entropy_loop.report.changes import changes
 from entropy_loop.report.claims import claims
 from entropy_loop.report.ledgers import ledgers
+from entropy_loop.report.people import People
 from entropy_loop.report.rates import calibration, rates
 from entropy_loop.report.verdicts import verdicts
 from entropy_loop.store import Store, write_bytes, write_text
 
-CSV = ("rates", "changes", "summary", "ledger", "diversity", "noise", "tails", "verdicts", "instruments")
+CSV = ("rates", "changes", "summary", "ledger", "diversity", "noise", "tails", "verdicts", "instruments", "agreement")
 MEASURED = ("run", "arm", "seed", "generation", *data.MEASURES)
 
 
@@ -38,6 +40,7 @@ class Tables:
     tails: pd.DataFrame
     verdicts: pd.DataFrame
     instruments: pd.DataFrame
+    agreement: pd.DataFrame
     images: pd.DataFrame
     judgements: pd.DataFrame
 
@@ -52,14 +55,18 @@ class Tables:
 
 def tables(plan: Plan, store: Store) -> Tables:
     """Everything that the finished stages say."""
-    rated = _table([row for run in plan.runs for row in _rates(run, store)], data.RATES)
+    images = _joined([_images(run, g, stream, store) for run, g, stream in _sets(plan)], data.IMAGES)
+    people = People(book.answers(store.root), images)
+    rows = [row for run in plan.runs for row in (*_rates(run, store), *people.rates(run))]
+    rated = _table(rows, data.RATES)
     measured = _joined([_measured(run, g, store) for run in plan.runs for g in run.generations], MEASURED)
-    judgements = _joined([_judged(run, g, stream, store) for run, g, stream in _sets(plan)], data.RUN_JUDGEMENTS)
+    looks = [_judged(run, g, stream, store) for run, g, stream in _sets(plan)]
+    judgements = _joined([*looks, people.judgements()], data.RUN_JUDGEMENTS)
     summary = _table(list(claims(plan, rated)), data.SUMMARY)
     told, tests = verdicts(plan, summary, measured)
     return Tables(
         rated,
-        changes=_table([row for run in plan.runs for row in changes(run, rated)], data.CHANGES),
+        changes=_table([row for run in plan.runs for row in people.changes(run, [*changes(run, rated)])], data.CHANGES),
         summary=summary,
         ledger=_table([row for run in plan.runs for row in ledgers(run, judgements, store)], data.LEDGER),
         diversity=data.columns(measured[measured["table"] == "diversity"], data.MEASURED),
@@ -67,7 +74,8 @@ def tables(plan: Plan, store: Store) -> Tables:
         tails=data.columns(measured[measured["table"] == "tails"].rename(columns={"metric": "attribute"}), data.TAILS),
         verdicts=_table(told, data.VERDICTS),
         instruments=_table(tests, data.INSTRUMENTS),
-        images=_joined([_images(run, g, stream, store) for run, g, stream in _sets(plan)], data.IMAGES),
+        agreement=_table([*people.agreement(judgements)], data.AGREEMENT),
+        images=images,
         judgements=judgements,
     )
 

@@ -1,0 +1,88 @@
+"""V as people see it: for each image the share of raters who recognise it, and its mean over the images.
+
+Answers to a pool's images: float array (raters, images), 1 yes, 0 no, NaN where a rater did not see the image or could
+not tell. Rows are the same raters for every pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from entropy_loop.metrics.rates import Interval, wilson
+
+RESAMPLES = 2000
+ONE_RATER = "one rater: the interval says nothing of other people"
+ALIKE = "everybody says the same of every image: Wilson's interval over the images"
+
+
+class Rate(NamedTuple):
+    """V of n images with its 95 % interval; reason: what the interval does not say."""
+
+    n: int
+    rate: float
+    interval: Interval
+    reason: str
+
+
+def shares(answers: np.ndarray) -> np.ndarray:
+    """Of each image the share of raters who say yes, (images,); NaN where nobody told."""
+    told = ~np.isnan(answers)
+    count = told.sum(axis=0)
+    return np.divide(np.where(told, answers, 0).sum(axis=0), count, out=np.full(len(count), np.nan), where=count > 0)
+
+
+def rate(answers: np.ndarray, seed: int) -> Rate | None:
+    """V(people) of a pool; None where nobody told anything."""
+    known = shares(answers)
+    known = known[~np.isnan(known)]
+    if len(known) == 0:
+        return None
+    value = float(known.mean())
+    if np.all(known == 0) or np.all(known == 1):
+        return Rate(len(known), value, wilson(round(value * len(known)), len(known)), ALIKE)
+    (drawn,) = resampled([answers], seed)
+    return Rate(len(known), value, _quantiles(drawn), ONE_RATER if _raters(answers) < 2 else "")
+
+
+def change_interval(before: np.ndarray, after: np.ndarray, seed: int) -> Interval | None:
+    """95 % interval of c = (V1 - V2) / V1 with the same raters on both pools; None where it has no width: everybody
+    says the same of every image of both, or nobody recognises anything before."""
+    first, last = resampled([before, after], seed)
+    defined = (first > 0) & ~np.isnan(last)
+    values = 1 - last[defined] / first[defined]
+    return _quantiles(values) if len(values) and np.ptp(values) > 0 else None
+
+
+def resampled(pools: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
+    """V of each pool in RESAMPLES resamples of the raters, the same for all pools, and of each pool's images.
+
+    The pigeonhole bootstrap (Owen 2007, Ann. Appl. Stat. 1:386): rows and columns are drawn with putting back, each by
+    itself. It covers at least as often as it says.
+    """
+    rng = np.random.default_rng(seed)
+    raters = max(len(answers) for answers in pools)
+    weights = rng.multinomial(raters, np.full(raters, 1 / raters), RESAMPLES).astype(float)
+    return [_means(answers, weights, rng) for answers in pools]
+
+
+def _means(answers: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """V in every resample: of each image the weighted share of raters, then their weighted mean."""
+    told = ~np.isnan(answers)
+    yes, count = weights @ np.where(told, answers, 0), weights @ told
+    share = np.divide(yes, count, out=np.zeros_like(yes), where=count > 0)
+    images = answers.shape[1]
+    drawn = rng.multinomial(images, np.full(images, 1 / images), RESAMPLES) * (count > 0)
+    total = drawn.sum(axis=1)
+    return np.divide((drawn * share).sum(axis=1), total, out=np.full(RESAMPLES, np.nan), where=total > 0)
+
+
+def _raters(answers: np.ndarray) -> int:
+    return int((~np.isnan(answers)).any(axis=1).sum())
+
+
+def _quantiles(values: np.ndarray) -> Interval:
+    low, high = np.nanquantile(values, (0.025, 0.975))
+    return Interval(float(low), float(high))
