@@ -3,7 +3,6 @@ is a POST with JSON, answered with what comes next."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from entropy_loop.people import picks
 from entropy_loop.people.book import Book
 from entropy_loop.people.queue import Queue
 from entropy_loop.rating.guard import COOKIE, session
+from entropy_loop.rating.pixels import png
 
 HERE = Path(__file__).parent
 MONTH = 30 * 24 * 3600  # seconds for which a browser keeps a session: a rater may come back
@@ -59,7 +59,7 @@ class Desk:
 
 def app(desk: Desk) -> Starlette:
     """The pages and what they send (to be put behind a `Guard`)."""
-    pixels = lru_cache(maxsize=1024)(_pixels)
+    pixels = lru_cache(maxsize=1024)(png)
 
     def page(request: Request) -> Response:
         rater = _rater(desk, request)
@@ -164,18 +164,6 @@ def _page(intro: str, state: State | None) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("rate.html.jinja").render(intro=intro, state=state)
-
-
-def _pixels(file: Path) -> bytes:
-    """The image alone, without what its file may tell beside it."""
-    from PIL import Image
-
-    data = io.BytesIO()
-    with Image.open(file) as opened:
-        plain = Image.new("RGB", opened.size)
-        plain.paste(opened.convert("RGB"))
-    plain.save(data, "PNG", compress_level=1)
-    return data.getvalue()
 
 
 def _words(value: Any) -> bool:

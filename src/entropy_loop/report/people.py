@@ -47,6 +47,8 @@ class People:
 
     def judgements(self) -> pd.DataFrame:
         """Rows of judgements.parquet: the share of people who recognise a concept in an image, and what most say."""
+        if not self:
+            return pd.DataFrame()
         told = self.first_looks.dropna(subset=["answer"]).astype({"answer": float})
         share = told.groupby(["file", "concept"])["answer"].mean().rename("score")
         asked = self.first_looks[["file", "concept"]].drop_duplicates()
@@ -59,6 +61,8 @@ class People:
 
     def rates(self, run: Run) -> Iterator[Row]:
         """Rows of rates.csv: n images, hits the sum of the shares of people, rate their mean."""
+        if not self:
+            return
         for g in run.generations:
             where = {"run": run.name, "arm": run.arm, "seed": run.config.seed, "generation": g.number}
             for prompt in run.config.prompt_nouns():
@@ -112,28 +116,25 @@ class People:
         """Rows of agreement.csv: people with each other, with themselves and with known truth, and every model judge
         with most people (`judgements` as in judgements.parquet)."""
         for prompt, rows in self.first_looks.groupby("prompt", sort=False):
-            for concept in (*dict.fromkeys(rows["concept"]), ALL):
-                noun = Prompt(str(prompt), concepts=tuple(dict.fromkeys(rows["concept"])))
+            noun = Prompt(str(prompt), concepts=tuple(dict.fromkeys(rows["concept"])))
+            for concept in (*noun.concepts, ALL):
                 table = self._table(noun, concept)
                 yield _row(PEOPLE, concept, agreement.alpha(table.to_numpy(float)), prompt=prompt)
         yield from (_row(PEOPLE, c, found) for c, found in agreement.with_themselves(self.answers))
         yield from (_row(PEOPLE, c, found, rater=r) for r, c, found in agreement.with_truth(self.answers))
-        yield from self._judges(judgements)
+        if self:
+            yield from self._judges(judgements)
 
     def _judges(self, judgements: pd.DataFrame) -> Iterator[Row]:
-        by = ["run", "generation", "set", "id", "concept"]
-        people = self.judgements().set_index(by)["answer"]
-        models = judgements[(judgements["judge"] != PEOPLE) & (judgements["set"] == POOL)]
+        by = ["run", "generation", "set", "id"]
+        people = self.judgements()[[*by, "file", "concept", "answer"]].rename(columns={"answer": "people"})
+        models = judgements[judgements["judge"] != PEOPLE]
         # An image that several chains share is one image.
-        both = models.join(people.rename("people"), on=by, how="inner").drop_duplicates(
-            ["judge", "concept", *self._one]
-        )
+        both = models.merge(people, on=[*by, "concept"]).drop_duplicates(["judge", "concept", "file"])
         for (judge, concept), rows in both.groupby(["judge", "concept"], sort=False):
             for generation, mine in (("", rows), *rows.groupby("generation")):
                 for found in agreement.of_judge(mine["answer"], mine["people"]):
                     yield _row(str(judge), str(concept), found, generation=generation)
-
-    _one = ("generation", "id", "score")
 
 
 def _row(judge: str, concept: str, found: Statistic, **place: Any) -> Row:

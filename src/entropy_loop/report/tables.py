@@ -61,14 +61,15 @@ def tables(plan: Plan, store: Store) -> Tables:
     rated = _table(rows, data.RATES)
     measured = _joined([_measured(run, g, store) for run in plan.runs for g in run.generations], MEASURED)
     looks = [_judged(run, g, stream, store) for run, g, stream in _sets(plan)]
-    judgements = _joined([*looks, people.judgements()], data.RUN_JUDGEMENTS)
+    models = _joined(looks, data.RUN_JUDGEMENTS)  # people see a part of a pool: too few for a ledger
+    judgements = _joined([models, people.judgements()], data.RUN_JUDGEMENTS)
     summary = _table(list(claims(plan, rated)), data.SUMMARY)
     told, tests = verdicts(plan, summary, measured)
     return Tables(
         rated,
         changes=_table([row for run in plan.runs for row in people.changes(run, [*changes(run, rated)])], data.CHANGES),
         summary=summary,
-        ledger=_table([row for run in plan.runs for row in ledgers(run, judgements, store)], data.LEDGER),
+        ledger=_table([row for run in plan.runs for row in ledgers(run, models, store)], data.LEDGER),
         diversity=data.columns(measured[measured["table"] == "diversity"], data.MEASURED),
         noise=data.columns(measured[measured["table"] == "noise"], data.MEASURED),
         tails=data.columns(measured[measured["table"] == "tails"].rename(columns={"metric": "attribute"}), data.TAILS),

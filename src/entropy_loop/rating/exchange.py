@@ -1,0 +1,180 @@
+"""Answers in and out: CSV for anything, Label Studio's JSON for a platform that does the rating.
+
+Who answered is kept under a name that tells nothing: a hash of what the file calls the person with a salt of the book's
+own. Read twice, a file adds nothing; with one mistake in it, nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from entropy_loop.errors import ConfigError
+from entropy_loop.people.book import ANSWERS, Book, Item, now, opaque
+from entropy_loop.rating.pixels import png
+from entropy_loop.store import write_text
+
+NONE, UNSURE = "none of these", "can't tell"
+COLUMNS = tuple(name for name in ANSWERS if name != "truth")
+NEEDED = ("rater", "item", "concept", "answer")
+SAID = {"true": True, "false": False, "": None}
+MOST = 20  # mistakes that are told
+
+
+@dataclass(frozen=True)
+class Said:
+    """One person's answer to one image. seen: None for somebody who could not tell."""
+
+    rater: str
+    item: str
+    seen: tuple[str, ...] | None
+    repeat: bool = False
+
+
+# ---- out ---------------------------------------------------------------------------------------------
+
+
+def write_csv(book: Book, root: Path, out: Path) -> list[Path]:
+    """answers.csv: one row per answer and concept (COLUMNS)."""
+    table = book.answers()[list(COLUMNS)].astype({"answer": object, "repeat": object})
+    words = {True: "true", False: "false"}
+    table = table.assign(**{name: table[name].map(words) for name in ("answer", "repeat")})
+    write_text(out / "answers.csv", table.to_csv(index=False, lineterminator="\n"))
+    return [out / "answers.csv"]
+
+
+def write_label_studio(book: Book, root: Path, out: Path) -> list[Path]:
+    """tasks.json, one task per image with its pixels inside and an opaque name, and for each set of concepts the
+    labeling config to paste in."""
+    tasks: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for item in sorted(book.items().values(), key=lambda one: one.item):
+        source = f"data:image/png;base64,{base64.b64encode(png(root / item.file)).decode()}"
+        tasks.setdefault(item.concepts, []).append({"data": {"image": source, "item": item.item}})
+    written = []
+    for number, (concepts, rows) in enumerate(tasks.items(), start=1):
+        end = "" if len(tasks) == 1 else f"-{number}"
+        for name, text in ((f"tasks{end}.json", json.dumps(rows)), (f"labeling{end}.xml", _labeling(concepts))):
+            write_text(out / name, text)
+            written.append(out / name)
+    return written
+
+
+def _labeling(concepts: Sequence[str]) -> str:
+    choices = "".join(f"    <Choice value={quoteattr(name)}/>\n" for name in (*concepts, NONE, UNSURE))
+    return (
+        '<View>\n  <Image name="image" value="$image"/>\n  <Header value="What do you recognise?"/>\n'
+        f'  <Choices name="concepts" toName="image" choice="multiple" required="true">\n{choices}  </Choices>\n</View>\n'
+    )
+
+
+# ---- in ----------------------------------------------------------------------------------------------
+
+
+def read(book: Book, file: Path) -> int:
+    """Keep the answers of a file, Label Studio's JSON or CSV; returns how many are new. Raises ConfigError that lists
+    what is wrong with it."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read as text ({error}).") from None
+    mistakes: list[str] = []
+    parsed = _tasks if text.lstrip().startswith("[") else _lines
+    said = list(parsed(text, book.items(), mistakes))
+    if not said and not mistakes:
+        mistakes.append("holds no answer")
+    if mistakes:
+        more = [f"and {len(mistakes) - MOST} more"] if len(mistakes) > MOST else []
+        raise ConfigError("\n".join(f"{file}: {line}" for line in (*mistakes[:MOST], *more)))
+    return _kept(book, said)
+
+
+def _lines(text: str, items: dict[str, Item], mistakes: list[str]) -> Iterator[Said]:
+    """The answers of a CSV in long form: a row per answer and concept."""
+    rows = csv.DictReader(io.StringIO(text))
+    if missing := [name for name in NEEDED if name not in (rows.fieldnames or ())]:
+        mistakes.append(f"line 1: has no column {', '.join(missing)}; needed are {', '.join(NEEDED)}")
+        return
+    found: dict[tuple[str, str, bool], dict[str, bool | None]] = {}
+    for number, row in enumerate(rows, start=2):
+        if wrong := _mistake(row, items):
+            mistakes.append(f"line {number}: {wrong}")
+            continue
+        key = row["rater"], row["item"], (row.get("repeat") or "").lower() == "true"
+        found.setdefault(key, {})[row["concept"]] = SAID[row["answer"].strip().lower()]
+    for (rater, name, repeat), answers in found.items():
+        unsure = None in answers.values()
+        if set(answers) != set(items[name].concepts) or (unsure and set(answers.values()) != {None}):
+            mistakes.append(f"item {name}, rater {rater}: all of its concepts are answered, or none")
+        yield Said(rater, name, None if unsure else tuple(c for c, yes in answers.items() if yes), repeat)
+
+
+def _mistake(row: dict[str, str], items: dict[str, Item]) -> str:
+    """What is wrong with a line of a CSV; empty if nothing is."""
+    if not row["rater"]:
+        return "rater is empty"
+    if row["item"] not in items:
+        return f"item {row['item']!r} was never asked about here"
+    if row["concept"] not in (asked := items[row["item"]].concepts):
+        return f"concept {row['concept']!r} was not asked; {', '.join(asked)} were"
+    if (row["answer"] or "").strip().lower() not in SAID:
+        return f"answer {row['answer']!r}; it takes true, false, or nothing for can't tell"
+    return ""
+
+
+def _tasks(text: str, items: dict[str, Item], mistakes: list[str]) -> Iterator[Said]:
+    """The annotations of an export of Label Studio (JSON, not JSON-MIN)."""
+    try:
+        tasks = json.loads(text)
+    except ValueError as error:
+        mistakes.append(f"is no JSON: {error}")
+        return
+    for number, task in enumerate(tasks, start=1):
+        try:
+            name, annotations = str(task["data"]["item"]), list(task["annotations"])
+        except (KeyError, TypeError):
+            mistakes.append(f"task {number}: has no data.item, or no annotations")
+            continue
+        if name not in items:
+            mistakes.append(f"task {number}: item {name!r} was never asked about here")
+            continue
+        for one in annotations:
+            if isinstance(one, dict) and not one.get("was_cancelled"):
+                yield from _annotation(one, items[name], f"task {number}", mistakes)
+
+
+def _annotation(one: dict[str, Any], item: Item, where: str, mistakes: list[str]) -> Iterator[Said]:
+    by = one.get("completed_by")
+    rater = str(by.get("email") or by.get("id")) if isinstance(by, dict) else str(by or "")
+    chosen = [choice for part in one.get("result", ()) for choice in part.get("value", {}).get("choices", ())]
+    if not rater:
+        mistakes.append(f"{where}: an annotation does not say who made it (completed_by)")
+    elif not chosen or set(chosen) - {*item.concepts, NONE, UNSURE}:
+        mistakes.append(f"{where}: an annotation has no choice, or another than its labeling config's: {chosen}")
+    else:
+        seen = tuple(name for name in item.concepts if name in chosen)
+        yield Said(rater, item.item, None if UNSURE in chosen and not seen else seen)
+
+
+def _kept(book: Book, said: Iterable[Said]) -> int:
+    new = 0
+    with book.writing() as db:
+        db.execute("INSERT OR IGNORE INTO facts VALUES ('salt', ?)", (opaque(),))
+        salt = db.execute("SELECT value FROM facts WHERE name = 'salt'").fetchone()[0]
+        for one in said:
+            rater = f"rater-{hashlib.sha256(f'{salt}/{one.rater}'.encode()).hexdigest()[:12]}"
+            db.execute("INSERT OR IGNORE INTO raters VALUES (?, NULL, ?)", (rater, now()))
+            key = rater, one.item, int(one.repeat)
+            db.execute("INSERT OR IGNORE INTO asks(rater, item, repeat, asked) VALUES (?, ?, ?, ?)", (*key, now()))
+            ask = db.execute("SELECT ask FROM asks WHERE rater = ? AND item = ? AND repeat = ?", key).fetchone()[0]
+            text = None if one.seen is None else json.dumps(sorted(one.seen))
+            values = (ask, text, now())
+            new += db.execute("INSERT OR IGNORE INTO answers(ask, seen, answered) VALUES (?, ?, ?)", values).rowcount
+    return new
