@@ -42,3 +42,24 @@ def rate(
     finally:
         told = serving.kept()
     out.print(f"{told}; `entropy-loop report {root}` tells of answers, `entropy-loop run` goes on with picks")
+
+
+@app.command("import")
+def import_(
+    root: Annotated[
+        Path, typer.Argument(metavar="RESULTS", help="A results folder whose images were rated elsewhere.")
+    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, or the JSON export of Label Studio.")],
+) -> None:
+    """Read answers that people gave elsewhere to what `export --to label-studio` or `export --to csv` wrote."""
+    from entropy_loop import folder
+    from entropy_loop.people.book import Book
+    from entropy_loop.rating import exchange
+
+    folder.planned(root)
+    book = Book(root)
+    try:
+        new = exchange.read(book, file)
+    finally:
+        book.close()
+    out.print(f"{new} new answers; `entropy-loop report {root}` tells of them")

@@ -71,7 +71,8 @@ def _labeling(concepts: Sequence[str]) -> str:
     choices = "".join(f"    <Choice value={quoteattr(name)}/>\n" for name in (*concepts, NONE, UNSURE))
     return (
         '<View>\n  <Image name="image" value="$image"/>\n  <Header value="What do you recognise?"/>\n'
-        f'  <Choices name="concepts" toName="image" choice="multiple" required="true">\n{choices}  </Choices>\n</View>\n'
+        f'  <Choices name="concepts" toName="image" choice="multiple" required="true">\n{choices}  </Choices>\n'
+        "</View>\n"
     )
 
 
@@ -170,6 +171,8 @@ def _kept(book: Book, said: Iterable[Said]) -> int:
         salt = db.execute("SELECT value FROM facts WHERE name = 'salt'").fetchone()[0]
         for one in said:
             rater = f"rater-{hashlib.sha256(f'{salt}/{one.rater}'.encode()).hexdigest()[:12]}"
+            if db.execute("SELECT 1 FROM raters WHERE rater = ?", (one.rater,)).fetchone():
+                rater = one.rater  # answers of this very book come back
             db.execute("INSERT OR IGNORE INTO raters VALUES (?, NULL, ?)", (rater, now()))
             key = rater, one.item, int(one.repeat)
             db.execute("INSERT OR IGNORE INTO asks(rater, item, repeat, asked) VALUES (?, ?, ?, ?)", (*key, now()))

@@ -20,10 +20,13 @@ from entropy_loop.store import Store, write_bytes, write_text
 if TYPE_CHECKING:
     from entropy_loop.report.gallery import Picture
     from entropy_loop.report.images import Album
+    from entropy_loop.report.opinions import Opinions
     from entropy_loop.report.sections import Measured, Section
 
 FEW = decay.FEW  # arms up to which each is told in a sentence and shown whole
-FIGURE = re.compile(r"(recognition|change|measured|diversity|tails|filmstrip|evaluation|pool)-.*\.(svg|png|gif)")
+FIGURE = re.compile(
+    r"(recognition|change|measured|diversity|tails|filmstrip|evaluation|pool|people)(-.*)?\.(svg|png|gif)"
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Parts:
     decays: list[decay.Decay]
     pictures: list[Sheets]
     album: Album
+    opinions: Opinions | None
 
 
 def text(plan: Plan, store: Store, tables: Tables) -> str:
@@ -67,6 +71,7 @@ def _parts(plan: Plan, store: Store, tables: Tables) -> Parts:
     from entropy_loop.report import sections as parts
     from entropy_loop.report.gallery import Gallery
     from entropy_loop.report.images import Album
+    from entropy_loop.report.opinions import opinions
     from entropy_loop.report.said import Said
 
     view, said = View(plan, tables), Said(tables.judgements)
@@ -89,6 +94,7 @@ def _parts(plan: Plan, store: Store, tables: Tables) -> Parts:
         [found for prompt in view.prompts if (found := decay.decay(view, prompt))],
         pictures,
         album,
+        opinions(view),
     )
 
 
@@ -131,6 +137,7 @@ def _render(plan: Plan, store: Store, parts: Parts) -> str:
         corrected=bool(view.tables.rates["corrected"].notna().any()),
         provenance=facts.provenance(plan, store),
         timings=facts.timings(plan, store),
+        opinions=parts.opinions,
     )
 
 
@@ -141,6 +148,8 @@ def _figures(parts: Parts) -> Iterator[tuple[str, bytes]]:
     """(name, content) of every file in figures/."""
     for files in (*(part.files for part in parts.sections), *(part.files for part in parts.decays)):
         yield from ((name, svg.encode()) for name, svg in files.items())
+    if parts.opinions:
+        yield "people.svg", parts.opinions.file.encode()
     for one in parts.measured:
         yield f"measured-{one.subject.number}.svg", one.file.encode()
     for group in parts.pictures:

@@ -75,16 +75,16 @@ class People:
                         yield where | {"set": POOL} | named | told
 
     def changes(self, run: Run, rows: list[Row]) -> Iterator[Row]:
-        """Rows of changes.csv, those of people with the interval of the bootstrap where it has a width."""
+        """Rows of changes.csv; in those of people c follows from shares, not from whole images, and its interval is
+        that of the bootstrap where that has a width."""
         prompts = {prompt.text: prompt for prompt in run.config.prompt_nouns()}
         for row in rows:
-            if row["judge"] == PEOPLE and row.get("change_rate") is not None:
-                before, after = (
-                    self.of(run, row[f"{end}_generation"], prompts[row["prompt"]], row["concept"])
-                    for end in ("from", "to")
-                )
-                if between := raters.change_interval(before, after, _seed(run, row["from_generation"])):
-                    row = row | {"low": between.low, "high": between.high}
+            if row["judge"] == PEOPLE and row.get("v1"):
+                ends = (row["from_generation"], row["to_generation"])
+                before, after = (self.of(run, g, prompts[row["prompt"]], row["concept"]) for g in ends)
+                row = row | {"change_rate": 1 - row["v2"] / row["v1"]}
+                if between := raters.change_interval(before, after, _seed(run, ends[0])):
+                    row |= {"low": between.low, "high": between.high}
             yield row
 
     def of(self, run: Run, generation: int, prompt: Prompt, concept: str) -> np.ndarray:
@@ -115,6 +115,8 @@ class People:
     def agreement(self, judgements: pd.DataFrame) -> Iterator[Row]:
         """Rows of agreement.csv: people with each other, with themselves and with known truth, and every model judge
         with most people (`judgements` as in judgements.parquet)."""
+        for rater, rows in self.first_looks.groupby("rater"):
+            yield _row(PEOPLE, "", Statistic("answers", rows["file"].nunique(), None, None, None), rater=rater)
         for prompt, rows in self.first_looks.groupby("prompt", sort=False):
             noun = Prompt(str(prompt), concepts=tuple(dict.fromkeys(rows["concept"])))
             for concept in (*noun.concepts, ALL):
@@ -132,7 +134,7 @@ class People:
         # An image that several chains share is one image.
         both = models.merge(people, on=[*by, "concept"]).drop_duplicates(["judge", "concept", "file"])
         for (judge, concept), rows in both.groupby(["judge", "concept"], sort=False):
-            for generation, mine in (("", rows), *rows.groupby("generation")):
+            for generation, mine in ((None, rows), *rows.groupby("generation")):
                 for found in agreement.of_judge(mine["answer"], mine["people"]):
                     yield _row(str(judge), str(concept), found, generation=generation)
 

@@ -75,7 +75,7 @@ def tables(plan: Plan, store: Store) -> Tables:
         tails=data.columns(measured[measured["table"] == "tails"].rename(columns={"metric": "attribute"}), data.TAILS),
         verdicts=_table(told, data.VERDICTS),
         instruments=_table(tests, data.INSTRUMENTS),
-        agreement=_table([*people.agreement(judgements)], data.AGREEMENT),
+        agreement=_table([*people.agreement(judgements)], data.AGREEMENT).astype({"generation": "Int64"}),
         images=images,
         judgements=judgements,
     )
