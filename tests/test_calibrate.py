@@ -25,6 +25,7 @@ from entropy_loop.calibrate import LEAST, Calibrated
 from entropy_loop.data import ALL, JUDGEMENTS, Concept, Prompt, Samples, Tick, columns
 from entropy_loop.errors import ConfigError
 from entropy_loop.judges.clip import ClipRecogniser
+from entropy_loop.people import majority
 from entropy_loop.plan import plan
 from entropy_loop.report.rates import calibration, rates
 from entropy_loop.worlds import labelled
@@ -366,3 +367,33 @@ def test_the_scenes_are_those_of_the_seed(drawn, tmp_path):
     for name in truth:
         assert LEAST <= clean[name].positives <= int(truth[name].sum()) - LEAST
         assert clean[name].positives + clean[name].negatives == 240
+
+
+def test_what_most_people_say_is_a_truth_to_calibrate_by(bright, images, tmp_path):
+    """A judge is fitted on the rated images of a results folder as on an imagefolder that is labelled so; where people
+    are divided there is no label, and without answers nothing to fit on."""
+    from entropy_loop.people.book import Book, Item
+    from entropy_loop.people.queue import Queue
+
+    asked, source = study.check(bright), f"people:{tmp_path / 'images'}"
+    with pytest.raises(ConfigError, match="nobody has rated"):
+        calibrate.calibrate(asked, source, None, 0, tmp_path / "out", ignore)
+    folder = images(lights(400))
+    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+    book = Book(folder)
+    book.add_items([Item(row["file_name"], row["file_name"], row["file_name"], ESSAY, CONCEPTS) for row in rows])
+    seen = {row["file_name"]: [concept for concept in CONCEPTS if row[concept]] for row in rows}
+    queue = Queue(book, raters=2, repeats=0, catch_trials=0)
+    for divided in ({"6.png"}, set()):
+        rater = book.rater(book.join(book.link()))
+        while ask := queue.next(rater):
+            queue.answer(rater, ask.ask, [] if ask.item in divided else seen[ask.item])
+    book.close()
+    (by_people,) = calibrate.calibrate(asked, source, None, 0, tmp_path / "people", ignore)
+    (by_folder,) = calibrate.calibrate(asked, str(folder), None, 0, tmp_path / "folder", ignore)
+    assert by_people.fit.thresholds["bright"] == pytest.approx(by_folder.fit.thresholds["bright"], abs=0.02)
+    told = [json.loads(one.file.read_text()) for one in (by_people, by_folder)]
+    assert [one["images"]["source"] for one in told] == [source, str(folder)]
+    truth = majority.labels(folder, [Concept(name) for name in CONCEPTS])[1]
+    assert int(truth.isna().to_numpy().sum()) == 2  # both concepts of the one image
+    assert int((~truth.isna()).to_numpy().sum()) == 798

@@ -25,13 +25,14 @@ from entropy_loop.errors import ConfigError, as_storage_error
 from entropy_loop.judges import calibration
 from entropy_loop.metrics.calibration import AXES, CLEAN, Fit, Measured, halves, performance, roc, thinned, threshold
 from entropy_loop.metrics.rates import joint
+from entropy_loop.people import majority
 from entropy_loop.report import calibrated
 from entropy_loop.store import write_text
 from entropy_loop.study import Study
 from entropy_loop.worlds import labelled
 from entropy_loop.worlds.degraded import DEGRADATIONS, Change, copies, junk
 
-STORYBOOK, SCENES = "storybook", 2000
+STORYBOOK, PEOPLE, SCENES = "storybook", "people:", 2000
 
 LEAST = 50
 """So many images with and without a concept must be in either half. With 50, a sensitivity of .9 is known to
@@ -67,9 +68,10 @@ class Calibrated:
 def calibrate(study: Study, images: str, n: int | None, seed: int, out: Path, tick: Tick) -> list[Calibrated]:
     """Calibrate every judge of a study that has thresholds, on every concept that a prompt names.
 
-    images: 'storybook', then n scenes are drawn with that seed, or an imagefolder with truth columns. Writes, for each
-    judge, <out>/<judge>/calibration.json, roc.csv and calibration.svg. Raises ConfigError where no judge can be
-    calibrated, and for every concept that too few images show or too few do not.
+    images: 'storybook', then n scenes are drawn with that seed, an imagefolder with truth columns, or 'people:' before
+    a results folder, of whose rated images what most people say is the truth. Writes, for each judge,
+    <out>/<judge>/calibration.json, roc.csv and calibration.svg. Raises ConfigError where no judge can be calibrated,
+    and for every concept that too few images show or too few do not.
     """
     config = _unswept(study)
     asked = [(spec, _bare(judge)) for spec, judge in zip(config.judges, config.judge_plugins(), strict=True)]
@@ -121,6 +123,8 @@ def _labelled(config: Config, images: str, n: int | None, seed: int, out: Path, 
         return labelled.storybook([prompt.concepts for prompt in config.prompts], n or SCENES, seed, out, tick)
     if n is not None:
         raise ConfigError("--n: the number of scenes to draw; a folder of images is taken whole.")
+    if images.startswith(PEOPLE):
+        return labelled.Labelled(*majority.labels(Path(images.removeprefix(PEOPLE)), config.concept_nouns()))
     return labelled.folder(Path(images), [concept.name for concept in config.concept_nouns()])
 
 

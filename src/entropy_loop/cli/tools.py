@@ -63,6 +63,9 @@ def selfcheck_(seed: Annotated[int, typer.Option(min=0, help="Which noise.")] = 
 def calibrate_(
     config: ConfigArgument,
     images: Annotated[str, typer.Option(metavar="DIR", help="An imagefolder with truth columns.")] = "storybook",
+    people: Annotated[
+        Path | None, typer.Option(metavar="RESULTS", help="What most people said of rated images.")
+    ] = None,
     n: Annotated[int | None, typer.Option("--n", min=1, help="Scenes to draw; 2000 if not said.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which scenes, halves and noise.")] = 0,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Default: results/<name>-calibration.")] = None,
@@ -76,7 +79,8 @@ def calibrate_(
     with bar(out, "calibrating") as tick:
         asked = study.load(config, tuple(overrides or ()))
         folder = out_dir or Path("results") / f"{asked.config.name}-calibration"
-        found = calibrate.calibrate(asked, images, n, seed, folder, tick)
+        source = f"{calibrate.PEOPLE}{people}" if people else images
+        found = calibrate.calibrate(asked, source, n, seed, folder, tick)
     if as_json:
         print(json.dumps([one.told() for one in found], indent=1))
         return

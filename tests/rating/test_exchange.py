@@ -1,0 +1,130 @@
+"""Answers out and in: CSV and Label Studio."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from entropy_loop.errors import ConfigError
+from entropy_loop.people.book import Book, Item
+from entropy_loop.rating import exchange
+
+CONCEPTS = ("astronaut", "horse")
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Book:
+    """Three pictures that are asked about; nobody has answered."""
+    made = Book(tmp_path)
+    for n in range(3):
+        Image.new("RGB", (8, 8), (n * 80, 0, 0)).save(tmp_path / f"{n}.png")
+    made.add_items([Item(f"i{n}", f"{n}.png", f"p{n}", "a prompt", CONCEPTS) for n in range(3)])
+    return made
+
+
+def task(item: str, *choices: tuple[str, Any], cancelled: bool = False) -> dict[str, Any]:
+    """One of Label Studio's tasks with annotations (annotator's choices, annotator)."""
+    return {
+        "data": {"item": item},
+        "annotations": [
+            {
+                "completed_by": by,
+                "was_cancelled": cancelled,
+                "result": [{"from_name": "concepts", "type": "choices", "value": {"choices": list(chosen)}}],
+            }
+            for chosen, by in choices
+        ],
+    }
+
+
+def test_tasks_hold_the_pixels_and_an_opaque_name_alone(book: Book, tmp_path: Path) -> None:
+    """A task has the image itself, and nothing that tells where it comes from; the labeling config asks for the
+    concepts."""
+    tasks, labeling = exchange.write_label_studio(book, tmp_path, tmp_path / "out")
+    rows = json.loads(tasks.read_text())
+    assert [set(row["data"]) for row in rows] == [{"image", "item"}] * 3
+    data = base64.b64decode(rows[1]["data"]["image"].partition(",")[2])
+    assert Image.open(io.BytesIO(data)).getpixel((0, 0)) == (80, 0, 0)
+    assert "p1" not in tasks.read_text()
+    for name in (*CONCEPTS, "none of these"):
+        assert f'value="{name}"' in labeling.read_text()
+
+
+def test_annotations_of_several_people_become_answers(book: Book, tmp_path: Path) -> None:
+    """Choices are what was seen, `none of these` is a no to all, `can't tell` is missing; cancelled ones do not count,
+    and no address of a person enters the book."""
+    rows = [
+        task("i0", (["horse"], {"id": 7, "email": "someone@example.org"}), (["none of these"], 8)),
+        task("i1", (["can't tell"], 8)),
+        task("i2", (["horse"], 9), cancelled=True),
+    ]
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps(rows))
+    assert exchange.read(book, file) == 3
+    table = book.answers()
+    assert sorted(table.query("item == 'i0' and concept == 'horse'")["answer"]) == [False, True]
+    assert table.query("item == 'i1'")["answer"].isna().all()
+    assert "i2" not in set(table["item"])
+    assert b"someone" not in b"".join(path.read_bytes() for path in tmp_path.glob("people.sqlite*"))
+    assert exchange.read(book, file) == 0
+
+
+def test_a_csv_comes_back_as_it_went(book: Book, tmp_path: Path) -> None:
+    """Exported, read into another book and exported again, the answers are the same but for names and times; read into
+    its own book it adds nothing."""
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps([task("i0", (["horse"], 1)), task("i1", (["can't tell"], 1), (list(CONCEPTS), 2))]))
+    exchange.read(book, file)
+    (first,) = exchange.write_csv(book, tmp_path, tmp_path / "first")
+    assert exchange.read(book, first) == 0
+    other = Book(_folder(tmp_path / "other"))
+    other.add_items(book.items().values())
+    assert exchange.read(other, first) == 3
+    (second,) = exchange.write_csv(other, tmp_path, tmp_path / "second")
+    columns = ["item", "concept", "answer", "repeat"]
+    a, b = (pd.read_csv(path)[columns].sort_values(columns, ignore_index=True) for path in (first, second))
+    pd.testing.assert_frame_equal(a, b)
+
+
+def test_a_file_with_mistakes_is_refused_whole(book: Book, tmp_path: Path) -> None:
+    """Every mistake is told with its line, and the right lines of such a file are not kept either."""
+    file = tmp_path / "answers.csv"
+    lines = [
+        "rater,item,concept,answer",
+        "a,i0,astronaut,true",
+        "a,i0,horse,maybe",
+        "a,i9,horse,true",
+        ",i1,horse,true",
+    ]
+    file.write_text("\n".join([*lines, "a,i1,camel,true", "b,i1,horse,true"]))
+    with pytest.raises(ConfigError) as told:
+        exchange.read(book, file)
+    text = str(told.value)
+    for line, what in ((3, "maybe"), (4, "i9"), (5, "rater is empty"), (6, "camel")):
+        assert f"line {line}: " in text
+        assert what in text
+    assert "all of its concepts are answered, or none" in text
+    assert book.answers().empty
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "[", '[{"data": {}}]', "a,b\n1,2", '[{"data":{"item":"i0"},"annotations":[{}]}]']
+)
+def test_what_is_no_file_of_answers_is_refused(book: Book, tmp_path: Path, text: str) -> None:
+    """Empty files, other tables and other JSON are told apart from answers."""
+    (tmp_path / "file").write_text(text)
+    with pytest.raises(ConfigError, match="file: "):
+        exchange.read(book, tmp_path / "file")
+    assert book.answers().empty
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path

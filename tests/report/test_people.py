@@ -1,0 +1,157 @@
+"""People as a judge in the tables and on the page, from real answers to a painted run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import painted
+import pandas as pd
+import pytest
+
+from entropy_loop.data import AGREEMENT
+from entropy_loop.people.book import Book, Item
+from entropy_loop.people.queue import Queue
+from entropy_loop.report.tables import Tables, tables
+
+PROMPT = painted.CONFIG["prompts"][0]["text"]
+Says = Callable[[str, Item], list[str] | None]
+
+
+def rated(root: Path, says: Says, raters: int = 3, repeats: float = 0.0) -> tuple[painted.Made, Tables]:
+    """A run whose pools all are rated by so many people, each in the way of `says`, and its tables."""
+    made = painted.made(root)
+    images = made.parquet("images").query("set == 'pool'").drop_duplicates("file")
+    book = Book(root)
+    book.add_items(
+        [Item(f"i{n}", row.file, row.id, PROMPT, ("astronaut", "horse")) for n, row in enumerate(images.itertuples())]
+    )
+    queue, items = Queue(book, raters, repeats, 0.0), book.items()
+    for number in range(raters):
+        rater = book.rater(book.join(book.link()) or "") or ""
+        while ask := queue.next(rater):
+            queue.answer(rater, ask.ask, says(f"rater {number}", items[ask.item]))
+    book.close()
+    with painted.registered():
+        return made, tables(made.plan, made.store)
+
+
+def everything(rater: str, item: Item) -> list[str]:
+    return ["astronaut", "horse"]
+
+
+def by_file(rater: str, item: Item) -> list[str] | None:
+    """Two say what the file's name decides, the third the contrary of it; and one image nobody can tell."""
+    if item.id.endswith("03"):
+        return None
+    even = int(item.id[-1]) % 2 == 0
+    return ["astronaut", *(["horse"] if even != (rater == "rater 2") else [])]
+
+
+def test_v_of_people_is_the_mean_share_and_all_is_asked_of_one_person(tmp_path: Path) -> None:
+    """Of 12 images one was not told; in half of the others two of three see the horse, in half one: n, hits, V and the
+    interval stand in rates.csv, for `all` too."""
+    _, found = rated(tmp_path, by_file)
+    rows = found.rates[(found.rates["judge"] == "people") & (found.rates["generation"] == 0)]
+    rows = rows[rows["run"] == rows["run"].iloc[0]].set_index("concept")
+    even, odd = 6, 5
+    hits = even * 2 / 3 + odd / 3
+    assert rows.loc["horse", ["n", "rate"]].tolist() == [11, pytest.approx(hits / 11)]
+    assert rows.loc["horse", "hits"] == pytest.approx(hits)
+    assert rows.loc["all", "rate"] == pytest.approx(hits / 11)
+    assert rows.loc["astronaut", ["rate", "high"]].tolist() == [1.0, 1.0]
+    assert (rows["low"] <= rows["rate"]).all()
+    assert (rows["rate"] <= rows["high"]).all()
+
+
+def test_an_image_that_arms_share_counts_in_each(tmp_path: Path) -> None:
+    """Generation 0 was rated once and stands in both chains."""
+    _, found = rated(tmp_path, by_file)
+    first = found.rates[(found.rates["judge"] == "people") & (found.rates["generation"] == 0)]
+    assert first.groupby("concept")["rate"].nunique().tolist() == [1, 1, 1]
+    assert first.groupby("concept")["run"].nunique().tolist() == [2, 2, 2]
+
+
+def test_most_people_decide_and_a_tie_is_missing(tmp_path: Path) -> None:
+    """In judgements.parquet the score is the share of people, the answer what most say; nobody and a tie: nothing."""
+    _, found = rated(tmp_path, by_file, raters=2)
+    rows = found.judgements[found.judgements["judge"] == "people"]
+    horse = rows[rows["concept"] == "horse"]
+    even = horse["id"].str[-1].astype(int) % 2 == 0
+    untold = horse["id"].str.endswith("03")
+    assert set(horse.loc[even & ~untold, "score"]) == {1.0}
+    assert horse.loc[untold, "answer"].isna().all()
+    assert set(horse.loc[untold, "reason"]) == {"nobody could tell"}
+    _, found = rated(tmp_path / "tie", lambda rater, item: ["horse"] if rater == "rater 0" else [], raters=2)
+    tied = found.judgements.query("judge == 'people' and concept == 'horse'")
+    assert tied["answer"].isna().all()
+    assert set(tied["reason"]) == {"as many people say yes as no"}
+
+
+def test_c_of_people_follows_from_their_shares(tmp_path: Path) -> None:
+    """changes.csv holds 1 - V2/V1 of the rates, inside its interval, with both bands."""
+    rng = np.random.default_rng(0)
+    _, found = rated(tmp_path, lambda rater, item: [c for c in item.concepts if rng.random() < 0.7])
+    rows = found.changes[found.changes["judge"] == "people"]
+    assert len(rows) == 2 * 3 * 4  # chains, concepts with `all`, steps and 0 -> last
+    assert np.allclose(rows["change_rate"], 1 - rows["v2"] / rows["v1"])
+    assert (rows["low"] <= rows["change_rate"]).all()
+    assert (rows["change_rate"] <= rows["high"]).all()
+    assert rows[["sampling_low", "drift_high"]].notna().all(axis=None)
+
+
+def test_summary_claims_for_people_too_and_the_ledger_is_the_models(tmp_path: Path) -> None:
+    """People stand in summary.csv and verdicts.csv; a ledger would need whole pools."""
+    _, found = rated(tmp_path, by_file)
+    assert "people" in set(found.summary["judge"])
+    assert set(found.ledger.get("judge", [])) <= {"exact"}
+
+
+def test_agreement_tells_of_people_and_of_every_judge(tmp_path: Path) -> None:
+    """agreement.csv has alpha, repeats, and each model judge against most people, over all and by generation."""
+    _, found = rated(tmp_path, by_file, repeats=0.2)
+    told = found.agreement
+    assert list(told.columns) == list(AGREEMENT)
+    alpha = told[(told["statistic"] == "alpha") & (told["concept"] == "horse")].iloc[0]
+    assert alpha["value"] < 0  # the third rater contradicts the others on every image
+    same = told[told["statistic"] == "self_agreement"]
+    assert set(same["value"]) == {1.0}
+    judge = told[(told["judge"] == "exact") & (told["statistic"] == "sensitivity")]
+    assert {str(g) for g in judge["generation"]} == {"<NA>", "0", "1", "2", "3"}
+    people = found.judgements.query("judge == 'people' and concept == 'horse'")
+    exact = found.judgements.query("judge == 'exact' and concept == 'horse'")
+    by = ["run", "generation", "set", "id"]
+    both = people.merge(exact, on=by).dropna(subset=["answer_x", "answer_y"])
+    images = found.images[[*by, "file"]]
+    both = both.merge(images, on=by).drop_duplicates("file")
+    positives = both[both["answer_x"].astype(bool)]
+    row = judge[(judge["concept"] == "horse") & judge["generation"].isna()].iloc[0]
+    assert (row["n"], row["value"]) == (len(positives), pytest.approx(positives["answer_y"].astype(float).mean()))
+
+
+def test_repeats_and_catch_trials_enter_no_rate(tmp_path: Path) -> None:
+    """With a fifth of the answers repeated, V is what first looks say."""
+    _, plain = rated(tmp_path / "plain", by_file)
+    _, again = rated(tmp_path / "again", by_file, repeats=0.2)
+    columns = ["run", "generation", "concept", "n", "rate"]
+    first, second = (t.rates.query("judge == 'people'")[columns].reset_index(drop=True) for t in (plain, again))
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_the_page_shows_people_beside_judges_only_where_there_are_some(tmp_path: Path) -> None:
+    """With answers the page has a section with their number; without, no word of it."""
+    made, _ = rated(tmp_path / "rated", by_file)
+    text = made.text()
+    assert 'id="people"' in text
+    assert "3 people have given 252 answers to 77 images" in " ".join(text.split())
+    assert 'id="people"' not in painted.made(tmp_path / "none").html
+
+
+def test_the_same_answers_make_the_same_tables(tmp_path: Path) -> None:
+    """The bootstrap is seeded: read twice, every table is the same."""
+    made, found = rated(tmp_path, by_file)
+    with painted.registered():
+        again = tables(made.plan, made.store)
+    for name in ("rates", "changes", "summary", "agreement"):
+        pd.testing.assert_frame_equal(getattr(found, name), getattr(again, name))
