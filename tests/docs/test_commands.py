@@ -69,7 +69,7 @@ def exists(words: list[str]) -> None:
     assert {word for word in words[1:] if word.startswith("--")} <= options
 
 
-PARSED = ("calibrate", "rate")
+PARSED = ("calibrate", "rate", "watch", "import", "export")
 """Commands that take minutes, or that wait for people: their words are only read."""
 
 

@@ -63,3 +63,25 @@ def import_(
     finally:
         book.close()
     out.print(f"{new} new answers; `entropy-loop report {root}` tells of them")
+
+
+@app.command()
+def watch(
+    root: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder, while `run` works in it.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 0,
+) -> None:
+    """Show the report in a browser while it grows. Nothing is written, and the run is not disturbed."""
+    from entropy_loop.rating import server, watch
+    from entropy_loop.rating.guard import Guard
+    from entropy_loop.stopping import Stopped
+
+    shown = watch.Watch(root)
+    shown.page()
+    listening = server.listen("127.0.0.1", port)
+    address = server.where("127.0.0.1", listening)
+    out.print(f"http://{address}/")
+    out.print("it reads anew by itself; Ctrl-C ends it, and nothing else")
+    try:
+        server.serve(Guard(watch.app(shown), server.names(address)), listening)
+    except Stopped:
+        out.print("no longer shown")
