@@ -113,3 +113,10 @@ def test_k_beyond_the_pool_is_refused_in_advance(policy):
     with pytest.raises(ConfigError, match=r"k = 9 .* 8 images"):
         policy.check(8)
     policy.check(9)
+
+
+def test_a_pool_smaller_than_k_is_kept_whole():
+    """Where a safety checker has withheld images, random_k keeps what there is, as top_k does."""
+    scores = pd.DataFrame({"id": ["a", "b"], "score": [1.0, 2.0]})
+    for policy in (RandomK(k=5), TopK(k=5)):
+        assert policy(scores, seed=0)["kept"].all()

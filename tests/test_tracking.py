@@ -37,6 +37,8 @@ def test_tensorboard_has_the_losses_and_rates_of_every_chain(tmp_path):
         assert [step for step, _ in found["train/loss"]] == [0, 1, 2, 3]
         rates = finished.tables.rates.query("run == @run.name and set == 'pool' and concept == 'all'")
         assert [value for _, value in found["V/all/storybook-judge"]] == pytest.approx(list(rates["rate"]))
+        steps = run.config.train.max_train_steps
+        assert [step for step, _ in found["V/all/storybook-judge"]] == [steps * g for g in range(len(rates))]
     files = {path: path.stat().st_size for path in (tmp_path / "logs").rglob("*")}
     experiment.carry_out(planned, tmp_path, silent)
     assert {path: path.stat().st_size for path in (tmp_path / "logs").rglob("*")} == files
@@ -47,11 +49,12 @@ def test_no_secret_is_logged():
     raw = {
         "name": "a", "images": 4, "api_key": "x", "url": "https://me:pw@host/", "judges": [{"model": "hf_abcdefghij"}],
         "generator": {"checkpoint": "/home/me/sd", "block": 2, "hub_token": "y"}, "note": "a token of thanks",
+        "command": ["python", "/home/me/score.py"],
     }  # fmt: skip
     assert dict(tracking.redacted(raw)) == {
         "name": "a", "images": 4, "api_key": "[redacted]", "url": "[redacted]", "judges.0.model": "[redacted]",
         "generator.checkpoint": "[redacted]", "generator.block": 2, "generator.hub_token": "[redacted]",
-        "note": "a token of thanks",
+        "note": "a token of thanks", "command": "['python', '[redacted]']",
     }  # fmt: skip
 
 

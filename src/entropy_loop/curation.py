@@ -111,7 +111,8 @@ class RandomK(_KeepK):
 
     def __call__(self, scores: pd.DataFrame, seed: int) -> pd.DataFrame:
         ids = np.sort(scores["id"].to_numpy(dtype=str))
-        drawn = np.random.default_rng(seed).choice(ids, size=self.most_kept(len(ids)), replace=False)
+        # A pool may have fewer images than k: a safety checker can withhold some.
+        drawn = np.random.default_rng(seed).choice(ids, size=min(self.most_kept(len(ids)), len(ids)), replace=False)
         return _selection(scores, scores["id"].isin(set(drawn)))
 
 

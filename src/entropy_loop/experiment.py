@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from entropy_loop import device, fetch, folder, ledger, loop, study, threads, tracking
-from entropy_loop.data import HELD_OUT
+from entropy_loop.data import HELD_OUT, RATES
 from entropy_loop.engines.local import Local
 from entropy_loop.errors import ConfigError, Waiting
 from entropy_loop.generators import distributed
@@ -107,8 +109,11 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
             tracked.finish(finished.tables.rates)
             return finished
         Local().carry(planned.runs[shard.index :: shard.count], store, work, lambda: None)
+        distributed.dismiss()
+        last = _write(planned, store) if _finished(planned, store) else None
+        tracked.finish(last.tables.rates if last else pd.DataFrame(columns=list(RATES)))
         work.refuse_waiting(root)
-        return _write(planned, store) if _finished(planned, store) else None
+        return last
 
 
 @dataclass(frozen=True)

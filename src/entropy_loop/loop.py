@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from entropy_loop.data import (
     Tick,
     columns,
 )
+from entropy_loop.errors import EntropyLoopError
 from entropy_loop.people import book, picks
 from entropy_loop.plan import Generation, Run
 from entropy_loop.store import Store
@@ -50,12 +50,10 @@ class Sampling:
     def __call__(self, out: Path, tick: Tick) -> None:
         self.generator.sample(self.model, self.requests, out, tick)
 
-    def parts(self, most: int) -> list[Sampling]:
-        """At most so many makers, of equally many blocks each but for the last ones."""
+    def parts(self) -> list[Sampling]:
+        """One maker for each block: what is lost or put aside is a block, however many workers there are."""
         blocks = self.generator.split(self.requests) if hasattr(self.generator, "split") else [self.requests]
-        each = -(-len(blocks) // min(most, len(blocks)))
-        pieces = [blocks[i : i + each] for i in range(0, len(blocks), each)]
-        return [replace(self, requests=list(chain.from_iterable(piece))) for piece in pieces]
+        return [replace(self, requests=list(block)) for block in blocks]
 
     def join(self, parts: list[Path], out: Path) -> None:
         """Put the folders that the parts wrote together."""
@@ -159,5 +157,10 @@ def _select(run: Run, generation: int, pool: Samples, scores: pd.DataFrame | Non
     for index, prompt in enumerate(run.config.prompts):
         if prompt.role == "target":
             table = columns(scored[scored["prompt"] == prompt.text], SCORES)
+            if table.empty:
+                raise EntropyLoopError(
+                    f"curation: {run.name}, generation {generation}: the pool of {prompt.text!r} is empty; the safety "
+                    "checker withheld all of its images (generator.safety_checker: keep), so nothing can be fed back."
+                )
             chosen.append(policy(table, seeds.seed(run.config.seed, "curate", generation, index)))
     pd.concat(chosen, ignore_index=True).to_parquet(out / "selection.parquet", index=False)

@@ -58,11 +58,16 @@ class Tracking:
                         self._tracker(run).log({f"train/{name}": value for name, value in row.items()}, step=step)
 
     def finish(self, rates: pd.DataFrame) -> None:
-        """Log V of every concept and generation of the chains that were logged, and close them."""
-        pools = rates[(rates["set"] == "pool") & rates["rate"].notna()]
+        """Log V of every prompt, concept and generation of the chains that were logged, and close them. V stands at the
+        training step from which its generation came: a tracker may drop what lies before its last step."""
+        pools = rates[(rates["set"] == "pool") & rates["rate"].notna()].sort_values("generation")
+        several = rates["prompt"].nunique() > 1
         for name, tracker in self.started.items():
+            each = self.runs[name].config.train.max_train_steps
             for row in json.loads(pools[pools["run"] == name].to_json(orient="records")):
-                tracker.log({f"V/{row['concept']}/{row['judge']}": row["rate"]}, step=row["generation"])
+                place = f"{row['prompt']}/{row['concept']}" if several else row["concept"]
+                told = {f"V/{place}/{row['judge']}": row["rate"], "generation": row["generation"]}
+                tracker.log(told, step=row["generation"] * each)
             tracker.finish()
 
     def _tracker(self, run: Run) -> Any:
@@ -88,6 +93,8 @@ def redacted(config: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, 
             yield from redacted(value, path)
         elif isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
             yield from redacted({str(i): one for i, one in enumerate(value)}, path)
+        elif isinstance(value, list):
+            yield path, str([told for _, told in redacted({f"{name}.{i}": one for i, one in enumerate(value)})])
         else:
             text = str(value)
             hidden = SECRET.search(str(name)) or LIKE_A_SECRET.search(text) or Path(text).is_absolute()

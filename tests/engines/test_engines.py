@@ -198,10 +198,10 @@ def test_an_arm_cannot_have_an_engine_of_its_own(toy):
 
 
 def test_requests_are_split_at_blocks(tmp_path):
-    """Seven images in blocks of 2 for three workers: 4 and 3, in their order."""
+    """Seven images in blocks of 2: four makers, in their order, however many workers there are."""
     from entropy_loop.generators.diffusion import Diffusion
     from entropy_loop.loop import Sampling
 
     asked = [Request(f"i{i}", "a horse", i, i) for i in range(7)]
-    parts = Sampling(Diffusion("bundled:storybook", block=2), None, asked).parts(3)
-    assert [[request.index for request in part.requests] for part in parts] == [[0, 1, 2, 3], [4, 5, 6]]
+    parts = Sampling(Diffusion("bundled:storybook", block=2), None, asked).parts()
+    assert [[request.index for request in part.requests] for part in parts] == [[0, 1], [2, 3], [4, 5], [6]]

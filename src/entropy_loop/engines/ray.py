@@ -83,12 +83,12 @@ class _Pool:
     closed: bool = False
 
     def perform(self, stage: Stage, make: Maker, out: Path, tick: Tick) -> None:
-        """Make a stage on the workers, in as many parts as it can be split into."""
-        parts = make.parts(self.size) if hasattr(make, "parts") else [make]
+        """Make a stage on the workers, block by block where it can be split."""
+        parts = make.parts() if hasattr(make, "parts") else [make]
         if len(parts) == 1:
             return self._unit(stage, parts[0], out)
         folders = [out / f".part-{i}" for i in range(len(parts))]
-        with ThreadPoolExecutor(len(parts)) as walkers:
+        with ThreadPoolExecutor(self.size) as walkers:
             units = [walkers.submit(self._unit, stage, *unit) for unit in zip(parts, folders, strict=True)]
             for done, unit in enumerate(units, start=1):
                 unit.result()
@@ -105,19 +105,17 @@ class _Pool:
         ids = [request.id for request in getattr(make, "requests", ())]
         self._refuse_quarantined(stage, ids)
         for _ in range(DEATHS):
-            worker = self._worker()
+            worker, alive = self._worker(), True
             try:
                 shutil.rmtree(out, ignore_errors=True)
                 out.mkdir(parents=True)
-                ray.get(worker.make.remote(make, str(out.resolve()), stage.reads["threads"]))
+                return ray.get(worker.make.remote(make, str(out.resolve()), stage.reads["threads"]))
             except ray.exceptions.RayTaskError as error:
-                self.idle.put(worker)
                 raise error.cause from None
-            except ray.exceptions.RayActorError:
-                self.idle.put(self.start())
-            else:
-                self.idle.put(worker)
-                return
+            except ray.exceptions.RayError:  # the worker, its node, or its memory is gone
+                alive = self.closed
+            finally:  # whatever happened, nobody waits for this place in vain
+                self.idle.put(worker if alive else self.start())
         with open(self.store.stages / QUARANTINE, "a", encoding="utf-8") as file:
             file.write(json.dumps({"stage": stage.folder, "ids": ids}) + "\n")
         raise EntropyLoopError(self._told(stage, ids))
