@@ -11,7 +11,6 @@ from rich.console import Console
 
 app = typer.Typer(
     help="What becomes of a text-to-image model when its own images are fed back into its training?",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

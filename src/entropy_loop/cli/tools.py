@@ -128,16 +128,21 @@ def list_(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def doctor(as_json: JsonOption = False) -> None:
-    """Check this machine: versions, device, disk, and that the bundled models are whole."""
+def doctor(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="Are the models that it names here?")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine: versions, known faults of them, device, memory, disk, whether the bundled models are whole."""
     from entropy_loop import checkup
 
-    found = checkup.checkup()
+    found = checkup.checkup(config)
     if as_json:
         print(json.dumps(found, indent=1))
     else:
         for name, value in found.items():
-            lines = (value or ["none"]) if name == "problems" else [value]
+            lines = (value or ["none"]) if name in ("problems", "notes") else [value]
             for i, line in enumerate(lines):
                 out.print(f"{'' if i else name:>24}  {line}")
     if found["problems"]:
