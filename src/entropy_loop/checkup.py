@@ -44,9 +44,7 @@ def checkup(config: Path | None = None) -> dict[str, Any]:
         "device": device,
         "memory": f"{_memory() / 1e9:.0f} GB" if _memory() else "unknown",
         "free disk here": f"{shutil.disk_usage('.').free / 1e9:.0f} GB",
-        "hub": "offline (HF_HUB_OFFLINE)"
-        if os.environ.get("HF_HUB_OFFLINE") in ("1", "true")
-        else "only `fetch` connects",
+        "hub": "offline (HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") == "1" else "only `fetch` connects",
         "bundled models": ", ".join(assets.REVISIONS) or "none",
         "problems": problems + (list(_absent(config)) if config else []),
         "notes": list(_notes(device)),
@@ -76,8 +74,8 @@ def _notes(device: str) -> Iterator[str]:
     """What a newcomer would ask about these lines."""
     if device.startswith("cpu"):
         yield (
-            "no GPU: the bundled checkpoint is made for this; for Stable Diffusion `entropy-loop plan CONFIG` estimates "
-            "the hours"
+            "no GPU: the bundled checkpoint is made for this; for Stable Diffusion `entropy-loop plan CONFIG` tells the "
+            "hours"
         )
         yield "beside other busy processes two threads may be many times slower than one: `--set threads=1`"
     if "bf16" in device and device.startswith("cpu"):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from entropy_loop import ledger, strict_yaml, study
 from entropy_loop.errors import ConfigError
@@ -83,7 +86,10 @@ def write(answers: Answers, file: Path) -> None:
 def text(answers: Answers, file: Path) -> str:
     """The config, checked, with the estimate of its cost in its head."""
     body = _body(answers, file.stem)
-    planned = plan(study.check(strict_yaml.parse(body), str(file)))
+    try:
+        planned = plan(study.check(strict_yaml.parse(body), str(file)))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file}: these answers make no YAML: {error}") from None
     judge = planned.study.config.judge_plugins()[0]
     if MODELS.get(answers.model, MODELS["sd15"]).calibrated:
         judge.ready(planned.study.config.concept_nouns())
@@ -112,7 +118,7 @@ generations: {answers.generations:<18}# feedback steps; pools are made for gener
 images: {answers.images:<23}# pool of the prompt, fresh noise in every generation; every rate is measured on it
 evaluation: {{images: 16}}        # the same noise in every generation and arm: what contact sheets show
 prompts:
-  - text: {answers.prompt}
+  - text: {json.dumps(answers.prompt, ensure_ascii=False)}
     concepts: [{", ".join(answers.concepts)}]
 {_texts(answers, model)}generator:                      # makes the images
   use: diffusion

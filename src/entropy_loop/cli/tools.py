@@ -129,12 +129,11 @@ def list_(as_json: JsonOption = False) -> None:
 
 @app.command()
 def doctor(
-    config: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG]", help="Are the models that it names here?")
-    ] = None,
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="Are its models here?")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this machine: versions, known faults of them, device, memory, disk, whether the bundled models are whole."""
+    """Check this machine: versions and their known faults, device, memory, disk, and that the bundled models are
+    whole."""
     from entropy_loop import checkup
 
     found = checkup.checkup(config)
