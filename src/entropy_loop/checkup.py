@@ -74,7 +74,7 @@ def _notes(device: str) -> Iterator[str]:
     """What a newcomer would ask about these lines."""
     if device.startswith("cpu"):
         yield (
-            "no GPU: the bundled checkpoint is made for this; for Stable Diffusion `entropy-loop plan CONFIG` tells the "
+            "no GPU: the bundled checkpoint is made for this; of Stable Diffusion `entropy-loop plan CONFIG` tells the "
             "hours"
         )
         yield "beside other busy processes two threads may be many times slower than one: `--set threads=1`"
