@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from entropy_loop.errors import ConfigError
-from entropy_loop.metrics.chains import Drift, change_rates, claim, drift_null
 from entropy_loop.metrics.power import solve
 
 
@@ -89,56 +88,3 @@ def test_a_rate_or_change_out_of_range_is_refused(rate, change):
     """The concept must sometimes be seen, and recognition must fall by something."""
     with pytest.raises(ConfigError, match="it must be"):
         solve(rate, change, images=128, keep=32, chains=3)
-
-
-def test_people_who_rate_everything_and_agree_are_a_judge() -> None:
-    """All images rated by one person whose answer is everybody's: the power of a judge."""
-    plain = solve(0.8, 0.2, 64, 16, 4)
-    people = solve(0.8, 0.2, 64, 16, 4, rated=64, raters=1, agreement=1.0)
-    assert people.power == pytest.approx(plain.power, abs=0.02)
-
-
-def test_more_images_or_people_find_more() -> None:
-    """Power grows with what is rated and with raters who do not agree; it never beats a judge who sees everything."""
-    found = [solve(0.8, 0.2, 128, 32, 5, rated=n, raters=2, agreement=0.6).power for n in (16, 64, 128)]
-    assert found == sorted(found)
-    few, many = (solve(0.8, 0.2, 128, 32, 5, rated=32, raters=m, agreement=0.4).power for m in (1, 6))
-    assert few < many
-    assert found[-1] <= solve(0.8, 0.2, 128, 32, 5).power + 0.02
-
-
-def test_how_many_to_rate_is_solved_for() -> None:
-    """With raters and everything else given, the smallest number of images that reaches the power, and one fewer does
-    not by more than the simulation's error."""
-    design = solve(0.8, 0.3, 128, 64, 5, 0.8, raters=3, agreement=0.7)
-    assert design.rated is not None
-    assert 2 < design.rated < 128
-    assert design.power >= 0.8
-    less = solve(0.8, 0.3, 128, 64, 5, rated=design.rated // 2, raters=3, agreement=0.7)
-    assert less.power < 0.8
-
-
-def test_power_of_people_is_that_of_studies_simulated_image_by_image() -> None:
-    """Every image with its own chance of being recognised (a Beta law) and every person's answer drawn one by one: the
-    same power within 5 points."""
-    rate, change, chains, rated, raters, agreement, steps = 0.8, 0.3, 4, 24, 3, 0.5, 1
-    design = solve(rate, change, 64, 32, chains, rated=rated, raters=raters, agreement=agreement)
-    rng, claims, studies = np.random.default_rng(5), 0, 300
-    copier = {"copier": Drift(32, lambda kept, rng: kept[-1])}
-
-    def seen(p: float, n: int) -> float:
-        chance = rng.beta(p * (1 - agreement) / agreement, (1 - p) * (1 - agreement) / agreement, n)
-        return float(rng.binomial(raters, chance).mean() / raters)
-
-    for study in range(studies):
-        rates = np.empty((chains, 2))
-        for chain in range(chains):
-            pool = rng.random(64) < rate
-            rates[chain, 0] = seen(min(max(pool.mean(), 1e-3), 1 - 1e-3), rated)
-            kept = rng.permutation(pool)[:32].mean()
-            rates[chain, 1] = seen(min(max((rng.random(64) < kept * (1 - change)).mean(), 1e-3), 1 - 1e-3), rated)
-        null = drift_null(rates[:, 0], 64, copier, steps, study, 799, rated)["copier"]
-        p = claim(change_rates(rates), change_rates(null)).p
-        claims += p is not None and p <= 0.05
-    print(f"{claims / studies:.2f} simulated, {design.power:.2f} told")
-    assert abs(claims / studies - design.power) <= 0.05 + 1.96 * (design.power * (1 - design.power) / studies) ** 0.5

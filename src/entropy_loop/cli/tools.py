@@ -22,17 +22,12 @@ def power(
     chains: Annotated[int | None, typer.Option(help="Chains (seeds) of the arm.")] = None,
     wanted: Annotated[float | None, typer.Option("--power", help="Chance to find the change.")] = None,
     generations: Annotated[int, typer.Option(help="Feedback steps over which V falls.")] = 1,
-    rated: Annotated[int | None, typer.Option(help="Images of a pool that people rate, if not a judge all.")] = None,
-    raters: Annotated[int | None, typer.Option(help="People for each; without --rated that is solved for.")] = None,
-    agreement: Annotated[float, typer.Option(help="Correlation of two people's answers to one image.")] = 1.0,
     as_json: JsonOption = False,
 ) -> None:
-    """How large must a study be? Give all but one of images, keep, chains and power; that one is solved for. With
-    people as judges (--raters) also how many images of a pool they must rate."""
+    """How large must a study be? Give all but one of images, keep, chains and power; that one is solved for."""
     from entropy_loop.metrics.power import size, solve
 
-    people = {"rated": rated, "raters": raters, "agreement": agreement}
-    design = solve(rate, change, images, size(keep), chains, wanted, generations, **people)  # type: ignore[arg-type]
+    design = solve(rate, change, images, size(keep), chains, wanted, generations)
     if as_json:
         print(json.dumps(asdict(design), indent=1))
         return
