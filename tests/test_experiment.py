@@ -142,7 +142,7 @@ def test_the_outlook_counts_stages_images_and_what_is_done(toy, tmp_path):
     path = toy()
     before = experiment.outlook(experiment.prepare(path), tmp_path / "out")["stages"]
     assert not (tmp_path / "out").exists()
-    expected = {"stages": 3, "done": 0, "images": 24, "evaluations": 24.0, "tflop": 0.0, "disk": 0}
+    expected = {"stages": 3, "done": 0, "images": 24, "evaluations": 24.0, "tflop": 0.0, "unknown": False, "disk": 0}
     assert before["generate-pool"] == expected
     run(path, tmp_path / "out")
     after = experiment.outlook(experiment.prepare(path), tmp_path / "out")["stages"]

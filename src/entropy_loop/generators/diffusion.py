@@ -89,7 +89,7 @@ class Diffusion:
 
     @property
     def label(self) -> str:
-        """The checkpoint as others are told of it: of an absolute path its last part, without this machine's folders."""
+        """The checkpoint as others are told of it: of an absolute path its last part alone."""
         path = Path(self.checkpoint)
         return path.name if path.is_absolute() else self.checkpoint
 
