@@ -45,7 +45,7 @@ def test_plan_changes_nothing(toy, command, tmp_path):
     done = command("plan", path, "--json", "--set", "sweep={seed: [0, 1]}")
     told = json.loads(done.stdout)
     assert (done.returncode, told["runs"]) == (0, ["none-seed0", "none-seed1"])
-    counted = {"stages": 6, "done": 0, "images": 48, "evaluations": 48.0, "tflop": 0.0, "disk": 0}
+    counted = {"stages": 6, "done": 0, "images": 48, "evaluations": 48.0, "tflop": 0.0, "unknown": False, "disk": 0}
     assert told["stages"]["generate-pool"] == counted
     assert sorted(tmp_path.iterdir()) == before
     assert "none-seed0" in command("plan", path).stdout

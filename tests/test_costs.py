@@ -56,6 +56,18 @@ def test_a_low_rank_generation_takes_megabytes_where_a_whole_one_takes_gigabytes
     assert (small, whole) == (4 * 797_184, 4 * 859_520_964)
 
 
+def test_what_nobody_can_tell_yet_is_unknown_and_not_nothing():
+    """A judge that is not here, and a checkpoint of unknown shape that is not here: what they compute is not counted,
+    and `plan` says so."""
+    judge = "judges=[{use: clip, model: some/judge, revision: " + 40 * "a" + "}]"
+    told = work(judge, "sweep={}", "generations=1")
+    assert told["recognise-pool"].unknown
+    assert not told["generate-pool"].unknown
+    lost = work("generator.checkpoint=some/model", "sweep={}", "generations=1")
+    assert lost["generate-pool"].unknown
+    assert lost["train"].unknown
+
+
 @pytest.mark.parametrize("path", sorted(Path("configs").glob("*sd*.yaml")), ids=str)
 def test_the_header_of_a_config_says_what_plan_says(path):
     """Hours, memory and disk in the comment on top are those of `plan`, so that they cannot go stale."""

@@ -1,6 +1,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -142,11 +144,23 @@ def test_the_outlook_counts_stages_images_and_what_is_done(toy, tmp_path):
     path = toy()
     before = experiment.outlook(experiment.prepare(path), tmp_path / "out")["stages"]
     assert not (tmp_path / "out").exists()
-    expected = {"stages": 3, "done": 0, "images": 24, "evaluations": 24.0, "tflop": 0.0, "disk": 0}
+    expected = {"stages": 3, "done": 0, "images": 24, "evaluations": 24.0, "tflop": 0.0, "unknown": False, "disk": 0}
     assert before["generate-pool"] == expected
     run(path, tmp_path / "out")
     after = experiment.outlook(experiment.prepare(path), tmp_path / "out")["stages"]
     assert {verb: row["done"] for verb, row in after.items()} == {verb: row["stages"] for verb, row in before.items()}
+
+
+def test_a_missing_model_is_found_before_another_is_loaded():
+    """A judge's folder that is not here is told before the generator, which is, has loaded torch."""
+    code = (
+        "import sys; from pathlib import Path; from entropy_loop import errors, experiment\n"
+        "try: experiment.prepare(Path('configs/smoke.yaml'), ('judges=[{use: clip, model: ./no/such/model}]',))\n"
+        "except errors.ConfigError as error: print(error, 'torch' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "./no/such/model: no such folder" in told
+    assert told.endswith("False\n")
 
 
 def test_a_missing_model_is_found_before_anything_is_made(toy):

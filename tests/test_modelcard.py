@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,17 @@ def test_a_card_loads_its_generation_in_plain_diffusers(tmp_path, method):
     assert f"method: {method}" in card
     assert "trained from: `g00-base-" in card
     assert str(tmp_path) not in card
+
+
+def test_a_card_names_a_folder_by_its_last_part(tmp_path):
+    """A checkpoint that the config gives by an absolute path: no folder of this machine is in the card."""
+    checkpoint = Path(shutil.copytree("src/entropy_loop/assets/storybook", tmp_path / "mine"))
+    small = (*SMALL, f"generator.checkpoint={checkpoint}")
+    experiment.carry_out(experiment.prepare(Path("configs/smoke.yaml"), small), tmp_path / "out", silent)
+    (card,) = (tmp_path / "out" / "store").glob("g01-train-*/README.md")
+    assert "base_model: mine" in card.read_text()
+    assert "base = 'mine'  # wherever it lies" in card.read_text()
+    assert str(tmp_path) not in card.read_text()
 
 
 def test_a_toy_has_no_card(toy, tmp_path):

@@ -39,23 +39,26 @@ DEVICES = (
 
 @dataclass(frozen=True)
 class Work:
-    """What stages of one kind make and compute. half: whether at two bytes per number. disk: bytes."""
+    """What stages of one kind make and compute. half: whether at two bytes per number. disk: bytes. unknown: whether
+    some of them cost what nobody can tell yet; tflop leaves it out."""
 
     images: int = 0
     evaluations: float = 0.0
     tflop: float = 0.0
     half: bool = False
     disk: int = 0
+    unknown: bool = False
 
     def __add__(self, other: Work) -> Work:
         return Work(
             self.images + other.images, self.evaluations + other.evaluations, self.tflop + other.tflop,
-            self.half or other.half, self.disk + other.disk,
+            self.half or other.half, self.disk + other.disk, self.unknown or other.unknown,
         )  # fmt: skip
 
     def told(self) -> dict[str, float]:
         """Plain values."""
-        return {"images": self.images, "evaluations": self.evaluations, "tflop": self.tflop, "disk": self.disk}
+        computed = {"evaluations": self.evaluations, "tflop": self.tflop, "unknown": self.unknown}
+        return {"images": self.images, **computed, "disk": self.disk}
 
 
 def work(planned: Plan, made: Collection[str] = ()) -> dict[str, Work]:
@@ -76,7 +79,9 @@ class Chain:
 
     def __init__(self, run: Run) -> None:
         self.run, self.config, self.generator = run, run.config, run.config.generator_plugin()
-        self.costs = self.generator.costs(run.config.train) if hasattr(self.generator, "costs") else None
+        tells = hasattr(self.generator, "costs")  # a toy computes next to nothing
+        self.costs = self.generator.costs(run.config.train) if tells else None
+        self.unknown = tells and self.costs is None
 
     def work(self, g: int, stage: Stage) -> Work:
         kind, _, stream = stage.verb.partition("-")
@@ -86,13 +91,14 @@ class Chain:
             return self._training()
         if kind in ("recognise", "score"):
             images = len(self.run.requests(g, stream or POOL))
-            return Work(images, 0.0, images * sum(one.tflop_per_image() for one in self._lookers(stage)))
+            each = [one.tflop_per_image() for one in self._lookers(stage)]
+            return Work(images, 0.0, images * sum(filter(None, each)), unknown=None in each)
         return Work()
 
     def _sampling(self, images: int) -> Work:
         evaluations = images * self.generator.evaluations_per_image()
         if self.costs is None:
-            return Work(images, evaluations)
+            return Work(images, evaluations, unknown=self.unknown)
         half = self.generator.precision != "fp32"
         return Work(images, evaluations, images * self.costs.sample, half, images * self.costs.image)
 
@@ -100,7 +106,7 @@ class Chain:
         train = self.config.train
         presented = train.max_train_steps * train.images
         if self.costs is None:
-            return Work(presented)
+            return Work(presented, unknown=self.unknown)
         targets = sum(prompt.role == "target" for prompt in self.config.prompts)
         encoded = self.costs.encode * targets * self.config.policy_plugin().most_kept(self.config.images)
         tflop = encoded + presented * self.costs.present

@@ -29,7 +29,7 @@ def _text(run: Run, g: Generation, parent: str, diet: pd.DataFrame, generator: A
     train = run.config.train
     tags = ["stable-diffusion", "text-to-image", "diffusers", "diffusers-training"]
     tags += ["lora"] if train.method == "lora" else []
-    head = {"base_model": generator.checkpoint, "library_name": "diffusers", "tags": tags}
+    head = {"base_model": generator.label, "library_name": "diffusers", "tags": tags}
     samples = [
         f"![{request.prompt}](../{g.sets[EVALUATION].folder}/images/{request.id}.png)"
         for request in run.requests(g.number, EVALUATION)[:SHOWN]
@@ -45,7 +45,7 @@ def _text(run: Run, g: Generation, parent: str, diet: pd.DataFrame, generator: A
 
 Made by entropy-loop to study what becomes of such a model; not meant for use.
 
-- base: `{generator.checkpoint}`{f" at `{generator.revision}`" if generator.revision else ""}
+- base: `{generator.label}`{f" at `{generator.revision}`" if generator.revision else ""}
 - trained from: `{parent}`
 
 In the folder of this card:

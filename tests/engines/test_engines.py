@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -151,9 +153,15 @@ def test_a_driver_that_is_killed_leaves_what_is_finished(toy, tmp_path, number, 
     assert science(tmp_path / "ray") == science(tmp_path / "local")
 
 
+def knocking(address: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Another process that joins the cluster."""
+    code = f"import ray; ray.init(address={address!r}, logging_level='ERROR'); print(len(ray.nodes()))"
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
+
+
 def test_a_cluster_of_our_own_listens_to_this_machine_alone(tmp_path):
-    """Every socket on which a process of the cluster listens is on loopback, there is no dashboard, and who comes
-    without its token is sent away."""
+    """Every socket on which a process of the cluster listens is on loopback, there is no dashboard, who comes without
+    its token is sent away, and the object store has its 200 MB and no more."""
     with _pool(Ray(workers=1), Store(tmp_path), 1) as pool:
         assert pool.size == 1
         assert os.environ["RAY_AUTH_MODE"] == "token"
@@ -165,10 +173,55 @@ def test_a_cluster_of_our_own_listens_to_this_machine_alone(tmp_path):
             if connection.status == psutil.CONN_LISTEN
         }
         lines = [process.cmdline() for process in family]
+        import ray
+
+        capped = ray.cluster_resources()["object_store_memory"]
+        address = ray.get_runtime_context().gcs_address
+        stranger = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+        refused, known = (knocking(address, env) for env in (stranger, dict(os.environ)))
+    assert capped <= 200_000_000
+    assert known.returncode == 0, known.stderr
+    assert refused.returncode != 0
+    assert "token" in refused.stderr.lower()
     assert listening
     assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     boards = [line for line in lines if any(word.endswith("dashboard.py") for word in line)]
     assert all("--disable-frontend" in line for line in boards)  # what is left of it reports to Ray alone
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A cluster that somebody else started on this machine, where `auto` finds it: loopback, no dashboard."""
+    for name in [name for name in os.environ if name.startswith("RAY_AUTH")]:
+        monkeypatch.delenv(name)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free.getsockname()[1]}")
+    line = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"]
+    line += [f"--port={os.environ['RAY_ADDRESS'].partition(':')[2]}", "--node-ip-address=127.0.0.1"]
+    line += ["--include-dashboard=false", "--object-store-memory=100000000", "--disable-usage-stats"]
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:  # short: sockets lie there
+        told = Path(folder, "told")
+        with told.open("w") as log:
+            head = subprocess.Popen([*line, f"--temp-dir={folder}"], env=environment(), stdout=log, stderr=log)
+        until(lambda: "Ray runtime started" in told.read_text())
+        family = psutil.Process(head.pid).children(recursive=True)
+        yield head
+        head.terminate()
+        head.wait(timeout=60)
+        for process in (process for process in family if process.is_running()):
+            process.kill()
+
+
+def test_a_cluster_that_is_here_is_joined_and_left(toy, tmp_path, cluster):
+    """`--address auto`: the same bytes, and the cluster goes on when the study is done."""
+    path = toy(sweep={"seed": [0, 1]})
+    for _ in range(2):
+        done = start(path, tmp_path / "ray", "--engine", "ray", "--address", "auto", "--workers", "2")
+        assert done.wait(timeout=120) == 0, done.stdout.read()
+        assert cluster.poll() is None
+    run(path, tmp_path / "local")
+    assert science(tmp_path / "ray") == science(tmp_path / "local")
 
 
 def test_shards_beside_each_other_make_what_one_run_makes(toy, tmp_path):

@@ -86,10 +86,12 @@ class Download:
 
 
 def download(model: str, commit: str | None, patterns: Iterable[str]) -> list[Download]:
-    """What `fetch` has to get for a model: nothing for a bundled one, for a folder, or for no name of the hub's."""
-    if model.startswith(PREFIX) or Path(model).is_dir() or not HUB_ID.fullmatch(model):
-        return []
-    return [Download(model, commit, tuple(patterns))]
+    """What `fetch` has to get for a model: nothing for a bundled one or a folder. Raises ConfigError where that is not
+    here, which is cheaper to find than to load any other model first."""
+    if HUB_ID.fullmatch(model) and not Path(model).is_dir():
+        return [Download(model, commit, tuple(patterns))]
+    find(model)
+    return []
 
 
 def revision(model: str) -> str | None:

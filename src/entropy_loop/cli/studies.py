@@ -99,7 +99,8 @@ def plan(
     table = Table("stage", "in all", "done", "images", "UNet evaluations", "TFLOP", "disk", box=None)
     for verb, row in counts["stages"].items():
         numbers = (f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations"))
-        table.add_row(verb, *numbers, f"{row['tflop']:,.3g}" if row["tflop"] else "", size(row["disk"]))
+        known = f"{row['tflop']:,.3g}" if row["tflop"] else ""
+        table.add_row(verb, *numbers, f"{known} + unknown" if row["unknown"] else known, size(row["disk"]))
     out.print(table)
     if any(row["tflop"] for row in counts["stages"].values()):
         out.print(_estimates(counts["estimates"]))

@@ -87,9 +87,15 @@ class Diffusion:
         """What an image costs, sampled and trained on; None for a checkpoint that is not here and not known."""
         return _costs(self, settings)
 
+    @property
+    def label(self) -> str:
+        """The checkpoint as others are told of it: of an absolute path its last part alone."""
+        path = Path(self.checkpoint)
+        return path.name if path.is_absolute() else self.checkpoint
+
     def loading(self, settings: TrainSettings) -> str:
         """Lines of Python with which plain diffusers loads a trained generation, in its folder."""
-        base = f"base = {self.checkpoint!r}"
+        base = f"base = {self.label!r}" + ("" if self.label == self.checkpoint else "  # wherever it lies")
         if self.checkpoint.startswith(assets.PREFIX):
             base = f"from entropy_loop import assets\n\nbase = assets.find({self.checkpoint!r})"
         pinned = f", revision={self.revision!r}" if assets.COMMIT.fullmatch(self.revision or "") else ""

@@ -57,8 +57,8 @@ class _Clip:
         """What `fetch` gets for it."""
         return assets.download(self._repository(), self.revision, FILES)
 
-    def tflop_per_image(self) -> float:
-        """TFLOP of an image's embedding, for `plan`."""
+    def tflop_per_image(self) -> float | None:
+        """TFLOP of an image's embedding, for `plan`; None where that is not known before the model is here."""
         return vision.tflop(self.model, self.revision, self.pretrained)
 
     def folder(self) -> Path:

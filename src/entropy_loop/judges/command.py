@@ -48,6 +48,10 @@ class _Command:
         """What tells two commands apart: a curator that is the judge is refused."""
         return " ".join(self.command)
 
+    def tflop_per_image(self) -> float | None:
+        """For `plan`: not known."""
+        return None
+
     def found(self) -> None:
         """Raises ConfigError when the program is not here."""
         if shutil.which(self.command[0]) is None:

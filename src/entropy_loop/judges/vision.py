@@ -13,10 +13,10 @@ from entropy_loop.errors import ConfigError
 
 
 @cache
-def tflop(model: str, revision: str | None, pretrained: str | None) -> float:
-    """TFLOP of one image's embedding; 0.0 where the model is not here, or is no vision transformer."""
+def tflop(model: str, revision: str | None, pretrained: str | None) -> float | None:
+    """TFLOP of one image's embedding; None where the model is not here, or is no vision transformer."""
     config = _config(model, revision, pretrained)
-    return flops.tflop(flops.vision(config)) if {"width", "layers", "patch_size"} <= config.keys() else 0.0
+    return flops.tflop(flops.vision(config)) if {"width", "layers", "patch_size"} <= config.keys() else None
 
 
 def _config(model: str, revision: str | None, pretrained: str | None) -> dict[str, Any]:

@@ -54,6 +54,10 @@ class VqaRecogniser:
         """What `fetch` gets for it."""
         return assets.download(self.model, self.revision, FILES)
 
+    def tflop_per_image(self) -> float | None:
+        """For `plan`: not known."""
+        return None
+
     def ready(self, concepts: tuple[Concept, ...]) -> None:
         """Raises ConfigError when the model is not here, for a question about a concept that no prompt has, or when
         the device does not have the precision."""
