@@ -44,7 +44,7 @@ def checkup(config: Path | None = None) -> dict[str, Any]:
         "device": device,
         "memory": f"{_memory() / 1e9:.0f} GB" if _memory() else "unknown",
         "free disk here": f"{shutil.disk_usage('.').free / 1e9:.0f} GB",
-        "hub": "offline (HF_HUB_OFFLINE)" if os.environ.get("HF_HUB_OFFLINE") == "1" else "only `fetch` connects",
+        "hub": "nothing but `fetch` connects",
         "bundled models": ", ".join(assets.REVISIONS) or "none",
         "problems": problems + (list(_absent(config)) if config else []),
         "notes": list(_notes(device)),

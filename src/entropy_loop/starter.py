@@ -10,7 +10,7 @@ import yaml
 
 from entropy_loop import ledger, strict_yaml, study
 from entropy_loop.errors import ConfigError
-from entropy_loop.plan import plan
+from entropy_loop.plan import Plan, plan
 from entropy_loop.store import write_text
 
 
@@ -93,15 +93,18 @@ def text(answers: Answers, file: Path) -> str:
     judge = planned.study.config.judge_plugins()[0]
     if MODELS.get(answers.model, MODELS["sd15"]).calibrated:
         judge.ready(planned.study.config.concept_nouns())
-    lines = [f"# {len(planned.runs)} chains. What `entropy-loop plan` estimates (arithmetic alone):", *_costs(planned)]
+    chains = f"{len(planned.runs)} {'chains' if len(planned.runs) > 1 else 'chain'}"
+    head = f"# {chains}. What `entropy-loop plan` estimates (arithmetic alone):"
     fetch = [f"#   entropy-loop fetch {file}"] if answers.model in ("sd15", "sdxl") else []
-    return "\n".join([*lines, *fetch, f"#   entropy-loop run {file}", body])
+    return "\n".join([head, *_costs(planned, answers.model), *fetch, f"#   entropy-loop run {file}", body])
 
 
-def _costs(planned: object) -> list[str]:
-    lines = list(ledger.header(planned))  # type: ignore[arg-type]
-    last = list(ledger.outlooks(planned))[-1]  # type: ignore[arg-type]
-    return [*lines, f"#   on {last.device.name}: {last.hours:.1f} hours"]
+def _costs(planned: Plan, model: str) -> list[str]:
+    """A line for each machine that the model is meant for."""
+    last = list(ledger.outlooks(planned))[-1]
+    if model == "bundled":
+        return [f"#   on {last.device.name}: {60 * last.hours:.0f} minutes"]
+    return [*ledger.header(planned), f"#   on {last.device.name}: {last.hours:.0f} hours"]
 
 
 def _body(answers: Answers, name: str) -> str:
