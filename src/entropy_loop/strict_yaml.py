@@ -28,27 +28,23 @@ class _Loader(yaml.SafeLoader):
     depth = nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> Any:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if event.anchor is not None:
-            self._refuse(f"anchor or alias {event.anchor!r}", "write the value out where it is needed")
+            _refuse(event, f"anchor or alias {event.anchor!r}", "write the value out where it is needed")
         if getattr(event, "tag", None) is not None:
-            self._refuse(f"tag {event.tag!r}", "values have none here; take it away")
+            _refuse(event, f"tag {event.tag!r}", "values have none here; take it away")
         self.nodes, self.depth = self.nodes + 1, self.depth + 1
         if self.depth > DEPTH:
-            self._refuse(f"more than {DEPTH} levels in each other", "make it flatter")
+            _refuse(event, f"more than {DEPTH} levels in each other", "make it flatter")
         if self.nodes > NODES:
-            self._refuse(f"more than {NODES:,} values", "split the experiment")
-        node = super().compose_node(parent, index)
+            _refuse(event, f"more than {NODES:,} values", "split the experiment")
+        node: Any = super().compose_node(parent, index)
         self.depth -= 1
         if node.tag == _MERGE:
-            self._refuse("merge key <<", "write the keys out where they are needed", node)
+            _refuse(event, "merge key <<", "write the keys out where they are needed")
         if node.tag == _INT and len(node.value) > DIGITS:
-            self._refuse(f"number of more than {DIGITS} digits", "shorten it", node)
+            _refuse(event, f"number of more than {DIGITS} digits", "shorten it")
         return node
-
-    def _refuse(self, what: str, to_do: str, node: yaml.Node | None = None) -> NoReturn:
-        line = (node or self.peek_event()).start_mark.line + 1
-        raise yaml.YAMLError(f"{what}, line {line}; {to_do}")
 
 
 def parse(text: str) -> Any:
@@ -85,6 +81,10 @@ def put(raw: dict[str, Any], path: str, value: Any, where: str) -> None:
 
 def _is_index(here: Any, part: str) -> bool:
     return isinstance(here, list) and part.isdecimal() and int(part) < len(here)
+
+
+def _refuse(event: Any, what: str, to_do: str) -> NoReturn:
+    raise yaml.YAMLError(f"{what}, line {event.start_mark.line + 1}; {to_do}")
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
