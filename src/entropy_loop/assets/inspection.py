@@ -118,6 +118,6 @@ def _place(entry: Any) -> tuple[int, int]:
         if not isinstance(side, int) or side < 0:
             raise ValueError
         count *= side
-    if not (isinstance(start, int) and isinstance(end, int) and 0 <= start and end - start == count):
+    if not (isinstance(start, int) and isinstance(end, int) and start >= 0 and end - start == count):
         raise ValueError
     return start, end
