@@ -103,3 +103,13 @@ def _put(told: Schema, place: str, kind: str) -> None:
     optional = any(one.get("type") == "null" for one in old.get("anyOf", ()))
     kept = {key: value for key, value in old.items() if key in ("default", "description", "title")}
     section["properties"][inner] = kept | ({"anyOf": [link, {"type": "null"}]} if optional else link)
+
+
+def keys() -> list[str]:
+    """Every key of a config by its dotted place, those of sections with theirs."""
+    told, found = config.Config.model_json_schema(), list[str]()
+    for name, one in told["properties"].items():
+        links = [part["$ref"] for part in (one, *one.get("anyOf", ())) if "$ref" in part]
+        section = told["$defs"][links[0].rpartition("/")[2]] if links else {}
+        found += [f"{name}.{inner}" for inner in section.get("properties", ())] or [name]
+    return found

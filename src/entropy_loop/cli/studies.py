@@ -13,12 +13,22 @@ from rich.table import Table
 from entropy_loop.cli.door import ConfigArgument, JsonOption, OutOption, SetOption, app, out, size
 
 
+def _engines(incomplete: str) -> list[str]:
+    """Engines that begin so, for the shell."""
+    from entropy_loop import registry
+
+    return [name for name in registry.known("engine") if name.startswith(incomplete)]
+
+
 @app.command()
 def run(
     config: ConfigArgument,
     out_dir: OutOption = None,
     overrides: SetOption = None,
-    engine: Annotated[str | None, typer.Option(metavar="NAME", help="local, or ray: workers share the work.")] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="local, or ray: workers share the work.", autocompletion=_engines),
+    ] = None,
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join: auto, or host:port.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="How many, of the engine ray.")] = None,
     shard: Annotated[
