@@ -14,6 +14,7 @@ SIZE = 1 << 18
 DEPTH, NODES, DIGITS = 20, 10_000, 40
 """How deep lists and mappings may lie in each other, how many values there may be, and digits of a whole number."""
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # quoted words can hold them as escapes
 _MERGE = "tag:yaml.org,2002:merge"
 _BOOL, _DATE = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
@@ -40,6 +41,8 @@ class _Loader(yaml.SafeLoader):
             _refuse(event, f"more than {NODES:,} values", "split the experiment")
         node: Any = super().compose_node(parent, index)
         self.depth -= 1
+        if isinstance(node, yaml.ScalarNode) and _CONTROL.search(node.value):
+            _refuse(event, "control character", "take it away")
         if node.tag == _MERGE:
             _refuse(event, "merge key <<", "write the keys out where they are needed")
         if node.tag == _INT and len(node.value) > DIGITS:

@@ -47,6 +47,7 @@ HOSTILE: dict[str, bytes] = {
         "no UTF-8": b"name: toy\nseed: \xff\xfe\n",
         "a zero byte": "name: toy\nseed: \x00\n",
         "an escape sequence": "name: \x1b[2J\n",
+        "an escape sequence, escaped": 'name: "\\e[2J"\n',
         "an open quote": 'name: "toy\n' + "x\n" * 50_000,
         "a tab as indent": "train:\n\tmax_train_steps: 3\n",
     }.items()

@@ -111,6 +111,6 @@ def test_a_name_that_leads_out_is_refused(name: object, tmp_path: Path):
     root.mkdir()
     (root / "link.png").symlink_to("../outside.png")
     (root / "linked").symlink_to("..")
-    with pytest.raises(ConfigError, match="line 1: .* is no file of this folder") as told:
+    with pytest.raises(ConfigError, match=r"line 1: .* is no file of this folder") as told:
         metadata(folder(root, name), ("text",))
     assert "\x1b" not in str(told.value)

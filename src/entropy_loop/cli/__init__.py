@@ -34,7 +34,11 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"entropy-loop: {message}", file=sys.stderr)
+    # What a stranger's file or folder is called must not steer the terminal.
+    shown = "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in message
+    )
+    print(f"entropy-loop: {shown}", file=sys.stderr)
     sys.exit(code)
 
 

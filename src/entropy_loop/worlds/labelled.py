@@ -78,7 +78,8 @@ def folder(data_dir: Path, concepts: Sequence[str]) -> Labelled:
     """The images of an imagefolder whose metadata.jsonl has a column of true and false for each concept; where it is
     missing or null, the image is not labelled for the concept.
 
-    Raises ConfigError for a table that is not so, for a concept without a column, and for a file that is no image, too large or cut short.
+    Raises ConfigError for a table that is not so, for a concept without a column, and for a file that is no image,
+    too large or cut short.
     """
     rows = metadata(data_dir)
     table = data_dir / "metadata.jsonl"
