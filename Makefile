@@ -21,6 +21,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --severity-level high src
 
 # The documentation as a site: build/site/index.html. The two reference pages are written anew from the code.
 docs: $(VENV)/installed

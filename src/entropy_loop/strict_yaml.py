@@ -15,6 +15,7 @@ DEPTH, NODES, DIGITS = 20, 10_000, 40
 """How deep lists and mappings may lie in each other, how many values there may be, and digits of a whole number."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # quoted words can hold them as escapes
+_SECRET = re.compile(r"\b(hf_|gh[pousr]_|github_pat_|sk-)[A-Za-z0-9_-]{20,}|\bAKIA[0-9A-Z]{16}\b|://[^/\s@]*:[^/\s@]*@")
 _MERGE = "tag:yaml.org,2002:merge"
 _BOOL, _DATE = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
@@ -43,6 +44,8 @@ class _Loader(yaml.SafeLoader):
         self.depth -= 1
         if isinstance(node, yaml.ScalarNode) and _CONTROL.search(node.value):
             _refuse(event, "control character", "take it away")
+        if isinstance(node, yaml.ScalarNode) and _SECRET.search(node.value):
+            _refuse(event, "what looks like a password or token", "take it away: configs are stored and shown")
         if node.tag == _MERGE:
             _refuse(event, "merge key <<", "write the keys out where they are needed")
         if node.tag == _INT and len(node.value) > DIGITS:

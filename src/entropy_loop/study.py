@@ -128,4 +128,4 @@ def _override(raw: dict[str, Any], text: str) -> None:
     try:
         strict_yaml.put(raw, path.strip(), strict_yaml.parse(value), f"--set {path}")
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {text}: the value is not YAML: {error}") from None
+        raise ConfigError(f"--set {path}: the value is not YAML: {error}") from None
