@@ -1,10 +1,16 @@
 import io
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 import time
 
 import pytest
 from rich.console import Console
 
+from conftest import environment
 from entropy_loop import progress
 from entropy_loop.plan import plan
 from entropy_loop.progress import Progress, bar
@@ -130,3 +136,23 @@ def test_silence_is_broken(planned, console, monkeypatch):
                 break
             time.sleep(0.05)
     assert "still at work" in console.file.getvalue()
+
+
+@pytest.mark.parametrize("wished", ["", "1"])
+def test_no_color_is_honoured_on_a_terminal(toy, tmp_path, wished):
+    """On a real terminal the bar is coloured, and with NO_COLOR it is not."""
+    controller, terminal = pty.openpty()
+    line = [sys.executable, "-m", "entropy_loop", "run", str(toy()), "--out", "out"]
+    told = {**environment(), "NO_COLOR": wished, "TERM": "xterm-256color"}
+    with subprocess.Popen(line, cwd=tmp_path, env=told, stdout=terminal, stderr=terminal) as running:
+        os.close(terminal)
+        seen = b""
+        try:
+            while part := os.read(controller, 1 << 16):
+                seen += part
+        except OSError:  # the terminal is gone when the last process has closed it
+            pass
+    os.close(controller)
+    assert running.returncode == 0
+    assert b"report: out/report.html" in seen
+    assert bool(re.search(rb"\x1b\[[0-9;]*3[0-9]", seen)) == (not wished)

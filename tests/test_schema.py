@@ -49,6 +49,9 @@ def test_every_shipped_config_fits(path: Path) -> None:
         ("judges", []),
         ("train", {"lr": 1}),
         ("people", {"raters": 0}),
+        ("sweep", {"curate.policy": [{"use": "topk", "k": 2}]}),
+        ("sweep", {"seed": 3}),
+        ("arms", [{"name": "a", "set": {"train.method": "some"}}]),
     ],
     ids=str,
 )

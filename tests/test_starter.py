@@ -88,3 +88,10 @@ def test_answers_that_make_no_config_are_told_at_once(answers: Answers, what: st
     with pytest.raises(ConfigError, match=what):
         starter.write(answers, tmp_path / "mine.yaml")
     assert not (tmp_path / "mine.yaml").exists()
+
+
+def test_a_word_that_the_bundled_model_does_not_know_is_told_at_once(command, tmp_path) -> None:
+    """A prompt that `run` would refuse makes no file."""
+    done = command("init", "x.yaml", "--prompt", "a photograph of a giraffe", "--concepts", "horse")
+    assert (done.returncode, "does not know 'giraffe'" in done.stderr) == (2, True)
+    assert not (tmp_path / "x.yaml").exists()

@@ -43,7 +43,21 @@ def schema() -> Schema:
         definitions[kind] = {"oneOf": variants}
         for place in places:
             _put(told, place, kind)
+    _describe_arms(told)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "entropy-loop config"} | told
+
+
+def _describe_arms(told: Schema) -> None:
+    """What an arm sets at a place that the schema knows is what may stand there; other places stay open."""
+    places = {name: f"#/properties/{name}" for name in told["properties"] if name not in ("name", "sweep", "arms")}
+    for outer in [name for name in places if "$ref" in told["properties"][name]]:
+        link = told["properties"][outer]["$ref"]
+        section = told["$defs"][link.rpartition("/")[2]]
+        places |= {f"{outer}.{inner}": f"{link}/properties/{inner}" for inner in section.get("properties", ())}
+    links = {place: {"$ref": link} for place, link in places.items()}
+    lists = {place: {"type": "array", "minItems": 1, "items": link} for place, link in links.items()}
+    told["properties"]["sweep"]["properties"] = lists
+    told["$defs"]["ArmSection"]["properties"]["set"]["properties"] = links
 
 
 def sentences(cls: type) -> dict[str, str]:

@@ -93,6 +93,7 @@ def text(answers: Answers, file: Path) -> str:
     judge = planned.study.config.judge_plugins()[0]
     if MODELS.get(answers.model, MODELS["sd15"]).calibrated:
         judge.ready(planned.study.config.concept_nouns())
+        judge.readable((answers.prompt,), "prompt")  # its tokenizer has the bundled checkpoint's words
     chains = f"{len(planned.runs)} {'chains' if len(planned.runs) > 1 else 'chain'}"
     head = f"# {chains}. What `entropy-loop plan` estimates (arithmetic alone):"
     fetch = [f"#   entropy-loop fetch {file}"] if answers.model in ("sd15", "sdxl") else []
