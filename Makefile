@@ -43,5 +43,5 @@ $(VENV)/browser: $(VENV)/installed tests/browser/install.py
 
 bench: $(VENV)/installed
 	rm -f bench.json
-	for id in sampling training scoring chain sweep start scaling; do \
+	for id in sampling training scoring chain sweep start scaling rating; do \
 	  $(BIN)/python scripts/bench_$$id.py --json bench.json || exit 1; done

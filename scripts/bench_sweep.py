@@ -20,6 +20,7 @@ CONFIG = [
     "generator.num_inference_steps=4", "generator.block=8", "train.max_train_steps=3", "train.train_batch_size=4",
     f"sweep={{curate.policy: {json.dumps(ARMS)}, seed: [0, 1]}}",
 ]  # fmt: skip
+SIXTEEN = [{"use": "none"}, *({"use": n, "k": k} for n in ("top_k", "random_k", "bottom_k") for k in (1, 2, 3, 4, 5))]
 AGAIN = (
     "import atexit, sys, entropy_loop.cli as cli; sys.argv = ['entropy-loop', *sys.argv[1:]];"
     "atexit.register(lambda: print('torch', 'torch' in sys.modules)); cli.main()"
@@ -59,12 +60,18 @@ def main() -> None:
         )  # fmt: skip
         bench.same("samples", same)
         found = bench.ratio(times)
-        note = f"{alone} stages without sharing, {len(stages)} with; the plan predicts {predicted:.2f}"
+        note = (
+            f"{alone} stages without sharing, {len(stages)} with; with each kind's mean seconds that is {predicted:.2f}"
+        )
         rows = [bench.Row("B8", "8 arms x 2 seeds without sharing", *found, 1, "x", ">= .97 of predicted", note)]
         rows.append(bench.Row("B8", "of what the plan predicts", *(v / predicted for v in found), 1, "", ">= .97"))
+        count = len(list(root.glob("all0/store/*/receipt.json"))) / len(stages)
+        rows.append(bench.Row("B8", "stages made over stages planned", count, count, count, 1, "", "<= 1.05"))
 
         line = [sys.executable, "-c", AGAIN, "run", "configs/smoke.yaml", "--out", str(root / "all")]
-        line += [word for one in CONFIG for word in ("--set", one)]
+        line += [
+            word for one in (*CONFIG[:-1], f"sweep={{curate.policy: {json.dumps(SIXTEEN)}}}") for word in ("--set", one)
+        ]
         subprocess.run(line, check=True, capture_output=True)
         again = []
         for _ in range(5):
@@ -76,7 +83,7 @@ def main() -> None:
         rows.append(
             bench.Row(
                 "B10",
-                "finished 16-run sweep again",
+                "finished 16-arm sweep again",
                 again[2],
                 again[0],
                 again[-1],

@@ -11,7 +11,6 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,6 +20,7 @@ from pydantic import TypeAdapter
 
 from entropy_loop import config, registry
 from entropy_loop.cli import app
+from entropy_loop.schema import PLACES, sentences
 
 FOLDER = Path("docs/reference")
 
@@ -36,33 +36,6 @@ SECTIONS = {name: cls for name, field in config.Config.model_fields.items() if (
 """Keys of a config that hold keys of their own."""
 
 NAME = TypeAdapter(config.Name).json_schema()["pattern"]
-
-PLACES = {
-    "generator": ("generator",),
-    "real": ("real", "measures.real"),
-    "scorer": ("curate.scorer",),
-    "policy": ("curate.policy",),
-    "regime": ("feedback",),
-    "judge": ("judges",),
-    "embedder": ("measures.embedder",),
-    "reader": ("measures.reader",),
-    "engine": ("engine",),
-}
-"""Kind of plug-in -> where in a config it stands."""
-
-
-def sentences(cls: type) -> dict[str, str]:
-    """Key -> what the docstrings of a class and of those it extends say of it, after `key:`, to the paragraph's end."""
-    one = r"[a-z]\w*(?: \([^)]*\))?"
-    head = re.compile(rf"(?:^|(?<=[.;] ))({one}(?:, {one})*): ")
-    found: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        for paragraph in inspect.cleandoc(base.__dict__.get("__doc__") or "").split("\n\n"):
-            text = " ".join(paragraph.split())
-            for here, after in pairwise([*head.finditer(text), None]):
-                told = text[here.end() : after.start() if after else len(text)].strip().rstrip(";.")
-                found |= dict.fromkeys(re.sub(r" \([^)]*\)", "", here[1]).split(", "), told)
-    return found
 
 
 def _keys(cls: type) -> list[str]:

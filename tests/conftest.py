@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -36,7 +37,8 @@ def toy(tmp_path: Path) -> Toy:
     def write(file: str = "toy.yaml", **changes: Any) -> Path:
         raw = {key: value for key, value in (deepcopy(TOY) | changes).items() if value is not None}
         path = tmp_path / file
-        path.write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
+        # By way of JSON, for YAML would write what stands twice as an alias.
+        path.write_text(yaml.safe_dump(json.loads(json.dumps(raw)), sort_keys=False), encoding="utf-8")
         return path
 
     return write

@@ -5,6 +5,9 @@ import pytest
 from entropy_loop import assets
 from entropy_loop.errors import ConfigError
 
+EMPTY = (2).to_bytes(8, "little") + b"{}"
+"""A safetensors file without tensors."""
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -14,7 +17,7 @@ def folder(tmp_path):
 
 def test_a_folder_with_safetensors_is_a_model(folder):
     """A local folder is found as it is, wherever in it the weights lie."""
-    (folder / "unet" / "weights.safetensors").write_bytes(b"w")
+    (folder / "unet" / "weights.safetensors").write_bytes(EMPTY)
     assert assets.find(str(folder)) == folder
 
 
@@ -67,7 +70,7 @@ def test_a_pinned_model_that_is_not_here_is_told_with_the_command():
 
 def test_a_folder_that_brings_code_is_refused(folder):
     """Python beside the weights is never run, so a model that needs it would be another one."""
-    (folder / "a.safetensors").write_bytes(b"w")
+    (folder / "a.safetensors").write_bytes(EMPTY)
     (folder / "unet" / "pipeline.py").write_text("")
     with pytest.raises(ConfigError, match=r"holds code .pipeline\.py."):
         assets.find(str(folder))
@@ -83,7 +86,7 @@ def test_a_folder_that_brings_code_is_refused(folder):
 )
 def test_a_config_that_asks_to_run_code_is_refused(folder, file, config, key):
     """At whatever depth; an ordinary config is none of that."""
-    (folder / "a.safetensors").write_bytes(b"w")
+    (folder / "a.safetensors").write_bytes(EMPTY)
     (folder / "config.json").write_text(json.dumps({"architectures": ["CLIPModel"]}))
     assert assets.find(str(folder)) == folder
     (folder / file).write_text(json.dumps(config))
@@ -98,7 +101,7 @@ def test_only_bundled_models_have_a_revision_of_their_own():
 
 def test_a_folder_may_be_named_with_a_slash_at_its_end(folder):
     """A name as the shell completes it is the same folder."""
-    (folder / "a.safetensors").write_bytes(b"w")
+    (folder / "a.safetensors").write_bytes(EMPTY)
     assert assets.find(f"{folder}/") == folder
 
 

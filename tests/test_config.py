@@ -185,12 +185,6 @@ def test_yes_and_no_are_keys_of_a_concept(toy):
     assert (horse.name, horse.yes, horse.no) == ("horse", ("a horse",), ("a cow",))
 
 
-def test_a_merge_key_may_be_overridden():
-    """`<<` merges an anchor, and a key that stands beside it wins, as YAML says."""
-    merged = strict_yaml.parse("base: &b {k: 1, use: top_k}\nother: {<<: *b, k: 2}\n")
-    assert merged["other"] == {"k": 2, "use": "top_k"}
-
-
 def test_overrides_reach_into_lists_and_make_missing_sections(toy):
     """`--set` changes a list's entry in place, and makes a section that the file leaves out."""
     found = study.load(toy(), ("prompts.0.text=a cow and a horse", "train.max_train_steps=7", "images=16")).config

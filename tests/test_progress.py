@@ -1,4 +1,6 @@
 import io
+import json
+import time
 
 import pytest
 from rich.console import Console
@@ -89,3 +91,42 @@ def test_a_plain_bar_counts_one_piece_of_work():
         tick(1.0)
     assert "drawing 3 scenes" in terminal.file.getvalue()
     assert "100%" in terminal.file.getvalue()
+
+
+def test_the_pace_is_told_of_stages_that_make_or_judge_images(planned, console, monkeypatch):
+    """Images per second stand in the line of a sampling or judging stage, not of a training."""
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    stages = {stage.verb: stage for stage in planned.stages().values()}
+    clock = iter(range(0, 100_000, 2))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    listener = Progress(planned, console)
+    for verb in ("generate-pool", "train"):
+        listener("started", stages[verb], 0.0)
+        listener("working", stages[verb], 0.5)
+    lines = console.file.getvalue().splitlines()
+    assert [line for line in lines if "generate-pool" in line and "images/s" in line]
+    assert not [line for line in lines if "train" in line and "images/s" in line]
+
+
+def test_json_has_one_event_a_line(planned, console):
+    """Every started and finished stage is a line of JSON with what is done and left; nothing else is printed."""
+    with Progress(planned, console, as_json=True) as listener:
+        make_all(listener, planned)
+    rows = [json.loads(line) for line in console.file.getvalue().splitlines()]
+    count = len(planned.stages())
+    assert [sum(row["event"] == event for row in rows) for event in ("started", "finished")] == [count, count]
+    assert rows[-1]["done"] == 1.0
+    assert {"stage", "generation", "key", "images_per_second", "seconds_left"} <= set(rows[0])
+
+
+def test_silence_is_broken(planned, console, monkeypatch):
+    """A stage that says nothing for a while is told to be still at work."""
+    monkeypatch.setattr(progress, "SILENCE", 0.3)
+    stage = next(iter(planned.stages().values()))
+    with Progress(planned, console) as listener:
+        listener("started", stage, 0.0)
+        for _ in range(100):
+            if "still at work" in console.file.getvalue():
+                break
+            time.sleep(0.05)
+    assert "still at work" in console.file.getvalue()

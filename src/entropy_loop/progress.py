@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import Self
 
 from rich.console import Console
@@ -14,16 +15,21 @@ from rich.progress import Progress as RichProgress
 
 from entropy_loop.data import Stage, Tick
 from entropy_loop.plan import Plan
+from entropy_loop.stages import JUDGE_COST
 
 LINE_EVERY = 10.0  # seconds between lines when nobody watches a terminal
+SILENCE = 30.0  # seconds after which a line comes though nothing was heard
 
 
 class Progress:
     """A listener of the store. Work is counted in model evaluations; stages that were made before are taken
-    off the whole, so the time left is that of the work left."""
+    off the whole, so the time left is that of the work left. as_json: a line of JSON for every event, and nothing
+    else."""
 
-    def __init__(self, planned: Plan, console: Console) -> None:
-        self.console = console
+    def __init__(self, planned: Plan, console: Console, as_json: bool = False) -> None:
+        self.console, self.as_json = console, as_json
+        self.stage, self.share, self.since = "starting", 0.0, time.monotonic()
+        self.over = Event()
         self.total = sum(stage.cost for stage in planned.stages().values())
         self.done = 0.0
         self.seen: set[str] = set()
@@ -31,15 +37,19 @@ class Progress:
         self.began = self.last_line = time.monotonic()
         self.bar = RichProgress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"), console=console, disable=not console.is_terminal,
+            TextColumn("{task.fields[pace]}"), TextColumn("{task.fields[left]}"), console=console,
+            disable=as_json or not console.is_terminal,
         )  # fmt: skip
-        self.task = self.bar.add_task("starting", total=max(self.total, 1.0), left="")
+        self.task = self.bar.add_task("starting", total=max(self.total, 1.0), left="", pace="")
 
     def __enter__(self) -> Self:
         self.bar.start()
+        if not self.console.is_terminal and not self.as_json:
+            Thread(target=self._break_silence, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.over.set()
         self.bar.stop()
 
     def __call__(self, event: str, stage: Stage, share: float) -> None:
@@ -55,16 +65,60 @@ class Progress:
             self.seen.add(stage.key)
         done = self.done + (stage.cost * share if event == "working" else 0.0)
         text = f"generation {stage.generation}: {stage.verb}"
+        if event == "started":
+            self.since = time.monotonic()
+        self.stage, self.share = text, share
+        pace = self._pace(stage, share)
         # Where every stage was made before, nothing is left of nothing: that is all of it.
         whole = max(self.total, 1.0)
         completed = whole - (self.total - done)
-        self.bar.update(self.task, description=text, completed=completed, total=whole, left=self._left(done))
-        self._line(text, done, event)
+        self.bar.update(self.task, description=text, completed=completed, total=whole, left=self._left(done), pace=pace)
+        if self.as_json:
+            self._tell(event, stage, done, pace)
+        else:
+            self._line(f"{text}  {pace}".rstrip(), done, event)
+
+    def _pace(self, stage: Stage, share: float) -> str:
+        """Images per second of a stage that makes or judges images; empty before there is something to tell."""
+        seconds, made = time.monotonic() - self.since, images(stage) * share
+        return f"{made / seconds:.3g} images/s" if made and seconds > 0.5 else ""
+
+    def _tell(self, event: str, stage: Stage, done: float, pace: str) -> None:
+        """One event as JSON; of work that goes on, not more often than a line."""
+        now = time.monotonic()
+        if event == "working" and now - self.last_line < LINE_EVERY:
+            return
+        self.last_line = now
+        seconds = self._seconds(done)
+        told = {
+            "event": event,
+            "stage": stage.verb,
+            "generation": stage.generation,
+            "key": stage.key,
+            "done": round(done / self.total, 4) if self.total else 1.0,
+            "images_per_second": float(pace.partition(" ")[0]) if pace else None,
+            "seconds_left": None if seconds is None else round(seconds, 1),
+        }
+        self.console.print(json.dumps(told), highlight=False, soft_wrap=True)
+
+    def _break_silence(self) -> None:
+        while not self.over.wait(SILENCE / 3):
+            with self.lock:
+                if time.monotonic() - self.last_line >= SILENCE:
+                    self.last_line = time.monotonic()
+                    done = self.done / self.total if self.total else 1.0
+                    self.console.print(f"{done:4.0%}  {self.stage}  still at work", highlight=False)
+
+    def _seconds(self, done: float) -> float | None:
+        """Until the whole plan is carried out; None before a hundredth of it is."""
+        if done <= 0 or done < 0.01 * self.total:
+            return None
+        return (time.monotonic() - self.began) * (self.total - done) / done
 
     def _left(self, done: float) -> str:
-        if done <= 0 or done < 0.01 * self.total:
+        seconds = self._seconds(done)
+        if seconds is None:
             return ""
-        seconds = (time.monotonic() - self.began) * (self.total - done) / done
         return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
 
     def _line(self, text: str, done: float, event: str) -> None:
@@ -74,6 +128,14 @@ class Progress:
         self.last_line = now
         share = done / self.total if self.total else 1.0
         self.console.print(f"{share:4.0%}  {text}  {self._left(done)}".rstrip(), highlight=False)
+
+
+def images(stage: Stage) -> float:
+    """How many images a stage makes or looks at; 0 for one that does neither."""
+    if stage.verb.startswith("generate"):
+        return float(sum(count for *_, count in stage.reads["prompts"]))
+    looks = stage.verb == "score" or stage.verb.partition("-")[0] in ("recognise", "embed", "read")
+    return stage.cost / JUDGE_COST if looks else 0.0
 
 
 @contextmanager

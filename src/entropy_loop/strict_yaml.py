@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
 from entropy_loop.errors import ConfigError
 
+SIZE = 1 << 18
+"""Bytes that a file may have."""
+DEPTH, NODES, DIGITS = 20, 10_000, 40
+"""How deep lists and mappings may lie in each other, how many values there may be, and digits of a whole number."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # quoted words can hold them as escapes
 _MERGE = "tag:yaml.org,2002:merge"
 _BOOL, _DATE = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
@@ -17,12 +23,40 @@ _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 class _Loader(yaml.SafeLoader):
     """A SafeLoader in which a key that stands twice is an error, not the last one's win. As in YAML 1.2, `yes`
     and `no` are words and only true and false are booleans. Numbers are decimal: 1e-4 is one, and 010, 1_000,
-    1:30 and 2024-01-31 are words."""
+    1:30 and 2024-01-31 are words. What is written is what is read: no aliases, merge keys or tags, and no more of
+    anything than the limits above, which hold before a value is built."""
+
+    depth = nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> Any:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if event.anchor is not None:
+            _refuse(event, f"anchor or alias {event.anchor!r}", "write the value out where it is needed")
+        if getattr(event, "tag", None) is not None:
+            _refuse(event, f"tag {event.tag!r}", "values have none here; take it away")
+        self.nodes, self.depth = self.nodes + 1, self.depth + 1
+        if self.depth > DEPTH:
+            _refuse(event, f"more than {DEPTH} levels in each other", "make it flatter")
+        if self.nodes > NODES:
+            _refuse(event, f"more than {NODES:,} values", "split the experiment")
+        node: Any = super().compose_node(parent, index)
+        self.depth -= 1
+        if isinstance(node, yaml.ScalarNode) and _CONTROL.search(node.value):
+            _refuse(event, "control character", "take it away")
+        if node.tag == _MERGE:
+            _refuse(event, "merge key <<", "write the keys out where they are needed")
+        if node.tag == _INT and len(node.value) > DIGITS:
+            _refuse(event, f"number of more than {DIGITS} digits", "shorten it")
+        return node
 
 
 def parse(text: str) -> Any:
     """The value of a YAML document. Raises yaml.YAMLError."""
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise yaml.YAMLError(f"character {error.character:#06x}, line {line}; take it away") from None
     try:
         return loader.get_single_data()
     finally:
@@ -52,14 +86,18 @@ def _is_index(here: Any, part: str) -> bool:
     return isinstance(here, list) and part.isdecimal() and int(part) < len(here)
 
 
+def _refuse(event: Any, what: str, to_do: str) -> NoReturn:
+    raise yaml.YAMLError(f"{what}, line {event.start_mark.line + 1}; {to_do}")
+
+
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == _MERGE:
-            continue  # a list or dict as a key is refused below; what `<<` merges may stand again
+        if not isinstance(key_node, yaml.ScalarNode):
+            continue  # a list or dict as a key is refused below
         key = loader.construct_object(key_node)
         if key in seen:
-            raise yaml.YAMLError(f"key {key!r} stands twice, line {key_node.start_mark.line + 1}")
+            raise yaml.YAMLError(f"key {key!r} stands twice, line {key_node.start_mark.line + 1}; keep one of them")
         seen.add(key)
     return loader.construct_mapping(node, deep=True)
 

@@ -48,15 +48,19 @@ class Study:
 def load(path: Path, overrides: tuple[str, ...] = ()) -> Study:
     """Read, override and check a YAML file. Raises ConfigError with one line per mistake."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(strict_yaml.SIZE + 1)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise ConfigError(f"{path}: no such file. `configs/` holds ready-to-run ones.") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not YAML: {error}") from None
     except OSError as error:
         raise StorageError(f"{path}: cannot be read ({error}).") from None
+    if len(data) > strict_yaml.SIZE:
+        raise ConfigError(f"{path}: more than {strict_yaml.SIZE:,} bytes, too long for a config; split the experiment.")
     try:
-        raw = strict_yaml.parse(text)
+        raw = strict_yaml.parse(data.decode())
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}: is not YAML: {error.reason}, line {line}; save it as UTF-8.") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: is not YAML: {error}") from None
     if not isinstance(raw, dict):

@@ -151,7 +151,7 @@ def test_it_says_what_it_can_read():
 
 def test_a_folder_without_attributes_is_refused(tmp_path):
     """A model of another kind is no reader, and the message says which file is missing."""
-    (tmp_path / "model.safetensors").write_bytes(b"w")
+    (tmp_path / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")  # no tensors
     with pytest.raises(ConfigError, match=r"no attributes\.json"):
         AttributeReader(str(tmp_path)).ready({})
 

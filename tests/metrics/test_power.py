@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -88,3 +90,86 @@ def test_a_rate_or_change_out_of_range_is_refused(rate, change):
     """The concept must sometimes be seen, and recognition must fall by something."""
     with pytest.raises(ConfigError, match="it must be"):
         solve(rate, change, images=128, keep=32, chains=3)
+
+
+def said_by_people(rate, change, images, kept, chains, rated, raters, agreement, studies=800, replicates=799) -> float:
+    """Power over one step by drawing every image and every answer to it, and every image of every study's null."""
+    rng = np.random.default_rng(23)
+
+    def looked_at(pool: np.ndarray) -> np.ndarray:
+        return rng.permuted(pool, axis=-1)[..., :rated]
+
+    def answered(pool: np.ndarray) -> np.ndarray:
+        """V of each pool: a rater copies what the image shows, or names the answer to another image of the pool."""
+        shown = looked_at(pool)[..., None]
+        sees = rng.random((*shown.shape[:-1], raters)) < np.sqrt(agreement)
+        other = rng.random(sees.shape) < pool.mean(axis=-1)[..., None, None]
+        return np.where(sees, shown, other).mean(axis=(-1, -2))
+
+    def pools(start: float, studies: int, change: float) -> tuple[np.ndarray, np.ndarray]:
+        first = rng.random((studies, chains, images)) < start
+        share = first[..., :kept].mean(axis=-1, keepdims=True)
+        return first, rng.random(first.shape) < share * (1 - change)
+
+    before, after = (answered(pool) for pool in pools(rate, studies, change))
+    seen, found = (1 - after / before).mean(axis=1), 0
+    for c, v in zip(seen, before.mean(axis=1), strict=True):
+        n = rated * chains
+        first, last = pools((v * n + 0.5) / (n + 1), replicates, 0.0)
+        null = (1 - looked_at(last).mean(axis=-1) / looked_at(first).mean(axis=-1)).mean(axis=1)
+        tail = min((null >= c - 1e-12).sum(), (null <= c + 1e-12).sum())
+        found += 2 * (tail + 1) / (replicates + 1) <= 0.05
+    return found / studies
+
+
+@pytest.mark.parametrize(
+    ("rate", "change", "rated", "raters", "agreement"), [(0.8, 0.2, 16, 3, 0.6), (0.6, 0.25, 24, 1, 0.4)]
+)
+def test_the_power_of_people_is_that_of_studies_drawn_answer_by_answer(rate, change, rated, raters, agreement):
+    """Within 5 points, with several raters of each image and with one, who look at a part of each pool of 64."""
+    study = {"images": 64, "chains": 3, "rated": rated, "raters": raters, "agreement": agreement}
+    promised = solve(rate, change, keep=32, **study).power
+    assert 0.1 < promised < 0.95
+    assert promised == pytest.approx(said_by_people(rate, change, kept=32, **study), abs=0.05)
+
+
+def test_people_who_agree_and_see_every_image_are_a_judge_like_any():
+    """rated = images with one rater gives the power, and the number of chains, that it has without people."""
+    plain, people = (solve(0.8, 0.1, images=128, keep=32, chains=5, **said) for said in ({}, {"rated": 128}))
+    assert people == replace(plain, rated=128, raters=1, agreement=1.0)
+    plain, people = (solve(0.8, 0.1, images=128, keep=32, power=0.8, **said) for said in ({}, {"rated": 128}))
+    assert people.chains == plain.chains
+
+
+@pytest.mark.parametrize(("name", "values"), [("raters", (1, 2, 4, 8)), ("rated", (16, 32, 64, 128))])
+def test_more_people_and_more_images_never_lower_the_power(name, values):
+    """Of a change that is more likely found than not; two points are the simulation's own noise."""
+    study = {"images": 128, "keep": 64, "chains": 3, "rated": 32, "raters": 2, "agreement": 0.5}
+    powers = [solve(0.8, 0.2, **study | {name: value}).power for value in values]
+    assert 0.5 < powers[0] < powers[-1]
+    assert (np.diff(powers) > -0.02).all()
+
+
+def test_how_many_images_people_must_see_is_solved_for():
+    """The smallest number that reaches the power, when it is the one that is left out."""
+    study = {"images": 128, "keep": 64, "chains": 5, "raters": 3, "agreement": 0.7}
+    found = solve(0.8, 0.2, power=0.8, **study)
+    assert found.rated is not None
+    assert found.power >= 0.8 > solve(0.8, 0.2, **study, rated=found.rated - 1).power
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"power": 0.8, "rated": 32}, "images, keep, chains, power and rated, to be solved for; all are given"),
+        ({"raters": 3}, "power, rated are left out"),
+        ({"rated": 200}, r"rated is 200; it must be 1 to images \(128\)"),
+        ({"rated": 32, "raters": 0}, "raters is 0"),
+        ({"rated": 32, "agreement": 1.5}, "agreement is 1.5; it must be 0 to 1"),
+        ({"rated": 32, "agreement": float("nan")}, "agreement is nan"),
+    ],
+)
+def test_impossible_people_are_refused_with_a_reason(given, message):
+    """More images than there are, nobody to look, a correlation that is none."""
+    with pytest.raises(ConfigError, match=message):
+        solve(0.8, 0.1, images=128, keep=32, chains=5, **given)

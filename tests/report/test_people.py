@@ -19,10 +19,10 @@ PROMPT = painted.CONFIG["prompts"][0]["text"]
 Says = Callable[[str, Item], list[str] | None]
 
 
-def rated(root: Path, says: Says, raters: int = 3, repeats: float = 0.0) -> tuple[painted.Made, Tables]:
-    """A run whose pools all are rated by so many people, each in the way of `says`, and its tables."""
+def rated(root: Path, says: Says, raters: int = 3, repeats: float = 0.0, last: int = 3) -> tuple[painted.Made, Tables]:
+    """A run whose pools, up to generation `last`, are rated by so many people in the way of `says`, and its tables."""
     made = painted.made(root)
-    images = made.parquet("images").query("set == 'pool'").drop_duplicates("file")
+    images = made.parquet("images").query(f"set == 'pool' and generation <= {last}").drop_duplicates("file")
     book = Book(root)
     book.add_items(
         [Item(f"i{n}", row.file, row.id, PROMPT, ("astronaut", "horse")) for n, row in enumerate(images.itertuples())]
@@ -155,3 +155,30 @@ def test_the_same_answers_make_the_same_tables(tmp_path: Path) -> None:
         again = tables(made.plan, made.store)
     for name in ("rates", "changes", "summary", "agreement"):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(again, name))
+
+
+def test_people_who_saw_a_few_generations_decide_nothing_and_break_nothing(tmp_path: Path) -> None:
+    """The last generations are not rated: c from 0 to last is missing with a reason, recognition by people is
+    undecided, the other judge's rows are as without people, and the page is whole."""
+    made, found = rated(tmp_path / "rated", by_file, last=1)
+    _, alone = rated(tmp_path / "alone", by_file, raters=0)
+    people = found.summary.query("judge == 'people' and statistic == 'change_rate' and against == ''")
+    assert people[["mean", "p"]].isna().all(axis=None)
+    assert people["reason"].str.contains("a pool is missing").all()
+    verdicts = found.verdicts.query("judge == 'people'")
+    assert set(verdicts["recognition"]) == {"undecided"}
+    assert verdicts["reason"].str.contains("recognition V(all): missing", regex=False).all()
+    for name in ("summary", "verdicts", "rates", "changes"):
+        mine, theirs = (getattr(t, name).query("judge == 'exact'").reset_index(drop=True) for t in (found, alone))
+        pd.testing.assert_frame_equal(mine, theirs, check_dtype=False)
+    assert 'id="people"' in made.text()
+
+
+def test_where_nobody_was_asked_no_database_is_made(tmp_path: Path) -> None:
+    """Tables of a folder without answers have no people in them, and leave no file of theirs behind."""
+    made = painted.made(tmp_path)
+    with painted.registered():
+        found = tables(made.plan, made.store)
+    assert found.agreement.empty
+    assert "people" not in set(found.rates["judge"])
+    assert list(tmp_path.glob("people.sqlite*")) == []

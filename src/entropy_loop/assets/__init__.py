@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from entropy_loop.assets import inspection
 from entropy_loop.errors import ConfigError, nearest
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -116,7 +117,7 @@ def pinned(model: str, wanted: str | None) -> str | None:
 def find(model: str, hub_revision: str | None = None) -> Path:
     """The folder of a model. Raises ConfigError when there is none, or when its weights are not safetensors."""
     folder = _folder(model, hub_revision)
-    _refuse_code(folder)
+    inspection.refuse(folder)
     unsafe = sorted({p.name for p in folder.rglob("*") if p.suffix in (".bin", ".ckpt", ".pt", ".pth", ".pkl")})
     if not any(folder.rglob("*.safetensors")):
         found = f"only {', '.join(unsafe)}, which can carry code" if unsafe else "no weights"
@@ -136,17 +137,6 @@ def _folder(model: str, hub_revision: str | None) -> Path:
     raise ConfigError(
         f"{model}: no such folder; name a model folder, a hub id, or one of {PREFIX}{{{','.join(REVISIONS)}}}."
     )
-
-
-def _refuse_code(folder: Path) -> None:
-    """Raises ConfigError when a model wants its own code to be run."""
-    for file in folder.rglob("*"):
-        if file.suffix == ".py":
-            raise ConfigError(f"{folder}: holds code ({file.name}), which is never run; take a model without.")
-        if file.suffix == ".json" and file.stat().st_size < 1 << 20:
-            text = file.read_text(encoding="utf-8")
-            if named := [key for key in ('"auto_map"', '"trust_remote_code"') if key in text]:
-                raise ConfigError(f"{file}: asks for code of its own ({named[0]}), which is never run.")
 
 
 def _downloaded(model: str, commit: str | None) -> Path:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from entropy_loop import __version__, assets
-from entropy_loop.cli import care, exports, people, studies, tools  # noqa: F401 (they add their commands to the app)
+from entropy_loop.cli import care, exports, first, people, studies, tools  # noqa: F401 (they add their commands to the app)
 from entropy_loop.cli.door import app
 from entropy_loop.errors import EntropyLoopError
 from entropy_loop.stopping import Stopped, stop_on_signals
@@ -34,7 +34,11 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"entropy-loop: {message}", file=sys.stderr)
+    # What a stranger's file or folder is called must not steer the terminal.
+    shown = "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in message
+    )
+    print(f"entropy-loop: {shown}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -13,12 +13,22 @@ from rich.table import Table
 from entropy_loop.cli.door import ConfigArgument, JsonOption, OutOption, SetOption, app, out, size
 
 
+def _engines(incomplete: str) -> list[str]:
+    """Engines that begin so, for the shell."""
+    from entropy_loop import registry
+
+    return [name for name in registry.known("engine") if name.startswith(incomplete)]
+
+
 @app.command()
 def run(
     config: ConfigArgument,
     out_dir: OutOption = None,
     overrides: SetOption = None,
-    engine: Annotated[str | None, typer.Option(metavar="NAME", help="local, or ray: workers share the work.")] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="local, or ray: workers share the work.", autocompletion=_engines),
+    ] = None,
     address: Annotated[str | None, typer.Option(help="A Ray cluster to join: auto, or host:port.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="How many, of the engine ray.")] = None,
     shard: Annotated[
@@ -29,6 +39,7 @@ def run(
         bool,
         typer.Option("--fork", help="A changed config: into a new folder, which shares what is the same."),
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for every event, at last the rates.")] = False,
 ) -> None:
     """Run an experiment, or continue it: finished stages are never made twice."""
     from entropy_loop import experiment, folder
@@ -45,10 +56,14 @@ def run(
     if fork:
         root = folder.fork(planned, root)
         out.print(f"forked into {root}")
-    with Progress(planned, out) as progress:
+    with Progress(planned, out, as_json) as progress:
         finished = experiment.carry_out(planned, root, progress, experiment.Shard.parse(shard) if shard else None)
     if finished is None:
         out.print(f"shard {shard} is done; the last one writes the report, and so does `entropy-loop report {root}`.")
+        return
+    if as_json:
+        told = json.loads(finished.tables.rates.to_json(orient="records"))
+        print(json.dumps({"event": "done", "report": str(finished.report), "rates": told}))
         return
     out.print(summary(finished.tables))
     out.print(f"report: {finished.report}")

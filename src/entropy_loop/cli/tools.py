@@ -22,16 +22,25 @@ def power(
     chains: Annotated[int | None, typer.Option(help="Chains (seeds) of the arm.")] = None,
     wanted: Annotated[float | None, typer.Option("--power", help="Chance to find the change.")] = None,
     generations: Annotated[int, typer.Option(help="Feedback steps over which V falls.")] = 1,
+    rated: Annotated[int | None, typer.Option(help="Images of a pool that people look at.")] = None,
+    raters: Annotated[int | None, typer.Option(help="People who look at each of them; 1 if not said.")] = None,
+    agreement: Annotated[
+        float | None, typer.Option(help="Their intraclass correlation, 0 to 1; 1 if not said.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """How large must a study be? Give all but one of images, keep, chains and power; that one is solved for."""
+    """How large must a study be? Give all but one of images, keep, chains and power; that one is solved for.
+
+    For people as the judge say --rated, --raters or --agreement; then --rated is one of those numbers, too.
+    """
     from entropy_loop.metrics.power import size, solve
 
-    design = solve(rate, change, images, size(keep), chains, wanted, generations)
+    design = solve(rate, change, images, size(keep), chains, wanted, generations, 0, rated, raters, agreement)
+    told = {name: value for name, value in asdict(design).items() if value is not None}
     if as_json:
-        print(json.dumps(asdict(design), indent=1))
+        print(json.dumps(told, indent=1))
         return
-    for name, value in asdict(design).items():
+    for name, value in told.items():
         out.print(f"{name:>12}  {value:.3g}" if isinstance(value, float) else f"{name:>12}  {value}")
 
 
@@ -128,16 +137,20 @@ def list_(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def doctor(as_json: JsonOption = False) -> None:
-    """Check this machine: versions, device, disk, and that the bundled models are whole."""
+def doctor(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="Are its models here?")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine: versions and their known faults, device, memory, disk, and that the bundled models are
+    whole."""
     from entropy_loop import checkup
 
-    found = checkup.checkup()
+    found = checkup.checkup(config)
     if as_json:
         print(json.dumps(found, indent=1))
     else:
         for name, value in found.items():
-            lines = (value or ["none"]) if name == "problems" else [value]
+            lines = (value or ["none"]) if name in ("problems", "notes") else [value]
             for i, line in enumerate(lines):
                 out.print(f"{'' if i else name:>24}  {line}")
     if found["problems"]:

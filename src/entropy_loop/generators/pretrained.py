@@ -17,16 +17,35 @@ PARTS = {
 }
 """Pipelines that are known, each with its parts that have weights. No other class is ever loaded."""
 
+CLASSES = (
+    "AutoencoderKL", "CLIPFeatureExtractor", "CLIPImageProcessor", "CLIPTextModel", "CLIPTextModelWithProjection",
+    "CLIPTokenizer", "CLIPTokenizerFast", "CLIPVisionModelWithProjection", "StableDiffusionSafetyChecker",
+    "UNet2DConditionModel",
+)  # fmt: skip
+LIBRARIES = ("diffusers", "transformers", "stable_diffusion")
+"""What a pipeline's parts may be, beside diffusers' own schedulers, and whose."""
+
 
 def family(folder: Path) -> str:
     """The pipeline's class. Raises ConfigError for a folder that is no pipeline, or one of another kind."""
     index = folder / "model_index.json"
     if not index.is_file():
         raise ConfigError(f"{folder} lacks {index.name}; name a folder in diffusers' format.")
-    name = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
-    if name not in PARTS:
+    told = json.loads(index.read_text(encoding="utf-8"))
+    name = told.get("_class_name") if isinstance(told, dict) else None
+    if not isinstance(name, str) or name not in PARTS:
         raise ConfigError(f"{folder}: a {name}; only {' and '.join(PARTS)} can be run.")
-    return str(name)
+    for part, of in told.items():
+        if isinstance(of, list) and of != [None, None] and not _known(of):
+            raise ConfigError(f"{index}: {part} is {of}, which is none of the classes that are ever loaded.")
+    return name
+
+
+def _known(of: list[Any]) -> bool:
+    """Whether [library, class] of a part is one that is ever loaded."""
+    library, name = of if len(of) == 2 else (None, None)
+    scheduler = library == "diffusers" and str(name).endswith("Scheduler") and str(name).isidentifier()
+    return library in LIBRARIES and (name in CLASSES or scheduler)
 
 
 def wanted(safety_checker: bool) -> list[str]:

@@ -66,8 +66,8 @@ def drift_band(
 
 def glimpsed(rates: np.ndarray, images: int, judged: int, rng: np.random.Generator) -> np.ndarray:
     """Rates as they are seen on `judged` images of each pool, drawn blindly, where the pools (`images` each) have
-    `rates`. What several people say of an image scatters less than one yes or no, so for their mean share this is
-    cautious."""
+    `rates`, one sure yes or no each. For the mean share of people this is cautious while they see a part of a pool
+    or agree: who disagree add noise of their own, of which a whole pool knows none."""
     if judged >= images:
         return rates
     hits = np.rint(rates * images).astype(np.int64)

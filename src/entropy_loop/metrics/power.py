@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from entropy_loop.errors import ConfigError
 from entropy_loop.metrics.chains import LEAST_CHAINS, Drift, change_rates, drift_null, mean_over_chains, p_values
-from entropy_loop.metrics.nulls import neutral
+from entropy_loop.metrics.nulls import glimpsed, neutral
 
 LEVEL = 0.05
 _STUDIES = 4000
 _REPLICATES = 1599  # 2.5 % of R + 1 is a whole number: the simulated test has the level it says
-_MOST = {"images": 16384, "chains": 128}
+_MOST = {"images": 16384, "chains": 128, "raters": 1024}
 
 
 @dataclass(frozen=True)
 class Design:
     """A study and its power. Of `chains` chains each generation makes `images` images and feeds back `keep` of them
     (a number, or a float in (0, 1]: a share of the pool); after `generations` steps V has fallen from `rate` to
-    rate (1 - change)."""
+    rate (1 - change).
+
+    rated: where people look, at so many images of a pool; `raters` of them at each, and `agreement` is the intraclass
+    correlation of what they say of an image. None: every image has one yes or no, as of a model judge.
+    """
 
     rate: float
     change: float
@@ -29,6 +34,9 @@ class Design:
     chains: int
     power: float
     generations: int = 1
+    rated: int | None = None
+    raters: int | None = None
+    agreement: float | None = None
 
     @property
     def kept(self) -> int:
@@ -45,24 +53,26 @@ def solve(
     power: float | None = None,
     generations: int = 1,
     seed: int = 0,
+    rated: int | None = None,
+    raters: int | None = None,
+    agreement: float | None = None,
 ) -> Design:
     """The design with the one of images, keep, chains and power that is left out: power itself, or the smallest
-    number that reaches it.
+    number that reaches it. With any of rated, raters and agreement people look (one rater and agreement 1 unless
+    said), and `rated` is one of the numbers, too.
 
     The claim is that of `chains.claim`: the mean over the chains of c from 0 to last, p <= .05 against drift.
     The alternative: generation 0 has the true rate `rate`; each step keeps `keep` images blindly, the regime is
     replace, and the next model shows the concept at (1 - change)^(1/generations) times the rate of what was kept,
     so that E[V(last)] = rate (1 - change) and neutral drift (LAWS E11) acts on top. Arms with a memory drift less.
+    What people say of it: see `_said`.
     Found by simulating 4,000 studies, the same seed for every try: power is known to one or two points.
     Raises ConfigError when not exactly one is left out, when a number is out of range, or when no size suffices.
     """
     given = {"images": images, "keep": keep, "chains": chains, "power": power}
-    left_out = [name for name, value in given.items() if value is None]
-    if len(left_out) != 1:
-        said = "all are given" if not left_out else f"{', '.join(left_out)} are left out"
-        raise ConfigError(f"power: leave out exactly one of images, keep, chains and power, to be solved for; {said}.")
-    unknown = left_out[0]
-    fewest = keep if isinstance(keep, int) else 2
+    people = (rated, raters, agreement) != (None, None, None)
+    unknown = _left_out(given | ({"rated": rated} if people else {}))
+    fewest = max(keep if isinstance(keep, int) else 2, rated or 1)
     design = Design(  # what is not known yet starts at its smallest value
         rate,
         change,
@@ -72,10 +82,23 @@ def solve(
         power=0.0 if power is None else power,
         generations=generations,
     )
+    if people:
+        of_each, alike = 1 if raters is None else raters, 1.0 if agreement is None else agreement
+        design = replace(design, rated=1 if rated is None else rated, raters=of_each, agreement=alike)
     _check(design)
     if unknown == "power":
         return replace(design, power=_power(design, seed))
     return _smallest(design, unknown, seed)
+
+
+def _left_out(given: dict[str, Any]) -> str:
+    """The one number that is to be solved for."""
+    missing = [name for name, value in given.items() if value is None]
+    if len(missing) != 1:
+        said = "all are given" if not missing else f"{', '.join(missing)} are left out"
+        *names, last = given
+        raise ConfigError(f"power: leave out exactly one of {', '.join(names)} and {last}, to be solved for; {said}.")
+    return missing[0]
 
 
 def size(text: str | None) -> int | float | None:
@@ -99,6 +122,10 @@ def _check(design: Design) -> None:
         "power": (0 <= design.power < 1, "at least 0 and below 1"),
         "generations": (design.generations >= 1, "1 or more"),
     }
+    if design.rated is not None and design.raters is not None and design.agreement is not None:
+        ranges["rated"] = (1 <= design.rated <= design.images, f"1 to images ({design.images})")
+        ranges["raters"] = (1 <= design.raters <= _MOST["raters"], f"1 to {_MOST['raters']}")
+        ranges["agreement"] = (0 <= design.agreement <= 1, "0 to 1")
     for name, (fits, wanted) in ranges.items():
         if not fits:
             raise ConfigError(f"power: {name} is {getattr(design, name)}; it must be {wanted}.")
@@ -144,16 +171,36 @@ def _power(design: Design, seed: int) -> float:
     rng = np.random.default_rng(seed)
     first = rng.binomial(d.images, d.rate, (_STUDIES, d.chains))
     rates = neutral(first.ravel(), d.images, d.kept, lambda kept, rng: fall * kept[-1], d.generations, rng)
-    values = change_rates(rates.reshape(_STUDIES, d.chains, -1))
+    seen = _said(d, rates, rng).reshape(_STUDIES, d.chains, -1)
+    values = change_rates(seen)
     copier = {"copier": Drift(d.kept, lambda kept, rng: kept[-1])}
     # A study's null follows from its pooled hits; those half a standard error apart share one.
-    n = d.images * d.chains
+    judged = d.images if d.rated is None else d.rated
+    n = judged * d.chains
     width = max(1, round(0.5 * np.sqrt(n * d.rate * (1 - d.rate))))
-    centres = np.clip(np.round(first.sum(axis=1) / width) * width, 0, n)
+    centres = np.clip(np.round(np.round(seen[..., 0].sum(axis=1) * judged) / width) * width, 0, n)
     claims = 0
     for hits in np.unique(centres):
-        first_rates = np.full(d.chains, hits / n)
-        null = drift_null(first_rates, d.images, copier, d.generations, seed + int(hits), _REPLICATES)["copier"]
+        start, key = np.full(d.chains, hits / n), seed + int(hits)
+        null = drift_null(start, d.images, copier, d.generations, key, _REPLICATES, judged)["copier"]
         observed = mean_over_chains(values[centres == hits])
         claims += int((p_values(observed, mean_over_chains(change_rates(null))) <= LEVEL).sum())
     return claims / _STUDIES
+
+
+def _said(design: Design, rates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """V as it is observed in pools that show the concept at `rates` (any shape).
+
+    A latent model of people: an image shows the concept or does not, and that is what drifts. A rater says what the
+    image shows with probability sqrt(agreement), and else yes as often as the pool shows it. So V is right on
+    average, and two raters' answers to an image correlate by `agreement`. People of a leniency of their own are left
+    out: those who rate both generations change c little.
+    """
+    if design.rated is None or design.raters is None or design.agreement is None:
+        return rates
+    told = np.sqrt(design.agreement)
+    guess = (1 - told) * np.minimum(rates, 1)
+    shown = np.rint(glimpsed(rates, design.images, design.rated, rng) * design.rated).astype(np.int64)
+    yes = rng.binomial(design.raters * shown, np.minimum(told + guess, 1))
+    yes = yes + rng.binomial(design.raters * (design.rated - shown), guess)
+    return np.asarray(yes / (design.raters * design.rated))

@@ -88,7 +88,11 @@ def read(book: Book, file: Path) -> int:
         raise ConfigError(f"{file}: cannot be read as text ({error}).") from None
     mistakes: list[str] = []
     parsed = _tasks if text.lstrip().startswith("[") else _lines
-    said = list(parsed(text, book.items(), mistakes))
+    said: list[Said] = []
+    try:
+        said += parsed(text, book.items(), mistakes)
+    except csv.Error as error:
+        mistakes.append(f"is no CSV: {error}")
     if not said and not mistakes:
         mistakes.append("holds no answer")
     if mistakes:
@@ -104,12 +108,14 @@ def _lines(text: str, items: dict[str, Item], mistakes: list[str]) -> Iterator[S
         mistakes.append(f"line 1: has no column {', '.join(missing)}; needed are {', '.join(NEEDED)}")
         return
     found: dict[tuple[str, str, bool], dict[str, bool | None]] = {}
-    for number, row in enumerate(rows, start=2):
+    for row in rows:
         if wrong := _mistake(row, items):
-            mistakes.append(f"line {number}: {wrong}")
+            mistakes.append(f"line {rows.line_num}: {wrong}")
             continue
         key = row["rater"], row["item"], (row.get("repeat") or "").lower() == "true"
-        found.setdefault(key, {})[row["concept"]] = SAID[row["answer"].strip().lower()]
+        said, concept = SAID[row["answer"].strip().lower()], row["concept"]
+        if found.setdefault(key, {}).setdefault(concept, said) != said:
+            mistakes.append(f"line {rows.line_num}: another answer to {concept!r} than above, by the same rater")
     for (rater, name, repeat), answers in found.items():
         unsure = None in answers.values()
         if set(answers) != set(items[name].concepts) or (unsure and set(answers.values()) != {None}):
@@ -119,13 +125,15 @@ def _lines(text: str, items: dict[str, Item], mistakes: list[str]) -> Iterator[S
 
 def _mistake(row: dict[str, str], items: dict[str, Item]) -> str:
     """What is wrong with a line of a CSV; empty if nothing is."""
+    if None in row or None in row.values():
+        return "has more or fewer cells than the first line"
     if not row["rater"]:
         return "rater is empty"
     if row["item"] not in items:
         return f"item {row['item']!r} was never asked about here"
     if row["concept"] not in (asked := items[row["item"]].concepts):
         return f"concept {row['concept']!r} was not asked; {', '.join(asked)} were"
-    if (row["answer"] or "").strip().lower() not in SAID:
+    if row["answer"].strip().lower() not in SAID:
         return f"answer {row['answer']!r}; it takes true, false, or nothing for can't tell"
     return ""
 
@@ -147,8 +155,12 @@ def _tasks(text: str, items: dict[str, Item], mistakes: list[str]) -> Iterator[S
             mistakes.append(f"task {number}: item {name!r} was never asked about here")
             continue
         for one in annotations:
-            if isinstance(one, dict) and not one.get("was_cancelled"):
+            if isinstance(one, dict) and one.get("was_cancelled"):
+                continue
+            try:
                 yield from _annotation(one, items[name], f"task {number}", mistakes)
+            except (AttributeError, TypeError):
+                mistakes.append(f"task {number}: an annotation is not one of Label Studio's")
 
 
 def _annotation(one: dict[str, Any], item: Item, where: str, mistakes: list[str]) -> Iterator[Said]:

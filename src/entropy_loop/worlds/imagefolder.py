@@ -16,6 +16,7 @@ from pydantic import Field
 
 from entropy_loop.data import SAMPLES, Request, Tick
 from entropy_loop.errors import ConfigError
+from entropy_loop.worlds import pictures
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,11 @@ class ImageFolder:
     revision: str = ""
 
     def ready(self) -> None:
-        """Raises ConfigError when the folder or its table is not here or not as it should be."""
-        self._captions()
+        """Raises ConfigError when the folder or its table is not here or not as it should be, and for a file that is no
+        image, or too large; whether it is whole, is seen when it is used."""
+        for names in self._captions().values():
+            for name in names:
+                pictures.refuse(Path(self.data_dir) / name, self.data_dir, whole=False)
 
     def stock(self, prompt: str) -> int | None:
         """How many images have the prompt as their text."""
@@ -84,6 +88,7 @@ class ImageFolder:
                 )
             name, text = fitting[request.index]
             source = Path(self.data_dir) / name
+            pictures.refuse(source, self.data_dir)
             file = f"images/{request.id}{source.suffix.lower()}"
             shutil.copyfile(source, out / file)
             digest = hashlib.sha256(source.read_bytes()).hexdigest()
@@ -120,8 +125,12 @@ def _row(folder: Path, line: str, columns: tuple[str, ...], where: str) -> dict[
     if not isinstance(row, dict) or not set(columns) <= row.keys():
         needed = " and ".join(f"`{name}`" for name in columns)
         raise ConfigError(f"{where}: is no JSON object with {needed}.")
-    inside = (folder / str(row["file_name"])).resolve()
-    if not inside.is_relative_to(folder.resolve()) or not inside.is_file():
+    try:
+        inside = (folder / str(row["file_name"])).resolve()
+        there = inside.is_relative_to(folder.resolve()) and inside.is_file()
+    except (OSError, ValueError):  # no name that a file can have
+        there = False
+    if not there:
         raise ConfigError(f"{where}: {row['file_name']!r} is no file of this folder.")
     return row
 

@@ -13,6 +13,7 @@ import pandas as pd
 from entropy_loop import seeds
 from entropy_loop.data import Tick
 from entropy_loop.errors import ConfigError, nearest
+from entropy_loop.worlds import pictures
 from entropy_loop.worlds.imagefolder import metadata
 from entropy_loop.worlds.storybook import scene
 
@@ -77,7 +78,8 @@ def folder(data_dir: Path, concepts: Sequence[str]) -> Labelled:
     """The images of an imagefolder whose metadata.jsonl has a column of true and false for each concept; where it is
     missing or null, the image is not labelled for the concept.
 
-    Raises ConfigError for a table that is not so, for a concept without a column, and for a file that is no image.
+    Raises ConfigError for a table that is not so, for a concept without a column, and for a file that is no image,
+    too large or cut short.
     """
     rows = metadata(data_dir)
     table = data_dir / "metadata.jsonl"
@@ -91,18 +93,8 @@ def folder(data_dir: Path, concepts: Sequence[str]) -> Labelled:
     ]
     files = tuple(data_dir / row["file_name"] for row in rows)
     for number, file in enumerate(files, start=1):
-        _refuse_unreadable(file, f"{table}, line {number}")
+        pictures.refuse(file, f"{table}, line {number}")
     return Labelled(files, pd.DataFrame(truth, columns=list(concepts)).astype("boolean"))
-
-
-def _refuse_unreadable(file: Path, where: str) -> None:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file):
-            return
-    except UnidentifiedImageError:
-        raise ConfigError(f"{where}: {file.name} is no image.") from None
 
 
 def _label(value: Any, where: str) -> bool | None:

@@ -1,0 +1,77 @@
+"""The JSON Schema that editors complete and check configs with."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from conftest import TOY, Command
+from entropy_loop import registry, schema, strict_yaml
+from entropy_loop.config import Config
+
+CONFIGS = sorted(Path("configs").glob("*.yaml"))
+TOLD = schema.schema()
+
+
+def mistakes(raw: Any) -> list[str]:
+    found = jsonschema.Draft202012Validator(TOLD).iter_errors(json.loads(json.dumps(raw)))
+    return ["/".join(map(str, one.absolute_path)) for one in found]
+
+
+def test_the_schema_is_one() -> None:
+    """It is valid itself, and the shipped configs were found."""
+    jsonschema.Draft202012Validator.check_schema(TOLD)
+    assert len(CONFIGS) > 10
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=str)
+def test_every_shipped_config_fits(path: Path) -> None:
+    """An editor finds no fault in a config that runs."""
+    assert mistakes(strict_yaml.parse(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("images", "many"),
+        ("generations", 0),
+        ("imags", 4),
+        ("generator", {"use": "difusion"}),
+        ("generator", {"use": "categorical", "rate": {}}),
+        ("curate", {"policy": {"use": "top_k", "k": 0}}),
+        ("curate", {"policy": {"use": "top_k"}}),
+        ("judges", [{"use": "exact", "model": "x"}]),
+        ("judges", []),
+        ("train", {"lr": 1}),
+        ("people", {"raters": 0}),
+    ],
+    ids=str,
+)
+def test_a_wrong_config_does_not_fit(place: str, value: Any) -> None:
+    """Wrong types, ranges, keys and plug-ins are marked where they stand."""
+    raw = deepcopy(TOY) | {place: value}
+    assert mistakes(deepcopy(TOY)) == []
+    assert [one.split("/")[0] for one in mistakes(raw)] in ([place], [""])
+
+
+def test_every_key_and_plug_in_says_what_it_is() -> None:
+    """Every key of the top has a sentence; every registered plug-in is a variant with a description."""
+    described = {name for name, one in TOLD["properties"].items() if one.get("description")}
+    assert described == set(Config.model_fields)
+    for kind, plugins in registry.PLUGINS.items():
+        variants = {one["title"]: one["description"] for one in TOLD["$defs"][kind]["oneOf"]}
+        assert set(plugins) <= set(variants)
+        assert all(variants.values())
+
+
+def test_the_command_prints_and_writes_it(command: Command, tmp_path: Path) -> None:
+    """`schema` prints what --out writes, and says how an editor is told."""
+    assert json.loads(command("schema").stdout) == TOLD
+    told = command("schema", "--out", "schema.json")
+    assert json.loads((tmp_path / "schema.json").read_text()) == TOLD
+    assert "yaml-language-server: $schema=schema.json" in told.stdout
