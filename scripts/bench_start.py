@@ -15,9 +15,13 @@ RUN = [
 ]  # fmt: skip
 
 
-def whole(*line: str) -> float:
+LOST = ["run", "configs/smoke.yaml", "--set", "judges=[{use: clip, model: ./no/such/model}]"]
+
+
+def whole(*line: str, code: int = 0) -> float:
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "entropy_loop", *line], check=True, capture_output=True)
+    done = subprocess.run([sys.executable, "-m", "entropy_loop", *line], capture_output=True)
+    bench.same("exit codes", done.returncode == code)
     return time.perf_counter() - began
 
 
@@ -42,6 +46,8 @@ def main() -> None:
     ):
         found = sorted(whole(*line) for _ in range(5))
         rows.append(bench.Row("B13", what, found[2], found[0], found[-1], 5, "s", demand))
+    found = sorted(whole(*LOST, code=2) for _ in range(5))
+    rows.append(bench.Row("B13", "a model that is not here", found[2], found[0], found[-1], 5, "s", "< 5"))
     with bench.folder() as root:
         found = sorted(first_image(root / str(i)) for i in range(3))
     rows.append(bench.Row("B13", "run to first image", found[1], found[0], found[-1], 3, "s", "report"))

@@ -56,6 +56,23 @@ def test_a_low_rank_generation_takes_megabytes_where_a_whole_one_takes_gigabytes
     assert (small, whole) == (4 * 797_184, 4 * 859_520_964)
 
 
+def test_memory_holds_a_unet_of_each_precision_and_an_average():
+    """SD 1.5, full: a sampler in bf16 stands beside the float32 weights that learn, in memory for either; an average of
+    weights costs as much as they do."""
+    weights = 859_520_964
+
+    def memory(**options: object) -> tuple[int, int]:
+        overrides = [f"{name}={value}" for name, value in options.items()]
+        told = plan(study.load(SD15, ("sweep={}", "train.method=full", *(o.replace("__", ".") for o in overrides))))
+        found = next(iter(ledger.outlooks(told)))
+        return found.sampling, found.training
+
+    same, other = memory(generator__precision="fp32"), memory(generator__precision="bf16")
+    assert other[1] - same[1] == 2 * weights
+    assert memory(generator__precision="fp32", train__use_ema="true")[1] - same[1] == 4 * weights
+    assert other[0] > 6 * weights
+
+
 def test_what_nobody_can_tell_yet_is_unknown_and_not_nothing():
     """A judge that is not here, and a checkpoint of unknown shape that is not here: what they compute is not counted,
     and `plan` says so."""

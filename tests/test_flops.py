@@ -8,7 +8,7 @@ from accelerate import init_empty_weights
 from checkpoints import BUNDLED
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from entropy_loop import flops
 from entropy_loop.generators import geometry
@@ -93,6 +93,18 @@ def test_published_counts(shape, unet, adapters):
     if adapters:
         targets = ("to_q", "to_k", "to_v", "to_out.0")
         assert flops.parameters(flops.adapters(layers, targets, 4)) == adapters
+
+
+def test_published_counts_of_the_other_parts():
+    """The autoencoder of every Stable Diffusion, CLIP's text encoders in SD 1.5, SD 2.1 and SDXL, as published."""
+    for shape in (geometry.SD15, geometry.SD21, geometry.SDXL):
+        assert sum(p.numel() for p in modules(shape)[1].parameters()) == 83_653_863
+    texts = [(geometry.SD15, 0, 123_060_480), (geometry.SD21, 0, 340_387_840), (geometry.SDXL, 0, 123_060_480)]
+    for shape, place, count in [*texts, (geometry.SDXL, 1, 694_659_840)]:
+        known = {name: value for name, value in shape.text[place].items() if name in CLIPTextConfig().to_dict()}
+        with init_empty_weights():
+            encoder = (CLIPTextModelWithProjection if place else CLIPTextModel)(CLIPTextConfig(**known))
+        assert sum(p.numel() for p in encoder.parameters()) == count
 
 
 def test_published_work():

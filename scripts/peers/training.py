@@ -34,6 +34,18 @@ class Pictures(Dataset):
             return {"pixel_values": self.transform(image.convert("RGB")), "input_ids": self.ids}
 
 
+def error(
+    unet: torch.nn.Module,
+    schedule: DDPMScheduler,
+    z: torch.Tensor,
+    noise: torch.Tensor,
+    t: torch.Tensor,
+    states: torch.Tensor,
+) -> torch.Tensor:
+    predicted = unet(schedule.add_noise(z, noise, t), t, states, return_dict=False)[0]
+    return torch.nn.functional.mse_loss(predicted.float(), noise.float(), reduction="mean")
+
+
 def train(
     pipe: StableDiffusionPipeline, files: list[Path], caption: str, steps: int, batch: int, rate: float, rank: int = 0
 ) -> list[float]:
@@ -62,8 +74,7 @@ def train(
             noise = torch.randn_like(latents)
             t = torch.randint(0, noise_scheduler.config.num_train_timesteps, (len(latents),))
             states = encoder(one["input_ids"], return_dict=False)[0]
-            predicted = unet(noise_scheduler.add_noise(latents, noise, t), t, states, return_dict=False)[0]
-            loss = torch.nn.functional.mse_loss(predicted.float(), noise.float(), reduction="mean")
+            loss = error(unet, noise_scheduler, latents, noise, t, states)
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(learnt, 1.0)
             optimizer.step()

@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from diffusers.optimization import get_scheduler
 from diffusers.training_utils import compute_snr
 from PIL import Image
 from safetensors.torch import load_file
 
 from entropy_loop.data import Checkpoint, Diet, TrainSettings
-from entropy_loop.errors import ConfigError, TrainingDiverged
-from entropy_loop.generators import finetune
+from entropy_loop.errors import ConfigError, EntropyLoopError, TrainingDiverged
+from entropy_loop.generators import finetune, memory
 from entropy_loop.generators.diet import Encoded, encode
 from entropy_loop.generators.diffusion import Diffusion
 from entropy_loop.generators.resident import Text
@@ -176,6 +177,11 @@ def step(images: pd.DataFrame, settings: TrainSettings, out: Path) -> Path:
         ({"use_ema": True, "ema_decay": 0.5}, False),
         ({"noise_offset": 0.1}, False),
         ({"snr_gamma": 5.0}, False),
+        ({"max_grad_norm": 1e-3}, False),
+        ({"adam_beta1": 0.5}, False),
+        ({"adam_beta2": 0.9}, False),
+        ({"adam_weight_decay": 0.5}, False),
+        ({"adam_epsilon": 1e-3}, False),
     ],
     ids=str,
 )
@@ -187,15 +193,80 @@ def test_every_option_does_what_its_name_says(images, tmp_path, option, same):
     assert {value.dtype for value in weights(other).values()} == {torch.float32}
 
 
-def test_an_average_of_weights_lies_between_them(images, tmp_path):
-    """With use_ema and decay d, after steps 1 and 2 from w0: d (d w0 + (1-d) w1) + (1-d) w2, where diffusers' EMAModel
-    lets the decay grow to at most (1 + step) / (10 + step)."""
-    one = TrainSettings(max_train_steps=2, train_batch_size=3, use_ema=True, ema_decay=0.9999)
-    averaged, last = step(images, one, tmp_path / "ema"), step(images, replace(one, use_ema=False), tmp_path / "last")
-    start = weights(TINY.model().folder / "unet")
-    name = "conv_in.weight"
-    moved = (weights(averaged)[name] - start[name]).norm() / (weights(last)[name] - start[name]).norm()
-    assert 0.5 < moved < 0.99
+@pytest.mark.parametrize(("decay", "second"), [(0.9999, 2 / 11), (0.1, 0.1)])
+def test_an_average_of_weights_is_diffusers_own(images, tmp_path, decay, second):
+    """With use_ema, after steps 1 and 2: d w1 + (1 - d) w2, where diffusers' EMAModel begins with w1 and lets d grow to
+    ema_decay as (1 + step) / (10 + step)."""
+    two = TrainSettings(max_train_steps=2, train_batch_size=3, learning_rate=1e-3)
+    made = {
+        "w1": replace(two, max_train_steps=1), "w2": two, "averaged": replace(two, use_ema=True, ema_decay=decay),
+    }  # fmt: skip
+    w1, w2, averaged = (weights(step(images, settings, tmp_path / name)) for name, settings in made.items())
+    for name in averaged:
+        assert torch.allclose(averaged[name], second * w1[name] + (1 - second) * w2[name], atol=1e-6)
+    assert max(float((averaged[name] - w2[name]).abs().max()) for name in w2) > 1e-5
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "cosine_with_restarts", "polynomial", "constant_with_warmup"])
+def test_learning_rates_are_those_of_diffusers_own_schedule(images, tmp_path, name):
+    """Six steps, two of them to warm up: training.csv has the rates that diffusers' scheduler of this name gives."""
+    settings = TrainSettings(
+        max_train_steps=6, train_batch_size=1, learning_rate=1e-3, lr_scheduler=name, lr_warmup_steps=2
+    )
+    told = pd.read_csv(step(images, settings, tmp_path / "out").parent / "training.csv")["learning_rate"]
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    schedule = get_scheduler(name, optimizer, num_warmup_steps=2, num_training_steps=6)
+    expected = []
+    for _ in range(6):
+        expected += schedule.get_last_lr()
+        optimizer.step()
+        schedule.step()
+    assert told.tolist() == pytest.approx(expected)
+    assert told[0] == 0 < told[2]
+
+
+def test_every_step_draws_from_the_posterior_anew():
+    """Two steps on the same images: other latents, which lie about the mean as the standard deviation says; where it is
+    0, the latent itself."""
+    n = 400
+    mean, std = torch.full((n, 4, 8, 8), 3.0), torch.full((n, 4, 8, 8), 2.0)
+    text, prompt = Text(torch.zeros((2, 1, 1))), torch.zeros(n, dtype=torch.int64)
+    scheduler, settings = DDPMScheduler(), TrainSettings()
+    one, other = (
+        finetune.draw(scheduler, Encoded(mean, std, text, prompt, (64, 64)), np.arange(n), settings, seed).latents
+        for seed in (1, 2)
+    )
+    assert not torch.equal(one, other)
+    for drawn in (one, other):
+        assert float(drawn.mean()) == pytest.approx(3, abs=0.05)
+        assert float(drawn.std()) == pytest.approx(2, abs=0.05)
+    sure = Encoded(mean, torch.zeros_like(std), text, prompt, (64, 64))
+    assert torch.equal(finetune.draw(scheduler, sure, np.arange(n), settings, 1).latents, mean)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_training_that_does_not_fit_is_told_with_the_batch_that_does(images, tmp_path, monkeypatch, method):
+    """A device with room for 3 images of a pass of 8: the message names 2, and four times as many passes; no
+    weights are left."""
+    real = finetune.loss_of
+
+    def small(unet, scheduler, encoded, batch, settings):
+        if len(batch.t) > 3:
+            raise torch.OutOfMemoryError
+        return real(unet, scheduler, encoded, batch, settings)
+
+    monkeypatch.setattr(finetune, "loss_of", small)
+    told = r"train\.train_batch_size: 8 images do not fit .* 2 do: say `train\.train_batch_size: 2` and "
+    told += r"`train\.gradient_accumulation_steps: 4` times as many"
+    with pytest.raises(EntropyLoopError, match=told):
+        step(images, TrainSettings(max_train_steps=2, train_batch_size=8, method=method), tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["base.json"]
+
+
+def test_several_processes_are_not_made_to_try():
+    """Out of memory on one of them: it alone would repeat what they do together, and wait for the others for ever."""
+    with pytest.raises(EntropyLoopError, match=r"8 images do not fit .* try half"), memory.enough("train", 8, None):
+        raise torch.OutOfMemoryError
 
 
 def test_an_image_is_encoded_once_however_often_it_is_fed(images, monkeypatch):

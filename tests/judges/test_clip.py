@@ -12,7 +12,7 @@ from PIL import Image
 from entropy_loop import assets
 from entropy_loop.data import JUDGEMENTS, SCORES, Concept, Prompt, Samples
 from entropy_loop.errors import ConfigError
-from entropy_loop.judges.clip import ClipRecogniser, ClipScorer
+from entropy_loop.judges.clip import ClipEmbedder, ClipRecogniser, ClipScorer
 from entropy_loop.worlds.storybook import scene
 
 JUDGE = ClipRecogniser("bundled:storybook-judge")
@@ -159,14 +159,20 @@ def test_a_folder_that_open_clip_cannot_load_is_told_in_words(samples, tmp_path)
         ClipRecogniser(str(folder)).judge(samples, (RIDING,), CONCEPTS, tmp_path, ignore)
 
 
-def test_what_was_loaded_is_told_beside_the_scores(tmp_path):
+def test_what_was_loaded_is_told_beside_the_scores(samples, tmp_path):
     """model.json has a hash of the weights in memory, the activation and the preprocessing that the model really has;
     the receipt hashes the file, so they are part of a result's provenance."""
     from safetensors.torch import load_file
 
-    judge = ClipRecogniser("bundled:storybook-judge")
-    judge.describe(tmp_path)
-    told = json.loads((tmp_path / "model.json").read_text())
+    judge, places = ClipRecogniser("bundled:storybook-judge"), [tmp_path / name for name in ("judge", "score", "embed")]
+    for place in places:
+        place.mkdir()
+    judge.judge(samples, (RIDING,), CONCEPTS, places[0], ignore)
+    ClipScorer(judge.model).score(samples, (RIDING.text,), places[1], ignore)
+    ClipEmbedder(judge.model).embed(samples, places[2], ignore)
+    written = [(place / "model.json").read_text() for place in places]
+    assert written[0] == written[1] == written[2]
+    told = json.loads(written[0])
     assert told["preprocess"]["size"] == [64, 64] or told["preprocess"]["size"] == 64
     assert told["activations"]
     weights = load_file(judge.folder() / "open_clip_model.safetensors")

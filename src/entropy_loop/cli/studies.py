@@ -109,12 +109,13 @@ def plan(
     table = Table("stage", "in all", "done", "images", "UNet evaluations", "TFLOP", "disk", box=None)
     for verb, row in counts["stages"].items():
         numbers = (f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations"))
-        known = f"{row['tflop']:,.3g}" if row["tflop"] else ""
-        table.add_row(verb, *numbers, f"{known} + unknown" if row["unknown"] else known, size(row["disk"]))
+        tflop = [f"{row['tflop']:,.3g}"] * (row["tflop"] > 0) + ["unknown"] * row["unknown"]
+        table.add_row(verb, *numbers, " + ".join(tflop), size(row["disk"]))
     out.print(table)
     if any(row["tflop"] for row in counts["stages"].values()):
         out.print(_estimates(counts["estimates"]))
-        out.print("estimates from arithmetic alone, not measured; memory is rough, measures and reports are left out")
+        out.print("estimates from arithmetic alone, not measured; memory is rough")
+        out.print("left out: what is unknown, the judges' memory, measures and reports")
     for name in counts["runs"]:
         out.print(f"  {name}")
 

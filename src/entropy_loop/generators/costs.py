@@ -18,7 +18,7 @@ BYTES = {"fp32": 4, "no": 4, "fp16": 2, "bf16": 2}
 class Costs:
     """TFLOP: `evaluation` of the UNet for one image, `sample` for one image in all, `encode` for one image of a diet,
     `present` for one image of a training step. Bytes: `image` and `weights` of a generation on disk; `sampling` and
-    `training` in the device's memory, for which activations are only estimated."""
+    `training` in the device's memory, for which activations are only estimated and judges are left out."""
 
     evaluation: float
     sample: float
@@ -45,6 +45,11 @@ def costs(
     others = 4 * sum(map(flops.parameters, (flops.text(shape.text), *coder)))
     others += 4 * sum(config["vocab_size"] * config["hidden_size"] for config in shape.text)
     frozen = flops.parameters(unet) * BYTES[settings.mixed_precision] if low_rank else 0
+    # A UNet of each precision stays in memory: one that samples in halves beside one that learns in float32.
+    learns_in = settings.mixed_precision if low_rank and settings.mixed_precision != "no" else "fp32"
+    several = settings.method != "none" and precision != learns_in
+    sampler, trained = flops.parameters(unet) * BYTES[precision], frozen or 4 * learnt
+    learning = 16 + 4 * settings.use_ema  # a weight, its gradient, two moments, its average
     return Costs(
         evaluation=flops.tflop(unet),
         sample=evaluations * flops.tflop(unet) + flops.tflop(coder[1]),
@@ -52,8 +57,8 @@ def costs(
         present=present if settings.method != "none" else 0.0,
         image=int(PNG * prod(size)) + 4 * shape.unet["in_channels"] * prod(latent),
         weights=4 * learnt,
-        sampling=flops.parameters(unet) * BYTES[precision] + others + _sampling(unet, coder[1], block, precision, size),
-        training=16 * learnt + frozen + others + _activations(unet, settings),
+        sampling=sampler + several * trained + others + _sampling(unet, coder[1], block, precision, size),
+        training=learning * learnt + frozen + several * sampler + others + _activations(unet, settings),
     )
 
 

@@ -198,8 +198,9 @@ class Diffusion:
         if settings.method == "full":
             unet.holds = None
         once = partial(finetune.once, unet.unet, pretrained.schedule(parts.folder), encoded, settings)
+        alone = distributed.processes() == 1  # else one process would try what they can only do together
         advice = " and `train.gradient_accumulation_steps: {}` times as many, which is the same training"
-        with memory.enough("train.train_batch_size", settings.train_batch_size, once, advice):
+        with memory.enough("train.train_batch_size", settings.train_batch_size, once if alone else None, advice):
             finetune.train(
                 unet.unet, pretrained.schedule(parts.folder), encoded, settings, step_seeds, before, out, tick
             )

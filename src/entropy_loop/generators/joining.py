@@ -19,6 +19,8 @@ def join(parts: list[Path], out: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     tables = [pd.read_parquet(part / "samples.parquet") for part in parts]
+    # A part of which every image was withheld has no types that could be joined with the others'.
+    tables = [table for table in tables if len(table)] or tables[:1]
     pd.concat(tables, ignore_index=True).to_parquet(out / "samples.parquet", index=False)
     (out / "images").mkdir()
     latents: dict[str, torch.Tensor] = {}

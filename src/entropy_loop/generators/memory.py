@@ -9,9 +9,9 @@ from entropy_loop.errors import EntropyLoopError
 
 
 @contextmanager
-def enough(option: str, size: int, attempt: Callable[[int], object], advice: str = "") -> Iterator[None]:
+def enough(option: str, size: int, attempt: Callable[[int], object] | None, advice: str = "") -> Iterator[None]:
     """Out of memory in here becomes an EntropyLoopError that names the largest half, quarter, ... of `size`
-    that fits; `attempt` tries one of them."""
+    that fits; `attempt` tries one of them (None: nothing can be tried)."""
     import torch
 
     try:
@@ -19,8 +19,9 @@ def enough(option: str, size: int, attempt: Callable[[int], object], advice: str
         return
     except torch.OutOfMemoryError:
         pass  # what it held is free only when it is gone
-    fits = next((n for n in _halves(size) if _works(attempt, n)), None)
+    fits = next((n for n in _halves(size) if _works(attempt, n)), None) if attempt else None
     told = f"{fits} do: say `{option}: {fits}`{advice.format(size // fits)}." if fits else "nor does a single one."
+    told = told if attempt else "try half as many."
     raise EntropyLoopError(f"{option}: {size} images do not fit into the device's memory; {told} Nothing was recorded.")
 
 

@@ -227,6 +227,7 @@ class ClipEmbedder(_Clip):
     def embed(self, samples: Samples, out: Path, tick: Tick) -> None:
         """Writes embeddings.npy, float32 (images, d), and noise.parquet (one row per image), in the samples' order."""
         embeddings.write(self._vectors([samples.folder / file for file in samples.table["file"]], tick), samples, out)
+        self.describe(out)
 
     def _vectors(self, files: list[Path], tick: Tick) -> Iterator[np.ndarray]:
         import torch
