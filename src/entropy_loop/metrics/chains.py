@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from entropy_loop import seeds
-from entropy_loop.metrics.nulls import REPLICATES, Diet, glimpsed, neutral, pooled
+from entropy_loop.metrics.nulls import REPLICATES, Diet, neutral, pooled, said
 
 LEAST_CHAINS = 3
 """Fewer chains than these are described and never claimed on."""
@@ -95,7 +95,7 @@ def drift_null(
     so that statistic(null[arm]) and statistic(null[arm]) - statistic(null[against]) are the nulls of the arm and of
     the paired difference. An arm's draws follow from its name: other arms do not change them. Arms of one seed
     also share noise in their pools, which this null ignores: it makes claims about differences cautious.
-    judged: so many images of each pool were looked at, if not all of them.
+    judged: so many images of each pool people looked at, or were answered; None: all, by a judge.
     """
     known, looked = first[~np.isnan(first)], images if judged is None else judged
     v1 = pooled(float(known.sum()) * looked, len(known) * looked)
@@ -108,10 +108,10 @@ def drift_null(
         found[arm] = rates.reshape(*shape, steps + 1)
     # Arms that share generation 0 share what was seen of it, too.
     start = np.random.default_rng(seeds.seed(seed, "seen of generation 0"))
-    seen = glimpsed(pools.reshape(shape) / images, images, looked, start)
+    seen = said(pools.reshape(shape) / images, judged, start)
     for arm, rates in found.items():
         rng = np.random.default_rng(seeds.seed(seed, f"seen of {arm}"))
-        found[arm] = np.concatenate([seen[..., None], glimpsed(rates[..., 1:], images, looked, rng)], axis=-1)
+        found[arm] = np.concatenate([seen[..., None], said(rates[..., 1:], judged, rng)], axis=-1)
     return found
 
 

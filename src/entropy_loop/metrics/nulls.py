@@ -53,25 +53,32 @@ def drift_band(
 
     hits: of the pools (n images each) of generations 0..start; the last one is where c starts. What the
     generations before it kept enters the diet at the rates that were seen. repeats: as of `neutral`. judged: so many
-    images of a pool were looked at, if not all; then `hits` are scaled up from those.
+    images of a pool were looked at by people, or answered; `hits` are scaled up from those.
     """
     rng = np.random.default_rng(seed)
     *before, start = hits
     looked = n if judged is None else judged
     seen = [np.full(REPLICATES, pooled(h * looked / n, looked)) for h in before]
     first = rng.binomial(n, pooled(start * looked / n, looked), REPLICATES)
-    pools = glimpsed(_drift(seen, first, n, kept, diet, steps, rng, repeats), n, looked, rng)
+    pools = said(_drift(seen, first, n, kept, diet, steps, rng, repeats), judged, rng)
     return _band(pools[:, 0], pools[:, -1])
 
 
 def glimpsed(rates: np.ndarray, images: int, judged: int, rng: np.random.Generator) -> np.ndarray:
-    """Rates as they are seen on `judged` images of each pool, drawn blindly, where the pools (`images` each) have
-    `rates`, one sure yes or no each. For the mean share of people this is cautious while they see a part of a pool
-    or agree: who disagree add noise of their own, of which a whole pool knows none."""
+    """Rates of `judged` images of each pool, drawn blindly, where the pools (`images` each) have `rates`."""
     if judged >= images:
         return rates
     hits = np.rint(rates * images).astype(np.int64)
     return rng.hypergeometric(hits, images - hits, judged) / judged
+
+
+def said(rates: np.ndarray, judged: int | None, rng: np.random.Generator) -> np.ndarray:
+    """Pools with these rates as people see them, who look at `judged` images of each; None: a judge who sees all.
+
+    The mean share of people has the variance V (1 - V) / judged at most, whether they agree (then an image is one
+    answer) or not (then even a whole pool is not known for sure), so a yes or no for each image is cautious.
+    """
+    return rates if judged is None else rng.binomial(judged, np.clip(rates, 0, 1)) / judged
 
 
 def pooled(hits: float, n: int) -> float:

@@ -182,7 +182,7 @@ def _power(design: Design, seed: int) -> float:
     claims = 0
     for hits in np.unique(centres):
         start, key = np.full(d.chains, hits / n), seed + int(hits)
-        null = drift_null(start, d.images, copier, d.generations, key, _REPLICATES, judged)["copier"]
+        null = drift_null(start, d.images, copier, d.generations, key, _REPLICATES, d.rated)["copier"]
         observed = mean_over_chains(values[centres == hits])
         claims += int((p_values(observed, mean_over_chains(change_rates(null))) <= LEVEL).sum())
     return claims / _STUDIES

@@ -15,6 +15,7 @@ from entropy_loop.metrics.change import change_interval, change_rate
 from entropy_loop.metrics.nulls import Diet, drift_band, sampling_band
 from entropy_loop.plan import Run
 from entropy_loop.regimes import neutral_diet
+from entropy_loop.report.people import PEOPLE
 
 
 def changes(run: Run, rates: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -59,7 +60,8 @@ def _change(config: Config, rows: pd.DataFrame, start: int, end: int, diet: Diet
         seen = [round(hits[g] * config.images / n[g]) for g in rows.index if g <= start and n[g]]
         policy = config.policy_plugin()
         kept = policy.most_kept(config.images)
-        judged = min(config.images, n[start], n[end])
+        looked = min(config.images, n[start], n[end])
+        judged = None if looked == config.images and rows["judge"].iloc[0] != PEOPLE else looked
         bands["drift_"] = drift_band(seen, config.images, kept, diet, end - start, seed, policy.repeats, judged)
     for prefix, band in bands.items():
         values |= {f"{prefix}low": band.low, f"{prefix}high": band.high} if band else {}

@@ -17,6 +17,7 @@ from entropy_loop.metrics.chains import Claim, Drift, change_rates, claim, descr
 from entropy_loop.metrics.nulls import pooled
 from entropy_loop.plan import Plan
 from entropy_loop.regimes import neutral_diet
+from entropy_loop.report.people import PEOPLE
 
 UNKNOWN = "no claim: how much the policy keeps is known only when it runs, or real images are not judged yet"
 # The primary outcome comes first: c from 0 to last (of `all`, the first concept of every prompt).
@@ -161,10 +162,12 @@ def _still(arm: _Arm, images: int) -> Drift:
     return Drift(images, lambda kept, rng: np.full(len(kept[-1]), rate))
 
 
-def _judged(rows: pd.DataFrame, images: int) -> int:
-    """Of how many images of a pool the answers are; where that differs, of the fewest: people look at a part."""
+def _judged(rows: pd.DataFrame, images: int) -> int | None:
+    """Of how many images of a pool the answers are, of the fewest where that differs; None for a judge's to all."""
     looked = rows.loc[(rows["set"] == POOL) & (rows["n"] > 0), "n"]
-    return min(images, int(looked.min())) if len(looked) else images
+    if looked.empty or (looked.min() >= images and rows["judge"].iloc[0] != PEOPLE):
+        return None
+    return int(looked.min())
 
 
 def _images(arm: _Arm, fed_back: bool) -> int:
