@@ -142,7 +142,6 @@ def _optimizer(learnt: list[Any], settings: TrainSettings) -> tuple[Any, Any]:
 
 
 def _save(unet: Any, out: Path) -> None:
-    unet.register_to_config(_name_or_path="")  # a path of this machine
     unet.save_pretrained(out / "unet", safe_serialization=True)
     for file in (out / "unet").glob("*.safetensors"):
         shutil.copymode(out / "training.csv", file)  # safetensors shuts others out

@@ -158,8 +158,11 @@ def _unet(folder: Path, precision: str) -> UNet2DConditionModel:
     """A UNet in memory whose weights are still to be loaded."""
     import torch
 
+    unet = empty(folder)
+    # Saved, its config tells no path of this machine. Later than here, a compiled UNet would be compiled again.
+    unet.register_to_config(_name_or_path="")
     # Past diffusers' own `to`, which warns of layers that are to stay float32 though there are none.
-    unet = torch.nn.Module.to(empty(folder), getattr(torch, DTYPES[precision])).to_empty(device=device.device())
+    unet = torch.nn.Module.to(unet, getattr(torch, DTYPES[precision])).to_empty(device=device.device())
     # Next to each other in memory as tensor cores want them; on a CPU it gains nothing.
     order = torch.channels_last if device.device().startswith("cuda") else torch.preserve_format
     return unet.to(memory_format=order).requires_grad_(False).eval()
