@@ -90,7 +90,9 @@ def test_a_rate_or_change_out_of_range_is_refused(rate, change):
         solve(rate, change, images=128, keep=32, chains=3)
 
 
-def said_by_people(rate, change, images, kept, chains, rated, raters, agreement, studies=800, replicates=799) -> float:
+def said_by_people(
+    rate, change, images, kept, chains, rated, raters, agreement, studies=1500, replicates=1599
+) -> float:
     """Power over one step by drawing every image and every answer to it, and every image of every study's null."""
     rng = np.random.default_rng(23)
 
@@ -104,6 +106,10 @@ def said_by_people(rate, change, images, kept, chains, rated, raters, agreement,
         other = rng.random(sees.shape) < pool.mean(axis=-1)[..., None, None]
         return np.where(sees, shown, other).mean(axis=(-1, -2))
 
+    def one_each(pool: np.ndarray) -> np.ndarray:
+        """As the null takes it, whoever answers: a yes or no for each rated image, at its pool's rate."""
+        return (rng.random((*pool.shape[:-1], rated)) < pool.mean(axis=-1, keepdims=True)).mean(axis=-1)
+
     def pools(start: float, studies: int, change: float) -> tuple[np.ndarray, np.ndarray]:
         first = rng.random((studies, chains, images)) < start
         share = first[..., :kept].mean(axis=-1, keepdims=True)
@@ -114,7 +120,7 @@ def said_by_people(rate, change, images, kept, chains, rated, raters, agreement,
     for c, v in zip(seen, before.mean(axis=1), strict=True):
         n = rated * chains
         first, last = pools((v * n + 0.5) / (n + 1), replicates, 0.0)
-        null = (1 - looked_at(last).mean(axis=-1) / looked_at(first).mean(axis=-1)).mean(axis=1)
+        null = (1 - one_each(last) / one_each(first)).mean(axis=1)
         tail = min((null >= c - 1e-12).sum(), (null <= c + 1e-12).sum())
         found += 2 * (tail + 1) / (replicates + 1) <= 0.05
     return found / studies

@@ -114,6 +114,7 @@ class _Pool:
                 raise error.cause from None
             except ray.exceptions.RayError:  # the worker, its node, or its memory is gone
                 alive = self.closed
+                ray.kill(worker)  # one that still lives would keep the cores that its successor needs
             finally:  # whatever happened, nobody waits for this place in vain
                 self.idle.put(worker if alive else self.start())
         with open(self.store.stages / QUARANTINE, "a", encoding="utf-8") as file:
