@@ -60,6 +60,15 @@ def test_damage_is_named_and_only_damaged_stages_are_made_again(run: Path, toy: 
     assert {path: path.read_bytes() for path in run.rglob("*.parquet")} == before
 
 
+def test_a_file_managers_own_file_stops_no_run(run: Path, toy: Toy, command: Command) -> None:
+    """A file that a stage does not know is named by `verify`; a run that opens the stage goes on."""
+    (stage(run, "generate-pool") / ".DS_Store").write_text("")
+    shutil.rmtree(stage(run, "curate"))
+    assert command("run", toy(), "--out", "out").returncode == 0
+    told = command("verify", run)
+    assert (told.returncode, ".DS_Store: was not there" in told.stdout) == (3, True)
+
+
 @pytest.mark.parametrize("name", ["samples.parquet", "receipt.json"])
 def test_every_flipped_bit_is_detected_before_use(run: Path, toy: Toy, command: Command, name: str) -> None:
     """100 single-bit flips of a table and of a receipt: verify names each; a run that would open the stage refuses,

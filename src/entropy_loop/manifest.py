@@ -33,13 +33,16 @@ def read(folder: Path) -> dict[str, Any]:
     return receipt
 
 
-def faults(folder: Path) -> list[str]:
-    """What is not as the receipt says, a line each; empty for a folder that is whole. Reads every byte."""
+def faults(folder: Path, strangers: bool = False) -> list[str]:
+    """What is not as the receipt says, a line each; empty for a folder that is whole. Reads every byte. strangers: also
+    name files that the receipt does not know, such as a file manager's own."""
     try:
         written: dict[str, dict[str, Any]] = read(folder)["files"]
     except StorageError:
         return [f"{FILE}: damaged"]
-    found = {name: "was not there when the stage was finished" for name in files(folder) if name not in written}
+    found = {}
+    if strangers:
+        found = {name: "was not there when the stage was finished" for name in files(folder) if name not in written}
     found |= {name: why for name, told in written.items() if (why := fault(folder / name, told))}
     return [f"{name}: {why}" for name, why in sorted(found.items())]
 

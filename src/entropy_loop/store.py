@@ -78,7 +78,7 @@ class Store:
         """(folder, what is wrong with it) of every finished stage whose files are not those of its receipt. Reads every
         byte."""
         for receipt in sorted(self.stages.glob(f"*/{RECEIPT}")):
-            if faults := manifest.faults(receipt.parent):
+            if faults := manifest.faults(receipt.parent, strangers=True):
                 yield receipt.parent.name, faults
 
     def set_aside(self, folder: str) -> None:
