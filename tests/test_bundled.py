@@ -177,7 +177,7 @@ def test_the_smoke_config_runs_to_its_report(tmp_path: Path) -> None:
     assert set(rates["generation"]) == {0, 1, 2}
     assert (rates.loc[rates["set"] == POOL, "n"] == 16).all()
     assert len(list((tmp_path / "smoke" / "store").glob("*-train-*/unet/*.safetensors"))) == 4
-    assert "data:image/png" in finished.report.read_text()
+    assert "data:image/webp" in finished.report.read_text()
     receipt = json.loads(next((tmp_path / "smoke" / "store").glob("*-train-*/receipt.json")).read_text())
     assert receipt["stage"]["reads"]["train"]["max_train_steps"] == 10
     assert plan(planned.study) == planned
