@@ -270,9 +270,11 @@ def test_a_broken_loop_is_caught(owner, name, broken, laws, monkeypatch):
 
 
 def test_every_regime_and_policy_is_broken_somewhere():
-    """No regime and no policy of the package is without a mutant of its own."""
+    """No regime and no policy of the package is without a mutant of its own; but for people's picks, which follow no
+    law (what is done with them is top_k, which has its mutants)."""
     broken = {parameters.values[0] for parameters in MUTANTS}
     shipped = {registry.load(kind, name) for kind in ("regime", "policy") for name in registry.PLUGINS[kind]}
+    shipped = {cls for cls in shipped if not getattr(cls, "asks_people", False)}
     assert len(shipped) > 10
     assert shipped <= broken
 
