@@ -43,7 +43,8 @@ class Rater:
             self.cookie = headers["set-cookie"].partition(";")[0]
         return int(told[0].split()[1]), await self.reader.readexactly(int(headers["content-length"]))
 
-    async def rate(self, start: float, until: float) -> None:
+    async def rate(self, wait: float, start: float, until: float) -> None:
+        await asyncio.sleep(wait)  # all come from one address, which may join no faster
         await self.open()
         status, data = await self.ask("POST", "/join", {"link": self.secret})
         bench.same(f"joining ({status})", status == 200)
@@ -64,8 +65,10 @@ class Rater:
 
 async def load(links: list[str]) -> list[Rater]:
     """All raters, their first answers spread over three seconds."""
-    raters, now = [Rater(link) for link in links], time.perf_counter() + 5
-    await asyncio.gather(*(rater.rate(now + EVERY * i / len(raters), now + SECONDS) for i, rater in enumerate(raters)))
+    raters, now = [Rater(link) for link in links], time.perf_counter() + len(links) / 15 + 2
+    await asyncio.gather(
+        *(rater.rate(i / 15, now + EVERY * i / len(raters), now + SECONDS) for i, rater in enumerate(raters))
+    )
     return raters
 
 
