@@ -19,10 +19,7 @@ SIZES = {"phone": {"width": 390, "height": 844}, "laptop": {"width": 1280, "heig
 
 @pytest.fixture(scope="module")
 def painting(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("rated") / "painted"
-    made = painted.made(root)
-    (root / "config.yaml").write_text(painted.settings(made), encoding="utf-8")
-    return root
+    return painted.folder(tmp_path_factory.mktemp("rated") / "painted")
 
 
 @pytest.fixture

@@ -11,10 +11,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def painting(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("painted") / "painted"
-    made = painted.made(root)
-    (root / "config.yaml").write_text(painted.settings(made), encoding="utf-8")
-    return root
+    return painted.folder(tmp_path_factory.mktemp("painted") / "painted")
 
 
 @pytest.fixture

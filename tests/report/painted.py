@@ -100,3 +100,9 @@ def settings(made: Made) -> str:
     """config.yaml of the folder."""
     with registered():
         return resolved(made.plan.study)
+
+
+def folder(root: Path) -> Path:
+    """A results folder as `run` leaves it, with its config."""
+    (root / "config.yaml").write_text(settings(made(root)), encoding="utf-8")
+    return root
