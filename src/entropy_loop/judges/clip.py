@@ -73,7 +73,7 @@ class _Clip:
         """The model in memory, with the activation that its weights were trained with: where a tag tells it, the
         folder's config need not."""
         told = tag(self.model, self.pretrained) if self.pretrained else {}
-        return load(self.folder(), bool(told.get("quick_gelu")))
+        return load(self._repository(), self.revision, bool(told.get("quick_gelu")))
 
     def describe(self, out: Path) -> None:
         """Write model.json: weights, preprocessing and activation as they were loaded."""
