@@ -21,13 +21,13 @@ import pandas as pd
 from entropy_loop import seeds, threads
 from entropy_loop.config import Config
 from entropy_loop.data import ALL, Concept, Prompt, Samples, Tick
+from entropy_loop.disk import write_text
 from entropy_loop.errors import ConfigError, as_storage_error
 from entropy_loop.judges import calibration
 from entropy_loop.metrics.calibration import AXES, CLEAN, Fit, Measured, halves, performance, roc, thinned, threshold
 from entropy_loop.metrics.rates import joint
 from entropy_loop.people import majority
 from entropy_loop.report import calibrated
-from entropy_loop.store import write_text
 from entropy_loop.study import Study
 from entropy_loop.worlds import labelled
 from entropy_loop.worlds.degraded import DEGRADATIONS, Change, copies, junk

@@ -19,6 +19,10 @@ from pydantic import ConfigDict, Field
 Tick = Callable[[float], None]
 """Called by a maker with the share of its work that is done, in [0, 1]."""
 
+KEPT = ".kept"
+"""A folder that a maker may keep in the one that it fills: it outlives a kill, so that the next process goes on from
+what is in it, and it is no part of the result."""
+
 ALL = "all"
 """The joint concept: every concept of the prompt in one and the same image."""
 
@@ -74,8 +78,9 @@ class TrainSettings:
     2303.09556, eq. 4 with the noise parametrisation), None for plain noise MSE. noise_offset: strength of noise that
     is one number per image and channel. proportion_empty_prompts: share of captions dropped in training.
     max_grad_norm: global L2 norm after clipping. mixed_precision: of activations, and of a LoRA's frozen weights;
-    what is trained is float32. use_ema: hand on the exponential moving average of the weights. ema_decay: of that
-    average.
+    what is trained is float32. checkpointing_steps: after so many steps weights and optimizer are written down, so that
+    a training that is cut off goes on from there (None: never); no result depends on it. use_ema: hand on the
+    exponential moving average of the weights. ema_decay: of that average.
     rank, lora_alpha (None: the rank), target_modules: of method 'lora'; an update is lora_alpha / rank B A.
     """
 
@@ -102,6 +107,7 @@ class TrainSettings:
     snr_gamma: Annotated[float, Field(gt=0)] | None = None
     noise_offset: Annotated[float, Field(ge=0)] = 0.0
     proportion_empty_prompts: Annotated[float, Field(ge=0, le=1)] = 0.0
+    checkpointing_steps: Annotated[int, Field(ge=1)] | None = 500
     use_ema: bool = False
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
     rank: Annotated[int, Field(ge=1)] = 4

@@ -12,6 +12,7 @@ import pandas as pd
 
 from entropy_loop import device, fetch, folder, ledger, loop, study, threads, tracking
 from entropy_loop.data import HELD_OUT, RATES
+from entropy_loop.disk import write_text
 from entropy_loop.engines.local import Local
 from entropy_loop.errors import ConfigError, Waiting
 from entropy_loop.generators import distributed
@@ -21,7 +22,7 @@ from entropy_loop.provenance import provenance
 from entropy_loop.report import page, reading
 from entropy_loop.report.settings import settings
 from entropy_loop.report.tables import Tables, tables
-from entropy_loop.store import Listener, Store, write_text
+from entropy_loop.store import Listener, Store
 from entropy_loop.tracking import Tracking
 
 REPORT_EVERY = 60.0  # seconds of work between two reports of an unfinished run; one may take some itself
@@ -105,6 +106,8 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
             planned.study.config.engine_plugin().carry(planned.runs, store, work, _Reports(planned, store))
             distributed.dismiss()
             finished = _write(planned, store)
+            if not work.waiting:
+                store.tidy()
             work.refuse_waiting(root)
             tracked.finish(finished.tables.rates)
             return finished

@@ -14,10 +14,10 @@ import pandas as pd
 
 from entropy_loop import experiment
 from entropy_loop.data import EVALUATION, POOL
+from entropy_loop.disk import write_text
 from entropy_loop.errors import ConfigError, as_storage_error
 from entropy_loop.plan import Plan
 from entropy_loop.report.tables import Tables
-from entropy_loop.store import write_text
 
 SHARD = 1000  # rows of a Parquet file
 WHOLE = ("seed", "generation", "image_seed", "rank")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,13 +10,13 @@ from typing import Any
 
 import yaml
 
-from entropy_loop import ledger, strict_yaml, study
+from entropy_loop import disk, ledger, strict_yaml, study
 from entropy_loop.errors import ConfigError, DiskFull, StorageError, as_storage_error, free
 from entropy_loop.plan import Plan
 from entropy_loop.plan import plan as plan_of
 from entropy_loop.report.settings import settings
 from entropy_loop.store import Store
-from entropy_loop.study import MACHINE, Study
+from entropy_loop.study import Study
 
 CONFIG = "config.yaml"
 
@@ -62,7 +61,7 @@ def differences(old: Study, new: Study) -> Iterator[str]:
         for key in sorted({*before, *after} - seen):
             one, other = before.get(key), after.get(key)
             longer = key == "generations" and again[point.name].generations > point.config.generations
-            if one != other and not longer and key.partition(".")[0] not in MACHINE:
+            if one != other and not longer and not study.of_the_machine(key):
                 seen.add(key)
                 yield f"{key}: {one!r} there, {other!r} here"
 
@@ -74,7 +73,7 @@ def fork(plan: Plan, root: Path) -> Path:
     with store.lock():
         for stage in plan.stages().values():
             if folder := old.finished(stage):
-                shutil.copytree(folder, store.stages / stage.folder, copy_function=_link)
+                shutil.copytree(folder, store.stages / stage.folder, copy_function=disk.link)
     return new
 
 
@@ -131,8 +130,7 @@ def clean(root: Path, found: list[Spare]) -> None:
     """Remove what `spare` found."""
     with Store(root).lock(), as_storage_error(root):
         for one in found:
-            if one.path.exists():
-                shutil.rmtree(one.path)
+            disk.remove(one.path)
 
 
 # ---- inside ------------------------------------------------------------------------------------------
@@ -152,11 +150,3 @@ def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(inner, f"{place}.{name}" if place else str(name))
     else:
         yield place, value
-
-
-def _link(source: str, target: str) -> None:
-    """A second name for a file; a copy where the disk has no links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

@@ -33,6 +33,12 @@ def read(folder: Path) -> dict[str, Any]:
     return receipt
 
 
+def refuse(folder: Path) -> None:
+    """Raises StorageError when a folder is not as its receipt says."""
+    if found := faults(folder):
+        raise StorageError(f"{folder / found[0]}; the disk did not keep what was written.")
+
+
 def faults(folder: Path, strangers: bool = False) -> list[str]:
     """What is not as the receipt says, a line each; empty for a folder that is whole. Reads every byte. strangers: also
     name files that the receipt does not know, such as a file manager's own."""

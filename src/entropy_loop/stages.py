@@ -151,9 +151,11 @@ def train(config: Config, g: int, start: Stage, history: Sequence[Stage], new: S
     outside the loop, enters its key."""
     regime = config.regime_plugin()
     eaten = regime.eats(history)
+    learns = asdict(config.train)
+    del learns["checkpointing_steps"]  # where it may be taken up again changes nothing
     reads = {
         "generator": identity(config.generator_plugin()),
-        "train": asdict(config.train),
+        "train": learns,
         "seed": config.seed,
         "generation": g,
         "cut": regime.subsamples and len(eaten) > 1,

@@ -9,9 +9,9 @@ from pathlib import Path
 import yaml
 
 from entropy_loop import ledger, strict_yaml, study
+from entropy_loop.disk import write_text
 from entropy_loop.errors import ConfigError
 from entropy_loop.plan import Plan, plan
-from entropy_loop.store import write_text
 
 
 @dataclass(frozen=True)

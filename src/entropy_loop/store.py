@@ -1,25 +1,24 @@
 """Stage folders: the only writer of results.
 
 A stage makes one folder, once. `once` opens the finished folder or makes it in a scratch place, writes the
-receipt last and publishes everything by one rename. That is cache, resume and record; a kill at any moment
-leaves either a finished folder or scratch that the next run throws away.
+receipt last and publishes everything by one rename. That is cache, resume and record. Work that has parts, such as the
+blocks of a pool, is published part by part in the scratch place first: a kill at any moment costs one part.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from entropy_loop import manifest
+from entropy_loop import disk, manifest
 from entropy_loop.data import Stage, Tick
 from entropy_loop.errors import Locked, StorageError, as_storage_error
 from entropy_loop.provenance import made_on
@@ -27,8 +26,9 @@ from entropy_loop.provenance import made_on
 RECEIPT = manifest.FILE
 HOLDER = ".holder.json"
 ASIDE = "damaged.json"  # a receipt that was taken away
+SCRATCH = ".scratch"
 Maker = Callable[[Path, Tick], None]
-Performer = Callable[[Stage, Maker, Path, Tick], None]
+"""Fills a folder. One with parts also has `parts()`, a maker for each, and `join(folders of the parts, folder)`."""
 Listener = Callable[[str, Stage, float], None]
 """Told of ("opened" | "started" | "working" | "finished", stage, share done)."""
 
@@ -37,9 +37,23 @@ def _silent(event: str, stage: Stage, share: float) -> None:
     """Nobody listens."""
 
 
-def _here(stage: Stage, make: Maker, out: Path, tick: Tick) -> None:
-    """Make a stage in this process."""
-    make(out, tick)
+@dataclass(frozen=True)
+class Unit:
+    """Work for one worker: a maker, and the folder that it is to fill."""
+
+    make: Maker
+    out: Path
+
+
+Performer = Callable[[Stage, Sequence[Unit], Tick], Iterator[Unit]]
+"""Has the units of a stage made, somewhere, and hands out each of them as soon as it is."""
+
+
+def here(stage: Stage, units: Sequence[Unit], tick: Tick) -> Iterator[Unit]:
+    """Make the units of a stage in this process, one after the other."""
+    for done, unit in enumerate(units):
+        unit.make(disk.emptied(unit.out), lambda share, done=done: tick((done + share) / len(units)))  # type: ignore[misc]
+        yield unit
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,7 @@ class Store:
     root: Path
     provenance: dict[str, Any] = field(default_factory=dict)
     listen: Listener = _silent
-    perform: Performer = _here
+    perform: Performer = here
     several: bool = False
     checked: set[str] = field(default_factory=set, repr=False, compare=False)  # keys of stages that are known whole
 
@@ -83,8 +97,7 @@ class Store:
 
     def set_aside(self, folder: str) -> None:
         """Take the receipt from a damaged stage, so that it is made anew; its files stay until then."""
-        os.replace(self.stages / folder / RECEIPT, self.stages / folder / ASIDE)
-        _sync(self.stages / folder)
+        disk.set_aside(self.stages / folder, ASIDE)
 
     def once(self, stage: Stage, make: Maker) -> Path:
         """The stage's folder; `make(scratch folder, tick)` is called only if it is not there yet."""
@@ -101,18 +114,38 @@ class Store:
     def _make(self, stage: Stage, make: Maker) -> Path:
         self._refuse_damaged(stage)
         self.listen("started", stage, 0.0)
-        scratch = self.stages / ".scratch" / stage.folder
-        with as_storage_error(scratch):
-            shutil.rmtree(scratch, ignore_errors=True)
-            scratch.mkdir(parents=True)
+        scratch = self.stages / SCRATCH / stage.folder
         started, clock = datetime.now(UTC), time.perf_counter()
         with as_storage_error(scratch):
-            self.perform(stage, make, scratch, lambda share: self.listen("working", stage, share))
+            whole = self._made(stage, make, scratch)
             seconds = time.perf_counter() - clock
-            folder = self._publish(stage, scratch, started, seconds)
+            folder = self._publish(stage, whole, started, seconds)
+            disk.remove(scratch)
         self._log(stage, started, seconds)
         self.listen("finished", stage, 1.0)
         return folder
+
+    def _made(self, stage: Stage, make: Maker, scratch: Path) -> Path:
+        """The stage's files in a folder of its scratch. Parts that an earlier process finished are not made again."""
+        whole = scratch / "whole"
+        parts = make.parts() if hasattr(make, "parts") else [make]
+        if len(parts) == 1:
+            list(self._perform(stage, [Unit(make, whole)]))
+            return whole
+        folders = [scratch / f"part-{number:05d}" for number in range(len(parts))]
+        missing = [
+            Unit(part, scratch / f"{folder.name}.new")
+            for part, folder in zip(parts, folders, strict=True)
+            if manifest.faults(folder, strangers=True)
+        ]
+        for unit in self._perform(stage, missing, 1 - len(missing) / len(parts)):
+            disk.publish(unit.out, unit.out.with_suffix(""), {"format": 1, "part_of": stage.key})
+        make.join(folders, disk.emptied(whole))  # type: ignore[attr-defined]
+        return whole
+
+    def _perform(self, stage: Stage, units: Sequence[Unit], before: float = 0.0) -> Iterator[Unit]:
+        """Have units made. before: the share of the stage that is made already."""
+        return self.perform(stage, units, lambda share: self.listen("working", stage, before + (1 - before) * share))
 
     def _refuse_damaged(self, stage: Stage) -> None:
         """Raises StorageError when a stage that this one opens, or one that those follow from, is not as it was
@@ -131,7 +164,7 @@ class Store:
                 wanted += manifest.read(folder)["stage"]["reads"].get("needs", ())
             self.checked.add(key)
 
-    def _publish(self, stage: Stage, scratch: Path, started: datetime, seconds: float) -> Path:
+    def _publish(self, stage: Stage, whole: Path, started: datetime, seconds: float) -> Path:
         receipt = {
             "format": 1,
             "stage": {"verb": stage.verb, "generation": stage.generation, "key": stage.key, "reads": stage.reads},
@@ -139,22 +172,18 @@ class Store:
             "seconds": round(seconds, 3),
             "provenance": self.provenance,
             "device": made_on(),
-            "files": {name: _synced(scratch / name) for name in manifest.files(scratch)},
         }
-        write_text(scratch / RECEIPT, manifest.sealed(receipt))
-        for folder in (scratch, *(p for p in scratch.rglob("*") if p.is_dir())):
-            _sync(folder)
-        final = self.stages / stage.folder
-        shutil.rmtree(final, ignore_errors=True)  # a folder without a receipt is no result
-        os.replace(scratch, final)
-        _sync(final.parent)
+        folder = disk.publish(whole, self.stages / stage.folder, receipt)
         self.checked.add(stage.key)
-        return final
+        return folder
 
     def _log(self, stage: Stage, started: datetime, seconds: float) -> None:
         line = {"at": started.isoformat(timespec="seconds"), "stage": stage.folder, "seconds": round(seconds, 3)}
-        with open(self.root / "events.jsonl", "a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
+        disk.append(self.root / "events.jsonl", json.dumps(line))
+
+    def tidy(self) -> None:
+        """Take away what unfinished work left, when there is none any more."""
+        disk.remove(self.stages / SCRATCH)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -173,10 +202,8 @@ class Store:
                     f"{self.root}: {self._holder()} works in this folder; wait for it, or use --out."
                 ) from None
             told = {"pid": os.getpid(), "host": socket.gethostname()}
-            write_text(self.stages / HOLDER, json.dumps(told))
+            disk.write_text(self.stages / HOLDER, json.dumps(told))
         try:
-            if not self.several:
-                shutil.rmtree(self.stages / ".scratch", ignore_errors=True)
             with as_storage_error(self.root):
                 yield
         finally:
@@ -202,35 +229,3 @@ class Store:
         (self.stages / ".locks").mkdir(parents=True, exist_ok=True)
         with FileLock(self.stages / ".locks" / stage.folder, is_singleton=False):
             yield
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole, as UTF-8."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole: beside its place, synced, then renamed over it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")  # several processes may write the same file
-    with as_storage_error(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-
-
-def _synced(path: Path) -> dict[str, Any]:
-    """The fingerprint of a file, which is on the disk then."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-    return manifest.fingerprint(path)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

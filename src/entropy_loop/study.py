@@ -20,8 +20,13 @@ from entropy_loop import arms, checks, registry, strict_yaml
 from entropy_loop.config import Config
 from entropy_loop.errors import ConfigError, StorageError
 
-MACHINE = ("device", "engine", "report_to", "people")
+MACHINE = ("device", "engine", "report_to", "people", "train.checkpointing_steps")
 """What a config says of where it runs and of whom it asks, which is part of no key."""
+
+
+def of_the_machine(place: str) -> bool:
+    """Whether a key, with dots, is one of those or stands below one of them."""
+    return any(f"{place}.".startswith(f"{key}.") for key in MACHINE)
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def _with(raw: dict[str, Any], changes: dict[str, Any], where: str) -> dict[str,
     """One arm's config: what the study says, with the arm's own values put in their places."""
     made = {**deepcopy(raw), "sweep": {}, "arms": [], "controls": "none"}
     for place, value in changes.items():
-        if place.partition(".")[0] in MACHINE:
+        if of_the_machine(place):
             raise ConfigError(f"{where}: {place} is no part of the experiment, so arms cannot differ in it.")
         strict_yaml.put(made, place, deepcopy(value), f"{where}: {place}")
     return made

@@ -54,7 +54,7 @@ def schema_(
     """Print the JSON Schema of a config. An editor completes and checks a config that begins with
     `# yaml-language-server: $schema=FILE`."""
     from entropy_loop import schema
-    from entropy_loop.store import write_text
+    from entropy_loop.disk import write_text
 
     text = json.dumps(schema.schema(), indent=1)
     if file is None:

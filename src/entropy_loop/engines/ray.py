@@ -11,9 +11,8 @@ import json
 import logging
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,11 +21,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from entropy_loop import assets, device, threads
+from entropy_loop import assets, device, disk, threads
 from entropy_loop.data import Stage, Tick
 from entropy_loop.device import CHOICE
 from entropy_loop.errors import ConfigError, EntropyLoopError
-from entropy_loop.store import Maker, Store
+from entropy_loop.store import Maker, Store, Unit
 
 DEATHS = 3  # that a piece of work may cost before it is put aside
 QUARANTINE = "quarantine.jsonl"
@@ -82,34 +81,32 @@ class _Pool:
     idle: Queue[Any] = field(default_factory=Queue)
     closed: bool = False
 
-    def perform(self, stage: Stage, make: Maker, out: Path, tick: Tick) -> None:
-        """Make a stage on the workers, block by block where it can be split."""
-        parts = make.parts() if hasattr(make, "parts") else [make]
-        if len(parts) == 1:
-            return self._unit(stage, parts[0], out)
-        folders = [out / f".part-{i}" for i in range(len(parts))]
+    def perform(self, stage: Stage, units: Sequence[Unit], tick: Tick) -> Iterator[Unit]:
+        """Make the units of a stage on the workers. What fails does not keep the others from being finished; then the
+        first error is raised."""
+        failed = None
         with ThreadPoolExecutor(self.size) as walkers:
-            units = [walkers.submit(self._unit, stage, *unit) for unit in zip(parts, folders, strict=True)]
-            for done, unit in enumerate(units, start=1):
-                unit.result()
+            running = {walkers.submit(self._unit, stage, unit): unit for unit in units}
+            for done, one in enumerate(as_completed(running), start=1):
+                if error := one.exception():
+                    failed = failed or error
+                    continue
                 tick(done / len(units))
-        make.join(folders, out)  # type: ignore[attr-defined]
-        for folder in folders:
-            shutil.rmtree(folder)
-        return None
+                yield running[one]
+        if failed:
+            raise failed
 
-    def _unit(self, stage: Stage, make: Maker, out: Path) -> None:
-        """Make one piece; a worker that dies over it is replaced, and it is tried again."""
+    def _unit(self, stage: Stage, unit: Unit) -> None:
+        """Make one unit; a worker that dies over it is replaced, and it is tried again."""
         import ray
 
-        ids = [request.id for request in getattr(make, "requests", ())]
+        ids = [request.id for request in getattr(unit.make, "requests", ())]
         self._refuse_quarantined(stage, ids)
         for _ in range(DEATHS):
             worker, alive = self._worker(), True
             try:
-                shutil.rmtree(out, ignore_errors=True)
-                out.mkdir(parents=True)
-                return ray.get(worker.make.remote(make, str(out.resolve()), stage.reads["threads"]))
+                out = disk.emptied(unit.out).resolve()
+                return ray.get(worker.make.remote(unit.make, str(out), stage.reads["threads"]))
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None
             except ray.exceptions.RayError:  # the worker, its node, or its memory is gone
@@ -117,8 +114,7 @@ class _Pool:
                 ray.kill(worker)  # one that still lives would keep the cores that its successor needs
             finally:  # whatever happened, nobody waits for this place in vain
                 self.idle.put(worker if alive else self.start())
-        with open(self.store.stages / QUARANTINE, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"stage": stage.folder, "ids": ids}) + "\n")
+        disk.append(self.store.stages / QUARANTINE, json.dumps({"stage": stage.folder, "ids": ids}))
         raise EntropyLoopError(self._told(stage, ids))
 
     def _worker(self) -> Any:

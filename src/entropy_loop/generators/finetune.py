@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from entropy_loop.data import Tick, TrainSettings
-from entropy_loop.errors import ConfigError, TrainingDiverged
+from entropy_loop.data import KEPT, Tick, TrainSettings
+from entropy_loop.errors import ConfigError
 from entropy_loop.generators import distributed, lora
 from entropy_loop.generators.diet import Encoded
+from entropy_loop.generators.learning import Learning, refuse_broken
 
 if TYPE_CHECKING:
     import torch
-
-CHECKED = 50  # steps between two looks at whether losses and gradients are numbers; each look waits for the device
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,12 @@ def train(
     float32 safetensors) or pytorch_lora_weights.safetensors, and training.csv.
 
     schedule: the config of the scheduler that the checkpoint was trained with. start: the generation whose low-rank
-    update is trained on. Raises TrainingDiverged when a loss, gradient or weight is not finite; nothing is written
-    then.
+    update is trained on. A training that was cut off goes on from the newest checkpoint that it left in `out`. Raises
+    TrainingDiverged when a loss, gradient or weight is not finite; nothing is written then.
     """
     with _prepared(unet, settings, start, step_seeds[0]) as learnt, distributed.accelerator(settings) as accelerator:
-        log = _optimise(accelerator, unet, learnt, schedule, encoded, settings, step_seeds, tick)
-        _refuse_broken(unet)
+        log = _optimise(accelerator, unet, learnt, schedule, encoded, settings, step_seeds, out / KEPT, tick)
+        refuse_broken(unet.state_dict())
         if distributed.leads():
             log.to_csv(out / "training.csv", index=False)
             lora.save(unet, settings, out) if settings.method == "lora" else _save(unet, out)
@@ -65,7 +64,7 @@ def once(unet: Any, schedule: Mapping[str, Any], encoded: Encoded, settings: Tra
     """One optimisation step with so many images in a pass: does it fit into memory? Spoils the weights."""
     settings = replace(settings, train_batch_size=images, gradient_accumulation_steps=1, max_train_steps=1)
     with _prepared(unet, settings, None, 0) as learnt, distributed.accelerator(settings) as accelerator:
-        _optimise(accelerator, unet, learnt, schedule, encoded, settings, [0], lambda share: None)
+        _optimise(accelerator, unet, learnt, schedule, encoded, settings, [0], None, lambda share: None)
 
 
 @contextmanager
@@ -88,57 +87,30 @@ def _prepared(unet: Any, settings: TrainSettings, start: Path | None, seed: int)
 
 def _optimise(
     accelerator: Any, unet: Any, learnt: list[Any], schedule: Mapping[str, Any], encoded: Encoded,
-    settings: TrainSettings, step_seeds: list[int], tick: Tick,
+    settings: TrainSettings, step_seeds: list[int], kept: Path | None, tick: Tick,
 ) -> pd.DataFrame:  # fmt: skip
-    """Leaves the trained weights in the UNet; returns one row per step: loss, gradient norm, learning rate."""
+    """Leaves the trained weights in the UNet; returns one row per step: loss, gradient norm, learning rate. kept: where
+    checkpoints are, from the newest of which it goes on; None keeps none."""
     from diffusers import DDPMScheduler
-    from diffusers.training_utils import EMAModel
 
     noise_scheduler = DDPMScheduler.from_config(schedule)
-    optimizer, rate = _optimizer(learnt, settings)
-    model, optimizer = accelerator.prepare(unet, optimizer)
-    average = EMAModel(learnt, decay=settings.ema_decay, foreach=True) if settings.use_ema else None
-    log: list[tuple[Any, Any, float]] = []
-    for step, rows in enumerate(_batches(len(encoded.prompt), settings, step_seeds[0])):
+    learning, every = Learning(accelerator, learnt, settings), settings.checkpointing_steps
+    model = learning.prepare(unet)
+    if kept:
+        learning.resume(kept)
+    orders = _batches(len(encoded.prompt), settings, step_seeds[0])
+    for step, rows in list(enumerate(orders))[len(learning.log) :]:
         loss: Any = 0.0
         for part in _parts(draw(noise_scheduler, encoded, rows, settings, step_seeds[step]), settings, accelerator):
             with accelerator.accumulate(model):
                 error = loss_of(model, noise_scheduler, encoded, part, settings)
                 accelerator.backward(error)
             loss = loss + error.detach() / settings.gradient_accumulation_steps
-        norm = accelerator.clip_grad_norm_(learnt, settings.max_grad_norm)
-        if step == 0:
-            _refuse_unclipped(learnt, settings.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        log.append((accelerator.reduce(loss, "mean"), norm, rate.get_last_lr()[0]))
-        rate.step()
-        if average:
-            average.step(learnt)
-        if step % CHECKED == 0 or step + 1 == settings.max_train_steps:
-            _refuse_diverged(log, step, scaled=accelerator.scaler is not None)
+        learning.step(accelerator.reduce(loss, "mean"))
+        if kept and every and (step + 1) % every == 0 and step + 1 < settings.max_train_steps:
+            learning.save(kept)
         tick((step + 1) / settings.max_train_steps)
-    if average:
-        average.copy_to(learnt)
-    told = [(step, float(loss), float(norm), rate) for step, (loss, norm, rate) in enumerate(log)]
-    return pd.DataFrame(told, columns=["step", "loss", "grad_norm", "learning_rate"])
-
-
-def _optimizer(learnt: list[Any], settings: TrainSettings) -> tuple[Any, Any]:
-    """AdamW, and how its learning rate goes on from step to step."""
-    import torch
-    from diffusers.optimization import get_scheduler
-
-    optimizer = torch.optim.AdamW(
-        learnt,
-        lr=settings.learning_rate,
-        betas=(settings.adam_beta1, settings.adam_beta2),
-        weight_decay=settings.adam_weight_decay,
-        eps=settings.adam_epsilon,
-        fused=True,
-    )
-    steps = {"num_warmup_steps": settings.lr_warmup_steps, "num_training_steps": settings.max_train_steps}
-    return optimizer, get_scheduler(settings.lr_scheduler, optimizer, **steps)
+    return learning.finish()
 
 
 def _save(unet: Any, out: Path) -> None:
@@ -226,33 +198,3 @@ def refuse_untrainable(schedule: Mapping[str, Any], settings: TrainSettings) -> 
             f"train.train_batch_size: {settings.train_batch_size} images cannot be shared equally by {several} "
             "processes; make it a multiple."
         )
-
-
-def _refuse_unclipped(learnt: list[Any], max_grad_norm: float) -> None:
-    """Raises TrainingDiverged when clipping did not clip, as it would not if it was given no gradients."""
-    import torch
-
-    gradients = [p.grad for p in learnt if p.grad is not None]
-    after = float(torch.nn.utils.get_total_norm(gradients)) if gradients else float("inf")
-    if after > max_grad_norm * 1.001:
-        raise TrainingDiverged(f"train: gradient norm {after} after clipping to {max_grad_norm}.")
-
-
-def _refuse_diverged(log: list[tuple[Any, Any, float]], last: int, scaled: bool) -> None:
-    """Raises TrainingDiverged at the first loss or gradient of the latest steps that is not finite. scaled: in fp16
-    an infinite gradient makes the optimizer skip its step and lower its scale; the loss tells."""
-    for step in range(max(0, last - CHECKED + 1), last + 1):
-        loss, norm = (float(value) for value in log[step][:2])
-        if not (np.isfinite(loss) and (scaled or np.isfinite(norm))):
-            raise TrainingDiverged(
-                f"train: step {step}: loss {loss}, gradient norm {norm}. The generation before is intact; "
-                "lower train.learning_rate and run again."
-            )
-
-
-def _refuse_broken(unet: Any) -> None:
-    import torch
-
-    broken = [name for name, value in unet.state_dict().items() if not torch.isfinite(value).all()]
-    if broken:
-        raise TrainingDiverged(f"train: {len(broken)} weight tensors are not finite (first: {broken[0]}); not saved.")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from entropy_loop import disk
+
 if TYPE_CHECKING:
     import torch
 
 
 def join(parts: list[Path], out: Path) -> None:
-    """Tables one after the other, images moved, latents in one file, what was counted added up."""
+    """Tables one after the other, images under a second name, latents in one file, what was counted added up."""
     from safetensors.torch import load_file, save_file
 
     tables = [pd.read_parquet(part / "samples.parquet") for part in parts]
@@ -27,7 +28,7 @@ def join(parts: list[Path], out: Path) -> None:
     counts = [json.loads((part / "sampling.json").read_text()) for part in parts]
     for part in parts:
         for image in (part / "images").iterdir():
-            os.replace(image, out / "images" / image.name)
+            disk.link(image, out / "images" / image.name)
         latents |= load_file(part / "latents.safetensors")
     save_file(latents, out / "latents.safetensors")
     shutil.copymode(out / "samples.parquet", out / "latents.safetensors")  # safetensors shuts others out

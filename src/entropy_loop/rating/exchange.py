@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from entropy_loop.disk import write_text
 from entropy_loop.errors import ConfigError
 from entropy_loop.people.book import ANSWERS, Book, Item, now, opaque
 from entropy_loop.rating.pixels import png
-from entropy_loop.store import write_text
 
 NONE, UNSURE = "none of these", "can't tell"
 COLUMNS = tuple(name for name in ANSWERS if name != "truth")

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entropy_loop.data import Prompt
+from entropy_loop.disk import write_bytes, write_text
 from entropy_loop.errors import as_storage_error
 from entropy_loop.plan import Plan
 from entropy_loop.report import conclusions, decay, degraded, facts, template, words
 from entropy_loop.report.settings import settings
 from entropy_loop.report.tables import Tables
 from entropy_loop.report.view import Style, View, spoken
-from entropy_loop.store import Store, write_bytes, write_text
+from entropy_loop.store import Store
 
 if TYPE_CHECKING:
     from entropy_loop.report.gallery import Picture

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from entropy_loop.data import ALL
+from entropy_loop.disk import write_text
 from entropy_loop.report.compare import HEADS, lines, read
 from entropy_loop.report.drawing import PAPER, drawing, inline
 from entropy_loop.report.template import render
 from entropy_loop.report.view import Style, spoken
-from entropy_loop.store import write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

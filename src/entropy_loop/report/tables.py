@@ -12,6 +12,7 @@ import pandas as pd
 
 from entropy_loop import data
 from entropy_loop.data import POOL
+from entropy_loop.disk import write_bytes, write_text
 from entropy_loop.people import book
 from entropy_loop.plan import Generation, Plan, Run
 from entropy_loop.report import reading
@@ -21,7 +22,7 @@ from entropy_loop.report.ledgers import ledgers
 from entropy_loop.report.people import People
 from entropy_loop.report.rates import calibration, rates
 from entropy_loop.report.verdicts import verdicts
-from entropy_loop.store import Store, write_bytes, write_text
+from entropy_loop.store import Store
 
 CSV = ("rates", "changes", "summary", "ledger", "diversity", "noise", "tails", "verdicts", "instruments", "agreement")
 MEASURED = ("run", "arm", "seed", "generation", *data.MEASURES)
