@@ -26,6 +26,13 @@ TOY: dict[str, Any] = {
     "judges": [{"use": "exact"}],
 }
 
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How often tests/faults tries each fault."""
+    parser.addoption("--faults", choices=("sample", "full", "soak"), default="sample", help="counts of tests/faults")
+
+
 Toy = Callable[..., Path]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 

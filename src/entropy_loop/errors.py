@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+RUST = re.compile(r"\(os error (\d+)\)")
 
 
 class EntropyLoopError(Exception):
@@ -49,17 +54,28 @@ class Locked(EntropyLoopError):
 
 @contextmanager
 def as_storage_error(path: Path) -> Iterator[None]:
-    """What the operating system refuses becomes one sentence with the path. An OSError that a library raised
-    itself (no errno), or that tells of a reader gone away, is none of storage's and passes."""
+    """What the operating system refuses becomes one sentence with the path. An error that a library raised itself
+    (no number of the system's), or that tells of a reader gone away, is none of storage's and passes."""
     try:
         yield
-    except OSError as error:
-        if error.errno is None or isinstance(error, BrokenPipeError):
+    except EntropyLoopError:
+        raise
+    except Exception as error:
+        number = _number(error)
+        if number is None or isinstance(error, BrokenPipeError):
             raise
-        told = f"{error.filename or path}: {error.strerror or error}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        told = f"{getattr(error, 'filename', None) or path}: {os.strerror(number)}"
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DiskFull(f"{told}; {free(path):,} bytes are free. Nothing finished is lost.") from error
         raise StorageError(f"{told}. Nothing finished is lost.") from error
+
+
+def _number(error: Exception) -> int | None:
+    """The operating system's number of an error; safetensors, which is written in Rust, only has it in its words."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = RUST.search(str(error)) if type(error).__module__.startswith("safetensors") else None
+    return int(found[1]) if found else None
 
 
 def free(path: Path) -> int:

@@ -98,7 +98,7 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
     folder.refuse_another(planned, root)
     tracked = Tracking(planned, root, listen)
     store = Store(root, provenance(), tracked, several=shard is not None)
-    with store.lock():
+    with store.lock(), folder.filling(planned, store):
         folder.refuse_full(planned, store)
         _record(planned, store)
         work = _Work()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,13 +80,27 @@ def fork(plan: Plan, root: Path) -> Path:
 
 def refuse_full(plan: Plan, store: Store) -> None:
     """Raises DiskFull when what is still to be made will not fit, a tenth to spare."""
-    made = {stage.key for stage in plan.stages().values() if store.finished(stage)}
-    needed = sum(one.disk for one in ledger.work(plan, made).values())
-    if needed * 1.1 > (there := free(store.root)):
+    if (needed := _needed(plan, store)) * 1.1 > (there := free(store.root)):
         raise DiskFull(
             f"{store.root}: what is still to be made needs about {needed:,} bytes, and {there:,} are free; nothing was "
             "begun. Make room, or give a folder on another disk with --out."
         )
+
+
+@contextmanager
+def filling(plan: Plan, store: Store) -> Iterator[None]:
+    """A disk that is full in here is told with what is still needed."""
+    try:
+        yield
+    except DiskFull as error:
+        needed = _needed(plan, store)
+        raise DiskFull(f"{error} What is still to be made needs about {needed:,} bytes; make room, run again.") from error
+
+
+def _needed(plan: Plan, store: Store) -> int:
+    """Bytes, roughly, of what is still to be made."""
+    made = {stage.key for stage in plan.stages().values() if store.finished(stage)}
+    return sum(one.disk for one in ledger.work(plan, made).values())
 
 
 # ---- afterwards --------------------------------------------------------------------------------------

@@ -1,0 +1,105 @@
+"""Runs that may be killed: a process that has everything loaded forks one for each."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from entropy_loop import experiment
+from entropy_loop.errors import EntropyLoopError
+
+CONTEXT = multiprocessing.get_context("forkserver")
+WHEN = {"receipt.json", "events.jsonl", "provenance.json", "report.html"}
+"""What tells when and where something was made, and the page that shows it."""
+
+
+def start() -> None:
+    """Have the process that forks load what runs need. Before the first child."""
+    os.environ.update(OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join(sys.path))
+    CONTEXT.set_forkserver_preload(["faults.children", "entropy_loop.report.figures", "faults.models"])
+
+
+def child(function: Callable[..., None], *arguments: Any) -> Any:
+    """A process that calls a function of a module; ends with the exit code of the error that it raises."""
+    process = CONTEXT.Process(target=_called, args=(function, arguments))
+    process.start()
+    return process
+
+
+def _called(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the forking process ignores it
+    try:
+        function(*arguments)
+    except EntropyLoopError as error:
+        print(error, file=sys.stderr, flush=True)
+        sys.exit(error.exit_code)
+
+
+def carry(config: Path, root: Path, overrides: tuple[str, ...] = (), said: Path | None = None) -> None:
+    """The main job: every stage, the tables, the report. said: where its error is to be written."""
+    try:
+        experiment.carry_out(experiment.prepare(config, overrides), root, lambda event, stage, share: None)
+    except EntropyLoopError as error:
+        if said:
+            said.write_text(str(error))
+        raise
+
+
+def killed(process: Any, after: float) -> bool:
+    """Whether a process still ran when SIGKILL came, so many seconds from now."""
+    process.join(after)
+    alive = process.exitcode is None
+    if alive:
+        os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    return alive and process.exitcode == -signal.SIGKILL
+
+
+def ended(function: Callable[..., None], *arguments: Any) -> int:
+    """The exit code of a child that is let be."""
+    process = child(function, *arguments)
+    process.join()
+    return int(process.exitcode)
+
+
+def timed(function: Callable[..., None], *arguments: Any) -> float:
+    """Seconds that a child takes, which has to end well."""
+    began = time.monotonic()
+    assert ended(function, *arguments) == 0
+    return time.monotonic() - began
+
+
+def science(root: Path) -> dict[str, str]:
+    """SHA-256 of every table, image and weight of a finished run. Asserts that nothing unfinished lies about."""
+    files = [path for path in root.rglob("*") if path.is_file()]
+    left = [path for path in files if path.name.endswith(".part") or {".scratch", ".kept"} & set(path.parts)]
+    assert not left
+    told = [p for p in files if p.name not in WHEN and not p.name.startswith(".lock") and p.name != "config.yaml"]
+    assert len(told) > 20
+    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in told}
+
+
+def kills(wanted: int, config: Path, folder: Path, overrides: tuple[str, ...], rng: np.random.Generator) -> int:
+    """Kill runs at random moments and start them again until so many kills have hit; every run that gets to its end
+    is held against one that nobody disturbed. Returns how many runs that were."""
+    whole = folder / "whole"
+    assert ended(carry, config, whole, overrides) == 0
+    length = timed(carry, config, folder / "again", overrides)
+    expected, hits, finished = science(whole), 0, 0
+    while hits < wanted:
+        root = folder / f"run{finished}"
+        while killed(child(carry, config, root, overrides), rng.uniform(0, length)):
+            hits += 1
+        assert ended(carry, config, root, overrides) == 0
+        assert science(root) == expected
+        finished += 1
+    return finished

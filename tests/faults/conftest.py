@@ -1,0 +1,48 @@
+"""How often a fault is tried: `--faults sample` (make test), `full` (.ci/run), `soak` (make soak)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from faults import children
+
+Count = Callable[[int, int, int], int]
+SEEDS = {"sample": 1, "full": 2, "soak": 3}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forking() -> None:
+    """A process that forks the runs, ready."""
+    children.start()
+
+
+@pytest.fixture
+def level(request: pytest.FixtureRequest) -> str:
+    """How much is tried."""
+    return str(request.config.getoption("--faults"))
+
+
+@pytest.fixture
+def count(level: str) -> Count:
+    """Chooses among three counts: of a sample, of all that CI tries, of a soak."""
+    return lambda sample, full, soak: {"sample": sample, "full": full, "soak": soak}[level]
+
+
+@pytest.fixture
+def rng(level: str) -> np.random.Generator:
+    """Other moments at every level, the same ones every time."""
+    return np.random.default_rng(SEEDS[level])
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Prints a count past pytest's capture, so that it stands in the log."""
+
+    def say(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n  {text}")
+
+    return say

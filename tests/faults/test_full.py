@@ -1,0 +1,65 @@
+"""A full disk, in every kind of stage and for real: exit 74 with path, needed and free bytes; nothing finished is lost."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from entropy_loop import experiment
+from faults import children, full
+from faults.test_kills import SMALL
+
+CONFIG = Path("configs/smoke.yaml").resolve()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> dict[str, str]:
+    """What the run makes on a disk with room."""
+    root = tmp_path_factory.mktemp("undisturbed") / "whole"
+    assert children.ended(children.carry, CONFIG, root, SMALL) == 0
+    return children.science(root)
+
+
+VERBS = sorted({stage.verb for stage in experiment.prepare(CONFIG, SMALL).stages().values()})
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_disk_that_is_full_in_a_stage_loses_nothing(undisturbed, tmp_path, verb, level, tell) -> None:
+    """The error names the file, the bytes that are still needed and those that are free; every earlier stage is whole;
+    with room again the same command makes what it would have made."""
+    if level == "sample" and verb not in ("generate-pool", "train"):
+        pytest.skip("tried by .ci/run")
+    root, said = tmp_path / "out", tmp_path / "said"
+    assert children.ended(full.full_from, CONFIG, root, SMALL, verb, said) == 74
+    message = said.read_text()
+    assert str(root) in message
+    assert re.search(r"[\d,]+ bytes are free", message)
+    assert re.search(r"needs about [\d,]+ bytes", message)
+    before = {path.parent.name for path in (root / "store").glob("*/receipt.json")}
+    assert before == {path.name for path in (root / "store").iterdir() if path.name[0] == "g"}
+    assert children.ended(children.carry, CONFIG, root, SMALL) == 0
+    assert children.science(root) == undisturbed
+    tell(f"disk full in {verb}: exit 74, {len(before)} stages kept, 0 bytes differ")
+
+
+def test_a_small_disk_that_fills_up_is_told_and_gone_on_with(toy, tmp_path, tell) -> None:
+    """A file system of 300 KB, for real, filled up by a run: exit 74; with room made, the same bytes."""
+    disk, config = tmp_path / "disk", toy(generations=4)
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("no right to mount a file system here")
+    try:
+        root, said = disk / "out", tmp_path / "said"
+        assert children.ended(children.carry, config, root, (), said) == 74
+        assert str(disk) in said.read_text()
+        kept = len(list((root / "store").glob("*/receipt.json")))
+        subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
+        assert children.ended(children.carry, config, root) == 0
+        assert children.ended(children.carry, config, tmp_path / "whole") == 0
+        assert children.science(root) == children.science(tmp_path / "whole")
+        tell(f"a disk of 300 KB full after {kept} stages: 0 bytes differ with room made")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
