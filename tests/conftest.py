@@ -27,7 +27,6 @@ TOY: dict[str, Any] = {
 }
 
 
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How often tests/faults tries each fault."""
     parser.addoption("--faults", choices=("sample", "full", "soak"), default="sample", help="counts of tests/faults")

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-
 RUST = re.compile(r"\(os error (\d+)\)")
 
 

@@ -94,7 +94,9 @@ def filling(plan: Plan, store: Store) -> Iterator[None]:
         yield
     except DiskFull as error:
         needed = _needed(plan, store)
-        raise DiskFull(f"{error} What is still to be made needs about {needed:,} bytes; make room, run again.") from error
+        raise DiskFull(
+            f"{error} What is still to be made needs about {needed:,} bytes; make room, run again."
+        ) from error
 
 
 def _needed(plan: Plan, store: Store) -> int:

@@ -72,9 +72,7 @@ def test_what_is_no_number_stops_a_training_within_a_step(tmp_path, monkeypatch,
         if heard[-1] == 4:
             poison(monkeypatch, unet)
 
-    settings = TrainSettings(
-        method=method, max_train_steps=trainings.STEPS, train_batch_size=2, checkpointing_steps=2
-    )
+    settings = TrainSettings(method=method, max_train_steps=trainings.STEPS, train_batch_size=2, checkpointing_steps=2)
     diet = trainings.diet(tmp_path / "images")
     try:
         with pytest.raises(TrainingDiverged, match=r"lower train\.learning_rate|not finite"):

@@ -44,6 +44,7 @@ def run(
     """Run an experiment, or continue it: finished stages are never made twice."""
     from entropy_loop import experiment, folder
     from entropy_loop.progress import Progress
+    from entropy_loop.report import spoilt
     from entropy_loop.report.summary import summary
 
     told = {"use": engine, "address": address, "workers": workers}
@@ -66,6 +67,8 @@ def run(
         print(json.dumps({"event": "done", "report": str(finished.report), "rates": told}))
         return
     out.print(summary(finished.tables))
+    for warning in spoilt.warnings(finished.tables.images):
+        out.print(f"warning: {warning}", markup=False)
     out.print(f"report: {finished.report}")
 
 

@@ -48,6 +48,10 @@ if TYPE_CHECKING:
     from entropy_loop.generators.resident import Model, Resident
 
 
+SEEN = ("darkest", "brightest", "pixel_sha256")
+"""What is written down of an image's pixels, for who wants to know how many are black, flat, or the same."""
+
+
 @dataclass(frozen=True)
 class Diffusion:
     """A Stable Diffusion checkpoint: `bundled:storybook`, a diffusers folder, or a downloaded hub id.
@@ -61,7 +65,7 @@ class Diffusion:
     'keep' leaves those images out of the pool, so that nothing judges them or is trained on them.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     checkpoint: Annotated[str, Field(min_length=1)]
     revision: str | None = None
@@ -150,12 +154,12 @@ class Diffusion:
                 for request, latent, image, flag in zip(block, latents.cpu(), images, flags, strict=False):
                     if not (flag and self.safety_checker == "keep"):
                         kept[request.id] = latent.clone()
-                        rows.append(_row(request, latent) | ({"flagged": flag} if objects else {}))
+                        rows.append(_row(request, latent, image) | ({"flagged": flag} if objects else {}))
                         written.append(writer.submit(_save, image, out / rows[-1]["file"]))
                 tick(done / len(blocks))
             for one in written:
                 one.result()  # a full disk is told here
-        names = [*SAMPLES, "flagged"] if objects else list(SAMPLES)
+        names = [*SAMPLES, *SEEN, "flagged"] if objects else [*SAMPLES, *SEEN]
         pd.DataFrame(rows, columns=names).to_parquet(out / "samples.parquet", index=False)
         save_file(kept, out / "latents.safetensors")
         shutil.copymode(out / "samples.parquet", out / "latents.safetensors")  # safetensors shuts others out
@@ -252,10 +256,12 @@ def _blocks(requests: list[Request], size: int) -> Iterator[list[Request]]:
         yield from (of_prompt[i : i + size] for i in range(0, len(of_prompt), size))
 
 
-def _row(request: Request, latent: torch.Tensor) -> dict[str, Any]:
+def _row(request: Request, latent: torch.Tensor, image: Any) -> dict[str, Any]:
+    """A row of samples.parquet: beside the usual columns, the range of the image's values and a hash of its pixels."""
     digest = hashlib.sha256(latent.numpy().tobytes()).hexdigest()
     values = (request.id, request.prompt, request.seed, f"images/{request.id}.png", digest)
-    return dict(zip(SAMPLES, values, strict=True))
+    seen = (int(image.min()), int(image.max()), hashlib.sha256(image.tobytes()).hexdigest())
+    return dict(zip((*SAMPLES, *SEEN), (*values, *seen), strict=True))
 
 
 def _save(image: Any, file: Path) -> None:

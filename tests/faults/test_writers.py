@@ -1,0 +1,44 @@
+"""Who writes: the store and its disk, and makers into the scratch folder that they are given. Nobody else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from faults import children, operations
+from faults.test_disk import TINY
+from faults.test_kills import SMALL
+
+WRITERS = ("entropy_loop/disk.py", "entropy_loop/store.py")
+
+
+def foreign(config: Path, root: Path, overrides: tuple[str, ...], told: Path) -> None:
+    """Carry a run and write down every operation on the disk outside scratch that none of the writers called."""
+    scratch, lines, seen = str(root.resolve() / "store" / ".scratch"), [], [0]
+
+    def act(operation: operations.Operation) -> None:
+        seen[0] += 1
+        frame = sys._getframe()
+        while frame and not frame.f_code.co_filename.endswith(WRITERS):
+            frame = frame.f_back  # type: ignore[assignment]
+        if frame is None and not all(path.startswith(scratch) for path in operation[1]):
+            lines.append(json.dumps(operation))
+
+    operations.watch(root, act)
+    children.carry(config, root, overrides)
+    told.write_text("\n".join([str(seen[0]), *lines]))
+
+
+@pytest.mark.parametrize("kind", ["toy", "bundled"])
+def test_one_module_writes(toy, tmp_path, kind, tell) -> None:
+    """A whole run, tables and report included."""
+    config = toy() if kind == "toy" else Path("configs/smoke.yaml").resolve()
+    told = tmp_path / "told"
+    assert children.ended(foreign, config, tmp_path / "out", TINY if kind == "toy" else SMALL, told) == 0
+    seen, *lines = told.read_text().splitlines()
+    tell(f"{seen} operations on the disk, {kind}: {len(lines)} by others than the store")
+    assert int(seen) > 100
+    assert not lines
