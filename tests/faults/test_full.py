@@ -1,4 +1,4 @@
-"""A full disk, in every kind of stage and for real: exit 74 with path, needed and free bytes; nothing finished is lost."""
+"""A full disk, in every kind of stage, for real: exit 74 with path, needed and free bytes; nothing finished is lost."""
 
 from __future__ import annotations
 

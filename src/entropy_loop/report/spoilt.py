@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 FAINT = 8
-"""Of 255: an image whose brightest value is no higher is black; one whose values lie no further apart is of one colour."""
+"""Of 255: an image whose brightest value is no higher is black, one whose values lie no further apart of one colour."""
 SHARE = 0.01
 """Of a set's images: above it the reader is told."""
 LISTED = 5
@@ -16,8 +16,8 @@ WHERE = ["run", "set", "generation", "prompt"]
 
 
 def warnings(images: pd.DataFrame) -> list[str]:
-    """A sentence for each set of one prompt in which more than SHARE of the images are black, of one colour, or the same
-    as another, the worst first; the last sentence counts those that are not listed. images: columns as `data.IMAGES`;
+    """A sentence for each set of one prompt in which more than SHARE of the images are black, of one colour, or equal
+    to another, the worst first; the last sentence counts those that are not listed. images: columns as `data.IMAGES`;
     images of which nothing is known (toys draw none, earlier versions did not look) are left out."""
     found = sorted(_spoilt(images.dropna(subset=["brightest"])), reverse=True)
     told = [sentence for _, sentence in found[:LISTED]]
