@@ -2,7 +2,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: run smoke test test-slow lint docs bench
+.PHONY: run smoke test thorough soak test-slow lint docs bench
 
 run: $(VENV)/installed
 	$(BIN)/entropy-loop run configs/astronaut.yaml
@@ -12,6 +12,14 @@ smoke: $(VENV)/installed
 
 test: $(VENV)/installed $(VENV)/npm $(VENV)/browser
 	$(BIN)/python -m pytest
+
+# What CI runs after `make test`: every fault as often as is promised, and the tests that take long.
+thorough: $(VENV)/installed $(VENV)/npm $(VENV)/browser
+	$(BIN)/python -m pytest --faults full -m 'faults or thorough'
+
+# Five times as many kills and flipped bits.
+soak: $(VENV)/installed
+	$(BIN)/python -m pytest --faults soak -m faults tests/faults
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow -s tests/slow

@@ -1,0 +1,62 @@
+"""A bit that flips, a file that is cut off: noticed before anything is made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from entropy_loop.data import Stage, Tick
+from entropy_loop.errors import StorageError
+from entropy_loop.store import Store
+from faults import children
+from faults.test_kills import SMALL
+
+FORMATS = {
+    "PNG": "g00-generate-pool-*/images/*.png",
+    "Parquet": "g00-generate-pool-*/samples.parquet",
+    "safetensors": "g01-train-*/unet/*.safetensors",
+    "manifest": "g00-generate-pool-*/receipt.json",
+}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the bundled checkpoint."""
+    root = tmp_path_factory.mktemp("flips") / "out"
+    assert children.ended(children.carry, Path("configs/smoke.yaml").resolve(), root, SMALL) == 0
+    return root
+
+
+def is_refused(root: Path, file: Path) -> bool:
+    """Whether a stage that opens the one with this file is made from it; nothing that was read before is trusted."""
+    folder = next(parent for parent in file.parents if parent.parent.name == "store")
+    stage = Stage("use", 9, "next", {}, (folder.name.rpartition("-")[2],))
+
+    def use(out: Path, tick: Tick) -> None:
+        pytest.fail("something was made from a damaged file")
+
+    with pytest.raises(StorageError, match="entropy-loop verify") as told:
+        Store(root).once(stage, use)
+    return file.name in str(told.value)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_flipped_bit_and_every_cut_is_noticed_before_use(results, form, count, rng, tell) -> None:
+    """Single bits anywhere in the file, and the file cut off anywhere: the stage that would open it is refused, by
+    the file's name."""
+    file = sorted((results / "store").glob(FORMATS[form]))[0]
+    whole, wanted, found = file.read_bytes(), count(20, 100, 500), 0
+    try:
+        for _ in range(wanted):
+            damaged = bytearray(whole)
+            damaged[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
+            file.write_bytes(damaged)
+            found += is_refused(results, file)
+        for length in rng.integers(len(whole), size=5):
+            file.write_bytes(whole[:length])
+            found += is_refused(results, file)
+    finally:
+        file.write_bytes(whole)
+    tell(f"{found} of {wanted} flips and 5 cuts of a {form} file noticed before use")
+    assert found == wanted + 5
