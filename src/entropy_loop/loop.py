@@ -59,6 +59,11 @@ class Sampling:
         """Put the folders that the parts wrote together."""
         self.generator.join(parts, out)
 
+    def salvage(self, part: Sampling, folder: Path, lost: set[str], out: Path) -> bool:
+        """Whether a part's folder could be filled from the whole set's, in which these files are lost."""
+        ids = [request.id for request in part.requests]
+        return bool(self.generator.salvage(ids, folder, lost, out)) if hasattr(self.generator, "salvage") else False
+
 
 def carry(run: Run, store: Store) -> None:
     """Make every stage of a run that is not made yet."""

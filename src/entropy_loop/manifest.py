@@ -19,9 +19,9 @@ def sealed(receipt: dict[str, Any]) -> str:
     return _text(receipt | {SEAL: _seal(receipt)})
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path, name: str = FILE) -> dict[str, Any]:
     """A stage's receipt. Raises StorageError when it is damaged or gone."""
-    path = folder / FILE
+    path = folder / name
     try:
         text = path.read_text(encoding="utf-8")
         receipt: dict[str, Any] = json.loads(text)
@@ -49,8 +49,13 @@ def faults(folder: Path, strangers: bool = False) -> list[str]:
     found = {}
     if strangers:
         found = {name: "was not there when the stage was finished" for name in files(folder) if name not in written}
-    found |= {name: why for name, told in written.items() if (why := fault(folder / name, told))}
+    found |= damaged(folder, written)
     return [f"{name}: {why}" for name, why in sorted(found.items())]
+
+
+def damaged(folder: Path, written: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """What is not as it was written, by the file's name. written: a receipt's `files`. Reads every byte."""
+    return {name: why for name, told in written.items() if (why := fault(folder / name, told))}
 
 
 def fault(path: Path, told: dict[str, Any]) -> str:

@@ -28,7 +28,8 @@ HOLDER = ".holder.json"
 ASIDE = "damaged.json"  # a receipt that was taken away
 SCRATCH = ".scratch"
 Maker = Callable[[Path, Tick], None]
-"""Fills a folder. One with parts also has `parts()`, a maker for each, and `join(folders of the parts, folder)`."""
+"""Fills a folder. One with parts also has `parts()`, a maker for each, `join(folders of the parts, folder)`, and
+`salvage(part, damaged folder, names of the damaged files, folder)`: whether it could fill a part's folder from there."""
 Listener = Callable[[str, Stage, float], None]
 """Told of ("opened" | "started" | "working" | "finished", stage, share done)."""
 
@@ -133,15 +134,32 @@ class Store:
             list(self._perform(stage, [Unit(make, whole)]))
             return whole
         folders = [scratch / f"part-{number:05d}" for number in range(len(parts))]
+        self._salvage(stage, make, dict(zip(folders, parts, strict=True)))
         missing = [
             Unit(part, scratch / f"{folder.name}.new")
             for part, folder in zip(parts, folders, strict=True)
             if manifest.faults(folder, strangers=True)
         ]
         for unit in self._perform(stage, missing, 1 - len(missing) / len(parts)):
-            disk.publish(unit.out, unit.out.with_suffix(""), {"format": 1, "part_of": stage.key})
+            self._publish_part(stage, unit.out)
         make.join(folders, disk.emptied(whole))  # type: ignore[attr-defined]
         return whole
+
+    def _salvage(self, stage: Stage, make: Maker, parts: dict[Path, Maker]) -> None:
+        """Of a stage that was found damaged, the parts that are whole."""
+        folder = self.stages / stage.folder
+        try:
+            written = manifest.read(folder, ASIDE)["files"]
+        except StorageError:
+            return  # it was never finished, or cannot be told from a damaged one
+        lost = set(manifest.damaged(folder, written))
+        for place, part in parts.items():
+            new = place.with_suffix(".new")
+            if not place.exists() and make.salvage(part, folder, lost, disk.emptied(new)):  # type: ignore[attr-defined]
+                self._publish_part(stage, new)
+
+    def _publish_part(self, stage: Stage, new: Path) -> None:
+        disk.publish(new, new.with_suffix(""), {"format": 1, "part_of": stage.key})
 
     def _perform(self, stage: Stage, units: Sequence[Unit], before: float = 0.0) -> Iterator[Unit]:
         """Have units made. before: the share of the stage that is made already."""

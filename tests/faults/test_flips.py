@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from entropy_loop import folder
 from entropy_loop.data import Stage, Tick
 from entropy_loop.errors import StorageError
 from entropy_loop.store import Store
-from faults import children
+from faults import blocks, children
 from faults.test_kills import SMALL
 
 FORMATS = {
@@ -30,8 +31,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def is_refused(root: Path, file: Path) -> bool:
     """Whether a stage that opens the one with this file is made from it; nothing that was read before is trusted."""
-    folder = next(parent for parent in file.parents if parent.parent.name == "store")
-    stage = Stage("use", 9, "next", {}, (folder.name.rpartition("-")[2],))
+    opened = next(parent for parent in file.parents if parent.parent.name == "store")
+    stage = Stage("use", 9, "next", {}, (opened.name.rpartition("-")[2],))
 
     def use(out: Path, tick: Tick) -> None:
         pytest.fail("something was made from a damaged file")
@@ -60,3 +61,18 @@ def test_every_flipped_bit_and_every_cut_is_noticed_before_use(results, form, co
         file.write_bytes(whole)
     tell(f"{found} of {wanted} flips and 5 cuts of a {form} file noticed before use")
     assert found == wanted + 5
+
+
+def test_only_the_damaged_block_is_made_again(tmp_path) -> None:
+    """Of a pool of three blocks an image is damaged: `verify` names it, the same command makes two images anew, and
+    every byte is what it was."""
+    config, root = Path("configs/smoke.yaml").resolve(), tmp_path / "out"
+    assert children.ended(children.carry, config, root, SMALL) == 0
+    expected = children.science(root)
+    (image,) = (root / "store").glob("g00-generate-pool-*/images/*-000003.png")
+    image.write_bytes(image.read_bytes()[:-9])
+    (told,) = folder.verify(root)
+    assert "000003.png: has" in told
+    assert children.ended(blocks.sampled, config, root, SMALL, tmp_path / "sampled") == 0
+    assert (tmp_path / "sampled").read_text().split() == ["p000-00-000002", "p000-00-000003"]
+    assert children.science(root) == expected

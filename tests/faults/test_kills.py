@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faults import children
+from faults import blocks, children
 
 SWEEP = {"curate.policy": [{"use": "none"}, {"use": "random_k", "k": 3}]}
 SMALL = (
@@ -27,3 +27,13 @@ def test_a_run_of_the_bundled_checkpoint_killed_at_random_moments_ends_as_if_it_
     wanted = count(2, 10, 50)
     runs = children.kills(wanted, Path("configs/smoke.yaml").resolve(), tmp_path, SMALL, rng)
     tell(f"{wanted} kills over {runs} runs of the bundled checkpoint: 0 bytes differ")
+
+
+def test_a_kill_costs_one_block(tmp_path) -> None:
+    """Killed in the third block of a pool, a run makes that one anew and not the two before."""
+    config = Path("configs/smoke.yaml").resolve()
+    assert children.ended(blocks.sampled_until, config, tmp_path / "out", SMALL, 2) == -9
+    assert children.ended(blocks.sampled, config, tmp_path / "out", SMALL, tmp_path / "sampled") == 0
+    made = (tmp_path / "sampled").read_text().split()
+    assert made[:2] == ["p000-00-000004", "p000-00-000005"]
+    assert not {"p000-00-000000", "p000-00-000003"} & set(made)

@@ -175,6 +175,10 @@ class Diffusion:
         """Put what was sampled apart together, in the order of the requests."""
         joining.join(parts, out)
 
+    def salvage(self, ids: list[str], folder: Path, lost: set[str], out: Path) -> bool:
+        """Whether what was sampled apart could be taken out of the whole again, in which these files are lost."""
+        return joining.salvage(ids, folder, lost, out)
+
     def train(
         self, start: Checkpoint, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path, tick: Tick
     ) -> None:
