@@ -29,7 +29,7 @@ ASIDE = "damaged.json"  # a receipt that was taken away
 SCRATCH = ".scratch"
 Maker = Callable[[Path, Tick], None]
 """Fills a folder. One with parts also has `parts()`, a maker for each, `join(folders of the parts, folder)`, and
-`salvage(part, damaged folder, names of the damaged files, folder)`: whether it could fill a part's folder from there."""
+`salvage(part, damaged folder, names of its damaged files, folder)`: whether a part could be taken from there."""
 Listener = Callable[[str, Stage, float], None]
 """Told of ("opened" | "started" | "working" | "finished", stage, share done)."""
 

@@ -36,7 +36,7 @@ def join(parts: list[Path], out: Path) -> None:
 
 
 def salvage(ids: list[str], folder: Path, lost: set[str], out: Path) -> bool:
-    """Write the part with these images from a folder in which some files are lost, as sampling it would have written it.
+    """Write the part with these images from a folder in which some files are lost, as sampling would have written it.
     False, and nothing is written, when it cannot be: its tables or one of its images are among the lost."""
     from safetensors.torch import load_file, save_file
 
