@@ -13,7 +13,7 @@ import bench
 G, SHORT, N, KEEP, STEPS, BATCH = 5, 2, 64, 16, 50, 16
 CONFIG = [
     "sweep={}", f"generations={G}", f"images={N}", "evaluation.images=1", "measures={}", "attributes={}", "threads=2",
-    "generator.num_inference_steps=20", "generator.block=32", f"curate.policy={{use: top_k, k: {KEEP}}}",
+    "generator.num_inference_steps=20", "generator.block=16",  # an evaluation set costs a block f"curate.policy={{use: top_k, k: {KEEP}}}",
     f"train.max_train_steps={STEPS}", f"train.train_batch_size={BATCH}", "train.learning_rate=5e-5",
 ]  # fmt: skip
 
@@ -56,7 +56,7 @@ def bare(root: Path) -> None:
     from entropy_loop.generators.diffusion import Diffusion
     from entropy_loop.judges.clip import ClipRecogniser, ClipScorer
 
-    generator = Diffusion("bundled:storybook", num_inference_steps=20, guidance_scale=3.0, block=32)
+    generator = Diffusion("bundled:storybook", num_inference_steps=20, guidance_scale=3.0, block=16)
     judge, curator = ClipRecogniser("bundled:storybook-judge"), ClipScorer("bundled:storybook-curator")
     texts = [
         t for c in ("astronaut", "horse", "riding") for side in ("yes", "no") for t in judge.known().concepts[c][side]

@@ -100,9 +100,10 @@ def filling(plan: Plan, store: Store) -> Iterator[None]:
 
 
 def _needed(plan: Plan, store: Store) -> int:
-    """Bytes, roughly, of what is still to be made."""
+    """Bytes, roughly, of what is still to be made, and of what is written down on the way."""
     made = {stage.key for stage in plan.stages().values() if store.finished(stage)}
-    return sum(one.disk for one in ledger.work(plan, made).values())
+    work = ledger.work(plan, made)
+    return sum(one.disk for one in work.values()) + (ledger.aside(plan) if "train" in work else 0)
 
 
 # ---- afterwards --------------------------------------------------------------------------------------

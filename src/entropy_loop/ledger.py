@@ -74,6 +74,12 @@ def work(planned: Plan, made: Collection[str] = ()) -> dict[str, Work]:
     return found
 
 
+def aside(planned: Plan) -> int:
+    """Bytes that the largest training writes down on the way, to be gone on from: weights, two moments and an average,
+    twice, for the newer checkpoint is read back before the older one goes."""
+    return max((Chain(run).aside() for run in planned.runs), default=0)
+
+
 class Chain:
     """What the stages of one run cost."""
 
@@ -111,6 +117,13 @@ class Chain:
         encoded = self.costs.encode * targets * self.config.policy_plugin().most_kept(self.config.images)
         tflop = encoded + presented * self.costs.present
         return Work(presented, 0.0, tflop, train.mixed_precision != "no", self.costs.weights)
+
+    def aside(self) -> int:
+        """Bytes of this run's two newest checkpoints."""
+        train = self.config.train
+        if self.costs is None or not train.checkpointing_steps or train.checkpointing_steps >= train.max_train_steps:
+            return 0
+        return 2 * (3 + train.use_ema) * self.costs.weights
 
     def _lookers(self, stage: Stage) -> list[Any]:
         """The judge, or the scorer, whose stage this is, if it says what it computes."""
