@@ -13,7 +13,8 @@ import bench
 G, SHORT, N, KEEP, STEPS, BATCH = 5, 2, 64, 16, 50, 16
 CONFIG = [
     "sweep={}", f"generations={G}", f"images={N}", "evaluation.images=1", "measures={}", "attributes={}", "threads=2",
-    "generator.num_inference_steps=20", "generator.block=16",  # an evaluation set costs a block f"curate.policy={{use: top_k, k: {KEEP}}}",
+    # An evaluation set of one image costs a block.
+    "generator.num_inference_steps=20", "generator.block=16", f"curate.policy={{use: top_k, k: {KEEP}}}",
     f"train.max_train_steps={STEPS}", f"train.train_batch_size={BATCH}", "train.learning_rate=5e-5",
 ]  # fmt: skip
 
