@@ -57,11 +57,17 @@ def prepare(path: Path, overrides: tuple[str, ...] = (), check_models: bool = Tr
     cheap thing that can fail comes before the costly thing that cannot."""
     planned = plan_of(study.load(path, overrides))
     if check_models:
-        _models_are_here(planned)
+        refuse_unready(planned)
     return planned
 
 
-def _models_are_here(planned: Plan) -> None:
+def finished(planned: Plan, root: Path) -> bool:
+    """Whether every stage lies in a results folder."""
+    return _finished(planned, Store(root))
+
+
+def refuse_unready(planned: Plan) -> None:
+    """Raises ConfigError when something that the plan names, a model above all, is not here or cannot do its work."""
     planned.study.config.engine_plugin().ready()
     tracking.refuse(planned.study.config.report_to)
     for download in fetch.wanted(planned.study):

@@ -49,11 +49,13 @@ def run(
 
     told = {"use": engine, "address": address, "workers": workers}
     machine = [f"engine.{name}={value}" for name, value in told.items() if value is not None]
-    planned = experiment.prepare(config, (*(overrides or ()), *machine))
+    planned = experiment.prepare(config, (*(overrides or ()), *machine), check_models=False)
+    root = out_dir or Path("results") / planned.study.config.name
+    if not experiment.finished(planned, root):
+        experiment.refuse_unready(planned)  # what is finished needs no model, nor the libraries that look for one
     if not experiment.leads():
         experiment.assist(planned)
         return
-    root = out_dir or Path("results") / planned.study.config.name
     if fork:
         root = folder.fork(planned, root)
         out.print(f"forked into {root}")
