@@ -37,6 +37,12 @@ def write_bytes(path: Path, data: bytes) -> None:
             raise
 
 
+def remove_parts(folder: Path) -> None:
+    """What killed processes have begun to write in a folder goes. Only where nobody else writes."""
+    for path in folder.glob(".*.part"):
+        remove(path)
+
+
 def append(path: Path, line: str) -> None:
     """Add a line to a log."""
     with as_storage_error(path), open(path, "a", encoding="utf-8") as log:

@@ -200,8 +200,10 @@ class Store:
         disk.append(self.root / "events.jsonl", json.dumps(line))
 
     def tidy(self) -> None:
-        """Take away what unfinished work left, when there is none any more."""
+        """Take away what killed processes left behind, when nothing is unfinished any more."""
         disk.remove(self.stages / SCRATCH)
+        for folder in (self.root, self.root / "figures", self.stages):
+            disk.remove_parts(folder)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

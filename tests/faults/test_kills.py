@@ -6,7 +6,6 @@ from pathlib import Path
 
 from faults import blocks, children
 
-SWEEP = {"curate.policy": [{"use": "none"}, {"use": "random_k", "k": 3}]}
 SMALL = (
     "sweep={}", "generations=1", "images=6", "evaluation.images=2", "threads=1", "generator.num_inference_steps=2",
     "generator.block=2", "train.max_train_steps=6", "train.train_batch_size=2", "train.checkpointing_steps=2",
@@ -16,7 +15,7 @@ SMALL = (
 def test_a_toy_run_killed_at_random_moments_ends_as_if_it_was_not(toy, tmp_path, count, rng, tell) -> None:
     """Tables, images and weights are byte-identical after every kill and resume; no temporary file is left."""
     wanted = count(20, 200, 1000)
-    runs = children.kills(wanted, toy(sweep=SWEEP), tmp_path, (), rng)
+    runs = children.kills(wanted, toy(), tmp_path, (), rng)
     tell(f"{wanted} kills over {runs} toy runs: 0 bytes differ")
 
 
