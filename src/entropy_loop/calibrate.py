@@ -27,7 +27,7 @@ from entropy_loop.metrics.calibration import AXES, CLEAN, Fit, Measured, halves,
 from entropy_loop.metrics.rates import joint
 from entropy_loop.people import majority
 from entropy_loop.report import calibrated
-from entropy_loop.store import write_text
+from entropy_loop.store import write_bytes, write_text
 from entropy_loop.study import Study
 from entropy_loop.worlds import labelled
 from entropy_loop.worlds.degraded import DEGRADATIONS, Change, copies, junk
@@ -56,7 +56,8 @@ class Calibrated:
 
     def text(self) -> str:
         """What a terminal shows."""
-        told = f"{self.file} is written, roc.csv and calibration.svg beside it. To measure with it, the judge's line is"
+        beside = "roc.csv, calibration.svg and calibration.png beside it"
+        told = f"{self.file} is written, {beside}. To measure with it, the judge's line is"
         return f"{self.judge}\n\n{calibrated.text(self.fit)}\n\n{told}\n{self.line}"
 
     def told(self) -> dict[str, Any]:
@@ -70,8 +71,8 @@ def calibrate(study: Study, images: str, n: int | None, seed: int, out: Path, ti
 
     images: 'storybook', then n scenes are drawn with that seed, an imagefolder with truth columns, or 'people:' before
     a results folder, of whose rated images what most people say is the truth. Writes, for each judge,
-    <out>/<judge>/calibration.json, roc.csv and calibration.svg. Raises ConfigError where no judge can be calibrated,
-    and for every concept that too few images show or too few do not.
+    <out>/<judge>/calibration.json, roc.csv, calibration.svg and calibration.png. Raises ConfigError where no judge can
+    be calibrated, and for every concept that too few images show or too few do not.
     """
     config = _unswept(study)
     asked = [(spec, _bare(judge)) for spec, judge in zip(config.judges, config.judge_plugins(), strict=True)]
@@ -233,7 +234,9 @@ def _written(spec: dict[str, Any], judge: Any, bench: Bench, told: dict[str, Any
     text = json.dumps(_content(judge, bench, told, fit), indent=1, allow_nan=False) + "\n"
     write_text(out / "calibration.json", text)
     write_text(out / "roc.csv", fit.roc.to_csv(index=False, lineterminator="\n"))
-    write_text(out / "calibration.svg", calibrated.figure(fit))
+    drawn = calibrated.figure(fit)
+    write_text(out / "calibration.svg", drawn.svg)
+    write_bytes(out / "calibration.png", drawn.png())
     revision = calibration.revision(text.encode())
     line = spec | dict(zip(calibration.OPTIONS, (str(out / "calibration.json"), revision), strict=True))
     inside = ", ".join(f"{name}: {json.dumps(value)}" for name, value in line.items())  # JSON's strings are YAML's
