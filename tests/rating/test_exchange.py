@@ -83,12 +83,12 @@ def test_a_csv_comes_back_as_it_went(book: Book, tmp_path: Path) -> None:
     file = tmp_path / "export.json"
     file.write_text(json.dumps([task("i0", (["horse"], 1)), task("i1", (["can't tell"], 1), (list(CONCEPTS), 2))]))
     exchange.read(book, file)
-    (first,) = exchange.write_csv(book, tmp_path, tmp_path / "first")
+    (first,) = exchange.write_csv(tmp_path, tmp_path / "first")
     assert exchange.read(book, first) == 0
     other = Book(_folder(tmp_path / "other"))
     other.add_items(book.items().values())
     assert exchange.read(other, first) == 3
-    (second,) = exchange.write_csv(other, tmp_path, tmp_path / "second")
+    (second,) = exchange.write_csv(other.root, tmp_path / "second")
     columns = ["item", "concept", "answer", "repeat"]
     a, b = (pd.read_csv(path)[columns].sort_values(columns, ignore_index=True) for path in (first, second))
     pd.testing.assert_frame_equal(a, b)

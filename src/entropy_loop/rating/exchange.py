@@ -18,7 +18,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from entropy_loop.errors import ConfigError
-from entropy_loop.people.book import ANSWERS, Book, Item, now, opaque
+from entropy_loop.people.book import ANSWERS, Book, Item, answers, now, opaque
 from entropy_loop.rating.pixels import png
 from entropy_loop.store import write_text
 
@@ -42,9 +42,9 @@ class Said:
 # ---- out ---------------------------------------------------------------------------------------------
 
 
-def write_csv(book: Book, root: Path, out: Path) -> list[Path]:
-    """answers.csv: one row per answer and concept (COLUMNS)."""
-    table = book.answers()[list(COLUMNS)].astype({"answer": object, "repeat": object})
+def write_csv(root: Path, out: Path) -> list[Path]:
+    """answers.csv of a results folder: one row per answer and concept (COLUMNS)."""
+    table = answers(root)[list(COLUMNS)].astype({"answer": object, "repeat": object})
     words = {True: "true", False: "false"}
     table = table.assign(**{name: table[name].map(words) for name in ("answer", "repeat")})
     write_text(out / "answers.csv", table.to_csv(index=False, lineterminator="\n"))
