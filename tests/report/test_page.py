@@ -100,7 +100,8 @@ def test_report_is_a_function_of_the_store(finished: tuple[Path, str]) -> None:
     """Written twice, the page and every figure have the same bytes: no clock, no random ids."""
     root, first = finished
     figures = {path: path.read_bytes() for path in (root / "figures").iterdir()}
-    assert len(figures) == 4  # recognition, the same arm by arm, change, and the prompt that is only measured
+    # SVG and PNG of recognition, the same arm by arm, change, and the prompt that is only measured
+    assert len(figures) == 2 * 4
     assert written(planned(), root) == first
     assert {path: path.read_bytes() for path in (root / "figures").iterdir()} == figures
 
