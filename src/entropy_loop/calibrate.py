@@ -56,8 +56,7 @@ class Calibrated:
 
     def text(self) -> str:
         """What a terminal shows."""
-        beside = "roc.csv, calibration.svg and calibration.png beside it"
-        told = f"{self.file} is written, {beside}. To measure with it, the judge's line is"
+        told = f"{self.file} is written, roc.csv and the figure beside it. To measure with it, the judge's line is"
         return f"{self.judge}\n\n{calibrated.text(self.fit)}\n\n{told}\n{self.line}"
 
     def told(self) -> dict[str, Any]:
@@ -234,9 +233,8 @@ def _written(spec: dict[str, Any], judge: Any, bench: Bench, told: dict[str, Any
     text = json.dumps(_content(judge, bench, told, fit), indent=1, allow_nan=False) + "\n"
     write_text(out / "calibration.json", text)
     write_text(out / "roc.csv", fit.roc.to_csv(index=False, lineterminator="\n"))
-    drawn = calibrated.figure(fit)
-    write_text(out / "calibration.svg", drawn.svg)
-    write_bytes(out / "calibration.png", drawn.png())
+    for name, data in calibrated.figure(fit).files("calibration"):
+        write_bytes(out / name, data)
     revision = calibration.revision(text.encode())
     line = spec | dict(zip(calibration.OPTIONS, (str(out / "calibration.json"), revision), strict=True))
     inside = ", ".join(f"{name}: {json.dumps(value)}" for name, value in line.items())  # JSON's strings are YAML's
@@ -259,12 +257,8 @@ def _content(judge: Any, bench: Bench, told: dict[str, Any], fit: Fit) -> dict[s
         "concepts": entries,
         "joint": {name: {"concepts": list(parts)} | _entry(fit, name) for name, parts in bench.joints.items()},
         "degradations": [
-            {
-                "kind": one.kind,
-                "level": one.level,
-                "concept": one.concept,
-                "n": one.rates.positives + one.rates.negatives,
-            }
+            {"kind": one.kind, "level": one.level, "concept": one.concept}
+            | {"n": one.rates.positives + one.rates.negatives}
             | asdict(one.rates)
             for one in fit.measured
         ],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,11 @@ class Drawing:
         dpi = min(DPI, LONGEST / max(self.figure.get_size_inches()))
         self._save(data, format="png", dpi=dpi, metadata={"Software": None})
         return data.getvalue()
+
+    def files(self, name: str) -> Iterator[tuple[str, bytes]]:
+        """(file name, content) of it as SVG and as PNG."""
+        yield f"{name}.svg", self.svg.encode()
+        yield f"{name}.png", self.png()
 
     def _save(self, file: io.StringIO | io.BytesIO, **options: Any) -> None:
         import matplotlib

@@ -148,8 +148,7 @@ def _render(plan: Plan, store: Store, parts: Parts) -> str:
 def _figures(parts: Parts) -> Iterator[tuple[str, bytes]]:
     """(name, content) of every file in figures/."""
     for name, drawn in _charts(parts):
-        yield f"{name}.svg", drawn.svg.encode()
-        yield f"{name}.png", drawn.png()
+        yield from drawn.files(name)
     for group in parts.pictures:
         for picture in (*group.strips, *group.sheets, *group.pools):
             yield f"{picture.name}.png", picture.png
