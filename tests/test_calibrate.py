@@ -195,7 +195,7 @@ def test_the_same_command_writes_the_same_bytes(bright, images, tmp_path):
     """Also the figure; with another seed the halves differ."""
     folder = images(lights(400))
     first, again, other = (fitted(bright, folder, tmp_path / out, seed) for out, seed in (("a", 0), ("b", 0), ("c", 1)))
-    for name in ("calibration.json", "roc.csv", "calibration.svg"):
+    for name in ("calibration.json", "roc.csv", "calibration.svg", "calibration.png"):
         assert first.file.with_name(name).read_bytes() == again.file.with_name(name).read_bytes()
     assert first.revision == again.revision != other.revision
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from conftest import environment
 from entropy_loop import __version__, assets, cli
+from entropy_loop.cli import door
 from entropy_loop.regimes import Replace
 from entropy_loop.store import Store
 
@@ -57,6 +58,23 @@ def test_asking_is_no_error(command, line):
     done = command(*line)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip()
+
+
+def test_the_help_lists_the_commands_in_the_order_of_a_study(command):
+    """From the config to the results, every command once, whatever module it stands in."""
+    lines = command("--help").stdout.partition("Commands:")[2].splitlines()
+    assert [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "] == list(door.ORDER)
+    assert door.ORDER[:5] == ("init", "doctor", "fetch", "plan", "run")
+
+
+def test_a_plan_tells_times_as_people_do(command, tmp_path):
+    """The table has seconds and minutes, the JSON hours as numbers."""
+    command("init", "mine.yaml")
+    table = command("plan", "mine.yaml").stdout
+    (cores,) = (line for line in table.splitlines() if line.strip().startswith("2 CPU cores"))
+    assert " min " in cores
+    told = json.loads(command("plan", "mine.yaml", "--json").stdout)["estimates"]
+    assert 0 < told[-1]["hours"] < 1
 
 
 def test_bundled_models_are_listed(command):

@@ -114,6 +114,31 @@ def test_the_pace_is_told_of_stages_that_make_or_judge_images(planned, console, 
     assert not [line for line in lines if "train" in line and "images/s" in line]
 
 
+def test_nothing_is_said_of_time_left_when_all_is_done(planned, console, monkeypatch):
+    """While work is left a line says for how long; the last line of a finished run does not."""
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    clock = iter(range(0, 1_000_000, 10))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    make_all(Progress(planned, console), planned)
+    lines = console.file.getvalue().splitlines()
+    assert any("left" in line for line in lines)
+    assert lines[-1].startswith("100%")
+    assert "left" not in lines[-1]
+
+
+def test_a_fast_pace_is_a_plain_number(toy, console, monkeypatch):
+    """Tens of thousands of images in a second are told as such, never as a power of ten."""
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    clock = iter(range(1000))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    large = plan(load(toy(images=200_000)))
+    stage = next(stage for stage in large.stages().values() if stage.verb == "generate-pool")
+    listener = Progress(large, console)
+    listener("started", stage, 0.0)
+    listener("working", stage, 0.5)
+    assert re.search(r"  \d{2,3},\d{3} images/s", console.file.getvalue())
+
+
 def test_json_has_one_event_a_line(planned, console):
     """Every started and finished stage is a line of JSON with what is done and left; nothing else is printed."""
     with Progress(planned, console, as_json=True) as listener:

@@ -72,6 +72,26 @@ def test_every_key_and_plug_in_says_what_it_is() -> None:
         assert all(variants.values())
 
 
+def test_keys_are_those_of_the_top_and_of_sections_with_the_sections_themselves() -> None:
+    """A whole section can be set as well as one of its keys: each is offered once."""
+    found = schema.keys()
+    assert set(Config.model_fields) <= set(found)
+    assert {"train.method", "curate.policy", "measures.embedder"} <= set(found)
+    assert len(found) == len(set(found))
+
+
+def test_a_plug_in_that_cannot_be_loaded_is_named(command: Command, tmp_path: Path) -> None:
+    """The schema lacks a third party's broken plug-in and says so on stderr; stdout is the schema of all others."""
+    (tmp_path / "theirs-1.0.dist-info").mkdir()
+    (tmp_path / "theirs-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    entry = "[entropy_loop.policy]\ntheirs = no_such_module:Theirs\n"
+    (tmp_path / "theirs-1.0.dist-info" / "entry_points.txt").write_text(entry)
+    told = command("schema")
+    assert (told.returncode, json.loads(told.stdout)) == (0, TOLD)
+    (line,) = told.stderr.splitlines()
+    assert line.startswith("entropy-loop: warning: not in the schema: policy 'theirs': no_such_module:Theirs")
+
+
 def test_the_command_prints_and_writes_it(command: Command, tmp_path: Path) -> None:
     """`schema` prints what --out writes, and says how an editor is told."""
     assert json.loads(command("schema").stdout) == TOLD

@@ -24,6 +24,7 @@ def test_the_usual_answers_are_the_main_job(command: Command, tmp_path: Path) ->
     head = (tmp_path / "mine.yaml").read_text().split("name:")[0]
     assert "#   entropy-loop run mine.yaml" in head
     assert "2 CPU cores" in head
+    assert "# 3 arms x 1 seed. " in head
     mine, shipped = (study.load(path) for path in (tmp_path / "mine.yaml", Path("configs/astronaut.yaml")))
     assert [point.name for point in mine.points] == [point.name for point in shipped.points]
     for ours, theirs in zip(mine.points, shipped.points, strict=True):
@@ -41,6 +42,7 @@ def test_flags_are_answers(command: Command, tmp_path: Path) -> None:
     found = study.load(tmp_path / "cat.yaml")
     assert [point.name for point in found.points] == ["none-seed0", "none-seed1", "none-seed2"]
     assert (found.config.generations, found.config.images) == (2, 8)
+    assert "# 1 arm x 3 seeds. " in (tmp_path / "cat.yaml").read_text()
     assert found.config.train.method == "lora"
     assert found.config.concepts["cat"].yes
 

@@ -21,7 +21,7 @@ import pandas as pd
 from entropy_loop import seeds, threads
 from entropy_loop.config import Config
 from entropy_loop.data import ALL, Concept, Prompt, Samples, Tick
-from entropy_loop.disk import write_text
+from entropy_loop.disk import write_bytes, write_text
 from entropy_loop.errors import ConfigError, as_storage_error
 from entropy_loop.judges import calibration
 from entropy_loop.metrics.calibration import AXES, CLEAN, Fit, Measured, halves, performance, roc, thinned, threshold
@@ -56,7 +56,7 @@ class Calibrated:
 
     def text(self) -> str:
         """What a terminal shows."""
-        told = f"{self.file} is written, roc.csv and calibration.svg beside it. To measure with it, the judge's line is"
+        told = f"{self.file} is written, roc.csv and the figure beside it. To measure with it, the judge's line is"
         return f"{self.judge}\n\n{calibrated.text(self.fit)}\n\n{told}\n{self.line}"
 
     def told(self) -> dict[str, Any]:
@@ -70,8 +70,8 @@ def calibrate(study: Study, images: str, n: int | None, seed: int, out: Path, ti
 
     images: 'storybook', then n scenes are drawn with that seed, an imagefolder with truth columns, or 'people:' before
     a results folder, of whose rated images what most people say is the truth. Writes, for each judge,
-    <out>/<judge>/calibration.json, roc.csv and calibration.svg. Raises ConfigError where no judge can be calibrated,
-    and for every concept that too few images show or too few do not.
+    <out>/<judge>/calibration.json, roc.csv, calibration.svg and calibration.png. Raises ConfigError where no judge can
+    be calibrated, and for every concept that too few images show or too few do not.
     """
     config = _unswept(study)
     asked = [(spec, _bare(judge)) for spec, judge in zip(config.judges, config.judge_plugins(), strict=True)]
@@ -233,7 +233,8 @@ def _written(spec: dict[str, Any], judge: Any, bench: Bench, told: dict[str, Any
     text = json.dumps(_content(judge, bench, told, fit), indent=1, allow_nan=False) + "\n"
     write_text(out / "calibration.json", text)
     write_text(out / "roc.csv", fit.roc.to_csv(index=False, lineterminator="\n"))
-    write_text(out / "calibration.svg", calibrated.figure(fit))
+    for name, data in calibrated.figure(fit).files("calibration"):
+        write_bytes(out / name, data)
     revision = calibration.revision(text.encode())
     line = spec | dict(zip(calibration.OPTIONS, (str(out / "calibration.json"), revision), strict=True))
     inside = ", ".join(f"{name}: {json.dumps(value)}" for name, value in line.items())  # JSON's strings are YAML's
@@ -256,12 +257,8 @@ def _content(judge: Any, bench: Bench, told: dict[str, Any], fit: Fit) -> dict[s
         "concepts": entries,
         "joint": {name: {"concepts": list(parts)} | _entry(fit, name) for name, parts in bench.joints.items()},
         "degradations": [
-            {
-                "kind": one.kind,
-                "level": one.level,
-                "concept": one.concept,
-                "n": one.rates.positives + one.rates.negatives,
-            }
+            {"kind": one.kind, "level": one.level, "concept": one.concept}
+            | {"n": one.rates.positives + one.rates.negatives}
             | asdict(one.rates)
             for one in fit.measured
         ],

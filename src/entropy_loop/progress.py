@@ -16,6 +16,7 @@ from rich.progress import Progress as RichProgress
 from entropy_loop.data import Stage, Tick
 from entropy_loop.plan import Plan
 from entropy_loop.stages import JUDGE_COST
+from entropy_loop.units import plain
 
 LINE_EVERY = 10.0  # seconds between lines when nobody watches a terminal
 SILENCE = 30.0  # seconds after which a line comes though nothing was heard
@@ -69,21 +70,23 @@ class Progress:
             self.since = time.monotonic()
         self.stage, self.share = text, share
         pace = self._pace(stage, share)
+        spoken = "" if pace is None else f"{plain(pace)} images/s"
         # Where every stage was made before, nothing is left of nothing: that is all of it.
         whole = max(self.total, 1.0)
         completed = whole - (self.total - done)
-        self.bar.update(self.task, description=text, completed=completed, total=whole, left=self._left(done), pace=pace)
+        left = self._left(done)
+        self.bar.update(self.task, description=text, completed=completed, total=whole, left=left, pace=spoken)
         if self.as_json:
             self._tell(event, stage, done, pace)
         else:
-            self._line(f"{text}  {pace}".rstrip(), done, event)
+            self._line(f"{text}  {spoken}".rstrip(), done, event)
 
-    def _pace(self, stage: Stage, share: float) -> str:
-        """Images per second of a stage that makes or judges images; empty before there is something to tell."""
+    def _pace(self, stage: Stage, share: float) -> float | None:
+        """Images per second of a stage that makes or judges images; None before there is something to tell."""
         seconds, made = time.monotonic() - self.since, images(stage) * share
-        return f"{made / seconds:.3g} images/s" if made and seconds > 0.5 else ""
+        return made / seconds if made and seconds > 0.5 else None
 
-    def _tell(self, event: str, stage: Stage, done: float, pace: str) -> None:
+    def _tell(self, event: str, stage: Stage, done: float, pace: float | None) -> None:
         """One event as JSON; of work that goes on, not more often than a line."""
         now = time.monotonic()
         if event == "working" and now - self.last_line < LINE_EVERY:
@@ -96,7 +99,7 @@ class Progress:
             "generation": stage.generation,
             "key": stage.key,
             "done": round(done / self.total, 4) if self.total else 1.0,
-            "images_per_second": float(pace.partition(" ")[0]) if pace else None,
+            "images_per_second": None if pace is None else float(f"{pace:.3g}"),
             "seconds_left": None if seconds is None else round(seconds, 1),
         }
         self.console.print(json.dumps(told), highlight=False, soft_wrap=True)
@@ -116,8 +119,9 @@ class Progress:
         return (time.monotonic() - self.began) * (self.total - done) / done
 
     def _left(self, done: float) -> str:
+        """Empty where it cannot be told yet, and where nothing is left."""
         seconds = self._seconds(done)
-        if seconds is None:
+        if seconds is None or seconds < 0.5:
             return ""
         return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
 

@@ -33,7 +33,8 @@ Schema = dict[str, Any]
 
 
 def schema() -> Schema:
-    """The schema (JSON Schema 2020-12). A third party's plug-in that cannot be loaded is left out."""
+    """The schema (JSON Schema 2020-12). A third party's plug-in that cannot be loaded is left out; see
+    `left_out`."""
     told = config.Config.model_json_schema()
     definitions: Schema = told["$defs"]
     for name, section in (("Config", told), *definitions.items()):
@@ -45,6 +46,18 @@ def schema() -> Schema:
             _put(told, place, kind)
     _describe_arms(told)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "entropy-loop config"} | told
+
+
+def left_out() -> list[str]:
+    """Which plug-ins the schema lacks, because they cannot be loaded, and why: a line for each."""
+    lines = []
+    for kind in PLACES:
+        for name in sorted(registry.known(kind)):
+            try:
+                registry.load(kind, name)
+            except ConfigError as error:
+                lines.append(str(error))
+    return lines
 
 
 def _describe_arms(told: Schema) -> None:
@@ -120,10 +133,10 @@ def _put(told: Schema, place: str, kind: str) -> None:
 
 
 def keys() -> list[str]:
-    """Every key of a config by its dotted place, those of sections with theirs."""
+    """Every key of a config by its dotted place, sections too, and then those in them."""
     told, found = config.Config.model_json_schema(), list[str]()
     for name, one in told["properties"].items():
         links = [part["$ref"] for part in (one, *one.get("anyOf", ())) if "$ref" in part]
         section = told["$defs"][links[0].rpartition("/")[2]] if links else {}
-        found += [f"{name}.{inner}" for inner in section.get("properties", ())] or [name]
+        found += [name, *(f"{name}.{inner}" for inner in section.get("properties", ()))]
     return found

@@ -94,8 +94,9 @@ def text(answers: Answers, file: Path) -> str:
     if MODELS.get(answers.model, MODELS["sd15"]).calibrated:
         judge.ready(planned.study.config.concept_nouns())
         judge.readable((answers.prompt,), "prompt")  # its tokenizer has the bundled checkpoint's words
-    chains = f"{len(planned.runs)} {'chains' if len(planned.runs) > 1 else 'chain'}"
-    head = f"# {chains}. What `entropy-loop plan` estimates (arithmetic alone):"
+    arms = len({run.arm for run in planned.runs})
+    each = f"{answers.seeds} {'seeds' if answers.seeds > 1 else 'seed'}"
+    head = f"# {arms} {'arms' if arms > 1 else 'arm'} x {each}. What `entropy-loop plan` estimates (arithmetic alone):"
     fetch = [f"#   entropy-loop fetch {file}"] if answers.model in ("sd15", "sdxl") else []
     return "\n".join([head, *_costs(planned, answers.model), *fetch, f"#   entropy-loop run {file}", body])
 

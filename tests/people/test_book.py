@@ -6,6 +6,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from entropy_loop.errors import StorageError
@@ -104,6 +105,51 @@ def test_a_file_that_is_no_book_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=FILE):
         Book(tmp_path)
     assert (tmp_path / FILE).read_bytes().startswith(b"not a database")
+
+
+def files(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Of every file, when it was changed last, its mode and its bytes."""
+    return {p.name: (p.stat().st_mtime_ns, p.stat().st_mode, p.read_bytes()) for p in folder.iterdir()}
+
+
+def test_reading_a_copy_makes_and_changes_no_file(book: Book, tmp_path: Path) -> None:
+    """In a folder that was copied and may not be written to, the answers are those of the original; no journal appears
+    beside them, and neither a file nor the folder is touched."""
+    said(book, joined(book), "a1", '["horse"]')
+    book.close()
+    copy = tmp_path / "a copy, 100 %"
+    copy.mkdir()
+    (copy / FILE).write_bytes((tmp_path / FILE).read_bytes())
+    (copy / FILE).chmod(0o400)
+    copy.chmod(0o500)
+    before, changed = files(copy), copy.stat().st_mtime_ns
+    told = answers(copy)
+    assert len(told) == len(RIDE.concepts)
+    pd.testing.assert_frame_equal(told, answers(tmp_path))
+    assert (files(copy), copy.stat().st_mtime_ns) == (before, changed)
+    copy.chmod(0o700)
+
+
+def test_what_is_only_read_cannot_be_written(book: Book, tmp_path: Path) -> None:
+    """A book that is open for reading refuses a transaction."""
+    book.close()
+    with pytest.raises(StorageError, match="readonly"):
+        Book(tmp_path, read_only=True).link()
+
+
+def test_readers_see_what_the_open_page_has_just_kept(book: Book, tmp_path: Path) -> None:
+    """While raters answer, and after a kill, the last answers are in the journal alone, and are read from there; the
+    journal stays for whoever writes."""
+    said(book, joined(book), "a1", '["horse"]')
+    assert len(answers(tmp_path)) == len(RIDE.concepts)
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    for file in tmp_path.glob(f"{FILE}*"):
+        (killed / file.name).write_bytes(file.read_bytes())
+    assert len(answers(killed)) == len(RIDE.concepts)
+    assert (killed / FILE).read_bytes() == (tmp_path / FILE).read_bytes()
+    said(book, joined(book), "a1", "[]")
+    assert len(answers(tmp_path)) == 2 * len(RIDE.concepts)
 
 
 def test_reading_where_nobody_was_asked_makes_no_file(tmp_path: Path) -> None:

@@ -83,12 +83,12 @@ def test_a_csv_comes_back_as_it_went(book: Book, tmp_path: Path) -> None:
     file = tmp_path / "export.json"
     file.write_text(json.dumps([task("i0", (["horse"], 1)), task("i1", (["can't tell"], 1), (list(CONCEPTS), 2))]))
     exchange.read(book, file)
-    (first,) = exchange.write_csv(book, tmp_path, tmp_path / "first")
+    (first,) = exchange.write_csv(tmp_path, tmp_path / "first")
     assert exchange.read(book, first) == 0
     other = Book(_folder(tmp_path / "other"))
     other.add_items(book.items().values())
     assert exchange.read(other, first) == 3
-    (second,) = exchange.write_csv(other, tmp_path, tmp_path / "second")
+    (second,) = exchange.write_csv(other.root, tmp_path / "second")
     columns = ["item", "concept", "answer", "repeat"]
     a, b = (pd.read_csv(path)[columns].sort_values(columns, ignore_index=True) for path in (first, second))
     pd.testing.assert_frame_equal(a, b)
@@ -114,6 +114,74 @@ def test_a_file_with_mistakes_is_refused_whole(book: Book, tmp_path: Path) -> No
         assert re.search(f"line {line}: .*{what}", text)
     assert "all of its concepts are answered, or none" in text
     assert book.answers().empty
+
+
+LONG = [
+    "rater,item,concept,answer",
+    *("a,i0,astronaut,false", "a,i0,horse,true", "b,i0,astronaut,", "b,i0,horse,"),
+    *("a,i1,astronaut,true", "a,i1,horse,true"),
+]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["rater,item,astronaut,horse", "a,i0,0,1", "b,i0,,", "a,i1,1,1"],
+        ["file,note,horse,astronaut,rater", "0.png,dark,true,false,a", "0.png,,,,b", "1.png,,1,TRUE,a"],
+        ["rater,file,concept,answer", *(line.replace("i0", "0.png").replace("i1", "1.png") for line in LONG[1:])],
+    ],
+    ids=["wide", "wide, by file", "long, by file"],
+)
+def test_wide_rows_and_names_of_files_say_the_same_as_long_rows(book: Book, tmp_path: Path, lines: list[str]) -> None:
+    """A column per concept with 1, 0 or nothing, and images called by their files, make the answers of the long form;
+    read after it they add nothing."""
+    file = tmp_path / "answers.csv"
+    file.write_text("\n".join(lines))
+    assert exchange.read(book, file) == 3
+    columns = ["rater", "item", "concept", "answer"]
+    first = book.answers()[columns]
+    file.write_text("\n".join(LONG))
+    assert exchange.read(book, file) == 0
+    assert [list(row) for row in first.query("item == 'i1'")[columns[1:]].astype(object).to_numpy()] == [
+        ["i1", "astronaut", True],
+        ["i1", "horse", True],
+    ]
+    assert sorted(map(str, first.query("item == 'i0'")["answer"])) == ["<NA>", "<NA>", "False", "True"]
+
+
+def test_mistakes_of_the_wide_form_are_told_too(book: Book, tmp_path: Path) -> None:
+    """A name that two images share, an answer to what was not asked and half an answer are refused; more of the path
+    tells the images apart."""
+    book.add_items([Item(f"i{n}", f"store/{n}/7.png", f"p{n}", "another", ("camel",)) for n in (8, 9)])
+    file = tmp_path / "answers.csv"
+    lines = ["rater,file,astronaut,horse,camel", "a,7.png,,,1", "a,9/7.png,,,1", "a,0.png,1,0,1", "a,1.png,1,,"]
+    file.write_text("\n".join([*lines, "a,2.png,1,2,"]))
+    with pytest.raises(ConfigError) as told:
+        exchange.read(book, file)
+    wrong = [
+        "line 2: '7.png' names 2 images",
+        "line 4: concept 'camel' was not",
+        "line 6: answer '2'",
+        "item i1",
+        "item i2",
+    ]
+    assert len(str(told.value).splitlines()) == len(wrong)
+    for line, what in zip(str(told.value).splitlines(), wrong, strict=True):
+        assert f"answers.csv: {what}" in line
+    assert book.answers().empty
+
+
+@pytest.mark.parametrize(
+    ("heads", "what"),
+    [("rater,horse", "item or file"), ("item,horse", "rater"), ("rater,item,horse,horse", "twice")],
+)
+def test_a_first_line_that_lacks_or_doubles_a_column_is_refused(
+    book: Book, tmp_path: Path, heads: str, what: str
+) -> None:
+    """Who answered, to which image, and each concept once must stand there."""
+    (tmp_path / "answers.csv").write_text(f"{heads}\na,i0,1,1\n")
+    with pytest.raises(ConfigError, match=f"line 1: .*{what}"):
+        exchange.read(book, tmp_path / "answers.csv")
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_what_was_not_measured_at_a_level_is_a_dash(fit):
     told = replace(fit, measured=(*fit.measured, *lost))
     rows = [line.split() for line in calibrated.text(told).splitlines()]
     assert ["blank", "1", *[DASH, "/", "0.970"] * 3] in rows
-    assert "blank" in calibrated.figure(told)
+    assert "blank" in calibrated.figure(told).svg
 
 
 def test_points_lie_at_their_rates(fit):
@@ -80,7 +80,7 @@ def test_the_threshold_lies_on_the_curve(fit, name, point):
 
 def test_the_figure_is_named_and_the_same_every_time(fit):
     """Concepts, conjunction and kinds stand in it as text; two drawings are one file."""
-    svg = calibrated.figure(fit)
+    svg = calibrated.figure(fit).svg
     texts = {element.text for element in ElementTree.fromstring(svg).iter() if element.text}
     assert {"horse", "riding", "all: horse, riding", "gaussian noise sigma", "jpeg quality", "as is"} <= texts
-    assert svg == calibrated.figure(fit)
+    assert svg == calibrated.figure(fit).svg

@@ -1,5 +1,6 @@
 """Figures: what is drawn, read back from matplotlib's own objects."""
 
+import io
 from dataclasses import fields
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from PIL import Image
 
 from entropy_loop import study
 from entropy_loop.data import CHANGES, RATES, SUMMARY, columns
@@ -125,7 +127,7 @@ def test_a_dollar_in_a_name_is_a_dollar():
     seen = view(arm="costs")
     (chain,) = [chain for chain in seen.chains if chain.arm == "costs"]
     object.__setattr__(chain.run, "arm", "5$_{of 10$")
-    assert "5$_{of 10$" in figures.change(seen, seen.subjects(fed_back=True)[0], ["5$_{of 10$"], 3, 3)
+    assert "5$_{of 10$" in figures.change(seen, seen.subjects(fed_back=True)[0], ["5$_{of 10$"], 3, 3).svg
 
 
 @pytest.mark.parametrize("generations", [2, 5, 6, 12, 40])
@@ -135,6 +137,33 @@ def test_labels_of_steps_leave_each_other_room(generations):
     texts = [label.get_text() for label in ax.get_xticklabels() if label.get_text()]
     assert len(texts) <= 6
     assert texts[-1] == "0\u21922"  # the tables reach generation 2
+
+
+def nothing(ax) -> None:
+    ax.set_title("nothing")
+
+
+def test_a_png_has_200_pixels_per_inch_on_white_and_names_no_program():
+    """Of a panel of 3 by 2 inches: 600 by 400 pixels, white in its corner, its resolution and nothing else inside."""
+    image = Image.open(io.BytesIO(drawing.drawing([nothing], 3, 2, [""]).png()))
+    assert image.size == (600, 400)
+    assert image.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255)
+    assert set(image.info) == {"dpi"}
+    assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+
+
+def test_a_figure_of_hundreds_of_arms_is_still_a_png():
+    """A figure of 300 rows is drawn with fewer pixels per inch, not refused."""
+    image = Image.open(io.BytesIO(drawing.Drawing(Figure(figsize=(3, 720))).png()))
+    assert image.size[1] == drawing.LONGEST
+
+
+def test_the_same_table_makes_the_same_bytes():
+    """Drawn twice, SVG and PNG are the same byte for byte, with or without the SVG before the PNG."""
+    seen = view()
+    one, two, alone = (figures.change(seen, seen.subjects(fed_back=True)[0], ["one"], 3, 3) for _ in range(3))
+    assert (one.svg, one.png()) == (two.svg, two.png())
+    assert alone.png() == one.png()
 
 
 @pytest.mark.parametrize("arms", [1, 3, 9, 20])

@@ -100,7 +100,8 @@ def test_report_is_a_function_of_the_store(finished: tuple[Path, str]) -> None:
     """Written twice, the page and every figure have the same bytes: no clock, no random ids."""
     root, first = finished
     figures = {path: path.read_bytes() for path in (root / "figures").iterdir()}
-    assert len(figures) == 4  # recognition, the same arm by arm, change, and the prompt that is only measured
+    # SVG and PNG of recognition, the same arm by arm, change, and the prompt that is only measured
+    assert len(figures) == 2 * 4
     assert written(planned(), root) == first
     assert {path: path.read_bytes() for path in (root / "figures").iterdir()} == figures
 
@@ -147,7 +148,7 @@ def test_links_lead_somewhere(finished: tuple[Path, str]) -> None:
     ids = list(parsed.values("id"))
     assert len(ids) == len(set(ids))
     targets = {value for tag, name, value in parsed.seen if tag == "a" and name == "href"}
-    assert {"#finding", "rates.csv", "figures/recognition-1.svg"} <= targets
+    assert {"#finding", "rates.csv", "figures/recognition-1.svg", "figures/recognition-1.png"} <= targets
     for target in targets:
         assert target[1:] in ids if target.startswith("#") else (root / target).is_file()
 
@@ -236,9 +237,8 @@ def test_figures_of_an_earlier_config_go(tmp_path: Path) -> None:
     written(planned(), tmp_path, runs=0)
     (tmp_path / "figures" / "mine.svg").write_text("<svg/>")
     written(planned(prompts=TOY["prompts"][:1]), tmp_path, runs=0)
-    assert {p.name for p in (tmp_path / "figures").iterdir()} == {
-        "recognition-1.svg", "recognition-1-arms.svg", "change-1.svg", "mine.svg",
-    }  # fmt: skip
+    drawn = {f"{name}.{end}" for name in ("recognition-1", "recognition-1-arms", "change-1") for end in ("svg", "png")}
+    assert {p.name for p in (tmp_path / "figures").iterdir()} == {*drawn, "mine.svg"}
 
 
 @pytest.mark.parametrize(

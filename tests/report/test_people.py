@@ -13,9 +13,11 @@ import pytest
 from entropy_loop.data import AGREEMENT
 from entropy_loop.people.book import Book, Item
 from entropy_loop.people.queue import Queue
+from entropy_loop.report.people import People
 from entropy_loop.report.tables import Tables, tables
 
 PROMPT = painted.CONFIG["prompts"][0]["text"]
+LOOKS = ["run", "generation", "set", "id"]
 Says = Callable[[str, Item], list[str] | None]
 
 
@@ -130,6 +132,45 @@ def test_agreement_tells_of_people_and_of_every_judge(tmp_path: Path) -> None:
     assert (row["n"], row["value"]) == (len(positives), pytest.approx(positives["answer_y"].astype(float).mean()))
 
 
+def test_judges_are_held_to_people_on_all_concepts_in_one_image(tmp_path: Path) -> None:
+    """The judge's joint answer against that of most people, each of whom saw all concepts in the image or not."""
+    _, found = rated(tmp_path, by_file)
+    exact = (
+        found.judgements.query("judge == 'exact'").pivot(index=LOOKS, columns="concept", values="answer").astype(bool)
+    )
+    both = exact.all(axis=1).rename("judge").reset_index().merge(found.images[[*LOOKS, "file"]], on=LOOKS)
+    both = both[both["set"].eq("pool") & ~both["id"].str.endswith("03")].drop_duplicates("file")
+    people = both["id"].str[-1].astype(int) % 2 == 0  # two of three see the horse there, and all three the astronaut
+    told = found.agreement.query("judge == 'exact' and concept == 'all'")
+    over_all = told[told["generation"].isna()].set_index("statistic")
+    assert over_all.loc["kappa", "n"] == len(both)
+    assert over_all.loc["sensitivity", "value"] == pytest.approx(both.loc[people, "judge"].mean())
+    assert over_all.loc["specificity", "value"] == pytest.approx(1 - both.loc[~people, "judge"].mean())
+    assert {str(g) for g in told["generation"]} == {"<NA>", "0", "1", "2", "3"}
+
+
+def look(file: str, said: list[bool] | None, truth: list[bool] | None = None, repeat: bool = False) -> pd.DataFrame:
+    """One rater's answers to one image, of the astronaut and of the horse."""
+    rows = {"rater": "a", "file": file, "prompt": PROMPT, "concept": ["astronaut", "horse"], "repeat": repeat}
+    return pd.DataFrame(rows | {"answer": said, "truth": truth}).astype({"answer": "boolean", "truth": "boolean"})
+
+
+def test_raters_are_held_to_themselves_and_to_truth_on_all_concepts_in_one_image() -> None:
+    """An image counts once: of four repeats one has another joint answer and one could not be told; of three catch
+    trials one is joint where it should not be."""
+    yes, horse, none = [True, True], [False, True], [False, False]
+    first = [look(f"{n}.png", said) for n, said in enumerate((yes, yes, horse, yes))]
+    again = [look(f"{n}.png", said, repeat=True) for n, said in enumerate((yes, horse, none, None))]
+    trials = [look("t0", yes, yes), look("t1", horse, none), look("t2", yes, horse)]
+    told = People(pd.concat([*first, *again, *trials], ignore_index=True), pd.DataFrame(columns=[*LOOKS, "file"]))
+    rows = pd.DataFrame(told.agreement(pd.DataFrame(columns=["judge", *LOOKS, "concept", "answer"]))).query(
+        "concept == 'all'"
+    )
+    found = rows.set_index("statistic")[["n", "value"]]
+    assert found.loc["self_agreement"].tolist() == [3, pytest.approx(2 / 3)]
+    assert found.loc["catch_accuracy"].tolist() == [3, pytest.approx(2 / 3)]
+
+
 def test_repeats_and_catch_trials_enter_no_rate(tmp_path: Path) -> None:
     """With a fifth of the answers repeated, V is what first looks say."""
     _, plain = rated(tmp_path / "plain", by_file)
@@ -141,9 +182,10 @@ def test_repeats_and_catch_trials_enter_no_rate(tmp_path: Path) -> None:
 
 def test_the_page_shows_people_beside_judges_only_where_there_are_some(tmp_path: Path) -> None:
     """With answers the page has a section with their number; without, no word of it."""
-    made, _ = rated(tmp_path / "rated", by_file)
+    made, _ = rated(tmp_path / "rated", by_file, repeats=0.2)
     text = made.text()
     assert 'id="people"' in text
+    assert "not asked" not in text
     assert "3 people have given 252 answers to 77 images" in " ".join(text.split())
     assert 'id="people"' not in painted.made(tmp_path / "none").html
 

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from entropy_loop.cli.door import JsonOption, app, out, size
+from entropy_loop.cli.door import JsonOption, app, out
+from entropy_loop.units import size
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
 

@@ -8,8 +8,24 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
+
+ORDER = (
+    "init", "doctor", "fetch", "plan", "run", "watch", "report", "compare", "rate", "import", "export", "calibrate",
+    "verify", "clean", "power", "selfcheck", "world", "list", "schema",
+)  # fmt: skip
+"""The commands as one comes to need them: a study from its config to its results, then what stands beside it."""
+
+
+class Ordered(TyperGroup):
+    """Lists its commands in ORDER."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
 
 app = typer.Typer(
+    cls=Ordered,
     help="What becomes of a text-to-image model when its own images are fed back into its training?",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -48,8 +64,3 @@ SetOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-
-def size(count: int) -> str:
-    """Bytes as people read them; empty for none."""
-    return f"{count / 1e9:,.2g} GB" if count >= 1e8 else f"{count / 1e6:,.2g} MB" if count else ""

@@ -40,10 +40,10 @@ def _answers(root: Path, to: str, place: Path) -> list[Path]:
     from entropy_loop.rating import exchange, items
 
     plan, tables = experiment.read(root)
+    if to == "csv":
+        return exchange.write_csv(root, place)
     book = Book(root)
     try:
-        if to == "csv":
-            return exchange.write_csv(book, root, place)
         items.ask(plan, plan.study.config, tables.images, root, book, seed=0)
         return exchange.write_label_studio(book, root, place)
     finally:

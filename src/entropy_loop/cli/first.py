@@ -57,6 +57,8 @@ def schema_(
     from entropy_loop.disk import write_text
 
     text = json.dumps(schema.schema(), indent=1)
+    for line in schema.left_out():
+        print(f"entropy-loop: warning: not in the schema: {line}", file=sys.stderr)
     if file is None:
         print(text)
         return

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from entropy_loop.cli.door import ConfigArgument, JsonOption, OutOption, SetOption, app, out, size
+from entropy_loop.cli.door import ConfigArgument, JsonOption, OutOption, SetOption, app, out
+from entropy_loop.units import duration, plain, size
 
 
 def _engines(incomplete: str) -> list[str]:
@@ -114,7 +115,7 @@ def plan(
     table = Table("stage", "in all", "done", "images", "UNet evaluations", "TFLOP", "disk", box=None)
     for verb, row in counts["stages"].items():
         numbers = (f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations"))
-        tflop = [f"{row['tflop']:,.3g}"] * (row["tflop"] > 0) + ["unknown"] * row["unknown"]
+        tflop = [plain(row["tflop"])] * (row["tflop"] > 0) + ["unknown"] * row["unknown"]
         table.add_row(verb, *numbers, " + ".join(tflop), size(row["disk"]))
     out.print(table)
     if any(row["tflop"] for row in counts["stages"].values()):
@@ -129,11 +130,11 @@ def _estimates(rows: list[dict[str, Any]]) -> Table:
     """What the whole plan would take on one of each device."""
     from entropy_loop.ledger import DEVICES
 
-    table = Table("on one", "hours", "memory, sampling", "training", "at", box=None)
+    table = Table("on one", "time", "memory, sampling", "training", "at", box=None)
     for device, row in zip(DEVICES, rows, strict=True):
         speed = f"{device.used:.0%} of {device.fp32:g} TFLOP/s fp32, {device.half:g} half"
         fits = "" if row["fits"] else "  does not fit"
-        table.add_row(device.name, f"{row['hours']:.3g}", size(row["sampling"]), size(row["training"]), speed + fits)
+        table.add_row(device.name, duration(row["hours"]), size(row["sampling"]), size(row["training"]), speed + fits)
     return table
 
 

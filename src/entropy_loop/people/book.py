@@ -75,26 +75,35 @@ class Item:
 class Book:
     """The open database of a results folder. Safe to use from several threads; several processes may have it open."""
 
-    def __init__(self, root: Path) -> None:
-        """Opens it, or makes it, readable by nobody else. Raises StorageError where it cannot be, or is no such
-        database."""
+    def __init__(self, root: Path, read_only: bool = False) -> None:
+        """Opens it, or makes it, readable by nobody else; `read_only`: one that is there, and nothing is written, not
+        even beside it. Raises StorageError where it cannot be, or is no such database."""
         self.root, self._lock = root, RLock()
         path = root / FILE
-        with as_storage_error(path):
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        if not read_only:
+            with as_storage_error(path):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         try:
-            self._db = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            # What was acknowledged survives a kill; a loss of power may cost the last moments. Waiting for the disk at
-            # every answer takes some 20 ms, too long for 200 people at once.
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute("PRAGMA foreign_keys=ON")
-            self._db.executescript(_SCHEMA)
-            self._db.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", (FORMAT,))
+            self._db = sqlite3.connect(
+                _for_reading(path) if read_only else path,
+                timeout=30.0, isolation_level=None, check_same_thread=False, uri=read_only,
+            )  # fmt: skip
+            if not read_only:
+                self._prepare()
+            found = self.fact("format")
         except sqlite3.DatabaseError as error:
             raise StorageError(f"{path}: cannot be opened as the answers of people ({error}).") from None
-        if (found := self.fact("format")) != FORMAT:
+        if found != FORMAT:
             raise StorageError(f"{path}: has format {found}; this version of entropy-loop reads {FORMAT}.")
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        # What was acknowledged survives a kill; a loss of power may cost the last moments. Waiting for the disk at
+        # every answer takes some 20 ms, too long for 200 people at once.
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute("PRAGMA foreign_keys=ON")
+        self._db.executescript(_SCHEMA)
+        self._db.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", (FORMAT,))
 
     def close(self) -> None:
         """Close it; the file is then whole without its journal."""
@@ -197,11 +206,21 @@ def answers(root: Path) -> pd.DataFrame:
     """What people said in a results folder (columns ANSWERS); empty where nobody was asked."""
     if not (root / FILE).is_file():
         return pd.DataFrame(columns=list(ANSWERS)).astype({"answer": "boolean", "truth": "boolean", "repeat": bool})
-    book = Book(root)
+    book = Book(root, read_only=True)
     try:
         return book.answers()
     finally:
         book.close()
+
+
+def _for_reading(path: Path) -> str:
+    """The address under which SQLite only reads it."""
+    # Whoever writes, or was killed while writing, has a journal beside it, which must be read with it. Without one the
+    # file is whole, and taken as it is: even for reading SQLite would put a journal beside it, which a read-only disk
+    # refuses and which would stay elsewhere.
+    journal = path.with_name(f"{path.name}-wal")
+    whole = not (journal.is_file() and journal.stat().st_size)
+    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if whole else ''}"
 
 
 def opaque() -> str:

@@ -19,13 +19,13 @@ from xml.sax.saxutils import quoteattr
 
 from entropy_loop.disk import write_text
 from entropy_loop.errors import ConfigError
-from entropy_loop.people.book import ANSWERS, Book, Item, now, opaque
+from entropy_loop.people.book import ANSWERS, Book, Item, answers, now, opaque
 from entropy_loop.rating.pixels import png
 
 NONE, UNSURE = "none of these", "can't tell"
 COLUMNS = tuple(name for name in ANSWERS if name != "truth")
-NEEDED = ("rater", "item", "concept", "answer")
-SAID = {"true": True, "false": False, "": None}
+NEEDED = "rater, item or file, and either concept and answer or a column for each concept"
+SAID = {"true": True, "1": True, "false": False, "0": False, "": None}
 MOST = 20  # mistakes that are told
 
 
@@ -42,9 +42,9 @@ class Said:
 # ---- out ---------------------------------------------------------------------------------------------
 
 
-def write_csv(book: Book, root: Path, out: Path) -> list[Path]:
-    """answers.csv: one row per answer and concept (COLUMNS)."""
-    table = book.answers()[list(COLUMNS)].astype({"answer": object, "repeat": object})
+def write_csv(root: Path, out: Path) -> list[Path]:
+    """answers.csv of a results folder: one row per answer and concept (COLUMNS)."""
+    table = answers(root)[list(COLUMNS)].astype({"answer": object, "repeat": object})
     words = {True: "true", False: "false"}
     table = table.assign(**{name: table[name].map(words) for name in ("answer", "repeat")})
     write_text(out / "answers.csv", table.to_csv(index=False, lineterminator="\n"))
@@ -102,39 +102,86 @@ def read(book: Book, file: Path) -> int:
 
 
 def _lines(text: str, items: dict[str, Item], mistakes: list[str]) -> Iterator[Said]:
-    """The answers of a CSV in long form: a row per answer and concept."""
+    """The answers of a CSV: in long form a row per answer and concept, in wide form one per image with a column for
+    each concept."""
     rows = csv.DictReader(io.StringIO(text))
-    if missing := [name for name in NEEDED if name not in (rows.fieldnames or ())]:
-        mistakes.append(f"line 1: has no column {', '.join(missing)}; needed are {', '.join(NEEDED)}")
+    heads = list(rows.fieldnames or ())
+    asked = {concept for item in items.values() for concept in item.concepts}
+    wide = [] if {"concept", "answer"} <= set(heads) else [head for head in heads if head in asked]
+    if wrong := _headless(heads, wide):
+        mistakes.append(f"line 1: {wrong}; needed are {NEEDED}")
         return
-    found: dict[tuple[str, str, bool], dict[str, bool | None]] = {}
+    named, found = _by_name(items), dict[tuple[str, str, bool], dict[str, bool | None]]()
     for row in rows:
-        if wrong := _mistake(row, items):
+        if wrong := _misplaced(row, named):
             mistakes.append(f"line {rows.line_num}: {wrong}")
             continue
-        key = row["rater"], row["item"], (row.get("repeat") or "").lower() == "true"
-        said, concept = SAID[row["answer"].strip().lower()], row["concept"]
-        if found.setdefault(key, {}).setdefault(concept, said) != said:
-            mistakes.append(f"line {rows.line_num}: another answer to {concept!r} than above, by the same rater")
-    for (rater, name, repeat), answers in found.items():
-        unsure = None in answers.values()
-        if set(answers) != set(items[name].concepts) or (unsure and set(answers.values()) != {None}):
+        (item,) = named[_image(row)]
+        key = row["rater"], item.item, (row.get("repeat") or "").lower() == "true"
+        for concept, answer in _cells(row, wide, item):
+            if wrong := _misread(concept, answer, item):
+                mistakes.append(f"line {rows.line_num}: {wrong}")
+            elif found.setdefault(key, {}).setdefault(concept, SAID[_word(answer)]) != SAID[_word(answer)]:
+                mistakes.append(f"line {rows.line_num}: another answer to {concept!r} than above, by the same rater")
+    for (rater, name, repeat), said in found.items():
+        unsure = None in said.values()
+        if set(said) != set(items[name].concepts) or (unsure and set(said.values()) != {None}):
             mistakes.append(f"item {name}, rater {rater}: all of its concepts are answered, or none")
-        yield Said(rater, name, None if unsure else tuple(c for c, yes in answers.items() if yes), repeat)
+        yield Said(rater, name, None if unsure else tuple(c for c, yes in said.items() if yes), repeat)
 
 
-def _mistake(row: dict[str, str], items: dict[str, Item]) -> str:
-    """What is wrong with a line of a CSV; empty if nothing is."""
+def _headless(heads: list[str], wide: list[str]) -> str:
+    """What is wrong with the first line of a CSV; empty if nothing is."""
+    missing = [name for name in ("rater", *(() if wide else ("concept", "answer"))) if name not in heads]
+    missing += [] if {"item", "file"} & set(heads) else ["item or file"]
+    if missing:
+        return f"has no column {', '.join(missing)}"
+    return "names a column twice" if len(set(heads)) < len(heads) else ""
+
+
+def _by_name(items: dict[str, Item]) -> dict[str, list[Item]]:
+    """The images that are called so: by their opaque name, or by the end of their path below the results folder."""
+    found: dict[str, list[Item]] = {}
+    for item in items.values():
+        parts = Path(item.file).parts
+        for name in (item.item, *("/".join(parts[start:]) for start in range(len(parts)))):
+            found.setdefault(name, []).append(item)
+    return found
+
+
+def _image(row: dict[str, str]) -> str:
+    return row.get("item") or row.get("file") or ""
+
+
+def _cells(row: dict[str, str], wide: list[str], item: Item) -> list[tuple[str, str]]:
+    """(concept, answer) of a row; in wide form of every concept that was asked or has an answer."""
+    if not wide:
+        return [(row["concept"], row["answer"])]
+    return [(concept, row[concept]) for concept in wide if concept in item.concepts or _word(row[concept])]
+
+
+def _word(answer: str) -> str:
+    return answer.strip().lower()
+
+
+def _misplaced(row: dict[str, str], named: dict[str, list[Item]]) -> str:
+    """What is wrong with who answered in a line of a CSV, or to what; empty if nothing is."""
     if None in row or None in row.values():
         return "has more or fewer cells than the first line"
     if not row["rater"]:
         return "rater is empty"
-    if row["item"] not in items:
-        return f"item {row['item']!r} was never asked about here"
-    if row["concept"] not in (asked := items[row["item"]].concepts):
-        return f"concept {row['concept']!r} was not asked; {', '.join(asked)} were"
-    if row["answer"].strip().lower() not in SAID:
-        return f"answer {row['answer']!r}; it takes true, false, or nothing for can't tell"
+    meant = named.get(_image(row), [])
+    if not meant:
+        return f"item {_image(row)!r} was never asked about here"
+    return f"{_image(row)!r} names {len(meant)} images; give more of its path" if len(meant) > 1 else ""
+
+
+def _misread(concept: str, answer: str, item: Item) -> str:
+    """What is wrong with an answer in a CSV; empty if nothing is."""
+    if concept not in item.concepts:
+        return f"concept {concept!r} was not asked; {', '.join(item.concepts)} were"
+    if _word(answer) not in SAID:
+        return f"answer {answer!r}; it takes true or 1, false or 0, or nothing for can't tell"
     return ""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from entropy_loop.metrics.calibration import AXES, CLEAN, Fit, Performance
-from entropy_loop.report.drawing import COLUMNS, MUTED, PAPER, Panel, drawing, marks
+from entropy_loop.report.drawing import COLUMNS, MUTED, PAPER, Drawing, Panel, drawing, marks
 from entropy_loop.report.numbers import DASH, number
 from entropy_loop.report.view import Style
 
@@ -60,8 +60,8 @@ def _rate(rates: Performance, name: str) -> str:
     return DASH if value is None else number(value, 3)
 
 
-def figure(fit: Fit) -> str:
-    """SVG text: a row of ROC curves, then a row of sensitivity and one of specificity with a panel per kind of
+def figure(fit: Fit) -> Drawing:
+    """A row of ROC curves, then a row of sensitivity and one of specificity with a panel per kind of
     degradation. Bars and crosses are 95 % Wilson intervals."""
     kinds = [kind for kind in dict.fromkeys(m.kind for m in fit.measured) if kind != CLEAN]
     styles = {name: Style(i) for i, name in enumerate(fit.clean)}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from entropy_loop.data import Prompt
 from entropy_loop.report import paths, shares
-from entropy_loop.report.drawing import inline
+from entropy_loop.report.drawing import Drawing, inline
 from entropy_loop.report.numbers import Value, some
 from entropy_loop.report.view import Chain, Subject, View, spoken
 
@@ -57,10 +57,10 @@ class Shares:
 
 @dataclass(frozen=True)
 class Decay:
-    """What was measured on one prompt's pools. files: SVG by name. paths: drawings per judge."""
+    """What was measured on one prompt's pools. files: by name. paths: SVG for the page, per judge."""
 
     prompt: Prompt
-    files: dict[str, str]
+    files: dict[str, Drawing]
     paths: list[tuple[Subject, list[str]]]
     shares: list[Shares]
     table: Table
@@ -73,17 +73,17 @@ def decay(view: View, prompt: Prompt) -> Decay | None:
     if found is None:
         return None
     fed_back = prompt.role == "target"
-    files: dict[str, str] = {}
+    files: dict[str, Drawing] = {}
     subjects = [subject for subject in view.subjects(fed_back) if subject.prompt == prompt]
     for subject in subjects:
         if numbers := paths.measured(view, subject):
-            name = f"diversity-{'' if fed_back else 'measured-'}{subject.number}.svg"
+            name = f"diversity-{'' if fed_back else 'measured-'}{subject.number}"
             files[name] = paths.paths(view, subject, numbers, 3.4, 3.1)
     number = next(subject.number.rstrip("abcdefghijklmnopqrstuvwxyz") for subject in subjects)
     where = f"{'' if fed_back else 'measured-'}{number}"
     attributes = shares.attributes(view, prompt)
     for attribute in attributes:
-        files[f"tails-{where}-{attribute.name}.svg"] = shares.tails(view, attribute, view.begun, 2.4, 3.4)
+        files[f"tails-{where}-{attribute.name}"] = shares.tails(view, attribute, view.begun, 2.4, 3.4)
     diversity = view.tables.diversity
     has_real = bool((diversity["reference"].eq(shares.REAL) & diversity["metric"].eq("vendi")).any())
     drawn = [(s, list(_paths(view, s, where))) for s in subjects]
@@ -93,16 +93,16 @@ def decay(view: View, prompt: Prompt) -> Decay | None:
 def _paths(view: View, subject: Subject, where: str) -> Iterator[str]:
     for i, number in enumerate(paths.measured(view, subject)):
         alt = f"{paths.NUMBERS[number]} against V of all concepts, generation by generation"
-        svg = paths.paths(view, subject, [number], 3.9, 3.3)
-        yield inline(svg, f"p{where}-{subject.number}-{i}", escape(f"{alt}, for the prompt {subject.prompt.text}"))
+        drawn = paths.paths(view, subject, [number], 3.9, 3.3)
+        yield inline(drawn, f"p{where}-{subject.number}-{i}", escape(f"{alt}, for the prompt {subject.prompt.text}"))
 
 
 def _shares(view: View, prompt: Prompt, attribute: shares.Attribute, where: str) -> Shares:
     drawings = []
     for i, arm in enumerate(view.begun):
         alt = f"Shares of {attribute.name} and their entropy over generations in the arm {spoken(arm)}"
-        svg = shares.tails(view, attribute, [arm], 3.0, 3.4)
-        drawings.append(inline(svg, f"t{where}-{attribute.name}-{i}", escape(f"{alt}, for the prompt {prompt.text}")))
+        drawn = shares.tails(view, attribute, [arm], 3.0, 3.4)
+        drawings.append(inline(drawn, f"t{where}-{attribute.name}-{i}", escape(f"{alt}, for the prompt {prompt.text}")))
     return Shares(attribute.name, attribute.colours, drawings)
 
 

@@ -1,14 +1,16 @@
-"""Drawing with matplotlib, without its global state: a canvas of panels, a legend, and SVG as text.
+"""Drawing with matplotlib, without its global state: a canvas of panels, a legend, as SVG and as PNG.
 
-The text of a figure is a function of the tables: fixed salt, no date. `inline` makes the copy that stands in
-the page, whose colours follow the reader's light or dark scheme.
+The bytes of a figure are a function of the tables: fixed salt, no date, no program's name. `inline` makes the copy
+that stands in the page, whose colours follow the reader's light or dark scheme.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -25,6 +27,7 @@ DRIFT, SAMPLING = "#e4e8ec", "#bcc5ce"
 SCHEME = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", DRIFT: "drift", SAMPLING: "sampling"}
 SCHEME |= {colour: f"arm{i}" for i, colour in enumerate(PALETTE)}
 COLUMNS = 4  # panels in a row, unless a figure has a reason for another number
+DPI, LONGEST = 200, 16_000  # of a PNG: pixels per inch, and the most on a side, for figures of hundreds of arms
 RC: Any = {
     "svg.hashsalt": "entropy-loop", "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 9.0,
     "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.spines.top": False, "axes.spines.right": False,
@@ -38,6 +41,38 @@ Panel = Callable[["Axes"], None]
 """Draws one panel."""
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, rendered when it is asked for."""
+
+    figure: Figure
+
+    @cached_property
+    def svg(self) -> str:
+        """As SVG, its words as text."""
+        text = io.StringIO()
+        self._save(text, format="svg", metadata={"Date": None, "Creator": None})
+        return text.getvalue()
+
+    def png(self) -> bytes:
+        """On white, with DPI pixels per inch; fewer where a side would have more than LONGEST."""
+        data = io.BytesIO()
+        dpi = min(DPI, LONGEST / max(self.figure.get_size_inches()))
+        self._save(data, format="png", dpi=dpi, metadata={"Software": None})
+        return data.getvalue()
+
+    def files(self, name: str) -> Iterator[tuple[str, bytes]]:
+        """(file name, content) of it as SVG and as PNG."""
+        yield f"{name}.svg", self.svg.encode()
+        yield f"{name}.png", self.png()
+
+    def _save(self, file: io.StringIO | io.BytesIO, **options: Any) -> None:
+        import matplotlib
+
+        with matplotlib.rc_context(RC):
+            self.figure.savefig(file, **options)
+
+
 def drawing(
     panels: Sequence[Panel],
     width: float,
@@ -46,8 +81,8 @@ def drawing(
     columns: int = COLUMNS,
     legend: Sequence[Artist] = (),
     heights: Sequence[float] | None = None,
-) -> str:
-    """SVG of panels of this size in inches, `columns` in a row, one axis for all that stand in a row. The legend
+) -> Drawing:
+    """Panels of this size in inches, `columns` in a row, one axis for all that stand in a row. The legend
     stands below. ylabels: of the rows in turn. heights: of the rows, against each other."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -64,9 +99,7 @@ def drawing(
             ax.set_ylabel(ylabels[i // columns % len(ylabels)] if i % columns == 0 else "")
         if legend:
             _legend(figure, legend)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-        return text.getvalue()
+        return Drawing(figure)
 
 
 def marks(styles: Mapping[str, Style]) -> list[Artist]:
@@ -88,10 +121,10 @@ def cell(row: Any, name: str) -> float:
     return float("nan") if row is None or pd.isna(getattr(row, name)) else float(getattr(row, name))
 
 
-def inline(svg: str, name: str, alt: str) -> str:
+def inline(drawn: Drawing, name: str, alt: str) -> str:
     """The <svg> element for the page: `name` makes its ids unique, colours become CSS variables; `alt` must be
     safe to stand in an attribute."""
-    svg = svg[svg.index("<svg") :]
+    svg = drawn.svg[drawn.svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\1#{name}-", svg)

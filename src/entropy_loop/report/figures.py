@@ -14,7 +14,7 @@ import pandas as pd
 
 from entropy_loop.data import ALL
 from entropy_loop.metrics.chains import LEAST_CHAINS
-from entropy_loop.report.drawing import DRIFT, MUTED, PAPER, SAMPLING, cell, drawing, marks
+from entropy_loop.report.drawing import DRIFT, MUTED, PAPER, SAMPLING, Drawing, cell, drawing, marks
 from entropy_loop.report.view import Chain, Subject, View, spoken
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Chains = Sequence[Chain]
 # ---- V -----------------------------------------------------------------------------------------------
 
 
-def recognition(view: View, subject: Subject, concepts: Sequence[str], width: float, height: float) -> str:
+def recognition(view: View, subject: Subject, concepts: Sequence[str], width: float, height: float) -> Drawing:
     """V over generations, a panel per concept with all arms; `width` and `height` of one in inches. Several panels
     get a legend. Behind several arms lie the bands that hold those of every arm."""
     arms = view.arms_of(subject)
@@ -43,7 +43,7 @@ def recognition(view: View, subject: Subject, concepts: Sequence[str], width: fl
 
 def recognition_by_arm(
     view: View, subject: Subject, arms: Sequence[str], concepts: Sequence[str], width: float, height: float
-) -> str:
+) -> Drawing:
     """V over generations before both null bands: a row per arm, a column per concept."""
     several = len(concepts) > 1
     panels = [
@@ -121,7 +121,7 @@ def _axes_of_v(ax: Axes, last: int, title: str) -> None:
 # ---- c -----------------------------------------------------------------------------------------------
 
 
-def change(view: View, subject: Subject, arms: Sequence[str], width: float, height: float) -> str:
+def change(view: View, subject: Subject, arms: Sequence[str], width: float, height: float) -> Drawing:
     """c of all concepts together per step, one panel per arm, one axis for all arms of the subject."""
     limits = _limits(view, subject)
     chains = view.arms_of(subject)

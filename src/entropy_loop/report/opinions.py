@@ -25,7 +25,7 @@ OF_JUDGES = ("sensitivity", "specificity", "kappa")
 
 @dataclass(frozen=True)
 class Opinions:
-    """answers, raters, images: how many. panels: SVG for the page, one per arm; `file` all of them. among: (statistic,
+    """answers, raters, images: how many. panels: SVG for the page, one per arm; file: all of them. among: (statistic,
     one value per concept). judges: (judge, generation or "all", concept, one value per OF_JUDGES)."""
 
     answers: int
@@ -33,7 +33,7 @@ class Opinions:
     images: int
     concepts: list[str]
     panels: list[str]
-    file: str
+    file: drawing.Drawing
     among: list[tuple[str, list[Value]]]
     judges: list[tuple[str, str, str, list[Value]]]
 
@@ -107,7 +107,7 @@ def _panels(view: View, mine: pd.DataFrame) -> Iterator[drawing.Panel]:
                 yield partial(_panel, view=view, prompt=prompt, run=chain.run.name, title=spoken(chain.arm))
 
 
-def _drawn(panels: Sequence[drawing.Panel]) -> str:
+def _drawn(panels: Sequence[drawing.Panel]) -> drawing.Drawing:
     return drawing.drawing(panels, 3.4, 2.7, ["V"], columns=3)
 
 

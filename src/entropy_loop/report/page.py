@@ -19,6 +19,7 @@ from entropy_loop.report.view import Style, View, spoken
 from entropy_loop.store import Store
 
 if TYPE_CHECKING:
+    from entropy_loop.report.drawing import Drawing
     from entropy_loop.report.gallery import Picture
     from entropy_loop.report.images import Album
     from entropy_loop.report.opinions import Opinions
@@ -148,17 +149,23 @@ def _render(plan: Plan, store: Store, parts: Parts) -> str:
 
 def _figures(parts: Parts) -> Iterator[tuple[str, bytes]]:
     """(name, content) of every file in figures/."""
-    for files in (*(part.files for part in parts.sections), *(part.files for part in parts.decays)):
-        yield from ((name, svg.encode()) for name, svg in files.items())
-    if parts.opinions:
-        yield "people.svg", parts.opinions.file.encode()
-    for one in parts.measured:
-        yield f"measured-{one.subject.number}.svg", one.file.encode()
+    for name, drawn in _charts(parts):
+        yield from drawn.files(name)
     for group in parts.pictures:
         for picture in (*group.strips, *group.sheets, *group.pools):
             yield f"{picture.name}.png", picture.png
         for strip in group.strips:
             yield f"{strip.name}.gif", strip.gif
+
+
+def _charts(parts: Parts) -> Iterator[tuple[str, Drawing]]:
+    """What matplotlib draws, by name."""
+    for files in (*(part.files for part in parts.sections), *(part.files for part in parts.decays)):
+        yield from files.items()
+    if parts.opinions:
+        yield "people", parts.opinions.file
+    for one in parts.measured:
+        yield f"measured-{one.subject.number}", one.file
 
 
 def _write_figures(folder: Path, figures: dict[str, bytes]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from entropy_loop.data import ALL
-from entropy_loop.report.drawing import INK, MUTED, PAPER, SAMPLING, cell, drawing, marks
+from entropy_loop.report.drawing import INK, MUTED, PAPER, SAMPLING, Drawing, cell, drawing, marks
 from entropy_loop.report.view import Chain, Subject, View, spoken
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def measured(view: View, subject: Subject) -> list[tuple[str, str]]:
     return [number for number in NUMBERS if number in there]
 
 
-def paths(view: View, subject: Subject, numbers: Sequence[tuple[str, str]], width: float, height: float) -> str:
+def paths(view: View, subject: Subject, numbers: Sequence[tuple[str, str]], width: float, height: float) -> Drawing:
     """One panel per number; `width` and `height` of one in inches. Several get a legend."""
     panels = [partial(_panel, view=view, subject=subject, number=number) for number in numbers]
     styles = {spoken(arm): chains[0].style for arm, chains in view.arms_of(subject).items()}

@@ -47,11 +47,12 @@ class People:
 
     def judgements(self) -> pd.DataFrame:
         """Rows of judgements.parquet: the share of people who recognise a concept in an image, and what most say."""
-        if not self:
-            return pd.DataFrame()
-        told = self.first_looks.dropna(subset=["answer"]).astype({"answer": float})
+        return self._judged(self.first_looks) if self else pd.DataFrame()
+
+    def _judged(self, looks: pd.DataFrame) -> pd.DataFrame:
+        told = looks.dropna(subset=["answer"]).astype({"answer": float})
         share = told.groupby(["file", "concept"])["answer"].mean().rename("score")
-        asked = self.first_looks[["file", "concept"]].drop_duplicates()
+        asked = looks[["file", "concept"]].drop_duplicates()
         said = asked.merge(share.reset_index(), on=["file", "concept"], how="left")
         divided, nobody = said["score"] == 0.5, said["score"].isna()
         said["answer"] = (said["score"] > 0.5).astype("boolean").mask(divided | nobody)
@@ -114,7 +115,7 @@ class People:
 
     def agreement(self, judgements: pd.DataFrame) -> Iterator[Row]:
         """Rows of agreement.csv: people with each other, with themselves and with known truth, and every model judge
-        with most people (`judgements` as in judgements.parquet)."""
+        with most people (`judgements` as in judgements.parquet); of every concept and of `all` in one image."""
         for rater, rows in self.first_looks.groupby("rater"):
             yield _row(PEOPLE, "", Statistic("answers", rows["file"].nunique(), None, None, None), rater=rater)
         for prompt, rows in self.first_looks.groupby("prompt", sort=False):
@@ -122,21 +123,34 @@ class People:
             for concept in (*noun.concepts, ALL):
                 table = self._table(noun, concept)
                 yield _row(PEOPLE, concept, agreement.alpha(table.to_numpy(float)), prompt=prompt)
-        yield from (_row(PEOPLE, c, found) for c, found in agreement.with_themselves(self.answers))
-        yield from (_row(PEOPLE, c, found, rater=r) for r, c, found in agreement.with_truth(self.answers))
+        answers = _with_all(self.answers, ["rater", "file", "repeat"], ["answer", "truth"])
+        yield from (_row(PEOPLE, c, found) for c, found in agreement.with_themselves(answers))
+        yield from (_row(PEOPLE, c, found, rater=r) for r, c, found in agreement.with_truth(answers))
         if self:
             yield from self._judges(judgements)
 
     def _judges(self, judgements: pd.DataFrame) -> Iterator[Row]:
         by = ["run", "generation", "set", "id"]
-        people = self.judgements()[[*by, "file", "concept", "answer"]].rename(columns={"answer": "people"})
-        models = judgements[judgements["judge"] != PEOPLE]
+        people = self._judged(_with_all(self.first_looks, ["rater", "file"], ["answer"]))
+        people = people[[*by, "file", "concept", "answer"]].rename(columns={"answer": "people"})
+        models = _with_all(judgements[judgements["judge"] != PEOPLE], ["judge", *by], ["answer"])
         # An image that several chains share is one image.
         both = models.merge(people, on=[*by, "concept"]).drop_duplicates(["judge", "concept", "file"])
-        for (judge, concept), rows in both.groupby(["judge", "concept"], sort=False):
-            for generation, mine in ((None, rows), *rows.groupby("generation")):
-                for found in agreement.of_judge(mine["answer"], mine["people"]):
-                    yield _row(str(judge), str(concept), found, generation=generation)
+        for judge, said in both.groupby("judge", sort=False):
+            for concept, rows in said.groupby("concept", sort=False):
+                for generation, mine in ((None, rows), *rows.groupby("generation")):
+                    for found in agreement.of_judge(mine["answer"], mine["people"]):
+                        yield _row(str(judge), str(concept), found, generation=generation)
+
+
+def _with_all(answers: pd.DataFrame, look: list[str], said: list[str]) -> pd.DataFrame:
+    """Columns `look`, concept and `said` (boolean): the answers, then one row more for each look at an image, of `all`:
+    a no decides, otherwise a missing answer is missing."""
+    kept = answers[[*look, "concept", *said]].astype(dict.fromkeys(said, "boolean"))
+    looks = kept.astype(dict.fromkeys(said, float)).groupby(look, sort=False)
+    least = looks[said].min()
+    every = least.where(least.eq(0) | looks[said].count().eq(looks.size(), axis="index")).astype("boolean")
+    return pd.concat([kept, every.reset_index().assign(concept=ALL)[list(kept)]], ignore_index=True)
 
 
 def _row(judge: str, concept: str, found: Statistic, **place: Any) -> Row:

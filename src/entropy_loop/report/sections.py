@@ -28,14 +28,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Section:
-    """Figures and tables of one prompt under one judge. files: SVG by name; the other drawings: for the page.
+    """Figures and tables of one prompt under one judge. files: by name; the other drawings: SVG for the page.
 
     large, small: V of all arms, for `all` and for each concept. by_arm: (concept, one drawing per arm); empty with
     one arm, whose bands stand in `large` and `small`.
     """
 
     subject: Subject
-    files: dict[str, str]
+    files: dict[str, drawing.Drawing]
     large: str
     small: list[str]
     by_arm: list[tuple[str, list[str]]]
@@ -56,8 +56,8 @@ class Measured:
     """V(all) and the tables of a prompt that is never fed back."""
 
     subject: Subject
-    file: str
-    drawing: str
+    file: drawing.Drawing
+    drawn: str
     rates: RateLines
     changes: list[tuple[Chain, list[Step]]]
 
@@ -67,11 +67,11 @@ def section(view: View, subject: Subject) -> Section:
     n, several = subject.number, len(view.arms_of(subject)) > 1
     arms = [arm for arm in view.arms_of(subject) if arm in view.begun] or list(view.arms_of(subject))
     files = {
-        f"recognition-{n}.svg": figures.recognition(view, subject, subject.concepts, 2.9, 3.1),
-        f"change-{n}.svg": figures.change(view, subject, arms, 3.2, 3.0),
+        f"recognition-{n}": figures.recognition(view, subject, subject.concepts, 2.9, 3.1),
+        f"change-{n}": figures.change(view, subject, arms, 3.2, 3.0),
     }
     if several:
-        files[f"recognition-{n}-arms.svg"] = figures.recognition_by_arm(view, subject, arms, subject.concepts, 2.9, 2.4)
+        files[f"recognition-{n}-arms"] = figures.recognition_by_arm(view, subject, arms, subject.concepts, 2.9, 2.4)
     large = figures.recognition(view, subject, (ALL,), 5.6, 3.8)
     small = [(c, figures.recognition(view, subject, (c,), 3.7, 2.9)) for c in subject.prompt.concepts]
     steps = [(arm, figures.change(view, subject, [arm], 3.9, 2.8)) for arm in arms]
@@ -82,9 +82,9 @@ def section(view: View, subject: Subject) -> Section:
         subject,
         files,
         _drawing(large, f"v{n}", v_alt.format("all concepts")),
-        [_drawing(svg, f"v{n}-{i}", v_alt.format(c)) for i, (c, svg) in enumerate(small)],
+        [_drawing(one, f"v{n}-{i}", v_alt.format(c)) for i, (c, one) in enumerate(small)],
         list(_by_arm(view, subject, arms)) if several else [],
-        [_drawing(svg, f"c{n}-{i}", c_alt.format(spoken(arm))) for i, (arm, svg) in enumerate(steps)],
+        [_drawing(one, f"c{n}-{i}", c_alt.format(spoken(arm))) for i, (arm, one) in enumerate(steps)],
         figures.is_cut(view, subject),
         _rates(view, subject),
         _changes(view, subject),
@@ -99,24 +99,24 @@ def section(view: View, subject: Subject) -> Section:
 
 def _by_arm(view: View, subject: Subject, arms: list[str]) -> Iterator[tuple[str, list[str]]]:
     for i, concept in enumerate(subject.concepts):
-        svgs = [(arm, figures.recognition_by_arm(view, subject, [arm], [concept], 3.1, 2.4)) for arm in arms]
+        drawn = [(arm, figures.recognition_by_arm(view, subject, [arm], [concept], 3.1, 2.4)) for arm in arms]
         alt = f"Share of images with {figures.named(concept)} over generations in the arm {{}}, before its null bands"
         yield (
             figures.named(concept),
-            [_drawing(s, f"v{subject.number}-{i}-{k}", alt.format(spoken(a))) for k, (a, s) in enumerate(svgs)],
+            [_drawing(d, f"v{subject.number}-{i}-{k}", alt.format(spoken(a))) for k, (a, d) in enumerate(drawn)],
         )
 
 
-def _drawing(svg: str, name: str, alt: str) -> str:
-    return drawing.inline(svg, name, escape(alt))
+def _drawing(drawn: drawing.Drawing, name: str, alt: str) -> str:
+    return drawing.inline(drawn, name, escape(alt))
 
 
 def measured(view: View, subject: Subject) -> Measured:
     """A prompt that is never fed back."""
-    svg = figures.recognition(view, subject, (ALL,), 3.7, 2.9)
+    file = figures.recognition(view, subject, (ALL,), 3.7, 2.9)
     alt = f"Share of images with all concepts over generations, for the measured-only prompt {subject.prompt.text}"
-    drawing = _drawing(svg, f"m{subject.number}", alt)
-    return Measured(subject, svg, drawing, _rates(view, subject), _changes(view, subject))
+    drawn = _drawing(file, f"m{subject.number}", alt)
+    return Measured(subject, file, drawn, _rates(view, subject), _changes(view, subject))
 
 
 def _rates(view: View, subject: Subject) -> RateLines:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from entropy_loop.data import Prompt
-from entropy_loop.report.drawing import DRIFT, MUTED, PAPER, drawing
+from entropy_loop.report.drawing import DRIFT, MUTED, PAPER, Drawing, drawing
 from entropy_loop.report.view import Style, View, spoken
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _colours(rows: pd.DataFrame, values: Sequence[str]) -> dict[str, str]:
     return {v: to_hex(colormaps["viridis"](p)) for v, p in zip(ordered, places, strict=True)}
 
 
-def tails(view: View, attribute: Attribute, arms: Sequence[str], width: float, height: float) -> str:
+def tails(view: View, attribute: Attribute, arms: Sequence[str], width: float, height: float) -> Drawing:
     """A column per arm; `width` and `height` of one in inches. Several get a legend."""
     from matplotlib.patches import Patch
 

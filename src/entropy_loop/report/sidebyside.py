@@ -40,8 +40,10 @@ def write(folders: list[Path], found: pd.DataFrame, path: Path) -> None:
     last = max((int(panel.rates["generation"].max()) for panel in panels), default=0)
     drawn = []
     for i, panel in enumerate(panels):
-        svg = drawing([partial(_draw, panel=panel, styles=styles, last=last)], 4.2, 3.1, ["V of all concepts"])
-        drawn.append((panel.about, inline(svg, f"r{i}", escape(f"V of all concepts over generations: {panel.about}"))))
+        figure = drawing([partial(_draw, panel=panel, styles=styles, last=last)], 4.2, 3.1, ["V of all concepts"])
+        drawn.append(
+            (panel.about, inline(figure, f"r{i}", escape(f"V of all concepts over generations: {panel.about}")))
+        )
     reports = [(folder.name, os.path.relpath(folder / "report.html", path.parent)) for folder in folders]
     text = render(
         "compare.html.jinja", heads=HEADS, rows=list(lines(found)), drawn=drawn, reports=reports,
