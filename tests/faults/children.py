@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,13 @@ def ended(function: Callable[..., None], *arguments: Any) -> int:
     return int(process.exitcode)
 
 
+def abreast(do: Callable[[Any], None], cases: Sequence[Any]) -> None:
+    """Do something with every case, two at a time; raises the first failure."""
+    with ThreadPoolExecutor(2) as pool:
+        for one in [pool.submit(do, case) for case in cases]:
+            one.result()
+
+
 def timed(function: Callable[..., None], *arguments: Any) -> float:
     """Seconds that a child takes, which has to end well."""
     began = time.monotonic()
@@ -89,17 +98,22 @@ def science(root: Path) -> dict[str, str]:
 
 
 def kills(wanted: int, config: Path, folder: Path, overrides: tuple[str, ...], rng: np.random.Generator) -> int:
-    """Kill runs at random moments and start them again until so many kills have hit; every run that gets to its end
-    is held against one that nobody disturbed. Returns how many runs that were."""
+    """Kill runs at random moments and start them again until so many kills have hit, in two lanes; every run that gets
+    to its end is held against one that nobody disturbed. Returns how many runs that were."""
     whole = folder / "whole"
     assert ended(carry, config, whole, overrides) == 0
-    length = timed(carry, config, folder / "again", overrides)
-    expected, hits, finished = science(whole), 0, 0
-    while hits < wanted:
-        root = folder / f"run{finished}"
-        while killed(child(carry, config, root, overrides), rng.uniform(0, length)):
-            hits += 1
-        assert ended(carry, config, root, overrides) == 0
-        assert science(root) == expected
-        finished += 1
-    return finished
+    length, expected, finished = timed(carry, config, folder / "again", overrides), science(whole), []
+
+    def lane(seed: int) -> None:
+        moments, hits = np.random.default_rng(seed), 0
+        while hits < wanted / 2:
+            root = folder / f"run{seed}"
+            while killed(child(carry, config, root, overrides), moments.uniform(0, length)):
+                hits += 1
+            assert ended(carry, config, root, overrides) == 0
+            assert science(root) == expected
+            finished.append(seed)
+            shutil.rmtree(root)
+
+    abreast(lane, rng.integers(1 << 32, size=2).tolist())
+    return len(finished)

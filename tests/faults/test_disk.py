@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from faults import children, losing, operations
@@ -28,13 +30,16 @@ def test_any_operation_on_the_disk_may_fail(whole, tmp_path, kind, count, rng, t
     """Whichever of them it is, the run ends as it should for such a fault, and the same command then makes what it
     would have made."""
     config, expected, done = whole
-    points = sorted(rng.choice(len(done), min(len(done), count(8, len(done), len(done))), replace=False))
-    for number in points:
-        root = tmp_path / f"{kind}{number}"
-        code = children.ended(operations.failing, config, root, TINY, int(number), kind)
-        assert code in EXITS[kind], (kind, int(number), done[number])
-        assert children.ended(children.carry, config, root, TINY) == 0, (kind, int(number), done[number])
-        assert children.science(root) == expected, (kind, int(number), done[number])
+
+    def fail(number: int) -> None:
+        root, told = tmp_path / f"{kind}{number}", (kind, number, done[number])
+        assert children.ended(operations.failing, config, root, TINY, number, kind) in EXITS[kind], told
+        assert children.ended(children.carry, config, root, TINY) == 0, told
+        assert children.science(root) == expected, told
+        shutil.rmtree(root)
+
+    points = rng.choice(len(done), min(len(done), count(8, len(done), len(done))), replace=False).tolist()
+    children.abreast(fail, points)
     tell(f"{kind} at {len(points)} of {len(done)} operations on the disk: 0 bytes differ")
 
 
@@ -42,15 +47,20 @@ def test_what_was_not_synced_may_be_lost(whole, tmp_path, count, rng, tell) -> N
     """Power fails before a random operation: files and names that were not synced are damaged or gone. The same
     command makes what is missing; nothing damaged is ever taken for a result."""
     config, expected, done = whole
-    cases, hit = count(10, 100, 500), 0
-    for case in range(cases):
-        root, log = tmp_path / f"lost{case}", tmp_path / f"lost{case}.log"
-        assert children.ended(operations.logged, config, root, TINY, int(rng.integers(len(done))), log) == -9
-        hit += losing.lose(root, log, rng) if root.exists() else 0
+    cases, hits = count(10, 100, 100), []
+
+    def lose(case: tuple[int, int]) -> None:
+        number, seed = case
+        root, log = tmp_path / f"lost{seed}", tmp_path / f"lost{seed}.log"
+        assert children.ended(operations.logged, config, root, TINY, number, log) == -9
+        hits.append(losing.lose(root, log, np.random.default_rng(seed)) if root.exists() else 0)
         assert children.ended(children.carry, config, root, TINY) == 0, case
         assert children.science(root) == expected, case
-    tell(f"{cases} losses of power, {hit} files and names lost: 0 bytes differ")
-    assert hit
+        shutil.rmtree(root, ignore_errors=True)
+
+    children.abreast(lose, [(int(rng.integers(len(done))), int(rng.integers(1 << 32))) for _ in range(cases)])
+    tell(f"{cases} losses of power, {sum(hits)} files and names lost: 0 bytes differ")
+    assert sum(hits) > cases
 
 
 def test_of_processes_that_start_at_once_one_runs(toy, tmp_path, count, tell) -> None:
