@@ -98,8 +98,8 @@ def science(root: Path) -> dict[str, str]:
 
 
 def kills(wanted: int, config: Path, folder: Path, overrides: tuple[str, ...], rng: np.random.Generator) -> int:
-    """Kill runs at random moments and start them again until so many kills have hit, in two lanes; every run that gets
-    to its end is held against one that nobody disturbed. Returns how many runs that were."""
+    """Kill runs at random moments, each of them up to three times, until so many kills have hit, in two lanes; then
+    they are let be, and held against one that nobody disturbed. Returns how many runs that were."""
     whole = folder / "whole"
     assert ended(carry, config, whole, overrides) == 0
     length, expected, finished = timed(carry, config, folder / "again", overrides), science(whole), []
@@ -108,8 +108,7 @@ def kills(wanted: int, config: Path, folder: Path, overrides: tuple[str, ...], r
         moments, hits = np.random.default_rng(seed), 0
         while hits < wanted / 2:
             root = folder / f"run{seed}"
-            while killed(child(carry, config, root, overrides), moments.uniform(0, length)):
-                hits += 1
+            hits += sum(killed(child(carry, config, root, overrides), moments.uniform(0, length)) for _ in range(3))
             assert ended(carry, config, root, overrides) == 0
             assert science(root) == expected
             finished.append(seed)
