@@ -2,8 +2,8 @@
 
     python scripts/measure_block_size.py --scheduler ddim
 
-The same images of the bundled checkpoint, one by one and in blocks of the default size: the same initial noise, but sums
-of another shape, rounded in another order. Prints one row of a table in docs/determinism.md.
+The same images of the bundled checkpoint, one by one and in blocks of the default size: the same initial noise, but
+sums in another order, rounded otherwise. Prints one row of the table in docs/determinism.md.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The same bytes: run after run, in one process or several, whatever a machine says of time, language and order.
 
-What is marked `thorough` takes minutes. Held elsewhere: two Ray workers, killed ones among them, and three shards of the
-toy experiment (tests/engines/test_engines.py); killed and continued (tests/test_laws.py); schedulers against diffusers'
-pipelines (tests/generators/test_diffusion.py).
+What is marked `thorough` takes minutes. Held elsewhere: two Ray workers, killed ones among them, and three shards of
+the toy experiment (tests/engines/test_engines.py); killed and continued (tests/test_laws.py); schedulers against
+diffusers' pipelines (tests/generators/test_diffusion.py).
 """
 
 from __future__ import annotations
@@ -220,13 +220,11 @@ def test_block_size_is_part_of_the_key_and_not_of_the_initial_latents(
     """Three images one by one and in a block of 32: the same noise to start from, bit by bit; stages of other names."""
     import torch
 
-    drawn: list[torch.Tensor] = []
-    real = sampling.noise
-    monkeypatch.setattr(sampling, "noise", lambda *told: drawn.append(real(*told)) or drawn[-1])  # a spy: draws and keeps
-    starts, keys = [], []
+    starts, keys, noise = [], [], sampling.noise
     for block in (1, 32):
         run = planned(3, f"generator.block={block}", "generator.num_inference_steps=1")
-        drawn.clear()
+        drawn: list[torch.Tensor] = []
+        monkeypatch.setattr(sampling, "noise", lambda *told, drawn=drawn: drawn.append(noise(*told)) or drawn[-1])
         sampled(run, tmp_path / str(block), run.requests(0, POOL))
         starts.append(torch.cat(drawn))
         keys.append(run.generations[0].sets[POOL].key)
