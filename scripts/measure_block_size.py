@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 PROMPT, CONCEPTS = "a photograph of an astronaut riding a horse", ("astronaut", "horse", "riding")
-THREADS, DEFAULT = 2, 32
+THREADS, DEFAULT = 1, 32
 
 
 def told() -> argparse.Namespace:
