@@ -62,7 +62,7 @@ def main() -> None:
         (one, said), (many, said_too) = (pool(block, Path(folder, str(block))) for block in (1, DEFAULT))
     apart = np.abs(one - many)
     other = (said != said_too).any(axis=1)
-    print("| scheduler | images that differ | pixels that differ | most, of 255 | answers that differ |")
+    print("| scheduler | images that differ | pixels that differ | most, of 255 | images with another answer |")
     print("| --- | --- | --- | --- | --- |")
     print(
         f"| {arguments.scheduler} | {(apart.max(axis=(1, 2, 3)) > 0).sum()} of {len(one)} "
