@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -53,6 +54,14 @@ def toy(tmp_path: Path) -> Toy:
 def environment() -> dict[str, str]:
     """This process's environment without a terminal and with one thread."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "NO_COLOR": "1"}
+
+
+def science(root: Path) -> dict[str, str]:
+    """SHA-256 of everything that a run makes, but for when and where it was made."""
+    told = {"receipt.json", "events.jsonl", "provenance.json", "report.html", "config.yaml"}
+    files = [p for p in root.rglob("*") if p.is_file() and p.name not in told and ".lock" not in str(p)]
+    assert len(files) > 20
+    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
@@ -16,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from conftest import environment
+from conftest import environment, science
 from entropy_loop import experiment, registry
 from entropy_loop.data import Request
 from entropy_loop.engines.ray import QUARANTINE, Ray, _pool
@@ -32,14 +31,6 @@ def silent(event, stage, share) -> None:
 
 def run(path: Path, root: Path, *overrides: str) -> experiment.Finished | None:
     return experiment.carry_out(experiment.prepare(path, overrides), root, silent)
-
-
-def science(root: Path) -> dict[str, str]:
-    """SHA-256 of everything that a run makes, but for when and where it was made."""
-    told = {"receipt.json", "events.jsonl", "provenance.json", "report.html", "config.yaml"}
-    files = [p for p in root.rglob("*") if p.is_file() and p.name not in told and ".lock" not in str(p)]
-    assert len(files) > 20
-    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 RAY = ("engine.use=ray", "engine.workers=2")

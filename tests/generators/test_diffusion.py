@@ -78,9 +78,11 @@ def noise_of(images: Path, checkpoint: str | Path = "bundled:storybook", **optio
 
 OWN = {
     "ddim": diffusers.DDIMScheduler,
+    "ddpm": diffusers.DDPMScheduler,
     "pndm": diffusers.PNDMScheduler,
     "dpmsolver_multistep": diffusers.DPMSolverMultistepScheduler,
     "euler": diffusers.EulerDiscreteScheduler,
+    "euler_ancestral": diffusers.EulerAncestralDiscreteScheduler,
     "unipc": diffusers.UniPCMultistepScheduler,
 }
 
@@ -96,16 +98,16 @@ def pipeline(one: Diffusion) -> diffusers.DiffusionPipeline:
 @pytest.mark.parametrize("name", SCHEDULERS)
 @pytest.mark.parametrize("kind", ["bundled", "velocity", "xl"])
 def test_every_scheduler_makes_the_latents_of_diffusers_own_pipeline(name, kind, kinds, generation_0):
-    """The same noise, steps and guidance in diffusers' pipeline of either kind, and of a model that predicts velocity
-    (SD 2.1): the same latents to 1e-5."""
+    """The same seeds, steps and guidance in diffusers' pipeline of either kind, and of a model that predicts velocity
+    (SD 2.1): the same latents to 1e-5, also where every step draws noise."""
     ours = generator(kinds[kind], scheduler=name)
     theirs = pipeline(ours)
     options = {"skip_prk_steps": True} if name == "pndm" else {}
     theirs.scheduler = OWN[name].from_config(theirs.scheduler.config, **options)
     parts, unet = ours._loaded(generation_0)
     made, _ = ours._made(parts, unet, asked(2), 2)
-    noise = sampling.noise([request.seed for request in asked(2)], (8, 8, 8))
-    told = theirs([ESSAY] * 2, latents=noise, num_inference_steps=3, guidance_scale=3.0, output_type="latent")
+    random = [torch.Generator().manual_seed(request.seed) for request in asked(2)]
+    told = theirs([ESSAY] * 2, generator=random, num_inference_steps=3, guidance_scale=3.0, output_type="latent")
     assert torch.allclose(made, told.images, atol=1e-5)
 
 
@@ -117,8 +119,8 @@ def test_pictures_are_those_of_diffusers_own_pipeline(kind, kinds, generation_0)
     assert parts.pipe.vae.config.force_upcast
     assert parts.pipe.vae.dtype == torch.float32
     _, made = ours._made(parts, unet, asked(2), 2)
-    noise = sampling.noise([request.seed for request in asked(2)], (8, 8, 8))
-    told = pipeline(ours)([ESSAY] * 2, latents=noise, num_inference_steps=3, guidance_scale=3.0).images
+    random = [torch.Generator().manual_seed(request.seed) for request in asked(2)]
+    told = pipeline(ours)([ESSAY] * 2, generator=random, num_inference_steps=3, guidance_scale=3.0).images
     theirs = np.stack([np.asarray(image) for image in told]).astype(int)
     assert abs(made.astype(int) - theirs).max() <= 1
 
@@ -148,14 +150,16 @@ def test_the_cost_that_is_told_is_the_number_of_calls(name):
         assert len(schedule.timesteps) == one.evaluations_per_image()
 
 
-def test_an_images_seed_is_all_the_randomness_it_has(folder, tmp_path):
-    """A checkpoint whose own scheduler is stochastic is sampled without it: torch's global state is not used."""
+@pytest.mark.parametrize("name", ["dpmsolver_multistep", "ddpm", "euler_ancestral"])
+def test_an_images_seed_is_all_the_randomness_it_has(folder, tmp_path, name):
+    """Torch's global state is not used: not by a checkpoint whose own scheduler is stochastic, which is sampled without
+    it, and not by schedulers that draw in every step."""
     rewrite(folder / "scheduler" / "scheduler_config.json", algorithm_type="sde-dpmsolver++")
     before = torch.get_rng_state()
-    first = noise_of(tmp_path / "first", folder, scheduler="dpmsolver_multistep")
+    first = noise_of(tmp_path / "first", folder, scheduler=name)
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(7)
-    assert noise_of(tmp_path / "second", folder, scheduler="dpmsolver_multistep") == first
+    assert noise_of(tmp_path / "second", folder, scheduler=name) == first
 
 
 def test_weights_in_parts_are_the_same_weights(folder, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -19,6 +20,8 @@ def main() -> None:
     """Run the command line; every error that a user can act on becomes one message and an exit code."""
     # numpy's matrices are small here: more threads only wait for each other, and may round differently.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as for stderr: a locale may have no letter for what is told
     stop_on_signals()
     try:
         sys.exit(app(standalone_mode=False))  # the code of a `typer.Exit`; None, success, without one

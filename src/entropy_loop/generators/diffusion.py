@@ -69,7 +69,7 @@ class Diffusion:
 
     checkpoint: Annotated[str, Field(min_length=1)]
     revision: str | None = None
-    scheduler: Literal["ddim", "pndm", "dpmsolver_multistep", "euler", "unipc"] = "ddim"
+    scheduler: Literal["ddim", "ddpm", "pndm", "dpmsolver_multistep", "euler", "euler_ancestral", "unipc"] = "ddim"
     num_inference_steps: Annotated[int, Field(ge=1, le=1000)] = 50
     guidance_scale: Annotated[float, Field(ge=1)] = 7.5
     height: Annotated[int, Field(ge=8, multiple_of=8)] | None = None
@@ -229,13 +229,13 @@ class Diffusion:
         import torch
 
         schedule = sampling.scheduler(self.scheduler, parts.pipe.scheduler.config)
-        seeds = [request.seed for request in block[:n]] + [0] * (n - len(block))
+        random = sampling.streams([request.seed for request in block[:n]] + [0] * (n - len(block)))
         height, width = self._latent_size(parts)
         factor = parts.pipe.vae_scale_factor
         with torch.no_grad():
             latents = sampling.denoise(
                 unet.compile() if self.compile else unet.unet, schedule, self.num_inference_steps,
-                sampling.noise(seeds, (parts.config["in_channels"], height, width)),
+                sampling.noise(random, (parts.config["in_channels"], height, width)), random,
                 parts.text((block[0].prompt, "")), self.guidance_scale, (height * factor, width * factor),
             )  # fmt: skip
             return latents, codec.decode(parts, latents)
