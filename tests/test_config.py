@@ -10,7 +10,7 @@ PROMPT = {"text": "a horse", "concepts": ["horse"]}
 CLIP = {"use": "clip", "model": "some/model"}
 
 MISTAKES = {
-    "an unknown key": ({"imagess": 3}, [], "imagess: unknown key.*Did you mean 'images'"),
+    "an unknown key": ({"imagess": 3}, [], "imagess: unknown key.*did you mean 'images'"),
     "an unknown key of training": ({"train": {"learning_rat": 1}}, [], "train.learning_rat: .*'learning_rate'"),
     "an unknown key of a prompt": ({"prompts": [{**PROMPT, "rol": "target"}]}, [], "prompts.0.rol: .*'role'"),
     "a key that is missing": ({"judges": None}, [], "judges: missing"),
@@ -226,3 +226,17 @@ def test_the_resolved_config_is_the_same_experiment(toy, tmp_path):
     again = tmp_path / "again.yaml"
     again.write_text(yaml.safe_dump(first.config.model_dump(mode="json"), sort_keys=False))
     assert list(plan(study.load(again)).stages()) == list(plan(first).stages())
+
+
+def test_a_mistake_is_told_with_its_line(toy):
+    """What stands in the file has the line of its key; what the command line says instead has none."""
+    path = toy(generations=-3, train={"max_train_steps": 3, "learning_rat": 1.0})
+    lines = path.read_text().splitlines()
+    with pytest.raises(ConfigError) as told:
+        study.load(path)
+    generations, rate = (1 + next(i for i, line in enumerate(lines) if key in line) for key in ("generations", "_rat:"))
+    assert f"generations: Input should be greater than or equal to 1 (got -3). (line {generations})" in str(told.value)
+    assert f"learning_rat: unknown key; did you mean 'learning_rate'? (line {rate})" in str(told.value)
+    with pytest.raises(ConfigError) as told:
+        study.load(path, ("generations=-4",))
+    assert "equal to 1 (got -4).\n" in str(told.value)

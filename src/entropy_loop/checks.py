@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 from entropy_loop import registry
@@ -25,7 +26,7 @@ _SECTIONS = (
     PeopleSection, ArmSection,
 )  # fmt: skip
 KEYS = sorted(
-    {field for section in _SECTIONS for field in section.model_fields} | {*TrainSettings.__dataclass_fields__}
+    {field for section in _SECTIONS for field in section.model_fields} | {field.name for field in fields(TrainSettings)}
 )
 """Every key that a config can have, wherever it stands."""
 

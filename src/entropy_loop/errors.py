@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+MANY = 30  # names that one reads through for the one that one meant
 RUST = re.compile(r"\(os error (\d+)\)")
 
 
@@ -84,10 +85,12 @@ def free(path: Path) -> int:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """A sentence that lists the known names and, if one is close, suggests it."""
+    """A sentence that suggests the known name that is close, if one is, and lists all if they are no more than MANY."""
     from difflib import get_close_matches
 
     if not known:
         return "none is known."
     close = get_close_matches(name, known, n=1)
-    return f"known: {', '.join(sorted(known))}." + (f" Did you mean {close[0]!r}?" if close else "")
+    listed = f"known: {', '.join(sorted(known))}." if len(known) <= MANY else ""
+    meant = f"{'Did' if listed else 'did'} you mean {close[0]!r}?" if close else ""
+    return " ".join(filter(None, (listed, meant))) or f"none of {len(known)} known names is close."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import yaml
@@ -64,6 +65,27 @@ def parse(text: str) -> Any:
         return loader.get_single_data()
     finally:
         loader.dispose()
+
+
+def lines(text: str) -> dict[str, int]:
+    """The line, counted from 1, on which every key and list entry of a sound document stands, by its dotted path."""
+    loader = _Loader(text)
+    try:
+        return dict(_lines(loader.get_single_node(), ""))
+    finally:
+        loader.dispose()
+
+
+def _lines(node: yaml.Node | None, place: str) -> Iterator[tuple[str, int]]:
+    entries: list[tuple[str, yaml.Node, yaml.Node]] = []
+    if isinstance(node, yaml.MappingNode):
+        entries = [(str(key.value), key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        entries = [(str(number), value, value) for number, value in enumerate(node.value)]
+    for name, start, value in entries:
+        path = f"{place}.{name}" if place else name
+        yield path, start.start_mark.line + 1
+        yield from _lines(value, path)
 
 
 def put(raw: dict[str, Any], path: str, value: Any, where: str) -> None:

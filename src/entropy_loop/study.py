@@ -72,7 +72,11 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Study:
         raise ConfigError(f"{path}: holds no keys; see configs/astronaut.yaml for the form.")
     for override in overrides:
         _override(raw, override)
-    return check(raw, str(path))
+    try:
+        return check(raw, str(path))
+    except ConfigError as error:
+        set_ = [override.partition("=")[0].strip() for override in overrides]
+        raise ConfigError(_with_lines(str(error), f"{path}: ", strict_yaml.lines(data.decode()), set_)) from None
 
 
 def check(raw: dict[str, Any], source: str = "config") -> Study:
@@ -89,6 +93,19 @@ def check(raw: dict[str, Any], source: str = "config") -> Study:
     twice = [name for name, count in Counter(point.name for point in points).items() if count > 1]
     _refuse([f"sweep: two points are called {name}; give each its own values." for name in twice], source)
     return Study(raw, config, tuple(points))
+
+
+def _with_lines(mistakes: str, source: str, lines: dict[str, int], set_: list[str]) -> str:
+    """Mistakes, a line each, with the line of the file on which the key stands that they begin with; what the command
+    line set does not stand there."""
+    told = []
+    for mistake in mistakes.splitlines():
+        place = mistake.removeprefix(source).partition(":")[0]
+        while place and place not in lines:
+            place = place.rpartition(".")[0]
+        mine = place and not any(f"{place}.".startswith(f"{one}.") for one in set_)
+        told.append(f"{mistake} (line {lines[place]})" if mine else mistake)
+    return "\n".join(told)
 
 
 def _refuse(mistakes: list[str], source: str) -> None:

@@ -78,7 +78,7 @@ def counted(config: Path, root: Path, overrides: tuple[str, ...], told: Path) ->
     """Carry a run to its end and write down, a line each, what it asked of the disk."""
     lines: list[str] = []
     watch(root, lambda operation: lines.append(json.dumps(operation)))
-    children.carry(config, root, overrides)
+    children.plain(config, root, overrides)
     told.write_text("\n".join(lines))
 
 
@@ -92,7 +92,7 @@ def failing(config: Path, root: Path, overrides: tuple[str, ...], number: int, k
             fail(kind, operation[1][0])
 
     watch(root, act)
-    children.carry(config, root, overrides)
+    children.plain(config, root, overrides)
 
 
 def fail(kind: str, path: str) -> None:
@@ -117,4 +117,4 @@ def logged(config: Path, root: Path, overrides: tuple[str, ...], number: int, lo
         os.write(handle, (json.dumps(operation) + "\n").encode())
 
     watch(root, act)
-    children.carry(config, root, overrides)
+    children.plain(config, root, overrides)

@@ -34,7 +34,7 @@ def test_any_operation_on_the_disk_may_fail(whole, tmp_path, kind, count, rng, t
     def fail(number: int) -> None:
         root, told = tmp_path / f"{kind}{number}", (kind, number, done[number])
         assert children.ended(operations.failing, config, root, TINY, number, kind) in EXITS[kind], told
-        assert children.ended(children.carry, config, root, TINY) == 0, told
+        assert children.ended(children.plain, config, root, TINY) == 0, told
         assert children.science(root) == expected, told
         shutil.rmtree(root)
 
@@ -54,7 +54,7 @@ def test_what_was_not_synced_may_be_lost(whole, tmp_path, count, rng, tell) -> N
         root, log = tmp_path / f"lost{seed}", tmp_path / f"lost{seed}.log"
         assert children.ended(operations.logged, config, root, TINY, number, log) == -9
         hits.append(losing.lose(root, log, np.random.default_rng(seed)) if root.exists() else 0)
-        assert children.ended(children.carry, config, root, TINY) == 0, case
+        assert children.ended(children.plain, config, root, TINY) == 0, case
         assert children.science(root) == expected, case
         shutil.rmtree(root, ignore_errors=True)
 
