@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from playwright.sync_api import Browser
 
+from conftest import Command
 from entropy_loop import loop, study
 from entropy_loop.plan import plan
 from entropy_loop.report import page
@@ -119,3 +121,18 @@ def test_the_report_runs_and_asks_nothing_of_theirs(browser: Browser, root: Path
     shown.close()
     assert [url for url in seen if not url.startswith(("data:", root.as_uri()))] == []
     assert "&lt;script&gt;alert(1)" in text
+
+
+def test_the_terminal_shows_every_text_as_it_is(tmp_path: Path, command: Command):
+    """`run`, `report --format md` and `plan`: texts come out letter by letter, and marks of rich
+    or of a terminal do nothing."""
+    raw = config()
+    raw["prompts"] = [{"text": text, "concepts": ["horse"]} for text in TEXTS]
+    (tmp_path / "texts.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    told = command("run", "texts.yaml", "--out", "out")
+    assert told.returncode == 0
+    spaceless = "".join(told.stdout.split())
+    assert [text for text in TEXTS if "".join(text.split()) not in spaceless] == []
+    for line in (("report", "out", "--format", "md"), ("plan", "texts.yaml")):
+        told = command(*line)
+        assert (told.returncode, "\x1b" in told.stdout) == (0, False)

@@ -78,7 +78,7 @@ class VqaRecogniser:
             zip(samples.table.itertuples(), embeddings.opened(files), strict=True), start=1
         ):
             for concept in asked.get(str(row.prompt), ()):
-                score = loaded.yes(image, self.questions.get(concept, self.question).format(concept=concept))
+                score = loaded.yes(image, self.questions.get(concept, self.question).replace("{concept}", concept))
                 rows.append((row.id, concept, score, self.threshold, score > self.threshold, ""))
             tick(done / len(files))
         pd.DataFrame(rows, columns=list(JUDGEMENTS)).to_parquet(out / "judgements.parquet", index=False)

@@ -76,15 +76,20 @@ def section(view: View, subject: Subject) -> Section:
     small = [(c, figures.recognition(view, subject, (c,), 3.7, 2.9)) for c in subject.prompt.concepts]
     steps = [(arm, figures.change(view, subject, [arm], 3.9, 2.8)) for arm in arms]
     what = f"for the prompt {subject.prompt.text}; the numbers stand in the tables below"
-    v_alt = "Share of images with {} over generations, " + what
-    c_alt = "Change rate per feedback step of {}, " + what
+
+    def v_alt(concept: str) -> str:
+        return f"Share of images with {concept} over generations, {what}"
+
+    def c_alt(arm: str) -> str:
+        return f"Change rate per feedback step of {spoken(arm)}, {what}"
+
     return Section(
         subject,
         files,
-        _drawing(large, f"v{n}", v_alt.format("all concepts")),
-        [_drawing(one, f"v{n}-{i}", v_alt.format(c)) for i, (c, one) in enumerate(small)],
+        _drawing(large, f"v{n}", v_alt("all concepts")),
+        [_drawing(one, f"v{n}-{i}", v_alt(c)) for i, (c, one) in enumerate(small)],
         list(_by_arm(view, subject, arms)) if several else [],
-        [_drawing(one, f"c{n}-{i}", c_alt.format(spoken(arm))) for i, (arm, one) in enumerate(steps)],
+        [_drawing(one, f"c{n}-{i}", c_alt(arm)) for i, (arm, one) in enumerate(steps)],
         figures.is_cut(view, subject),
         _rates(view, subject),
         _changes(view, subject),
@@ -100,10 +105,13 @@ def section(view: View, subject: Subject) -> Section:
 def _by_arm(view: View, subject: Subject, arms: list[str]) -> Iterator[tuple[str, list[str]]]:
     for i, concept in enumerate(subject.concepts):
         drawn = [(arm, figures.recognition_by_arm(view, subject, [arm], [concept], 3.1, 2.4)) for arm in arms]
-        alt = f"Share of images with {figures.named(concept)} over generations in the arm {{}}, before its null bands"
+        alt = f"Share of images with {figures.named(concept)} over generations in the arm "
         yield (
             figures.named(concept),
-            [_drawing(d, f"v{subject.number}-{i}-{k}", alt.format(spoken(a))) for k, (a, d) in enumerate(drawn)],
+            [
+                _drawing(d, f"v{subject.number}-{i}-{k}", f"{alt}{spoken(a)}, before its null bands")
+                for k, (a, d) in enumerate(drawn)
+            ],
         )
 
 
