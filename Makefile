@@ -10,8 +10,9 @@ run: $(VENV)/installed
 smoke: $(VENV)/installed
 	$(BIN)/entropy-loop run configs/smoke.yaml
 
+# One process per core, each with one thread; a file's tests stay together, for they share what they made.
 test: $(VENV)/installed $(VENV)/npm $(VENV)/browser
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --maxprocesses 8
 
 # What CI runs after `make test`: every fault as often as is promised, and the tests that take long.
 thorough: $(VENV)/installed $(VENV)/npm $(VENV)/browser
