@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from entropy_loop import experiment
+from entropy_loop import experiment, ledger
 from faults import children, full
 from faults.test_kills import SMALL
 
@@ -16,11 +16,19 @@ CONFIG = Path("configs/smoke.yaml").resolve()
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> dict[str, str]:
-    """What the run makes on a disk with room."""
-    root = tmp_path_factory.mktemp("undisturbed") / "whole"
+def undisturbed(tmp_path_factory) -> Path:
+    """The results of a run on a disk with room."""
+    root: Path = tmp_path_factory.mktemp("undisturbed") / "whole"
     assert children.ended(children.carry, CONFIG, root, SMALL) == 0
-    return children.science(root)
+    return root
+
+
+def test_the_disk_that_a_run_needs_is_known_before(undisturbed, tell) -> None:
+    """The estimate is within 20 % of all that the run left: stages, tables, figures, report."""
+    estimate = sum(one.disk for one in ledger.work(experiment.prepare(CONFIG, SMALL)).values())
+    left = sum(path.stat().st_size for path in undisturbed.rglob("*") if path.is_file())
+    tell(f"disk: {estimate:,} bytes estimated, {left:,} used, {estimate / left - 1:+.1%}")
+    assert 0.8 < estimate / left < 1.2
 
 
 VERBS = sorted({stage.verb for stage in experiment.prepare(CONFIG, SMALL).stages().values()})
@@ -41,7 +49,7 @@ def test_a_disk_that_is_full_in_a_stage_loses_nothing(undisturbed, tmp_path, ver
     before = {path.parent.name for path in (root / "store").glob("*/receipt.json")}
     assert before == {path.name for path in (root / "store").iterdir() if path.name[0] == "g"}
     assert children.ended(children.carry, CONFIG, root, SMALL) == 0
-    assert children.science(root) == undisturbed
+    assert children.science(root) == children.science(undisturbed)
     tell(f"disk full in {verb}: exit 74, {len(before)} stages kept, 0 bytes differ")
 
 
