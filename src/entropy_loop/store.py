@@ -227,8 +227,9 @@ class Store:
             with as_storage_error(self.root):
                 yield
         finally:
-            (self.stages / HOLDER).unlink(missing_ok=True)
             held.release()
+            with as_storage_error(self.root):
+                (self.stages / HOLDER).unlink(missing_ok=True)
 
     def _holder(self) -> str:
         """Who holds the folder, as far as it is written down: the last one that got in."""
