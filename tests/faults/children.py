@@ -76,14 +76,20 @@ def killed(process: Any, after: float) -> bool:
     if alive:
         os.kill(process.pid, signal.SIGKILL)
     process.join()
-    return alive and process.exitcode == -signal.SIGKILL
+    return alive and _code(process) == -signal.SIGKILL
 
 
 def ended(function: Callable[..., None], *arguments: Any) -> int:
     """The exit code of a child that is let be."""
     process = child(function, *arguments)
     process.join()
-    return int(process.exitcode)
+    return _code(process)
+
+
+def _code(process: Any) -> int:
+    """How a child ended. multiprocessing says 255, which no command of ours does, of one that was killed and gone
+    before it had looked."""
+    return -signal.SIGKILL if process.exitcode == 255 else int(process.exitcode)
 
 
 def abreast(do: Callable[[Any], None], cases: Sequence[Any]) -> None:
