@@ -46,7 +46,7 @@ class Painted(Categorical):
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
         super().sample(model, requests, out, tick)
         table = pd.read_parquet(out / "samples.parquet")
-        stage = crc32(out.name.encode())
+        stage = crc32(out.parent.name.encode())  # the scratch of one stage
         for row in table.itertuples():
             noise = np.random.default_rng((row.image_seed, stage)).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
             Image.fromarray(noise).save(out / f"{row.id}.png")

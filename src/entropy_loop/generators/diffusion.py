@@ -9,7 +9,6 @@ the pipeline is generation 0's for ever:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ import pandas as pd
 from pydantic import Field
 
 from entropy_loop import assets, device
-from entropy_loop.data import SAMPLES, Checkpoint, Diet, Request, Tick, TrainSettings
+from entropy_loop.data import Checkpoint, Diet, Request, Tick, TrainSettings
 from entropy_loop.errors import ConfigError
 from entropy_loop.generators import (
     codec,
@@ -35,6 +34,7 @@ from entropy_loop.generators import (
     lora,
     memory,
     pretrained,
+    recording,
     resident,
     safety,
     sampling,
@@ -46,10 +46,6 @@ if TYPE_CHECKING:
     import torch
 
     from entropy_loop.generators.resident import Model, Resident
-
-
-SEEN = ("darkest", "brightest", "pixel_sha256")
-"""What is written down of an image's pixels, for who wants to know how many are black, flat, or the same."""
 
 
 @dataclass(frozen=True)
@@ -154,12 +150,12 @@ class Diffusion:
                 for request, latent, image, flag in zip(block, latents.cpu(), images, flags, strict=False):
                     if not (flag and self.safety_checker == "keep"):
                         kept[request.id] = latent.clone()
-                        rows.append(_row(request, latent, image) | ({"flagged": flag} if objects else {}))
-                        written.append(writer.submit(_save, image, out / rows[-1]["file"]))
+                        rows.append(recording.row(request, latent, image) | ({"flagged": flag} if objects else {}))
+                        written.append(writer.submit(recording.save, image, out / rows[-1]["file"]))
                 tick(done / len(blocks))
             for one in written:
                 one.result()  # a full disk is told here
-        names = [*SAMPLES, *SEEN, "flagged"] if objects else [*SAMPLES, *SEEN]
+        names = [*recording.COLUMNS, "flagged"] if objects else list(recording.COLUMNS)
         pd.DataFrame(rows, columns=names).to_parquet(out / "samples.parquet", index=False)
         save_file(kept, out / "latents.safetensors")
         shutil.copymode(out / "samples.parquet", out / "latents.safetensors")  # safetensors shuts others out
@@ -258,20 +254,6 @@ def _blocks(requests: list[Request], size: int) -> Iterator[list[Request]]:
     for _, group in groupby(requests, key=lambda request: request.prompt):
         of_prompt = list(group)
         yield from (of_prompt[i : i + size] for i in range(0, len(of_prompt), size))
-
-
-def _row(request: Request, latent: torch.Tensor, image: Any) -> dict[str, Any]:
-    """A row of samples.parquet: beside the usual columns, the range of the image's values and a hash of its pixels."""
-    digest = hashlib.sha256(latent.numpy().tobytes()).hexdigest()
-    values = (request.id, request.prompt, request.seed, f"images/{request.id}.png", digest)
-    seen = (int(image.min()), int(image.max()), hashlib.sha256(image.tobytes()).hexdigest())
-    return dict(zip((*SAMPLES, *SEEN), (*values, *seen), strict=True))
-
-
-def _save(image: Any, file: Path) -> None:
-    from PIL import Image
-
-    Image.fromarray(image).save(file, compress_level=1)
 
 
 @cache
