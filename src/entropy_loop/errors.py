@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 MANY = 30  # names that one reads through for the one that one meant
+SHORT = re.compile(r"\d+ requested and \d+ written")
 RUST = re.compile(r"\(os error (\d+)\)")
 
 
@@ -71,9 +72,10 @@ def as_storage_error(path: Path) -> Iterator[None]:
 
 
 def _number(error: Exception) -> int | None:
-    """The operating system's number of an error; safetensors, which is written in Rust, only has it in its words."""
+    """The operating system's number of an error. safetensors, which is written in Rust, only has it in its words; numpy
+    only says how much of an array could be written, which is less than all where there is no room."""
     if isinstance(error, OSError):
-        return error.errno
+        return errno.ENOSPC if error.errno is None and SHORT.fullmatch(str(error)) else error.errno
     found = RUST.search(str(error)) if type(error).__module__.startswith("safetensors") else None
     return int(found[1]) if found else None
 
