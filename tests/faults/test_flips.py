@@ -59,7 +59,7 @@ def test_every_flipped_bit_and_every_cut_is_noticed_before_use(results, form, co
             found += is_refused(results, file)
     finally:
         file.write_bytes(whole)
-    tell(f"{form}: {found} of {wanted} flips and 5 cuts noticed before use")
+    tell(f"{form}: {found} of {wanted + 5} noticed before use ({wanted} flips, 5 cuts)")
     assert found == wanted + 5
 
 
