@@ -167,6 +167,7 @@ def test_the_best_k_are_picked_by_keyboard_and_the_run_goes_on(browser: Browser,
         page.keyboard.press("Space")
         expect(page.get_by_role("button", name="Done")).to_be_disabled()
         page.keyboard.press("Space")
+        expect(page.get_by_role("button", name="Done")).to_be_enabled()  # all that was said is kept
         page.reload()
         expect(page.locator("#picked")).to_have_text("2 of 2 picked")
         page.get_by_role("button", name="Done").click()

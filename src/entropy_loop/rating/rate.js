@@ -140,17 +140,21 @@ function count() {
   $("finish").disabled = n !== state.k;
 }
 
-async function choose(button) {
+// One choice is sent after the other, so that the last one counts; until all are kept nothing is counted or finished.
+let sent = Promise.resolve(), unkept = 0;
+
+function choose(button) {
   const on = !pressed(button);
   press(button, on);
-  count();
-  try {
-    await send("/pick", { item: button.dataset.item, picked: on });
-  } catch (error) {
+  $("finish").disabled = true;
+  unkept += 1;
+  sent = sent.then(() => send("/pick", { item: button.dataset.item, picked: on })).catch((error) => {
     press(button, !on);
-    count();
     say(error instanceof TypeError ? "No connection; this choice was not kept." : error.message);
-  }
+  }).then(() => {
+    unkept -= 1;
+    if (!unkept) count();
+  });
 }
 
 function move(step) {
