@@ -104,8 +104,7 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
     folder.refuse_another(planned, root)
     tracked = Tracking(planned, root, listen)
     store = Store(root, provenance(), tracked, several=shard is not None)
-    with store.lock(), folder.filling(planned, store):
-        folder.refuse_full(planned, store)
+    with store.lock(), folder.roomy(planned, store):
         _record(planned, store)
         work = _Work()
         if shard is None:

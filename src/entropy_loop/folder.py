@@ -88,8 +88,10 @@ def refuse_full(plan: Plan, store: Store) -> None:
 
 
 @contextmanager
-def filling(plan: Plan, store: Store) -> Iterator[None]:
-    """A disk that is full in here is told with what is still needed."""
+def roomy(plan: Plan, store: Store) -> Iterator[None]:
+    """A disk that will not do is refused before (`refuse_full`); one that is full in here is told with what is still
+    needed."""
+    refuse_full(plan, store)
     try:
         yield
     except DiskFull as error:

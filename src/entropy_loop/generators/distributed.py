@@ -43,7 +43,7 @@ def accelerator(settings: TrainSettings) -> Iterator[Any]:
     try:
         yield made
     finally:
-        # Not `free_memory`, whose garbage collection takes up to half a second: the optimizer goes with its last reference.
+        # Not `free_memory`, which collects garbage for up to half a second: the optimizer goes with its last reference.
         AcceleratorState._reset_state()  # the next training may want another precision
         GradientState._reset_state()
 
