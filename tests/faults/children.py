@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,9 @@ from entropy_loop.errors import EntropyLoopError
 from entropy_loop.report import page
 
 CONTEXT = multiprocessing.get_context("forkserver")
+ONE = threading.Lock()
+"""Held while multiprocessing looks how children ended. Starting a process looks at every other child, too, and of two
+threads that look at one child at once the second reads an empty pipe and takes it for killed (255)."""
 WHEN = {"receipt.json", "events.jsonl", "provenance.json", "report.html"}
 """What tells when and where something was made, and the page that shows it."""
 
@@ -35,7 +40,8 @@ def start() -> None:
 def child(function: Callable[..., None], *arguments: Any) -> Any:
     """A process that calls a function of a module; ends with the exit code of the error that it raises."""
     process = CONTEXT.Process(target=_called, args=(function, arguments))
-    process.start()
+    with ONE:
+        process.start()
     return process
 
 
@@ -71,25 +77,22 @@ def _written(path: Path) -> Path:
 
 def killed(process: Any, after: float) -> bool:
     """Whether a process still ran when SIGKILL came, so many seconds from now."""
-    process.join(after)
-    alive = process.exitcode is None
-    if alive:
-        os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    return alive and _code(process) == -signal.SIGKILL
+    if code(process, after) is not None:
+        return False
+    os.kill(process.pid, signal.SIGKILL)
+    return code(process) == -signal.SIGKILL
 
 
-def ended(function: Callable[..., None], *arguments: Any) -> int:
+def ended(function: Callable[..., None], *arguments: Any) -> int | None:
     """The exit code of a child that is let be."""
-    process = child(function, *arguments)
-    process.join()
-    return _code(process)
+    return code(child(function, *arguments))
 
 
-def _code(process: Any) -> int:
-    """How a child ended. multiprocessing says 255, which no command of ours does, of one that was killed and gone
-    before it had looked."""
-    return -signal.SIGKILL if process.exitcode == 255 else int(process.exitcode)
+def code(process: Any, within: float | None = None) -> int | None:
+    """A child's exit code, None while it still runs after so many seconds."""
+    multiprocessing.connection.wait([process.sentinel], within)
+    with ONE:
+        return process.exitcode
 
 
 def abreast(do: Callable[[Any], None], cases: Sequence[Any]) -> None:
