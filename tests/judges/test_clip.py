@@ -89,6 +89,16 @@ def test_texts_of_the_config_have_the_threshold_0(samples, tmp_path):
     assert found["answer"].all()
 
 
+def test_images_go_into_the_model_as_open_clip_prepares_them(samples):
+    """Made of a block's pixels at once, their numbers are the bits of one image after the other."""
+    loaded, files = CURATOR.loaded(), [samples.folder / name for name in samples.table["file"]]
+    (block,) = loaded._blocks([files])
+    assert block.shape[0] == 64
+    assert not block[len(files) :].any()
+    for row, file in zip(block, files, strict=False):
+        assert (row == loaded.preprocess(Image.open(file))).all()
+
+
 def test_a_score_is_the_similarity_to_the_images_own_prompt(samples, tmp_path):
     """Images of the asked prompts alone have a score; 9 of 10 resemble their own more than the other."""
     CURATOR.score(samples, (RIDING.text, COW.text), tmp_path, ignore)
