@@ -31,7 +31,9 @@ def costs(path: Path, overrides: tuple[str, ...]) -> dict[str, tuple[float, int,
 
 
 def makespan(stages: dict[str, tuple[float, int, tuple[str, ...]]], workers: int, split: bool) -> float:
-    """TFLOP of one worker's time until everything is made: whoever is free takes the first piece that can be made."""
+    """TFLOP of one worker's time until everything is made: whoever is free takes the first piece that can be made; of
+    what ends at once, what the plan names first is done first."""
+    place = {key: number for number, key in enumerate(stages)}
     left = {key: blocks if split else 1 for key, (_, blocks, _) in stages.items()}
     open_, done, free, running, now = list(stages), set(), workers, [], 0.0
     while open_ or running:
@@ -40,11 +42,11 @@ def makespan(stages: dict[str, tuple[float, int, tuple[str, ...]]], workers: int
             while free and left[key] and all(need in done for need in needs):
                 left[key] -= 1
                 free -= 1
-                heapq.heappush(running, (now + tflop / (blocks if split else 1), key))
+                heapq.heappush(running, (now + tflop / (blocks if split else 1), place[key], key))
         open_ = [key for key in open_ if left[key]]
-        now, key = heapq.heappop(running)
+        now, _, key = heapq.heappop(running)
         free += 1
-        if key not in open_ and all(other != key for _, other in running):
+        if key not in open_ and all(other != key for _, _, other in running):
             done.add(key)
     return now
 
@@ -68,7 +70,7 @@ def main() -> None:
     stages = costs(given.config, tuple(given.set))
     whole = sum(tflop for tflop, _, _ in stages.values())
     print(
-        f"{len(stages)} stages, {whole:,.0f} TFLOP\n\n| workers | whole stages | in use | blocks | in use |\n| --- | --- | --- | --- | --- |"
+        f"{len(stages):,} stages, {whole:,.0f} TFLOP\n\n| workers | whole stages | in use | blocks | in use |\n| --- | --- | --- | --- | --- |"
     )
     for workers in (1, 2, 4, 8, 16, 32, 64):
         cells = []
@@ -76,7 +78,7 @@ def main() -> None:
             took = makespan(stages, workers, split)
             if took < bound(stages, workers, split) * (1 - 1e-9):
                 raise SystemExit("a schedule shorter than its lower bound: the simulation is wrong")
-            cells += [f"{whole / took:.1f} x", f"{whole / took / workers:.0%}"]
+            cells += [f"{whole / took:.1f} x", f"{100 * whole / took / workers:.0f} %"]
         print(f"| {workers} | {' | '.join(cells)} |")
 
 

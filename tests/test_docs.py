@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -58,3 +61,14 @@ def test_every_overriding_example_is_a_valid_one() -> None:
     assert len(found) >= 4
     for text in found:
         study.load(Path("configs/toy.yaml"), (text,))
+
+
+def test_the_schedule_on_paper_is_what_the_simulation_prints() -> None:
+    """docs/scaling.md shows a command and its table."""
+    page = Path("docs/scaling.md").read_text()
+    (shown,) = re.findall(r"^    (python scripts/simulate_schedule.py .*?)\n\n", page, re.DOTALL | re.MULTILINE)
+    line = [sys.executable, *shlex.split(shown.replace("\n", " "))[1:]]
+    counts, table = subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip().split("\n\n")
+    assert len(table.splitlines()) == 9
+    assert table in page
+    assert counts.partition(",")[0] in page

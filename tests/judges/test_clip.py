@@ -169,6 +169,45 @@ def test_a_folder_that_open_clip_cannot_load_is_told_in_words(samples, tmp_path)
         ClipRecogniser(str(folder)).judge(samples, (RIDING,), CONCEPTS, tmp_path, ignore)
 
 
+def test_a_text_tower_that_is_another_model_is_refused_before_the_run(tmp_path):
+    """open_clip would look for it on the hub, where no revision pins it."""
+    folder = Path(shutil.copytree(assets.find("bundled:storybook-judge"), tmp_path / "model"))
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["hf_model_name"] = "roberta-base"
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="model reads texts with 'roberta-base'"):
+        ClipScorer(str(folder)).ready((RIDING.text,))
+
+
+def test_a_siglip_model_scores_as_open_clip_does(samples, tmp_path):
+    """An image tower of timm's, a text tower without a mask that pools its last token, and a bias."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder = Path(shutil.copytree(assets.find("bundled:storybook-judge"), tmp_path / "siglip"))
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    images = {"image_size": 64, "timm_model_name": "test_vit", "timm_model_pretrained": False, "timm_pool": "avg"}
+    texts = {"no_causal_mask": True, "proj_bias": True, "pool_type": "last", "norm_kwargs": {"eps": 1e-6}}
+    config["model_cfg"] |= {"custom_text": True, "init_logit_bias": -10, "vision_cfg": images | {"timm_proj": "linear"}}
+    config["model_cfg"]["text_cfg"] |= texts
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    torch.manual_seed(0)
+    drawn = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    save_file(drawn.state_dict(), folder / "open_clip_model.safetensors")
+
+    scorer = ClipScorer(str(folder))
+    scorer.ready((RIDING.text, COW.text))
+    scorer.score(samples, (RIDING.text, COW.text), tmp_path, ignore)
+    model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
+    with torch.no_grad():
+        looked = torch.stack([preprocess(Image.open(samples.folder / name)) for name in samples.table["file"]])
+        read = open_clip.get_tokenizer(f"local-dir:{folder}")(list(samples.table["prompt"]))
+        cosines = (model.encode_image(looked, normalize=True) * model.encode_text(read, normalize=True)).sum(1)
+    expected = (model.logit_scale.exp() * cosines).tolist()
+    assert pd.read_parquet(tmp_path / "scores.parquet")["score"].tolist() == pytest.approx(expected, abs=1e-4)
+
+
 def test_what_was_loaded_is_told_beside_the_scores(samples, tmp_path):
     """model.json has a hash of the weights in memory, the activation and the preprocessing that the model really has;
     the receipt hashes the file, so they are part of a result's provenance."""

@@ -81,16 +81,22 @@ class _Clip:
         (out / "model.json").write_text(described(loaded), encoding="utf-8")
 
     def readable(self, texts: Iterable[str], where: str) -> None:
-        """Raises ConfigError when the model is not here, and for a text with words that it does not know, or longer
-        than what it reads. An architecture of open_clip's own knows every word."""
+        """Raises ConfigError when the model is not here, or not all of it, and for a text with words that it does not
+        know, or longer than what it reads. An architecture of open_clip's own knows every word."""
         folder = self.folder()
+        config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
+        tower = config.get("model_cfg", {}).get("text_cfg", {})
+        if other := tower.get("hf_model_name"):
+            raise ConfigError(
+                f"{where}: {self.label} reads texts with {other!r}, a model apart that open_clip would download; "
+                "choose one with a text tower of its own."
+            )
         if self.pretrained or not (folder / "tokenizer.json").is_file():
             return
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        config = json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8"))
-        longest = config["model_cfg"]["text_cfg"].get("context_length", 77) - tokenizer.num_special_tokens_to_add(False)
+        longest = tower.get("context_length", 77) - tokenizer.num_special_tokens_to_add(False)
         for text in texts:
             words = text.translate(PUNCTUATION)
             read = tokenizer.encode(words, add_special_tokens=False)

@@ -54,8 +54,8 @@ class Loaded:
                 yield images
 
     def _read(self, files: list[Path]) -> torch.Tensor:
-        """The images as the model wants them, (BLOCK, 3, h, w); the rows after the last file are padding. Each is fitted
-        by itself; numbers are made of all their pixels at once, the same ones (measured: a tenth faster)."""
+        """The images as the model wants them, (BLOCK, 3, h, w); the rows after the last file are padding. Each image is
+        fitted by itself, then all pixels become numbers at once: the same bits, a tenth faster."""
         import torch
 
         *fit, _, normalize = self.preprocess.transforms  # whatever the model, open_clip ends with ToTensor, Normalize
