@@ -54,7 +54,7 @@ def add(unet: UNet2DConditionModel, settings: TrainSettings, start: Path | None,
         inject_adapter_in_model(LoraConfig(**_options(settings), init_lora_weights="gaussian"), unet)
     for layer in unet.modules():
         if isinstance(layer, LoraLayer):
-            layer.forward = partial(_updated, layer.get_base_layer(), *_factors(layer))
+            layer.forward = partial(_updated, layer.get_base_layer(), *_factors(layer))  # type: ignore[attr-defined]
     layers = {name: value for name, value in unet.named_parameters() if ".lora_" in name}
     random = torch.Generator().manual_seed(seed)
     for name, value in layers.items():
