@@ -27,6 +27,24 @@ def test_a_run_ends_with_its_rates_and_its_report(toy, command, tmp_path):
         assert words in done.stdout
 
 
+def test_a_finished_run_says_the_same_again_and_makes_what_is_gone(toy, command, tmp_path):
+    """Nothing is written the second time. A table that was deleted since comes back, byte by byte."""
+    first = command("run", toy(), "--out", "out")
+
+    def written() -> dict:
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()}
+
+    files = written()
+    again = command("run", toy(), "--out", "out")
+    assert again.returncode == 0
+    assert again.stdout.strip() == first.stdout[first.stdout.index("an astronaut") :].strip()
+    assert written() == files
+    rates = (tmp_path / "out" / "rates.csv").read_bytes()
+    (tmp_path / "out" / "rates.csv").unlink()
+    assert command("run", toy(), "--out", "out").returncode == 0
+    assert (tmp_path / "out" / "rates.csv").read_bytes() == rates
+
+
 def test_the_same_command_again_prints_the_same(toy, command):
     """A finished run that is run again exits 0 with the very same words."""
     path = toy(generations=1)

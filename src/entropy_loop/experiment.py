@@ -19,7 +19,8 @@ from entropy_loop.generators import distributed
 from entropy_loop.plan import Plan, Run
 from entropy_loop.plan import plan as plan_of
 from entropy_loop.provenance import provenance
-from entropy_loop.report import page, reading
+from entropy_loop.report import ending, page, reading
+from entropy_loop.report.ending import Ending
 from entropy_loop.report.settings import settings
 from entropy_loop.report.tables import Tables, tables
 from entropy_loop.store import Listener, Store
@@ -51,6 +52,10 @@ class Finished:
     tables: Tables
     report: Path
 
+    @property
+    def ending(self) -> Ending:
+        return ending.ending(self.tables, self.report)
+
 
 def prepare(path: Path, overrides: tuple[str, ...] = (), check_models: bool = True) -> Plan:
     """The plan of a config. With check_models, raises ConfigError when a model it names is not here: the
@@ -64,6 +69,15 @@ def prepare(path: Path, overrides: tuple[str, ...] = (), check_models: bool = Tr
 def finished(planned: Plan, root: Path) -> bool:
     """Whether every stage lies in a results folder."""
     return _finished(planned, Store(root))
+
+
+def ended(planned: Plan, root: Path, shard: Shard | None = None) -> Ending | None:
+    """What a run told at its end, if nothing is to be made, nor to be told otherwise, since. Raises Locked while
+    another process works in the folder."""
+    if not finished(planned, root):
+        return None
+    with Store(root, several=shard is not None).lock():
+        return ending.kept(planned, root)
 
 
 def refuse_unready(planned: Plan) -> None:
@@ -105,6 +119,7 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
     tracked = Tracking(planned, root, listen)
     store = Store(root, provenance(), tracked, several=shard is not None)
     with store.lock(), folder.roomy(planned, store):
+        ending.forget(root)
         _record(planned, store)
         work = _Work()
         if shard is None:
@@ -247,8 +262,11 @@ def _record(planned: Plan, store: Store) -> None:
 
 def _write(planned: Plan, store: Store) -> Finished:
     # The report tells where the results were made, not where they are read.
-    made = store.root / "provenance.json"
-    store = replace(store, provenance=reading.parsed(made)) if made.is_file() else store
+    first = store.root / "provenance.json"
+    store = replace(store, provenance=reading.parsed(first)) if first.is_file() else store
     found = tables(planned, store)
     found.write(store.root)
-    return Finished(found, page.write(planned, store, found))
+    made = Finished(found, page.write(planned, store, found))
+    if _finished(planned, store):
+        ending.keep(made.ending, planned, store.root)
+    return made

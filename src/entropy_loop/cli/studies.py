@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
 from entropy_loop.cli.door import ConfigArgument, JsonOption, OutOption, SetOption, app, out
 from entropy_loop.units import duration, plain, size
+
+if TYPE_CHECKING:
+    from entropy_loop.report.ending import Ending
 
 
 def _engines(incomplete: str) -> list[str]:
@@ -45,34 +48,44 @@ def run(
     """Run an experiment, or continue it: finished stages are never made twice."""
     from entropy_loop import experiment, folder
     from entropy_loop.progress import Progress
-    from entropy_loop.report import spoilt
-    from entropy_loop.report.summary import summary
 
     told = {"use": engine, "address": address, "workers": workers}
     machine = [f"engine.{name}={value}" for name, value in told.items() if value is not None]
     planned = experiment.prepare(config, (*(overrides or ()), *machine), check_models=False)
     root = out_dir or Path("results") / planned.study.config.name
-    if not experiment.finished(planned, root):
+    part = experiment.Shard.parse(shard) if shard else None
+    ending = None if fork else experiment.ended(planned, root, part)
+    if not (ending or experiment.finished(planned, root)):
         experiment.refuse_unready(planned)  # what is finished needs no model, nor the libraries that look for one
     if not experiment.leads():
-        experiment.assist(planned)
+        if not ending:
+            experiment.assist(planned)
         return
     if fork:
         root = folder.fork(planned, root)
         out.print(f"forked into {root}")
-    with Progress(planned, out, as_json) as progress:
-        finished = experiment.carry_out(planned, root, progress, experiment.Shard.parse(shard) if shard else None)
-    if finished is None:
-        out.print(f"shard {shard} is done; the last one writes the report, and so does `entropy-loop report {root}`.")
-        return
+    if not ending:
+        with Progress(planned, out, as_json) as progress:
+            finished = experiment.carry_out(planned, root, progress, part)
+        if not finished:
+            out.print(f"shard {shard} is done; the last one writes the report, as `entropy-loop report {root}` does.")
+            return
+        ending = finished.ending
+    _tell(ending, as_json)
+
+
+def _tell(ending: Ending, as_json: bool = False) -> None:
+    """The end of a run: V and c, warnings, and where the report is; as JSON the rates."""
+    from entropy_loop.report.compare import read
+
     if as_json:
-        told = json.loads(finished.tables.rates.to_json(orient="records"))
-        print(json.dumps({"event": "done", "report": str(finished.report), "rates": told}))
+        rates = json.loads(read(ending.report.parent / "rates.csv").to_json(orient="records"))
+        print(json.dumps({"event": "done", "report": str(ending.report), "rates": rates}))
         return
-    out.print(summary(finished.tables))
-    for warning in spoilt.warnings(finished.tables.images):
+    out.print(ending.summary)
+    for warning in ending.warnings:
         out.print(f"warning: {warning}", markup=False)
-    out.print(f"report: {finished.report}")
+    out.print(f"report: {ending.report}")
 
 
 @app.command("fetch")
@@ -149,12 +162,9 @@ def report(
     """Write the tables and the report of a results folder anew from what is stored. Loads no model."""
     from entropy_loop import experiment
     from entropy_loop.report import plain
-    from entropy_loop.report.summary import summary
 
     if form == "html":
-        finished = experiment.report(results)
-        out.print(summary(finished.tables))
-        out.print(f"report: {finished.report}")
+        _tell(experiment.report(results).ending)
         return
     read = experiment.read(results)
     print(plain.markdown(*read) if form == "md" else json.dumps(plain.values(*read), indent=1))

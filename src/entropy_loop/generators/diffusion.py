@@ -139,7 +139,7 @@ class Diffusion:
         parts, unet = self._loaded(model)
         objects = safety.checker(parts.folder) if self.safety_checker != "off" else None
         rows: list[dict[str, Any]] = []
-        kept: dict[str, torch.Tensor] = {}
+        kept = recording.Latents(len(requests))
         (out / "images").mkdir()
         with ThreadPoolExecutor(1) as writer:  # pictures are compressed while the next ones are made
             written = []
@@ -149,7 +149,7 @@ class Diffusion:
                 flags = objects(images[: len(block)]) if objects else [False] * len(block)
                 for request, latent, image, flag in zip(block, latents.cpu(), images, flags, strict=False):
                     if not (flag and self.safety_checker == "keep"):
-                        kept[request.id] = latent.clone()
+                        kept.keep(request.id, latent)
                         rows.append(recording.row(request, latent, image) | ({"flagged": flag} if objects else {}))
                         written.append(writer.submit(recording.save, image, out / rows[-1]["file"]))
                 tick(done / len(blocks))
@@ -157,7 +157,7 @@ class Diffusion:
                 one.result()  # a full disk is told here
         names = [*recording.COLUMNS, "flagged"] if objects else list(recording.COLUMNS)
         pd.DataFrame(rows, columns=names).to_parquet(out / "samples.parquet", index=False)
-        save_file(kept, out / "latents.safetensors")
+        save_file(kept.named, out / "latents.safetensors")
         shutil.copymode(out / "samples.parquet", out / "latents.safetensors")  # safetensors shuts others out
         told = {"images": len(rows), "withheld": len(requests) - len(rows)}
         told["unet_evaluations"] = int(len(requests) * self.evaluations_per_image())
