@@ -26,7 +26,8 @@ from entropy_loop.report.tables import Tables, tables
 from entropy_loop.store import Listener, Store
 from entropy_loop.tracking import Tracking
 
-REPORT_EVERY = 60.0  # seconds of work between two reports of an unfinished run; one may take some itself
+REPORT_EVERY = 60.0  # seconds of work between two reports of an unfinished run
+WORK = 20.0  # times as long as a report took, for that of fifty chains takes a minute
 
 
 @dataclass(frozen=True)
@@ -171,12 +172,15 @@ class _Reports:
     """Writes the tables and the report of an unfinished run, if the last time is long ago."""
 
     def __init__(self, planned: Plan, store: Store) -> None:
-        self.planned, self.store, self.told = planned, store, time.monotonic()
+        self.planned, self.store = planned, store
+        self.told, self.took = time.monotonic(), 0.0
 
     def __call__(self) -> None:
-        if time.monotonic() - self.told >= REPORT_EVERY:
+        began = time.monotonic()
+        if began - self.told >= max(REPORT_EVERY, WORK * self.took):
             _write(self.planned, self.store)
             self.told = time.monotonic()
+            self.took = self.told - began
 
 
 def leads() -> bool:
