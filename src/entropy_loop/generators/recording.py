@@ -42,6 +42,7 @@ class Latents:
         self.named: dict[str, torch.Tensor] = {}
 
     def keep(self, image: str, latent: torch.Tensor) -> None:
+        """Copy an image's latent."""
         if not self.named:
-            self._room = latent.new_empty((self.most, *latent.shape))
-        self.named[image] = self._room[len(self.named)].copy_(latent)
+            self._places = iter(latent.new_empty((self.most, *latent.shape)))
+        self.named[image] = next(self._places).copy_(latent)
