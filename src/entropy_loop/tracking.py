@@ -59,7 +59,8 @@ class Tracking:
 
     def finish(self, rates: pd.DataFrame) -> None:
         """Log V of every prompt, concept and generation of the chains that were logged, and close them. V stands at the
-        training step from which its generation came: a tracker may drop what lies before its last step."""
+        training step from which its generation came; in wandb, which drops what lies before its last step, over its
+        generation."""
         pools = rates[(rates["set"] == "pool") & rates["rate"].notna()].sort_values("generation")
         several = rates["prompt"].nunique() > 1
         for name, tracker in self.started.items():
@@ -67,7 +68,7 @@ class Tracking:
             for row in json.loads(pools[pools["run"] == name].to_json(orient="records")):
                 place = f"{row['prompt']}/{row['concept']}" if several else row["concept"]
                 told = {f"V/{place}/{row['judge']}": row["rate"], "generation": row["generation"]}
-                tracker.log(told, step=row["generation"] * each)
+                tracker.log(told, step=None if self.name == "wandb" else row["generation"] * each)
             tracker.finish()
 
     def _tracker(self, run: Run) -> Any:
@@ -80,6 +81,8 @@ class Tracking:
             places = {"logging_dir": str(self.root / "logs")} if cls.requires_logging_directory else {}
             tracker = cls(run.name, **places)
             tracker.start()
+            if self.name == "wandb":
+                tracker.tracker.define_metric("V/*", step_metric="generation")
             tracker.store_init_configuration(dict(redacted(run.config.model_dump(mode="json"))))
             self.started[run.name] = tracker
         return self.started[run.name]
