@@ -28,7 +28,7 @@ def run(path: Path, root: Path, listen=silent, *overrides: str) -> experiment.Fi
 
 
 def hashes(root: Path) -> dict[str, str]:
-    files = sorted(p for p in root.rglob("*") if p.is_file() and p.name != ".lock")
+    files = sorted(p for p in root.rglob("*") if p.is_file() and not p.name.startswith(".lock"))
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 

@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -209,27 +209,23 @@ class Store:
     def lock(self) -> Iterator[None]:
         """Hold the results folder, alone or, where several work in it, together with those. Raises Locked when
         another process holds it otherwise, StorageError when the folder cannot be written."""
-        from filelock import ReadWriteLock, Timeout
+        from filelock import FileLock, ReadWriteLock, Timeout
 
-        with as_storage_error(self.root):
+        with as_storage_error(self.root), ExitStack() as holding:
             self.stages.mkdir(parents=True, exist_ok=True)
-            held = ReadWriteLock(self.stages / ".lock", is_singleton=False)
-            acquire = held.acquire_read if self.several else held.acquire_write
-            try:
-                acquire(timeout=0)
-            except Timeout:
-                raise Locked(
-                    f"{self.root}: {self._holder()} works in this folder; wait for it, or use --out."
-                ) from None
-            told = {"pid": os.getpid(), "host": socket.gethostname()}
-            disk.write_text(self.stages / HOLDER, json.dumps(told))
-        try:
-            with as_storage_error(self.root):
-                yield
-        finally:
-            held.release()
-            with as_storage_error(self.root):
-                (self.stages / HOLDER).unlink(missing_ok=True)
+            held, holder = ReadWriteLock(self.stages / ".lock", is_singleton=False), self.stages / HOLDER
+            # One asks at a time: of two that ask at once both may be told that the other has it.
+            with FileLock(self.stages / ".lock-asking", is_singleton=False):
+                try:
+                    (held.acquire_read if self.several else held.acquire_write)(timeout=0)
+                except Timeout:
+                    raise Locked(
+                        f"{self.root}: {self._holder()} works in this folder; wait for it, or use --out."
+                    ) from None
+                holding.callback(held.release)
+                holding.callback(holder.unlink, missing_ok=True)
+                disk.write_text(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+            yield
 
     def _holder(self) -> str:
         """Who holds the folder, as far as it is written down: the last one that got in."""

@@ -20,8 +20,9 @@ import numpy as np
 
 from entropy_loop import experiment
 from entropy_loop.disk import write_text
-from entropy_loop.errors import EntropyLoopError
+from entropy_loop.errors import EntropyLoopError, Locked
 from entropy_loop.report import page
+from entropy_loop.store import Store
 
 CONTEXT = multiprocessing.get_context("forkserver")
 ONE = threading.Lock()
@@ -73,6 +74,21 @@ def plain(config: Path, root: Path, overrides: tuple[str, ...] = ()) -> None:
 def _written(path: Path) -> Path:
     write_text(path, "<!doctype html>")
     return path
+
+
+def asking(root: Path, times: int, together: Any, said: Path) -> None:
+    """Ask for one folder after the other, each at the same moment as another process; write down what came of it."""
+    answers = []
+    for number in range(times):
+        together.wait()
+        try:
+            with Store(root / str(number)).lock():
+                together.wait()
+                answers.append(f"process {os.getpid()}")
+        except Locked as error:
+            together.wait()
+            answers.append(str(error))
+    said.write_text("\n".join(answers))
 
 
 def killed(process: Any, after: float) -> bool:

@@ -63,6 +63,18 @@ def test_what_was_not_synced_may_be_lost(whole, tmp_path, count, rng, tell) -> N
     assert sum(hits) > cases
 
 
+def test_of_processes_that_ask_at_once_one_gets_the_folder(tmp_path, count, tell) -> None:
+    """At the very same moment: one holds it, the other is told who does."""
+    times, together = count(200, 1000, 1000), children.CONTEXT.Barrier(2)
+    told = [tmp_path / "one", tmp_path / "other"]
+    both = [children.child(children.asking, tmp_path / "folders", times, together, said) for said in told]
+    assert [children.code(one) for one in both] == [0, 0]
+    answers = [sorted(pair, key=len) for pair in zip(*(said.read_text().splitlines() for said in told), strict=True)]
+    assert len(answers) == times
+    assert all(f"{holder} on" in refusal and "works in this folder" in refusal for holder, refusal in answers)
+    tell(f"{times} times two asked at once: one held the folder, the other was told who")
+
+
 def test_of_processes_that_start_at_once_one_runs(toy, tmp_path, count, tell) -> None:
     """Two at a time in the same folder: one makes everything, the other is refused with its pid (exit 75)."""
     config, pairs = toy(), count(5, 50, 50)
@@ -73,5 +85,5 @@ def test_of_processes_that_start_at_once_one_runs(toy, tmp_path, count, tell) ->
         assert sorted(codes) == [0, 75]
         loser = codes.index(75)
         said = (tmp_path / f"said{pair}-{loser}").read_text()
-        assert "works in this folder" in said
+        assert f"process {both[1 - loser].pid} on" in said
     tell(f"{pairs} double starts: one ran each time")
