@@ -45,12 +45,6 @@ def test_a_finished_run_says_the_same_again_and_makes_what_is_gone(toy, command,
     assert (tmp_path / "out" / "rates.csv").read_bytes() == rates
 
 
-def test_the_same_command_again_prints_the_same(toy, command):
-    """A finished run that is run again exits 0 with the very same words."""
-    path = toy(generations=1)
-    assert command("run", path, "--out", "out").stdout == command("run", path, "--out", "out").stdout
-
-
 def test_report_tells_what_run_told(toy, command):
     """`report` on the folder of a run exits 0 and prints the same rates."""
     path = toy(generations=1)

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from conftest import Toy, environment
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 CANARY = "c4n4ryC4N4RYc4n4ryC4N4RY"
 SECRETS = {
     "HF_TOKEN": f"hf_{CANARY}", "HUGGING_FACE_HUB_TOKEN": f"hf_{CANARY}", "WANDB_API_KEY": CANARY,
@@ -51,9 +53,21 @@ def test_the_watch_sees_who_is_asked(tmp_path: Path):
     assert "127.0.0.1" in (tmp_path / "seen").read_text()
 
 
-def test_a_run_keeps_secrets_and_asks_nobody(toy: Toy, tmp_path: Path):
+@pytest.fixture(params=["toy", "bundled"])
+def config(request: pytest.FixtureRequest, toy: Toy, tmp_path: Path) -> Path:
+    """An experiment without models, and one with all the libraries that could ask a hub for something."""
+    if request.param == "toy":
+        return toy()
+    smallest = {"generations": 1, "images": 4, "evaluation": {"images": 2}}
+    raw = yaml.safe_load((CONFIGS / "smoke.yaml").read_text(encoding="utf-8")) | smallest
+    del raw["sweep"]
+    raw["train"] |= {"max_train_steps": 1}
+    (tmp_path / "bundled.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    return tmp_path / "bundled.yaml"
+
+
+def test_a_run_keeps_secrets_and_asks_nobody(config: Path, tmp_path: Path):
     """Run, plan and report: no canary in any file or word of theirs, and no name or address is asked for."""
-    config = toy()
     every = [("run", config, "--out", "results"), ("plan", config, "--json"), ("report", "results", "--format", "json")]
     for line in every:
         told = started(tmp_path, "-m", "entropy_loop", *line)
