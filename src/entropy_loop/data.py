@@ -236,7 +236,7 @@ AGREEMENT = (
 )  # fmt: skip
 IMAGES = (
     "run", "arm", "seed", "generation", "set", "id", "prompt", "image_seed", "file", "latent_sha256", "score",
-    "rank", "kept", "darkest", "brightest", "pixel_sha256",
+    "rank", "kept", "darkest", "brightest", "pixel_sha256", "flagged", "withheld",
 )  # fmt: skip
 RUN_JUDGEMENTS = (
     "run", "generation", "set", "id", "concept", "judge", "score", "threshold", "answer", "reason",

@@ -47,3 +47,12 @@ def test_what_was_not_looked_at_is_no_image_of_one_colour():
     """A toy's images have no pixels: nothing is said."""
     nothing = data.columns(pd.DataFrame([SET] * 5), data.IMAGES)
     assert spoilt.warnings(nothing) == []
+
+
+def test_what_a_safety_checker_objects_to_is_told():
+    """Flagged images are counted like the other kinds; of those it withheld the set's sentence says how many are left
+    out of all figures."""
+    (told,) = spoilt.warnings(images(0, 0, 0, 10).assign(flagged=[True] * 3 + [False] * 7, withheld=0))
+    assert "of 10 images 3 flagged by the safety checker; they are counted like any other" in told
+    (told,) = spoilt.warnings(images(0, 0, 0, 10).assign(flagged=False, withheld=6))
+    assert "pool of generation 3: the safety checker withheld 6 of 16 images; all figures are of the others" in told

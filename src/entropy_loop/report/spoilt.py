@@ -1,4 +1,5 @@
-"""Images that show nothing, or the same as another: they are counted like any other, so the reader is told of them."""
+"""Images that show nothing, or the same as another, or that a safety checker objects to: they are counted like any
+other, so the reader is told of them; and sets of which it kept some back."""
 
 from __future__ import annotations
 
@@ -16,10 +17,11 @@ WHERE = ["run", "set", "generation", "prompt"]
 
 
 def warnings(images: pd.DataFrame) -> list[str]:
-    """A sentence for each set of one prompt in which more than SHARE of the images are black, of one colour, or equal
-    to another, the worst first; the last sentence counts those that are not listed. images: columns as `data.IMAGES`;
-    images of which nothing is known (toys draw none, earlier versions did not look) are left out."""
-    found = sorted(_spoilt(images.dropna(subset=["brightest"])), reverse=True)
+    """A sentence for each set of one prompt in which more than SHARE of the images are black, of one colour, equal to
+    another or flagged, and for each set of which more than SHARE was withheld, the worst first; the last sentence
+    counts those that are not listed. images: columns as `data.IMAGES`; images of which nothing is known (toys draw
+    none, earlier versions did not look) are left out."""
+    found = sorted([*_spoilt(images.dropna(subset=["brightest"])), *_withheld(images)], reverse=True)
     told = [sentence for _, sentence in found[:LISTED]]
     more = len(found) - LISTED
     return told + ([f"So it is in {more} more set{'s' if more > 1 else ''}."] if more > 0 else [])
@@ -34,6 +36,7 @@ def _spoilt(images: pd.DataFrame) -> Iterator[tuple[float, str]]:
             "black": int(black.sum()),
             "of one colour": int(flat.sum()),
             "the same as another": int(rows["pixel_sha256"].duplicated().sum()),
+            "flagged by the safety checker": int(rows["flagged"].sum()),
         }
         told = [f"{count} {what}" for what, count in counts.items() if count > SHARE * len(rows)]
         if told:
@@ -41,4 +44,16 @@ def _spoilt(images: pd.DataFrame) -> Iterator[tuple[float, str]]:
             yield (
                 sum(counts.values()) / len(rows),
                 f"{where}: of {len(rows)} images {', '.join(told)}; they are counted like any other.",
+            )
+
+
+def _withheld(images: pd.DataFrame) -> Iterator[tuple[float, str]]:
+    """(share of the images that were asked for, sentence)."""
+    for (run, name, generation), counts in images.dropna(subset=["withheld"]).groupby(WHERE[:3])["withheld"]:
+        asked, withheld = len(counts) + int(counts.iloc[0]), int(counts.iloc[0])
+        if withheld > SHARE * asked:
+            yield (
+                withheld / asked,
+                f"{run}, {name} of generation {generation}: the safety checker withheld {withheld} of {asked} images; "
+                "all figures are of the others.",
             )

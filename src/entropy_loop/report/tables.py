@@ -100,12 +100,15 @@ def _joined(parts: list[pd.DataFrame], names: tuple[str, ...]) -> pd.DataFrame:
 
 def _images(run: Run, g: Generation, stream: str, store: Store) -> pd.DataFrame:
     """One row per image; `file` is relative to the results folder. Score, rank and kept are missing where
-    the image was not scored, not ranked, not a candidate."""
+    the image was not scored, not ranked, not a candidate. flagged: whether the safety checker objects to it; withheld:
+    how many of the set it kept back; both are missing where it was not asked."""
     folder = store.finished(g.sets[stream])
     if folder is None:
         return pd.DataFrame()
     table = reading.table(folder / "samples.parquet")
     table["file"] = [str((folder / f).relative_to(store.root)) if f else "" for f in table["file"]]
+    if "flagged" in table:
+        table["withheld"] = reading.parsed(folder / "sampling.json")["withheld"]
     if stream == POOL and g.curate and (selection := store.finished(g.curate)):
         table = table.merge(reading.table(selection / "selection.parquet"), on="id", how="left")
     return table.assign(run=run.name, arm=run.arm, seed=run.config.seed, generation=g.number, set=stream)
