@@ -6,6 +6,7 @@ against its distribution over C chains of a perfect copier (LAWS E11) under the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ def slopes(rates: np.ndarray) -> np.ndarray:
 
 def describe(values: np.ndarray) -> Description:
     """One value per chain, (chains,), NaN where undefined. No interval under two chains."""
-    from scipy.stats import sem, t
+    from scipy.special import stdtrit
 
     defined = values[~np.isnan(values)]
     chains = len(defined)
@@ -75,7 +76,7 @@ def describe(values: np.ndarray) -> Description:
     mean = float(defined.mean())
     if chains == 1:
         return Description(1, mean, None, None)
-    half = float(t.ppf(0.975, chains - 1) * sem(defined))
+    half = float(stdtrit(chains - 1, 0.975)) * float(defined.std(ddof=1)) / math.sqrt(chains)
     return Description(chains, mean, mean - half, mean + half)
 
 
@@ -159,8 +160,10 @@ def p_values(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
 
 def holm(ps: Sequence[float | None]) -> list[float | None]:
     """Holm-adjusted p (Holm 1979, Scand. J. Statist. 6:65) over the claims that have one; None stays None."""
-    from statsmodels.stats.multitest import multipletests
-
     claimed = [p for p in ps if p is not None]
-    adjusted = iter(multipletests(claimed, method="holm")[1] if claimed else [])
+    if not claimed:
+        return list(ps)
+    from statsmodels.stats.multitest import multipletests  # takes half a second to import
+
+    adjusted = iter(multipletests(claimed, method="holm")[1])
     return [None if p is None else float(next(adjusted)) for p in ps]

@@ -28,9 +28,9 @@ Family = Callable[..., dict[str, float]]
 
 def standard_error(span: Interval, n: int) -> float:
     """The standard error behind an `interval` of a number of one set of n images."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    return (span.high - span.low) / 2 / float(t.ppf(0.975, min(GROUPS, n) - 1))
+    return (span.high - span.low) / 2 / float(stdtrit(min(GROUPS, n) - 1, 0.975))
 
 
 def means(table: pd.DataFrame) -> dict[str, float]:
@@ -95,11 +95,11 @@ def _share(value: float, error: float, n: int) -> Interval:
 
 def _jackknife(family: Family, sets: tuple[Set, ...]) -> tuple[dict[str, float], dict[str, float], float]:
     """Each number, its standard error, and the 97.5 % quantile of t at one less than the fewest groups."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     value = family(*sets)
     error = np.sqrt(sum(_variance(family, sets, i) for i in range(len(sets))))
-    quantile = float(t.ppf(0.975, min(GROUPS, *map(len, sets)) - 1))
+    quantile = float(stdtrit(min(GROUPS, *map(len, sets)) - 1, 0.975))
     return value, dict(zip(value, error.tolist(), strict=True)), quantile
 
 

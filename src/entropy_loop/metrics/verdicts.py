@@ -147,14 +147,14 @@ def relative(
     `drift_variance`, None where it is not known (no p). Under neutral drift the change has variance n `drift` times
     the squared standard error of one pool.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
     start = np.where(first != 0, first, np.nan)
     change = last / start - 1
     units = math.nan if drift is None else math.sqrt(n * drift)
     error = np.array([standard_error(span, n) for span in spans]) / np.abs(start) * units
     told, z = describe(change), _summed(change, error)
-    p = None if z is None else 2 * float(norm.sf(abs(z)))
+    p = None if z is None else 2 * float(ndtr(-abs(z)))
     return Instrument(family, name, told, _sign(z or 0.0), p, _inside(told))
 
 
@@ -167,22 +167,22 @@ def simulated(
     z: the sum over the chains of how far the values lie from their means, over its standard deviation. Diversity is
     only tested for a fall: its copier repeats images to the pixel, so that a fair pool lies above it.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
     change = last / np.where(first != 0, first, np.nan) - 1
     z, told = _summed(last - mean, sd), describe(change)
-    p = None if z is None else float(norm.cdf(z)) if family == "diversity" else 2 * float(norm.sf(abs(z)))
+    p = None if z is None else float(ndtr(z)) if family == "diversity" else 2 * float(ndtr(-abs(z)))
     return Instrument(family, name, told, _sign(z or 0.0), p, _inside(told))
 
 
 def distance(name: str, last: np.ndarray, bands: Sequence[Interval | None]) -> Instrument:
     """A distance of the last pool to generation 0's, against its bands of one and the same model (chance alone, no
     drift). One-sided: a distance can only rise."""
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
     score, told = _combined(last, bands), describe(last)
     within = told.chains >= LEAST_CHAINS and all(b and x <= b.high for x, b in zip(last, bands, strict=True))
-    p = None if score is None else float(norm.sf(score))
+    p = None if score is None else float(ndtr(-score))
     return Instrument("distance", name, told, _sign(score or 0.0), p, within)
 
 
