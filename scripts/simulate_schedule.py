@@ -24,7 +24,7 @@ def costs(path: Path, overrides: tuple[str, ...]) -> dict[str, tuple[float, int,
         chain = Chain(run)
         for generation in run.generations:
             for stage in generation.stages():
-                work = chain.work(generation.number, stage)
+                work = chain.work(stage)
                 blocks = -(-work.images // run.config.generator["block"]) if stage.verb.startswith("generate") else 1
                 found.setdefault(stage.key, (work.tflop, max(1, blocks), stage.needs))
     return found

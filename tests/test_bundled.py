@@ -169,6 +169,7 @@ def test_an_image_is_scored_alone(tmp_path: Path) -> None:
     pd.testing.assert_series_equal(scores[0], scores[1].head(3), check_exact=True)
 
 
+@pytest.mark.thorough
 def test_the_smoke_config_runs_to_its_report(tmp_path: Path) -> None:
     """The whole loop on the real models: every generation measured, weights saved, a report to look at."""
     planned = experiment.prepare(Path("configs/smoke.yaml"))

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -102,25 +100,6 @@ def test_a_second_run_makes_nothing(tmp_path: Path) -> None:
     after = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in (tmp_path / "toy" / "store").rglob("*") if p.is_file()}
     assert after == before
     assert (tables_of(tmp_path / "toy"), (tmp_path / "toy" / "report.html").read_bytes()) == (tables, report)
-
-
-def test_killed_and_resumed_the_tables_are_the_same_byte_for_byte(tmp_path: Path) -> None:
-    """SIGKILL at several moments, the same command after each: the tables of an uninterrupted run."""
-    command = [sys.executable, "-m", "entropy_loop", "run", "configs/toy.yaml", "--out"]
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
-    killed = 0
-    for stages in (1, 9, 30, 55):
-        process = subprocess.Popen(
-            [*command, str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        while process.poll() is None and len(list((tmp_path / "killed" / "store").glob("g*"))) < stages:
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
-    subprocess.run([*command, str(tmp_path / "killed")], check=True, capture_output=True)
-    assert killed >= 3
-    assert tables_of(tmp_path / "killed") == tables_of(tmp_path / "whole")
-    assert not list((tmp_path / "killed").rglob("*.part"))
 
 
 def test_the_pool_is_measured_and_not_the_kept_images(tmp_path: Path) -> None:

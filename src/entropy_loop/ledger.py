@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from entropy_loop import stages
 from entropy_loop.data import POOL, Stage
 from entropy_loop.plan import Plan, Run
 from entropy_loop.registry import identity
@@ -66,11 +67,11 @@ def work(planned: Plan, made: Collection[str] = ()) -> dict[str, Work]:
     found: dict[str, Work] = {}
     seen = set(made)
     for run in planned.runs:
-        new = [(g.number, stage) for g in run.generations for stage in g.stages() if stage.key not in seen]
-        seen |= {stage.key for _, stage in new}
+        new = [stage for g in run.generations for stage in g.stages() if stage.key not in seen]
+        seen |= {stage.key for stage in new}
         chain = Chain(run)
-        for number, stage in new:
-            found[stage.verb] = found.get(stage.verb, Work()) + chain.work(number, stage)
+        for stage in new:
+            found[stage.verb] = found.get(stage.verb, Work()) + chain.work(stage)
     return found
 
 
@@ -89,14 +90,14 @@ class Chain:
         self.costs = self.generator.costs(run.config.train) if tells else None
         self.unknown = tells and self.costs is None
 
-    def work(self, g: int, stage: Stage) -> Work:
+    def work(self, stage: Stage) -> Work:
         kind, _, stream = stage.verb.partition("-")
         if kind == "generate":
             return self._sampling(sum(count for *_, count in stage.reads["prompts"]))
         if kind == "train":
             return self._training()
         if kind in ("recognise", "score"):
-            images = len(self.run.requests(g, stream or POOL))
+            images = sum(count for *_, count in stages.wanted(self.config, stream or POOL))
             each = [one.tflop_per_image() for one in self._lookers(stage)]
             return Work(images, 0.0, images * sum(filter(None, each)), unknown=None in each)
         return Work()

@@ -123,6 +123,7 @@ def test_the_report_runs_and_asks_nothing_of_theirs(browser: Browser, root: Path
     assert "&lt;script&gt;alert(1)" in text
 
 
+@pytest.mark.thorough
 def test_the_terminal_shows_every_text_as_it_is(tmp_path: Path, command: Command):
     """`run`, `report --format md` and `plan`: texts come out letter by letter, and marks of rich
     or of a terminal do nothing."""

@@ -44,6 +44,7 @@ def test_ray_makes_what_local_makes(toy, tmp_path):
     assert science(tmp_path / "ray") == science(tmp_path / "local")
 
 
+@pytest.mark.thorough
 def test_blocks_of_one_pool_on_two_workers_are_the_pool(tmp_path):
     """The bundled checkpoint, five blocks of images spread over two workers, trained on and judged: the same bytes,
     images and latents included, and no part is left lying about."""
@@ -126,7 +127,9 @@ def until(there) -> None:
     raise AssertionError("it did not come")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -9), pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough)]
+)
 def test_a_driver_that_is_killed_leaves_what_is_finished(toy, tmp_path, number, code):
     """SIGKILL or Ctrl-C in the middle: its workers go, and the same command ends as if nothing had been."""
     path = toy(sweep={"seed": list(range(12))}, generations=4)
@@ -150,6 +153,7 @@ def knocking(address: str, env: dict[str, str]) -> subprocess.CompletedProcess[s
     return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.thorough
 def test_a_cluster_of_our_own_listens_to_this_machine_alone(tmp_path):
     """Every socket on which a process of the cluster listens is on loopback, there is no dashboard, who comes without
     its token is sent away, and the object store has its 200 MB and no more."""

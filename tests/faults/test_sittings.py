@@ -11,11 +11,11 @@ from faults import children, sittings
 from faults.test_kills import SMALL
 
 
-@pytest.mark.parametrize("kind", ["toy", "bundled"])
+@pytest.mark.parametrize("kind", ["toy", pytest.param("bundled", marks=pytest.mark.thorough)])
 def test_memory_files_and_threads_do_not_grow(toy, tmp_path, kind, count, tell) -> None:
     """After the first fifth of the generations resident memory grows by less than 5 %, open files and threads by
     none."""
-    generations = count(20, 50, 50) if kind == "toy" else count(4, 12, 12)
+    generations = count(20, 50, 50) if kind == "toy" else 12
     config = toy() if kind == "toy" else Path("configs/smoke.yaml").resolve()
     overrides = (*(() if kind == "toy" else SMALL), f"generations={generations}")
     told = tmp_path / "told"

@@ -32,7 +32,7 @@ def foreign(config: Path, root: Path, overrides: tuple[str, ...], told: Path) ->
     told.write_text("\n".join([str(seen[0]), *lines]))
 
 
-@pytest.mark.parametrize("kind", ["toy", "bundled"])
+@pytest.mark.parametrize("kind", ["toy", pytest.param("bundled", marks=pytest.mark.thorough)])
 def test_one_module_writes(toy, tmp_path, kind, tell) -> None:
     """A whole run, tables and report included."""
     config = toy() if kind == "toy" else Path("configs/smoke.yaml").resolve()

@@ -39,6 +39,7 @@ def run(out: Path, *launch: str) -> Path:
     return stage
 
 
+@pytest.mark.thorough
 def test_two_processes_train_what_one_trains(tmp_path):
     """`accelerate launch` with two processes: one report, and weights and losses that are one process's within 1e-5."""
     one, two = run(tmp_path / "one"), run(tmp_path / "two", *LAUNCH)
