@@ -11,7 +11,7 @@ import pytest
 import torch
 from checkpoints import tiny_xl, with_checker
 
-from entropy_loop import assets, device
+from entropy_loop import assets, device, experiment
 from entropy_loop.data import Checkpoint, Request, Samples, TrainSettings
 from entropy_loop.errors import ConfigError, EntropyLoopError
 from entropy_loop.generators import codec, joining, memory, safety, sampling
@@ -286,6 +286,23 @@ def test_a_block_that_is_withheld_whole_leaves_no_trace(tmp_path, generation_0, 
     joining.join(parts, tmp_path / "joined")
     for name in ("samples.parquet", "latents.safetensors", "sampling.json"):
         assert (tmp_path / "joined" / name).read_bytes() == (whole / name).read_bytes()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("mode", ["flag", "keep"])
+def test_a_loop_goes_on_beside_a_safety_checker(mode, tmp_path, monkeypatch):
+    """It objects to some of every pool: all figures are of the images that there are, and the reader is told."""
+    folder = with_checker(tmp_path / "checkpoint", False)
+    monkeypatch.setattr(safety, "checker", lambda folder: lambda images: [int(one.sum()) % 2 == 1 for one in images])
+    small = ("generations=1", "sweep={}", f"generator.checkpoint={folder}", f"generator.safety_checker={mode}")
+    finished = experiment.carry_out(experiment.prepare(Path("configs/smoke.yaml"), small), tmp_path / "out", lambda *_: None)
+    pools = finished.tables.images.query("set == 'pool'").groupby("generation")
+    left = pools.size() if mode == "keep" else 16 - pools["flagged"].sum()
+    assert left.between(1, 15).all()
+    rates = finished.tables.rates.query("set == 'pool' and concept == 'all'").set_index("generation")
+    assert rates["n"].tolist() == (left.tolist() if mode == "keep" else [16, 16])
+    verb = "withheld" if mode == "keep" else "flagged by"
+    assert any("pool of generation 1" in told and verb in told for told in finished.ending.warnings)
 
 
 def test_a_safety_checker_that_is_not_there_is_refused_before_the_run():
