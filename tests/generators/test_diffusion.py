@@ -295,7 +295,9 @@ def test_a_loop_goes_on_beside_a_safety_checker(mode, tmp_path, monkeypatch):
     folder = with_checker(tmp_path / "checkpoint", False)
     monkeypatch.setattr(safety, "checker", lambda folder: lambda images: [int(one.sum()) % 2 == 1 for one in images])
     small = ("generations=1", "sweep={}", f"generator.checkpoint={folder}", f"generator.safety_checker={mode}")
-    finished = experiment.carry_out(experiment.prepare(Path("configs/smoke.yaml"), small), tmp_path / "out", lambda *_: None)
+    finished = experiment.carry_out(
+        experiment.prepare(Path("configs/smoke.yaml"), small), tmp_path / "out", lambda *_: None
+    )
     pools = finished.tables.images.query("set == 'pool'").groupby("generation")
     left = pools.size() if mode == "keep" else 16 - pools["flagged"].sum()
     assert left.between(1, 15).all()
