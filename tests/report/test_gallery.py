@@ -1,6 +1,6 @@
 """Picture sheets: which image stands where, and what is said of it. Each image has one colour of its own."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,18 @@ def test_the_first_screen_shows_a_few_seeds_in_every_generation(gallery):
     assert sheet.columns == ["generation 0", "1", "2"]
     assert [[tile.image.image_seed for tile in row] for row in sheet.rows] == [[1000 + i] * 3 for i in range(6)]
     assert [tile.image.generation for tile in sheet.rows[0]] == [0, 1, 2]
+
+
+def test_an_image_that_was_withheld_leaves_its_place_empty(gallery):
+    """A safety checker took one image of generation 1: its row keeps its seed, and all others theirs."""
+    images = gallery.view.tables.images
+    lost = (images["id"] == "e000-00-000001") & (images["generation"] == 1)
+    tables = replace(gallery.view.tables, images=images[~lost])
+    (sheet,) = Gallery(View(gallery.view.plan, tables), gallery.root, gallery.said).first_screen(
+        gallery.view.targets[0]
+    )
+    seeds = [[tile.image.image_seed if tile.image else tile.note for tile in row] for row in sheet.rows]
+    assert seeds == [[1001, "withheld", 1001] if i == 1 else [1000 + i] * 3 for i in range(6)]
 
 
 @pytest.mark.parametrize("generations", [6, 7, 12, 50])

@@ -25,7 +25,8 @@ FIRST_ROWS, FIRST_COLUMNS = 6, 7  # of the sheet on the first screen: arms times
 
 @dataclass(frozen=True)
 class Tile:
-    """An image in its place on a sheet. image: its row of images.parquet, None where it is not made yet."""
+    """An image in its place on a sheet. image: its row of images.parquet, None where there is none; then the note says
+    why, if it is not only that it is not made yet."""
 
     image: Any = None
     mark: Mark = ""
@@ -116,13 +117,12 @@ class Gallery:
     def filmstrips(self, prompt: Prompt, number: int) -> Iterator[Picture]:
         """One seed of the evaluation set per picture: a row per arm, a column per generation."""
         chains = self.view.first_chains(prompt)
-        for i in range(STRIPS if len(chains) <= 4 else 2):
-            rows = [[self._tile(chain, prompt, g, i) for g in self._generations] for chain in chains]
-            seed = next((s for chain in chains if (s := self._seed(chain, prompt, i)) is not None), None)
-            if seed is not None:
-                arms = [spoken(chain.arm) for chain in chains]
-                name = f"filmstrip-{number}-{i + 1}"
-                yield Picture(name, f"seed {seed}", self.root, _header(self._generations), arms, rows)
+        names = sorted({name for chain in chains for name in self._noise(chain, prompt)})
+        for i, name in enumerate(names[: STRIPS if len(chains) <= 4 else 2], start=1):
+            rows = [[self._tile(chain, prompt, g, name) for g in self._generations] for chain in chains]
+            seed = next(image.image_seed for chain in chains for image in self._noise(chain, prompt).get(name, ()))
+            arms = [spoken(chain.arm) for chain in chains]
+            yield Picture(f"filmstrip-{number}-{i}", f"seed {seed}", self.root, _header(self._generations), arms, rows)
 
     def contact_sheets(self, prompt: Prompt, number: int) -> Iterator[Picture]:
         """The evaluation set of each arm: a row per seed, a column per generation."""
@@ -153,12 +153,12 @@ class Gallery:
     # ---- rows and tiles ------------------------------------------------------------------------------
 
     def _evaluation(self, name: str, chain: Chain, prompt: Prompt, shown: Sequence[int], most: int) -> Picture:
-        seeds = len(self._set(chain, prompt, 0, EVALUATION))
-        count = min(most, seeds)
-        part = "" if count == seeds else f": the first {count} of {seeds} seeds"
+        noise = self._noise(chain, prompt)
+        names = sorted(noise)[:most]
+        part = "" if len(names) == len(noise) else f": the first {len(names)} of {len(noise)} seeds"
         title = f"{spoken(chain.arm)}{part}"
-        rows = [[self._tile(chain, prompt, g, i) for g in shown] for i in range(count)]
-        labels = [str(self._seed(chain, prompt, i)) for i in range(count)]
+        rows = [[self._tile(chain, prompt, g, name) for g in shown] for name in names]
+        labels = [str(noise[name][0].image_seed) for name in names]
         return Picture(f"{name}-{_slug(chain.arm)}", title, self.root, _header(shown), labels, rows, spoken(chain.arm))
 
     @cached_property
@@ -172,16 +172,21 @@ class Gallery:
     def _set(self, chain: Chain, prompt: Prompt, generation: int, stream: str) -> list[Any]:
         return self._images.get((chain.run.name, generation, stream, prompt.text), [])
 
-    def _seed(self, chain: Chain, prompt: Prompt, index: int) -> int | None:
-        images = self._set(chain, prompt, 0, EVALUATION)
-        return int(images[index].image_seed) if index < len(images) else None
+    def _noise(self, chain: Chain, prompt: Prompt) -> dict[str, list[Any]]:
+        """The evaluation set by id, which stands for the noise: the image of each generation that has one."""
+        found: dict[str, list[Any]] = {}
+        for g in self._generations:
+            for image in self._set(chain, prompt, g, EVALUATION):
+                found.setdefault(image.id, []).append(image)
+        return found
 
-    def _tile(self, chain: Chain, prompt: Prompt, generation: int, index: int) -> Tile:
+    def _tile(self, chain: Chain, prompt: Prompt, generation: int, name: str) -> Tile:
         images = self._set(chain, prompt, generation, EVALUATION)
-        if index >= len(images):
-            return Tile()
-        said = self.said.joint(images[index], prompt, self.view.judges[0])
-        return Tile(images[index], "missing" if said is None else "yes" if said else "no")
+        image = next((one for one in images if one.id == name), None)
+        if image is None:
+            return Tile(note="withheld" if images else "")
+        said = self.said.joint(image, prompt, self.view.judges[0])
+        return Tile(image, "missing" if said is None else "yes" if said else "no")
 
     def _pool_tile(self, image: Any) -> Tile:
         return Tile(image, note="" if pd.isna(image.rank) else f"rank {int(image.rank)}", framed=bool(image.kept))

@@ -23,7 +23,8 @@ Mark = Literal["yes", "no", "missing", ""]
 
 @dataclass(frozen=True)
 class Cell:
-    """One image of a sheet. file: None for an image that is not made yet. mark: a dot below it; note: a word."""
+    """One image of a sheet. file: None for an image that is not there. mark: a dot below it; note: a word below it, or
+    in its place."""
 
     file: Path | None
     mark: Mark = ""
@@ -68,7 +69,7 @@ def _place(
 
 
 def _absent(cell: Cell) -> str:
-    return "file missing" if cell.file else "not made yet"
+    return "file missing" if cell.file else cell.note or "not made yet"
 
 
 @cache
