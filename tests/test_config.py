@@ -28,6 +28,25 @@ MISTAKES = {
         [],
         "reteach.concepts: .*cannot show 'giraffe'",
     ),
+    "more fresh real images than have a seed": (
+        {
+            "real": {"use": "storybook"},
+            "images": 100_000,
+            "generations": 4,
+            "feedback": {"use": "fresh_real", "real_fraction": 0.5},
+        },
+        [],
+        "feedback: 400,000 fresh real images in 4 generations; 262,144 is the most",
+    ),
+    "more lessons than have a seed": (
+        {
+            "real": {"use": "storybook"},
+            "generations": 3,
+            "reteach": {"every": 1, "concepts": ["horse"], "images": 100_000},
+        },
+        [],
+        "reteach: 300,000 images of a concept in 3 generations; 262,144 is the most",
+    ),
     "a lesson in every zeroth step": (
         {"reteach": {"every": 0, "concepts": ["horse"], "images": 3}},
         [],
@@ -240,3 +259,17 @@ def test_a_mistake_is_told_with_its_line(toy):
     with pytest.raises(ConfigError) as told:
         study.load(path, ("generations=-4",))
     assert "equal to 1 (got -4).\n" in str(told.value)
+
+
+def test_where_images_may_be_withheld_no_pool_has_a_known_size(toy):
+    """As with a threshold there is no drift band, and nothing is claimed."""
+    generator = {"use": "diffusion", "checkpoint": "bundled:storybook"}
+    unknown = {
+        kind: study.load(toy(generator={**generator, "safety_checker": kind})).config.size_unknown()
+        for kind in ("off", "flag", "keep")
+    }
+    assert unknown == {
+        "off": "",
+        "flag": "",
+        "keep": "how much the safety checker withholds is known only when it runs",
+    }

@@ -257,3 +257,14 @@ def test_attributes_and_their_reader_belong_together(changes, told):
     """One without the other, or an unknown reader, is refused before anything is made."""
     with pytest.raises(Exception, match=told):
         config(**changes)
+
+
+def test_a_prompt_without_images_is_left_out(tmp_path):
+    """A safety checker can withhold a whole pool: this one's, or generation 0's; the run goes on."""
+
+    def none(look: Look) -> Look:
+        return look.of("a prompt that has no image")
+
+    assert held_against(tmp_path, 1, Views(none(pool(1)), pool(2), held_out=pool(5))).empty
+    table = measured(tmp_path, 1, pool(1), none(pool(2)))
+    assert table.loc[table["metric"] == "vendi", "value"].notna().all()

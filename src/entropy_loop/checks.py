@@ -20,6 +20,7 @@ from entropy_loop.config import (
 )
 from entropy_loop.data import ALL, TrainSettings
 from entropy_loop.errors import ConfigError, nearest
+from entropy_loop.seeds import INDEX_BITS
 
 _SECTIONS = (
     Config, PromptSection, ConceptSection, EvaluationSection, CurateSection, ReteachSection, MeasuresSection,
@@ -72,6 +73,7 @@ def mistakes(config: Config) -> Iterator[str]:
     if any(regime.real_fraction for regime in built["regime"]) and not config.real:
         yield "real: missing; the regime feeds real images. For example real: {use: storybook}."
     yield from _reteach_mistakes(config, built["real"])
+    yield from _too_many(config, built["regime"], built["policy"])
     if config.attributes and not config.measures.reader:
         yield "measures.reader: missing; attributes are read by a model, for example reader: {use: storybook}."
     if config.measures.reader and not config.attributes:
@@ -93,6 +95,19 @@ def _reteach_mistakes(config: Config, real: list[Any]) -> Iterator[str]:
         yield "reteach.concepts: the same concept stands twice."
     if config.train.method == "none":
         yield "reteach: nothing is trained (train.method: none), so nothing can be taught."
+
+
+def _too_many(config: Config, regimes: list[Any], policies: list[Any]) -> Iterator[str]:
+    """Real images that never come twice are counted through a chain, and so many have a seed of their own."""
+    most = 1 << INDEX_BITS
+    for regime, policy in zip(regimes, policies, strict=False):
+        fresh = config.generations * regime.real_images(policy.most_kept(config.images)) if regime.fresh else 0
+        if fresh > most:
+            yield f"feedback: {fresh:,} fresh real images in {config.generations} generations; {most:,} is the most."
+    if again := config.reteach:
+        taught = config.generations // again.every * again.images
+        if taught > most:
+            yield f"reteach: {taught:,} images of a concept in {config.generations} generations; {most:,} is the most."
 
 
 def _prompt_mistakes(config: Config) -> Iterator[str]:

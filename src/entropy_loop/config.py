@@ -200,5 +200,14 @@ class Config(_Section):
         texts = self.concepts
         return tuple(Concept(n, texts[n].yes, texts[n].no) if n in texts else Concept(n) for n in names)
 
+    def size_unknown(self) -> str:
+        """Why the config does not tell how many images are fed back, empty where it does. Where it does not there is
+        no drift band, for a band is drawn for pools of one size, and so no claim."""
+        if not self.policy_plugin().size_known:
+            return "how much the policy keeps is known only when it runs"
+        if getattr(self.generator_plugin(), "withholds", False):
+            return "how much the safety checker withholds is known only when it runs"
+        return ""
+
     def images_of(self, prompt: PromptSection) -> int:
         return self.images if prompt.role == "target" else self.measured_images

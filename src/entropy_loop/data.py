@@ -236,8 +236,9 @@ AGREEMENT = (
 )  # fmt: skip
 IMAGES = (
     "run", "arm", "seed", "generation", "set", "id", "prompt", "image_seed", "file", "latent_sha256", "score",
-    "rank", "kept", "darkest", "brightest", "pixel_sha256", "flagged", "withheld",
+    "rank", "kept", "darkest", "brightest", "pixel_sha256", "flagged",
 )  # fmt: skip
+WITHHELD = ("run", "generation", "set", "asked", "withheld")
 RUN_JUDGEMENTS = (
     "run", "generation", "set", "id", "concept", "judge", "score", "threshold", "answer", "reason",
 )  # fmt: skip

@@ -145,8 +145,9 @@ def curate(run: Run, g: Generation, stage: Stage, pool: Samples, store: Store) -
 def _picked(run: Run, stage: Stage, pool: Samples, prompts: Sequence[str], store: Store) -> pd.DataFrame:
     """What people picked of every prompt's pool, as scores. Raises Waiting until they have."""
     policy = run.config.policy_plugin()
-    keep = policy.most_kept(run.config.images)
-    wanted = [picks.Pool(book.opaque(), stage.folder, text, keep, policy.raters) for text in prompts]
+    sizes = pool.table["prompt"].value_counts()  # a safety checker may have withheld some, or all
+    keep = {text: min(policy.most_kept(sizes[text]), sizes[text]) for text in prompts if text in sizes}
+    wanted = [picks.Pool(book.opaque(), stage.folder, text, int(k), policy.raters) for text, k in keep.items()]
     return picks.chosen(store.root, wanted, pool.table, pool.folder)
 
 

@@ -49,6 +49,8 @@ def measure(config: Config, g: int, views: Views, out: Path, tick: Tick) -> None
     rows = []
     for index, prompt in enumerate(config.prompts):
         mine, withheld = views.of(prompt.text), views.withheld.get(prompt.text, "")
+        if mine.pool.table.empty:
+            continue  # a safety checker withheld all of it
         seed = seeds.seed(config.seed, "measure", g, index)
         steps = g if prompt.role == "target" else 0
         found = {
@@ -229,8 +231,8 @@ def _drift(config: Config, first: np.ndarray, steps: int, seed: int, replicates:
     policy, regime, n = config.policy_plugin(), config.regime_plugin(), int(first.sum())
     if config.train.method == "none" or steps == 0 or not n:
         return _another(first, seed)
-    if not policy.size_known:
-        return _Null(None, "no drift band: how much the policy keeps is known only when it runs")
+    if why := config.size_unknown():
+        return _Null(None, f"no drift band: {why}")
     kept = max(1, round(policy.most_kept(config.images) * n / config.images))
     diet = neutral_diet(regime, kept, first / n if regime.real_fraction else None)
     return _Null(tails.drift([first], kept, diet, steps, seed, policy.repeats, replicates)[-1])

@@ -24,7 +24,8 @@ from entropy_loop.errors import Locked, StorageError, as_storage_error
 from entropy_loop.provenance import made_on
 
 RECEIPT = manifest.FILE
-HOLDER = ".holder.json"
+HOLDER = ".holder"
+ASKING = 30.0  # seconds: longer than asking for the folder takes anybody who is not stuck
 ASIDE = "damaged.json"  # a receipt that was taken away
 SCRATCH = ".scratch"
 Maker = Callable[[Path, Tick], None]
@@ -211,29 +212,34 @@ class Store:
         another process holds it otherwise, StorageError when the folder cannot be written."""
         from filelock import FileLock, ReadWriteLock, Timeout
 
+        me = f"process {os.getpid()} on {socket.gethostname()}"
         with as_storage_error(self.root), ExitStack() as holding:
             self.stages.mkdir(parents=True, exist_ok=True)
-            held, holder = ReadWriteLock(self.stages / ".lock", is_singleton=False), self.stages / HOLDER
-            # One asks at a time: of two that ask at once both may be told that the other has it.
-            with FileLock(self.stages / ".lock-asking", is_singleton=False):
-                try:
+            held = ReadWriteLock(self.stages / ".lock", is_singleton=False)
+            holding.callback(self._forget, me)
+            try:
+                # One asks at a time: of two that ask at once both may be told that the other has it.
+                with FileLock(self.stages / ".lock-asking", timeout=ASKING, is_singleton=False):
                     (held.acquire_read if self.several else held.acquire_write)(timeout=0)
-                except Timeout:
-                    raise Locked(
-                        f"{self.root}: {self._holder()} works in this folder; wait for it, or use --out."
-                    ) from None
-                holding.callback(held.release)
-                holding.callback(holder.unlink, missing_ok=True)
-                disk.write_text(holder, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+                    holding.callback(held.release)
+                    disk.write_text(self.stages / HOLDER, me)
+            except Timeout:
+                raise Locked(
+                    f"{self.root}: {self._holder()} works in this folder; wait for it, or use --out."
+                ) from None
             yield
 
     def _holder(self) -> str:
-        """Who holds the folder, as far as it is written down: the last one that got in."""
+        """Who holds the folder, as far as it is written down: the last one that got in, while it is there."""
         try:
-            told = json.loads((self.stages / HOLDER).read_text(encoding="utf-8"))
-            return f"process {told['pid']} on {told['host']}"
-        except (OSError, ValueError, KeyError, TypeError):
+            return (self.stages / HOLDER).read_text(encoding="utf-8")
+        except (OSError, ValueError):
             return "another process"
+
+    def _forget(self, me: str) -> None:
+        """After the folder was let go: by now the next one may be written down."""
+        if self._holder() == me:
+            (self.stages / HOLDER).unlink(missing_ok=True)
 
     @contextmanager
     def _alone(self, stage: Stage) -> Iterator[None]:

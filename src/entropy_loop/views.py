@@ -62,10 +62,16 @@ class Views:
         return replace(
             self,
             pool=self.pool.of(prompt),
-            first=self.first and self.first.of(prompt),
+            first=_some(self.first, prompt),
             diet=self.diet and self.diet.of(prompt),
-            held_out=self.held_out.of(prompt) if self.held_out and prompt not in self.withheld else None,
+            held_out=_some(self.held_out, prompt) if prompt not in self.withheld else None,
         )
+
+
+def _some(look: Look | None, prompt: str) -> Look | None:
+    """The images of a prompt, if it has any."""
+    mine = look and look.of(prompt)
+    return mine if mine and len(mine.table) else None
 
 
 def hold_out(run: Run, out: Path, tick: Tick) -> None:

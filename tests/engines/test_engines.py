@@ -132,7 +132,7 @@ def until(there) -> None:
 )
 def test_a_driver_that_is_killed_leaves_what_is_finished(toy, tmp_path, number, code):
     """SIGKILL or Ctrl-C in the middle: its workers go, and the same command ends as if nothing had been."""
-    path = toy(sweep={"seed": list(range(12))}, generations=4)
+    path = toy(sweep={"seed": list(range(8))}, generations=3)
     driver = start(path, tmp_path / "ray", "--engine", "ray", "--workers", "2")
     until(lambda: len(list((tmp_path / "ray" / "store").glob("g01-*"))) > 3)
     family = psutil.Process(driver.pid).children(recursive=True)

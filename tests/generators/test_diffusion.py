@@ -303,6 +303,7 @@ def test_a_loop_goes_on_beside_a_safety_checker(mode, tmp_path, monkeypatch):
     assert left.between(1, 15).all()
     rates = finished.tables.rates.query("set == 'pool' and concept == 'all'").set_index("generation")
     assert rates["n"].tolist() == (left.tolist() if mode == "keep" else [16, 16])
+    assert finished.tables.changes["drift_low"].isna().all() == (mode == "keep")
     verb = "withheld" if mode == "keep" else "flagged by"
     assert any("pool of generation 1" in told and verb in told for told in finished.ending.warnings)
 

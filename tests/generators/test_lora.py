@@ -77,6 +77,7 @@ with torch.no_grad():
 """
 
 
+@pytest.mark.thorough
 def test_two_lines_of_plain_diffusers_load_a_generation(base, diet, tmp_path):
     """In a fresh process without this package, `load_lora_weights` gives the rank and alpha that were trained with,
     and the UNet that our own loading gives, to 1e-5."""

@@ -53,7 +53,7 @@ def test_the_watch_sees_who_is_asked(tmp_path: Path):
     assert "127.0.0.1" in (tmp_path / "seen").read_text()
 
 
-@pytest.fixture(params=["toy", "bundled"])
+@pytest.fixture(params=["toy", pytest.param("bundled", marks=pytest.mark.thorough)])
 def config(request: pytest.FixtureRequest, toy: Toy, tmp_path: Path) -> Path:
     """An experiment without models, and one with all the libraries that could ask a hub for something."""
     if request.param == "toy":

@@ -9,8 +9,13 @@ import pandas as pd
 import pytest
 
 from conftest import Command, Toy
+from entropy_loop import loop, study
+from entropy_loop.data import Samples
+from entropy_loop.errors import Waiting
 from entropy_loop.people import picks
 from entropy_loop.people.book import Book
+from entropy_loop.plan import plan
+from entropy_loop.store import Store
 
 PEOPLE = {"policy": {"use": "people", "k": 3}}
 
@@ -42,6 +47,18 @@ def test_a_run_waits_with_exit_10_names_the_command_and_goes_on(toy: Toy, comman
     assert done.returncode == 0, done.stderr
     images = pd.read_parquet(root / "images.parquet").query("set == 'pool' and generation < 2")
     assert sorted(images.loc[images["kept"].eq(True), "id"].str[-1]) == ["1", "1", "4", "4", "6", "6"]
+
+
+def test_of_fewer_images_than_wanted_all_are_to_be_picked(toy: Toy, tmp_path: Path) -> None:
+    """A safety checker has left two of a pool of eight, and people were to pick three."""
+    run = plan(study.load(toy(curate=PEOPLE))).runs[0]
+    table = pd.DataFrame({"id": ["a", "b"], "prompt": run.config.prompts[0].text, "file": ["a.png", "b.png"]})
+    (tmp_path / "out" / "store" / "pool").mkdir(parents=True)
+    table.to_parquet(tmp_path / "out" / "store" / "pool" / "samples.parquet")
+    pool, first = Samples(tmp_path / "out" / "store" / "pool"), run.generations[0]
+    with pytest.raises(Waiting):
+        loop.curate(run, first, first.curate, pool, Store(tmp_path / "out"))  # type: ignore[arg-type]
+    assert [one.k for one in picks.waiting(Book(tmp_path / "out"))] == [2]
 
 
 def test_the_other_chains_do_not_wait(toy: Toy, command: Command, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from entropy_loop import study
-from entropy_loop.data import IMAGES, RATES, RUN_JUDGEMENTS, columns
+from entropy_loop.data import IMAGES, RATES, RUN_JUDGEMENTS, WITHHELD, columns
 from entropy_loop.plan import plan
 from entropy_loop.report.gallery import Gallery, Picture
 from entropy_loop.report.said import Said
@@ -53,6 +53,7 @@ def gallery(tmp_path: Path) -> Gallery:
                     judgements += [row | {"concept": c, "judge": "exact", "answer": a} for c, a in said.items()]
     empty = {field.name: pd.DataFrame() for field in fields(Tables)}
     known = {"images": columns(pd.DataFrame(images), IMAGES), "rates": columns(pd.DataFrame(), RATES)}
+    known |= {"withheld": columns(pd.DataFrame(), WITHHELD)}
     known |= {"judgements": columns(pd.DataFrame(judgements), RUN_JUDGEMENTS)}
     return Gallery(View(plan(study.check(CONFIG)), Tables(**empty | known)), tmp_path, Said(known["judgements"]))
 
@@ -66,15 +67,30 @@ def test_the_first_screen_shows_a_few_seeds_in_every_generation(gallery):
 
 
 def test_an_image_that_was_withheld_leaves_its_place_empty(gallery):
-    """A safety checker took one image of generation 1: its row keeps its seed, and all others theirs."""
+    """A safety checker took one image of generation 1 and all of generation 2: every row keeps its seed."""
     images = gallery.view.tables.images
-    lost = (images["id"] == "e000-00-000001") & (images["generation"] == 1)
-    tables = replace(gallery.view.tables, images=images[~lost])
-    (sheet,) = Gallery(View(gallery.view.plan, tables), gallery.root, gallery.said).first_screen(
-        gallery.view.targets[0]
-    )
+    lost = (images["id"] == "e000-00-000001") & (images["generation"] == 1) | (images["generation"] == 2)
+    sets = [("top_k-2-seed0", 1, "evaluation", SEEDS, 1), ("top_k-2-seed0", 2, "evaluation", SEEDS, SEEDS)]
+    tables = replace(gallery.view.tables, images=images[~lost], withheld=pd.DataFrame(sets, columns=list(WITHHELD)))
+    left = Gallery(View(gallery.view.plan, tables), gallery.root, gallery.said)
+    (sheet,) = left.first_screen(left.view.targets[0])
     seeds = [[tile.image.image_seed if tile.image else tile.note for tile in row] for row in sheet.rows]
-    assert seeds == [[1001, "withheld", 1001] if i == 1 else [1000 + i] * 3 for i in range(6)]
+    assert seeds == [[1000 + i, "withheld" if i == 1 else 1000 + i, "withheld"] for i in range(6)]
+
+
+def test_an_arm_with_fewer_seeds_withholds_none(gallery):
+    """What an arm did not ask for is not there, and nothing is said of it; arms whose prompts stand in another order
+    share their rows."""
+    arms = {"evaluation.images": [SEEDS, 1]}
+    both = View(plan(study.check(CONFIG | {"sweep": arms})), gallery.view.tables)
+    one, two = (chain.run.name for chain in both.chains)
+    images = gallery.view.tables.images
+    few = images[(images["set"] != "evaluation") | (images["id"] == "e000-00-000000")]
+    few = few.assign(run=two, id=few["id"].str.replace("-00-", "-01-"))
+    tables = replace(gallery.view.tables, images=pd.concat([images.assign(run=one), few]))
+    strips = list(Gallery(View(both.plan, tables), gallery.root, gallery.said).filmstrips(both.targets[0], 1))
+    notes = [[[tile.image.image_seed if tile.image else tile.note for tile in row] for row in s.rows] for s in strips]
+    assert notes == [[[1000] * 3] * 2, [[1001] * 3, [""] * 3], [[1002] * 3, [""] * 3]]
 
 
 @pytest.mark.parametrize("generations", [6, 7, 12, 50])

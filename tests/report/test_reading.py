@@ -38,6 +38,20 @@ def test_a_damaged_table_is_told_with_what_to_delete(stage: Path, keep: float) -
         reading.table(path)
 
 
+def test_a_damaged_json_file_is_told_with_what_to_delete(tmp_path: Path) -> None:
+    """A digit that changed is found, as in a table."""
+    path = (
+        Store(tmp_path).once(
+            Stage("generate", 0, "0123", {}), lambda out, tick: (out / "sampling.json").write_text('{"withheld": 1}')
+        )
+        / "sampling.json"
+    )
+    assert reading.values(path) == {"withheld": 1}
+    path.write_text('{"withheld": 7}')
+    with pytest.raises(StorageError, match=r"sampling\.json: .*; delete .*g00-generate-0123 and run"):
+        reading.values(path)
+
+
 @pytest.mark.parametrize("data", [b"", b'{"seconds": 1', b"\xff\xfe", b"{}", b"[]"])
 def test_a_damaged_receipt_is_told_with_what_to_delete(stage: Path, data: bytes) -> None:
     """A receipt that is not what was written is a storage error that names it and its stage."""

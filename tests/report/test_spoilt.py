@@ -7,6 +7,7 @@ import pandas as pd
 from entropy_loop import data
 from entropy_loop.report import spoilt
 
+NONE = pd.DataFrame(columns=list(data.WITHHELD))
 SET = {"run": "none/seed=0", "set": "pool", "generation": 3, "prompt": "a horse"}
 
 
@@ -23,21 +24,21 @@ def images(black: int, flat: int, same: int, n: int, **where: object) -> pd.Data
 
 def test_spoilt_images_are_counted_by_kind():
     """One sentence for a set: which, how many images, how many of each kind."""
-    (told,) = spoilt.warnings(images(5, 3, 2, 100))
+    (told,) = spoilt.warnings(images(5, 3, 2, 100), NONE)
     assert "none/seed=0, pool of generation 3" in told
     assert "of 100 images 5 black, 3 of one colour, 2 the same as another" in told
 
 
 def test_a_hundredth_is_not_told():
     """One black image of a hundred is no warning, and neither is a set of images that are all different."""
-    assert spoilt.warnings(images(1, 1, 1, 100)) == []
-    assert spoilt.warnings(images(0, 0, 0, 10)) == []
+    assert spoilt.warnings(images(1, 1, 1, 100), NONE) == []
+    assert spoilt.warnings(images(0, 0, 0, 10), NONE) == []
 
 
 def test_the_worst_come_first_and_the_rest_is_counted():
     """Five sets one by one, then how many more."""
     every = pd.concat([images(g, 0, 0, 20, generation=g) for g in range(8)])
-    told = spoilt.warnings(every)
+    told = spoilt.warnings(every, NONE)
     assert len(told) == spoilt.LISTED + 1
     assert "of 20 images 7 black" in told[0]
     assert told[-1] == "So it is in 2 more sets."
@@ -46,13 +47,19 @@ def test_the_worst_come_first_and_the_rest_is_counted():
 def test_what_was_not_looked_at_is_no_image_of_one_colour():
     """A toy's images have no pixels: nothing is said."""
     nothing = data.columns(pd.DataFrame([SET] * 5), data.IMAGES)
-    assert spoilt.warnings(nothing) == []
+    assert spoilt.warnings(nothing, NONE) == []
 
 
 def test_what_a_safety_checker_objects_to_is_told():
-    """Flagged images are counted like the other kinds; of those it withheld the set's sentence says how many are left
-    out of all figures."""
-    (told,) = spoilt.warnings(images(0, 0, 0, 10).assign(flagged=[True] * 3 + [False] * 7, withheld=0))
+    """Flagged images are counted like the other kinds."""
+    (told,) = spoilt.warnings(images(0, 0, 0, 10).assign(flagged=[True] * 3 + [False] * 7), NONE)
     assert "of 10 images 3 flagged by the safety checker; they are counted like any other" in told
-    (told,) = spoilt.warnings(images(0, 0, 0, 10).assign(flagged=False, withheld=6))
-    assert "pool of generation 3: the safety checker withheld 6 of 16 images; all figures are of the others" in told
+
+
+def test_what_a_safety_checker_withholds_is_told():
+    """Set by set, the worst first: also of one of which it left nothing, but not of one in a hundred."""
+    sets = [("a", 0, "pool", 100, 1), ("a", 1, "pool", 100, 6), ("a", 1, "evaluation", 8, 8)]
+    told = spoilt.warnings(images(0, 0, 0, 10), pd.DataFrame(sets, columns=list(data.WITHHELD)))
+    assert len(told) == 2
+    assert "a, evaluation of generation 1: the safety checker withheld 8 of 8 images" in told[0]
+    assert "a, pool of generation 1: the safety checker withheld 6 of 100 images; all figures are of the" in told[1]

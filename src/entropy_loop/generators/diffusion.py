@@ -106,6 +106,11 @@ class Diffusion:
         load += f"pipe = DiffusionPipeline.from_pretrained(base{pinned}, unet=unet)"
         return f"from diffusers import DiffusionPipeline, UNet2DConditionModel\n{base}\n{load}"
 
+    @property
+    def withholds(self) -> bool:
+        """Whether sets may have fewer images than were asked for."""
+        return self.safety_checker == "keep"
+
     def downloads(self) -> list[assets.Download]:
         """What `fetch` gets for it."""
         return assets.download(self.checkpoint, self.revision, pretrained.wanted(self.safety_checker != "off"))

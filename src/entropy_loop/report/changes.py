@@ -39,7 +39,7 @@ def neutral(config: Config, real: pd.DataFrame | None) -> Diet | None:
     judged."""
     regime, policy = config.regime_plugin(), config.policy_plugin()
     judged = 0 if real is None else int(real["n"].sum())
-    if config.train.method == "none" or not policy.size_known or (regime.real_fraction and not judged):
+    if config.train.method == "none" or config.size_unknown() or (regime.real_fraction and not judged):
         return None
     rate = None if real is None else int(real["hits"].sum()) / judged
     return neutral_diet(regime, policy.most_kept(config.images), rate)
@@ -65,6 +65,5 @@ def _change(config: Config, rows: pd.DataFrame, start: int, end: int, diet: Diet
         bands["drift_"] = drift_band(seen, config.images, kept, diet, end - start, seed, policy.repeats, judged)
     for prefix, band in bands.items():
         values |= {f"{prefix}low": band.low, f"{prefix}high": band.high} if band else {}
-    known = config.policy_plugin().size_known
-    why = "nothing is fed back" if known else "how much the policy keeps is known only when it runs"
+    why = config.size_unknown() or "nothing is fed back"
     return values | {"reason": "" if diet else f"{why}: no drift band"}

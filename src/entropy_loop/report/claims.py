@@ -19,7 +19,7 @@ from entropy_loop.plan import Plan
 from entropy_loop.regimes import neutral_diet
 from entropy_loop.report.people import PEOPLE
 
-UNKNOWN = "no claim: how much the policy keeps is known only when it runs, or real images are not judged yet"
+UNKNOWN = "no claim: how much is fed back is known only when it runs, or real images are not judged yet"
 # The primary outcome comes first: c from 0 to last (of `all`, the first concept of every prompt).
 STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"change_rate": change_rates, "slope": slopes}
 
@@ -141,12 +141,12 @@ def _against(arm: _Arm, group: list[_Arm]) -> list[_Arm]:
 
 def _drift(arm: _Arm, rows: pd.DataFrame, fed_back: bool) -> Drift | None:
     """How the arm's rates drift when the model copies perfectly; where nothing is fed back, the rate stays. None where
-    the config does not tell how much is kept, or its real images have not been judged."""
+    the config does not tell how much is fed back, or its real images have not been judged."""
     config, images = arm.config, _images(arm, fed_back)
     if config.train.method == "none" or not fed_back:
         return _still(arm, images)
     policy, regime = config.policy_plugin(), config.regime_plugin()
-    if not policy.size_known:
+    if config.size_unknown():
         return None
     real = rows[(rows["set"] == REAL) & (rows["arm"] == arm.name)]
     kept, n = policy.most_kept(images), int(real["n"].sum())

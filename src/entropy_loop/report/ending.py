@@ -31,7 +31,7 @@ class Ending:
 
 def ending(tables: Tables, report: Path) -> Ending:
     """What a run with these tables and this page tells."""
-    return Ending(summary(tables), spoilt.warnings(tables.images), report)
+    return Ending(summary(tables), spoilt.warnings(tables.images, tables.withheld), report)
 
 
 def keep(told: Ending, plan: Plan, root: Path) -> None:

@@ -99,6 +99,13 @@ class Gallery:
         places = ["run", "generation", "set", "prompt"]
         return {place: list(rows.itertuples(index=False)) for place, rows in table.groupby(places)}
 
+    @cached_property
+    def _withheld(self) -> set[tuple[str, int]]:
+        """(run, generation) of evaluation sets of which a safety checker kept something back."""
+        table = self.view.tables.withheld
+        some = table[(table["set"] == EVALUATION) & (table["withheld"] > 0)]
+        return set(zip(some["run"], some["generation"], strict=True))
+
     # ---- what is shown -------------------------------------------------------------------------------
 
     def first_screen(self, prompt: Prompt) -> list[Picture]:
@@ -173,23 +180,29 @@ class Gallery:
         return self._images.get((chain.run.name, generation, stream, prompt.text), [])
 
     def _noise(self, chain: Chain, prompt: Prompt) -> dict[str, list[Any]]:
-        """The evaluation set by id, which stands for the noise: the image of each generation that has one."""
+        """The evaluation set by number, which stands for the noise: the image of each generation that has one."""
         found: dict[str, list[Any]] = {}
         for g in self._generations:
             for image in self._set(chain, prompt, g, EVALUATION):
-                found.setdefault(image.id, []).append(image)
+                found.setdefault(_number(image), []).append(image)
         return found
 
     def _tile(self, chain: Chain, prompt: Prompt, generation: int, name: str) -> Tile:
         images = self._set(chain, prompt, generation, EVALUATION)
-        image = next((one for one in images if one.id == name), None)
+        image = next((one for one in images if _number(one) == name), None)
         if image is None:
-            return Tile(note="withheld" if images else "")
+            lost = (chain.run.name, generation) in self._withheld and int(name) < chain.run.config.evaluation.images
+            return Tile(note="withheld" if lost else "")
         said = self.said.joint(image, prompt, self.view.judges[0])
         return Tile(image, "missing" if said is None else "yes" if said else "no")
 
     def _pool_tile(self, image: Any) -> Tile:
         return Tile(image, note="" if pd.isna(image.rank) else f"rank {int(image.rank)}", framed=bool(image.kept))
+
+
+def _number(image: Any) -> str:
+    """An image's number within its prompt: the same noise in every generation, and in every arm of one seed."""
+    return str(image.id).rpartition("-")[2]
 
 
 def _header(generations: Sequence[int]) -> list[str]:

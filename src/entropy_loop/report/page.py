@@ -129,7 +129,7 @@ def _render(plan: Plan, store: Store, parts: Parts) -> str:
         verdict=conclusions.verdict(view, parts.sections[0].subject),
         what_was_run=words.what_was_run(plan),
         status=words.status(view),
-        warnings=spoilt.warnings(view.tables.images),
+        warnings=spoilt.warnings(view.tables.images, view.tables.withheld),
         no_claim=words.no_claim(view),
         sign=words.SIGN,
         curator_judges=any(map(facts.curator_judges, configs)),

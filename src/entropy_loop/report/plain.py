@@ -30,7 +30,7 @@ def values(plan: Plan, tables: Tables) -> dict[str, Any]:
             {"prompt": s.prompt.text, "judge": s.judge, "text": conclusions.verdict(view, s)}
             for s in view.subjects(fed_back=True)
         ],
-        "warnings": spoilt.warnings(tables.images),
+        "warnings": spoilt.warnings(tables.images, tables.withheld),
         "finished": all(chain.done for chain in view.chains),
     }
     return told | {name: _records(getattr(tables, name)) for name in TABLES}
@@ -45,7 +45,7 @@ def markdown(plan: Plan, tables: Tables) -> str:
     """A page of text: the question, the verdict, V of every concept and c of every step, chain by chain."""
     view = View(plan, tables)
     parts = [f"# {plan.study.config.name}", _escaped(words.question(view)), _escaped(words.status(view))]
-    parts += [f"- {_escaped(warning)}" for warning in spoilt.warnings(tables.images)]
+    parts += [f"- {_escaped(warning)}" for warning in spoilt.warnings(tables.images, tables.withheld)]
     for subject in view.subjects(fed_back=True):
         parts += _subject(view, subject)
     parts += [

@@ -16,9 +16,19 @@ from entropy_loop.errors import StorageError
 def table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """A stage's Parquet table, or some columns of it. Raises StorageError when it is damaged or gone: before it is read
     it is held to the stage's receipt."""
+    _refuse_damaged(path)
+    return pd.read_parquet(path, columns=columns)
+
+
+def values(path: Path) -> dict[str, Any]:
+    """A stage's JSON file, likewise."""
+    _refuse_damaged(path)
+    return parsed(path)
+
+
+def _refuse_damaged(path: Path) -> None:
     if why := manifest.fault(path, receipt(path.parent)["files"].get(path.name, {"bytes": None})):
         raise StorageError(f"{path}: {why}; delete {path.parent} and run again, which makes it anew.")
-    return pd.read_parquet(path, columns=columns)
 
 
 def receipt(folder: Path) -> dict[str, Any]:

@@ -16,12 +16,12 @@ LISTED = 5
 WHERE = ["run", "set", "generation", "prompt"]
 
 
-def warnings(images: pd.DataFrame) -> list[str]:
+def warnings(images: pd.DataFrame, withheld: pd.DataFrame) -> list[str]:
     """A sentence for each set of one prompt in which more than SHARE of the images are black, of one colour, equal to
     another or flagged, and for each set of which more than SHARE was withheld, the worst first; the last sentence
-    counts those that are not listed. images: columns as `data.IMAGES`; images of which nothing is known (toys draw
-    none, earlier versions did not look) are left out."""
-    found = sorted([*_spoilt(images.dropna(subset=["brightest"])), *_withheld(images)], reverse=True)
+    counts those that are not listed. images, withheld: columns as `data.IMAGES` and `data.WITHHELD`; images of which
+    nothing is known (toys draw none, earlier versions did not look) are left out."""
+    found = sorted([*_spoilt(images.dropna(subset=["brightest"])), *_withheld(withheld)], reverse=True)
     told = [sentence for _, sentence in found[:LISTED]]
     more = len(found) - LISTED
     return told + ([f"So it is in {more} more set{'s' if more > 1 else ''}."] if more > 0 else [])
@@ -47,13 +47,12 @@ def _spoilt(images: pd.DataFrame) -> Iterator[tuple[float, str]]:
             )
 
 
-def _withheld(images: pd.DataFrame) -> Iterator[tuple[float, str]]:
+def _withheld(sets: pd.DataFrame) -> Iterator[tuple[float, str]]:
     """(share of the images that were asked for, sentence)."""
-    for (run, name, generation), counts in images.dropna(subset=["withheld"]).groupby(WHERE[:3])["withheld"]:
-        asked, withheld = len(counts) + int(counts.iloc[0]), int(counts.iloc[0])
+    for run, generation, name, asked, withheld in sets.itertuples(index=False):
         if withheld > SHARE * asked:
             yield (
                 withheld / asked,
                 f"{run}, {name} of generation {generation}: the safety checker withheld {withheld} of {asked} images; "
-                "all figures are of the others.",
+                "all figures are of the others, and nothing is claimed.",
             )

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from entropy_loop import data
-from entropy_loop.data import POOL
+from entropy_loop.data import EVALUATION, POOL
 from entropy_loop.disk import write_bytes, write_text
 from entropy_loop.people import book
 from entropy_loop.plan import Generation, Plan, Run
@@ -43,6 +43,7 @@ class Tables:
     instruments: pd.DataFrame
     agreement: pd.DataFrame
     images: pd.DataFrame
+    withheld: pd.DataFrame
     judgements: pd.DataFrame
 
     def write(self, root: Path) -> None:
@@ -78,6 +79,7 @@ def tables(plan: Plan, store: Store) -> Tables:
         instruments=_table(tests, data.INSTRUMENTS),
         agreement=_table([*people.agreement(judgements)], data.AGREEMENT).astype({"generation": "Int64"}),
         images=images,
+        withheld=_table([*_withheld(plan, store)], data.WITHHELD),
         judgements=judgements,
     )
 
@@ -100,18 +102,28 @@ def _joined(parts: list[pd.DataFrame], names: tuple[str, ...]) -> pd.DataFrame:
 
 def _images(run: Run, g: Generation, stream: str, store: Store) -> pd.DataFrame:
     """One row per image; `file` is relative to the results folder. Score, rank and kept are missing where
-    the image was not scored, not ranked, not a candidate. flagged: whether the safety checker objects to it; withheld:
-    how many of the set it kept back; both are missing where it was not asked."""
+    the image was not scored, not ranked, not a candidate. flagged: whether the safety checker objects to it, missing
+    where none was asked."""
     folder = store.finished(g.sets[stream])
     if folder is None:
         return pd.DataFrame()
     table = reading.table(folder / "samples.parquet")
     table["file"] = [str((folder / f).relative_to(store.root)) if f else "" for f in table["file"]]
-    if "flagged" in table:
-        table["withheld"] = reading.parsed(folder / "sampling.json")["withheld"]
     if stream == POOL and g.curate and (selection := store.finished(g.curate)):
         table = table.merge(reading.table(selection / "selection.parquet"), on="id", how="left")
     return table.assign(run=run.name, arm=run.arm, seed=run.config.seed, generation=g.number, set=stream)
+
+
+def _withheld(plan: Plan, store: Store) -> Iterator[dict[str, Any]]:
+    """Of every set of a generator whose safety checker may keep images back: how many were asked for, how many it kept
+    back. Those have no row among the images."""
+    for run, g, stream in _sets(plan):
+        folder = store.finished(g.sets[stream])
+        if folder and stream in (POOL, EVALUATION) and getattr(run.config.generator_plugin(), "withholds", False):
+            told = reading.values(folder / "sampling.json")
+            asked = told["images"] + told["withheld"]
+            where = {"run": run.name, "generation": g.number, "set": stream}
+            yield where | {"asked": asked, "withheld": told["withheld"]}
 
 
 def _judged(run: Run, g: Generation, stream: str, store: Store) -> pd.DataFrame:

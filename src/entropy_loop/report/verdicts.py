@@ -102,12 +102,12 @@ def _instruments(arm: _Arm, claim: Any, measured: pd.DataFrame) -> Iterator[Inst
 
 
 def _drift_variance(arm: _Arm) -> float | None:
-    """None where the config does not tell how much is kept."""
+    """None where the config does not tell how much is fed back."""
     config = arm.chains[0].config
     if config.train.method == "none":
         return drift_variance(config.images, config.images, None, arm.last)
     policy, regime = config.policy_plugin(), config.regime_plugin()
-    if not policy.size_known:
+    if config.size_unknown():
         return None
     kept = policy.most_kept(config.images)
     real = 0.5 if regime.real_fraction else None  # real images are as generation 0's: the null of no change
