@@ -100,6 +100,17 @@ class Gallery:
         return {place: list(rows.itertuples(index=False)) for place, rows in table.groupby(places)}
 
     @cached_property
+    def _noise(self) -> dict[tuple[str, str], dict[str, dict[int, Any]]]:
+        """(run, prompt) -> number in the evaluation set, which stands for the noise -> generation -> its image."""
+        found: dict[tuple[str, str], dict[str, dict[int, Any]]] = {}
+        for (run, generation, stream, prompt), images in self._images.items():
+            if stream == EVALUATION:
+                for image in images:
+                    number = str(image.id).rpartition("-")[2]  # the same in every arm, wherever the prompt stands
+                    found.setdefault((run, prompt), {}).setdefault(number, {})[generation] = image
+        return found
+
+    @cached_property
     def _withheld(self) -> set[tuple[str, int]]:
         """(run, generation) of evaluation sets of which a safety checker kept something back."""
         table = self.view.tables.withheld
@@ -124,10 +135,11 @@ class Gallery:
     def filmstrips(self, prompt: Prompt, number: int) -> Iterator[Picture]:
         """One seed of the evaluation set per picture: a row per arm, a column per generation."""
         chains = self.view.first_chains(prompt)
-        names = sorted({name for chain in chains for name in self._noise(chain, prompt)})
+        noise = [self._noise.get((chain.run.name, prompt.text), {}) for chain in chains]
+        names = sorted({name for made in noise for name in made})
         for i, name in enumerate(names[: STRIPS if len(chains) <= 4 else 2], start=1):
-            rows = [[self._tile(chain, prompt, g, name) for g in self._generations] for chain in chains]
-            seed = next(image.image_seed for chain in chains for image in self._noise(chain, prompt).get(name, ()))
+            rows = [self._row(chain, prompt, name, self._generations) for chain in chains]
+            seed = next(image.image_seed for made in noise for image in made.get(name, {}).values())
             arms = [spoken(chain.arm) for chain in chains]
             yield Picture(f"filmstrip-{number}-{i}", f"seed {seed}", self.root, _header(self._generations), arms, rows)
 
@@ -160,12 +172,12 @@ class Gallery:
     # ---- rows and tiles ------------------------------------------------------------------------------
 
     def _evaluation(self, name: str, chain: Chain, prompt: Prompt, shown: Sequence[int], most: int) -> Picture:
-        noise = self._noise(chain, prompt)
+        noise = self._noise.get((chain.run.name, prompt.text), {})
         names = sorted(noise)[:most]
         part = "" if len(names) == len(noise) else f": the first {len(names)} of {len(noise)} seeds"
         title = f"{spoken(chain.arm)}{part}"
-        rows = [[self._tile(chain, prompt, g, name) for g in shown] for name in names]
-        labels = [str(noise[name][0].image_seed) for name in names]
+        rows = [self._row(chain, prompt, name, shown) for name in names]
+        labels = [str(next(iter(noise[name].values())).image_seed) for name in names]
         return Picture(f"{name}-{_slug(chain.arm)}", title, self.root, _header(shown), labels, rows, spoken(chain.arm))
 
     @cached_property
@@ -179,30 +191,18 @@ class Gallery:
     def _set(self, chain: Chain, prompt: Prompt, generation: int, stream: str) -> list[Any]:
         return self._images.get((chain.run.name, generation, stream, prompt.text), [])
 
-    def _noise(self, chain: Chain, prompt: Prompt) -> dict[str, list[Any]]:
-        """The evaluation set by number, which stands for the noise: the image of each generation that has one."""
-        found: dict[str, list[Any]] = {}
-        for g in self._generations:
-            for image in self._set(chain, prompt, g, EVALUATION):
-                found.setdefault(_number(image), []).append(image)
-        return found
+    def _row(self, chain: Chain, prompt: Prompt, name: str, shown: Sequence[int]) -> list[Tile]:
+        made = self._noise.get((chain.run.name, prompt.text), {}).get(name, {})
+        asked = int(name) < chain.run.config.evaluation.images
+        lost = {g: "withheld" if asked and (chain.run.name, g) in self._withheld else "" for g in shown}
+        return [self._tile(made[g], prompt) if g in made else Tile(note=lost[g]) for g in shown]
 
-    def _tile(self, chain: Chain, prompt: Prompt, generation: int, name: str) -> Tile:
-        images = self._set(chain, prompt, generation, EVALUATION)
-        image = next((one for one in images if _number(one) == name), None)
-        if image is None:
-            lost = (chain.run.name, generation) in self._withheld and int(name) < chain.run.config.evaluation.images
-            return Tile(note="withheld" if lost else "")
+    def _tile(self, image: Any, prompt: Prompt) -> Tile:
         said = self.said.joint(image, prompt, self.view.judges[0])
         return Tile(image, "missing" if said is None else "yes" if said else "no")
 
     def _pool_tile(self, image: Any) -> Tile:
         return Tile(image, note="" if pd.isna(image.rank) else f"rank {int(image.rank)}", framed=bool(image.kept))
-
-
-def _number(image: Any) -> str:
-    """An image's number within its prompt: the same noise in every generation, and in every arm of one seed."""
-    return str(image.id).rpartition("-")[2]
 
 
 def _header(generations: Sequence[int]) -> list[str]:
