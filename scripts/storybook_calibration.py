@@ -9,14 +9,42 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from entropy_loop.metrics.calibration import performance, threshold
+from entropy_loop.metrics.calibration import performance
+from loop_truth_parts import by_eye, pixels
+from loop_truth_parts import labelled as labelled_by_eye
 from storybook_claims import ATTRIBUTES, ESSAY, JOINT, answers, concepts, expected
 from storybook_judge_card import SCENES, SCORE, card, table_of
 from storybook_judge_model import STREAMS, WEIGHTS, Recipe, Recogniser
 from storybook_pictures import pictures, test_scenes, to_float, to_pixels, train_scenes, truth_table
-from storybook_round_trips import Codec, degradations, junk_set, labelled
+from storybook_round_trips import Codec, Labelled, degradations, junk_set, labelled
 
 ASSETS = Path(__file__).parents[1] / "src/entropy_loop/assets"
+
+
+RULE = (
+    "the lowest cut with specificity >= .995 on clean scenes, >= .985 on junk and >= .97 on the loop's own pictures "
+    "(the calibration part of loop-truth)"
+)
+
+
+def cut(*refused: tuple[np.ndarray, float]) -> float:
+    """The lowest cut t for which `score > t` refuses, of each set of scores, at least the share beside it.
+
+    A judge that is to follow figures into decay must say yes as long as it can; how often it is wrong is bounded.
+    """
+    return max(float(np.quantile(scores, least, method="higher")) for scores, least in refused)
+
+
+def thresholds(judge: Recogniser, fit: Labelled, junk: Labelled) -> dict[str, float]:
+    """`RULE`, by concept."""
+    clean, spoilt, true = judge.scores(fit.images), judge.scores(junk.images), answers(fit.table)
+    loop = labelled_by_eye("calibration")
+    seen = judge.scores(to_float(pixels(loop.index)))
+    cuts = {}
+    for name in clean:
+        absent = by_eye(loop, (name,))[name].eq(False).fillna(False).to_numpy(bool)
+        cuts[name] = cut((clean[name][~true[name]], 0.995), (spoilt[name], 0.985), (seen[name][absent], 0.97))
+    return cuts
 
 
 def decide(scores: dict[str, np.ndarray], cuts: dict[str, float]) -> dict[str, np.ndarray]:
@@ -70,8 +98,7 @@ def calibrate(recipe: Recipe, work: Path, vae: Path, phase_steps: dict[str, int]
     seeds = {name: recipe.seed + STREAMS[name] for name in ("fit", "report", "fit_junk", "report_junk")}
     fit, fit_junk = labelled(seeds["fit"], codec), junk_set(seeds["fit_junk"], codec)
     report, report_junk = labelled(seeds["report"], codec), junk_set(seeds["report_junk"], codec)
-    scores, junk, true = judge.scores(fit.images), judge.scores(fit_junk.images), answers(fit.table)
-    cuts = {c: threshold(scores[c][true[c]], scores[c][~true[c]], junk[c]) for c in scores}
+    cuts = thresholds(judge, fit, fit_junk)
     said, said_junk = decide(judge.scores(report.images), cuts), decide(judge.scores(report_junk.images), cuts)
     true = expected(report.table)
     measured = {c: measured_on(said[c], true[c], said_junk[c]) for c in true}

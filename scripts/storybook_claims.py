@@ -33,6 +33,17 @@ def truths(claims: list[Claim], table: pd.DataFrame) -> Tensor:
     return torch.from_numpy(np.stack(holds, 1).astype(np.float32))
 
 
+UNKNOWN = "?"
+"""A truth that nobody knows: what a loop's picture was asked to show says nothing of its colours."""
+
+
+def known(claims: list[Claim], table: pd.DataFrame) -> Tensor:
+    """float32 (images, claims): 1 where everything that the claim speaks of is known of the image."""
+    unknown = {name: table[name].eq(UNKNOWN).to_numpy() for one in claims for name, _ in one.where}
+    open_ = [np.logical_or.reduce([unknown[name] for name, _ in one.where]) for one in claims]
+    return torch.from_numpy(np.stack([~column for column in open_], 1).astype(np.float32))
+
+
 JUNK = {
     "noise": "noise",
     "drowned": "noise",
@@ -116,6 +127,12 @@ def answers(table: pd.DataFrame) -> dict[str, np.ndarray]:
         **{c: table["mount"].eq(c).to_numpy() for c in scene.MOUNTS},
         "riding": table["relation"].eq("riding").to_numpy(),
     }
+
+
+def answerable(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Whether the true answer to each concept is known, bool (images,)."""
+    columns = dict.fromkeys(scene.RIDERS, "rider") | dict.fromkeys(scene.MOUNTS, "mount") | {"riding": "relation"}
+    return {concept: table[name].ne(UNKNOWN).to_numpy() for concept, name in columns.items()}
 
 
 def expected(table: pd.DataFrame) -> dict[str, np.ndarray]:

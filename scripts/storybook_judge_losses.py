@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from storybook_claims import ATTRIBUTES, answers, concepts
+from storybook_claims import ATTRIBUTES, answerable, answers, concepts
 
 Columns = Mapping[str, int]  # text -> its column in the logits
 Loss = Callable[[Tensor, pd.DataFrame, Columns], Tensor]
@@ -38,16 +38,18 @@ def concept_scores(logits: Tensor, columns: Columns) -> Tensor:
     return torch.stack([logits[:, yes].logsumexp(1) - logits[:, no].logsumexp(1) for yes, no in sides], 1)
 
 
-def balanced_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """The module's L: true and false pairs weigh the same, however rare the true ones are."""
-    true, false = F.softplus(-logits) * truth, F.softplus(logits) * (1 - truth)
-    return true.sum() / truth.sum().clamp(min=1) + false.sum() / (1 - truth).sum().clamp(min=1)
+def balanced_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """The module's L over the pairs whose truth is known: true and false ones weigh the same, however rare the true
+    ones are."""
+    true, false = truth * known, (1 - truth) * known
+    on_true, on_false = (F.softplus(-logits) * true).sum(), (F.softplus(logits) * false).sum()
+    return on_true / true.sum().clamp(min=1) + on_false / false.sum().clamp(min=1)
 
 
 def concept_loss(logits: Tensor, table: pd.DataFrame, columns: Columns) -> Tensor:
     """L on the recogniser's scores."""
-    truth = torch.from_numpy(np.stack(list(answers(table).values()), 1)).float()
-    return balanced_loss(concept_scores(logits, columns), truth)
+    truth, known = (torch.from_numpy(np.stack(list(of(table).values()), 1)).float() for of in (answers, answerable))
+    return balanced_loss(concept_scores(logits, columns), truth, known)
 
 
 def attribute_loss(logits: Tensor, table: pd.DataFrame, columns: Columns) -> Tensor:

@@ -23,7 +23,8 @@ from storybook_pictures import SIZE
 
 @dataclass(frozen=True)
 class Recipe:
-    """One model. vision, text: open_clip's own configuration keys. seed: of weights, scenes and batches."""
+    """One model. vision, text: open_clip's own configuration keys. seed: of weights, scenes and batches. chains: whose
+    pictures the third phase shows; none is of both models."""
 
     name: str
     seed: int
@@ -35,6 +36,8 @@ class Recipe:
     steps: int
     refine_steps: int
     learning_rate: float
+    robust_steps: int
+    chains: tuple[str, ...]
     about: str
 
 
@@ -50,6 +53,15 @@ RECIPES = {
         steps=1200,
         refine_steps=500,
         learning_rate=2e-3,
+        robust_steps=900,
+        chains=(
+            "train-mixed-1",
+            "train-mixed-2",
+            "train-robot-horse",
+            "train-target",
+            "train-astronaut-zebra",
+            "train-knight-camel",
+        ),
         about="a small ModifiedResNet (bottlenecks, attention pooling)",
     ),
     "curator": Recipe(
@@ -63,6 +75,15 @@ RECIPES = {
         steps=1300,
         refine_steps=600,
         learning_rate=2e-3,
+        robust_steps=900,
+        chains=(
+            "train-mixed-3",
+            "train-chef-horse",
+            "train-astronaut-pig",
+            "train-wizard-elephant",
+            "train-clown-cow",
+            "train-cat-reindeer",
+        ),
         about="a small EdgeNeXt (depthwise convolutions and channel attention)",
     ),
 }

@@ -3,7 +3,11 @@
     python scripts/train_storybook_judges.py render    judge              # scenes with truth, cached
     python scripts/train_storybook_judges.py train     judge              # phase 1: scenes and junk
     python scripts/train_storybook_judges.py refine    judge --vae DIR    # phase 2: the codec's pictures too
+    python scripts/train_storybook_judges.py robust    judge --chains DIR # phase 3: feedback loops' pictures, too
     python scripts/train_storybook_judges.py calibrate judge --vae DIR    # thresholds, Se, Sp, model card
+
+Phase 3 starts from the bundled weights, so it needs neither of the phases before: the chains that it shows
+(`loop_truth_chains.py --generations 6 --out DIR` with the recipe's names) and `experiments/loop-truth`.
 
 The two share no weights, no seeds, no scenes and no architecture: one selects, the other measures.
 
@@ -29,9 +33,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from entropy_loop.worlds.storybook import scene
-from storybook_batches import Batches
-from storybook_calibration import calibrate
-from storybook_claims import Claim, answers, bank, statement, truths
+from storybook_batches import Batches, Mixture
+from storybook_calibration import ASSETS, calibrate
+from storybook_claims import UNKNOWN, Claim, answers, bank, known, statement, truths
 from storybook_judge_losses import Loss, attribute_loss, balanced_loss, columns_of, concept_loss
 from storybook_judge_model import (
     RECIPES,
@@ -51,12 +55,14 @@ from storybook_pictures import (
     train_scenes,
     truth_table,
 )
+from storybook_robust import KINDS, mixture
 from storybook_round_trips import Codec, all_junk
 
 
 def captions(table: pd.DataFrame, rng: np.random.Generator, n: int) -> list[Claim]:
     """n scenes' captions, and for each a hard negative: another relation, another rider or another mount."""
-    rows = table[table["junk"].eq("") & table["relation"].ne("empty")].iloc[:n]
+    shown = table[["rider", "mount", "relation"]]
+    rows = table[table["junk"].eq("") & ~shown.isin(["empty", UNKNOWN]).any(axis=1)].iloc[:n]
     return [one for row in rows.itertuples() for one in _pair(row, rng)]
 
 
@@ -72,7 +78,7 @@ def _pair(row: object, rng: np.random.Generator) -> tuple[Claim, Claim]:
 def learn(
     model: torch.nn.Module,
     folder: Path,
-    batches: Batches,
+    batches: Batches | Mixture,
     losses: Iterable[Loss],
     steps: int,
     rate: float,
@@ -92,7 +98,8 @@ def learn(
         extra = captions(table, np.random.default_rng([batches.seed, step]), 20)
         words = torch.cat([tokens, tokenizer([one.text for one in extra])])
         logits = _logits(model, images, words)
-        claimed = balanced_loss(logits + model.logit_bias, truths([*claims, *extra], table))
+        stated = [*claims, *extra]
+        claimed = balanced_loss(logits + model.logit_bias, truths(stated, table), known(stated, table))
         loss = claimed + sum(one(logits, table, columns) for one in losses)
         optimiser.zero_grad()
         loss.backward()
@@ -184,6 +191,17 @@ def refine(recipe: Recipe, work: Path, steps: int, vae: Path) -> None:
     save_weights(model, folder)
 
 
+def robust(recipe: Recipe, work: Path, steps: int, chains: Path, without: tuple[str, ...]) -> None:
+    """Phase 3, from the bundled weights: see `storybook_robust`."""
+    folder, codec = work / recipe.name, Codec(ASSETS / "storybook/vae", fast=True)
+    prepare_folder(recipe, folder)
+    model = new_model(recipe, folder)
+    model.load_state_dict({k: v.float() for k, v in load_file(ASSETS / recipe.name / WEIGHTS).items()})
+    batches = mixture(recipe, chains, codec, without)
+    losses = [concept_loss, attribute_loss]
+    learn(model, folder, batches, losses, steps, recipe.learning_rate / 2, watcher(model, folder, recipe, codec))
+
+
 def codec_scenes(recipe: Recipe, work: Path, codec: Codec) -> tuple[np.ndarray, pd.DataFrame]:
     """All scenes, and 3,600 of them through the codec: 2,000 once, 800 three times, 800 with shaken latents."""
     rng = torch.Generator().manual_seed(recipe.seed + STREAMS["codec"])
@@ -197,10 +215,12 @@ def codec_scenes(recipe: Recipe, work: Path, codec: Codec) -> tuple[np.ndarray, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("stage", choices=("render", "train", "refine", "calibrate"))
+    parser.add_argument("stage", choices=("render", "train", "refine", "robust", "calibrate"))
     parser.add_argument("model", choices=tuple(RECIPES))
     parser.add_argument("--vae", type=Path, help="folder of the codec, an AutoencoderKL in diffusers' format")
     parser.add_argument("--work", type=Path, default=Path("judges"), help="folder for intermediate files")
+    parser.add_argument("--chains", type=Path, help="where loop_truth_chains.py left the chains")
+    parser.add_argument("--without", nargs="*", default=[], choices=KINDS, help="leave kinds of pictures out")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -215,6 +235,9 @@ def main() -> None:
         train(recipe, work, options.steps or recipe.steps)
     elif options.stage == "refine":
         refine(recipe, work, options.steps or recipe.refine_steps, options.vae)
+    elif options.stage == "robust":
+        steps = options.steps or recipe.robust_steps
+        robust(recipe, work, steps, options.chains, tuple(options.without))
     else:
         calibrate(recipe, work, options.vae, {"train": recipe.steps, "refine": recipe.refine_steps})
 

@@ -1,0 +1,116 @@
+"""What the third phase of the judges shows: what feedback loops do to pictures, and what they paint when broken.
+
+Five kinds of sources, each of which can be left out to see what it is good for (`train_storybook_judges.py robust
+--without`):
+
+scenes       drawn scenes and their round trips through the codec, changed mildly, as in the phases before
+appearance   the same, changed strongly, and scenes redrawn by another hand (storybook_appearance.py)
+chains       generations 1 to 4 of feedback chains with other prompts and seeds, labelled by their prompts
+labels       later generations of these chains, labelled by eye (the training part of `loop-truth`)
+junk         what UNets of these chains paint with noised weights or random text (loop_truth_junk.py)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from loop_truth_chains import CHAINS, Chain
+from loop_truth_chains import text as prompt_of
+from loop_truth_junk import kinds, painted, scenes
+from loop_truth_parts import CANT_TELL, NONE, labelled, pixels
+from storybook_appearance import either, redrawn, strong
+from storybook_batches import Mixture, Source
+from storybook_claims import UNKNOWN
+from storybook_judge_model import STREAMS, Recipe
+from storybook_pictures import junk_rows, pictures, to_float, to_pixels, train_scenes, truth_table
+from storybook_round_trips import Codec, all_junk
+
+KINDS = ("appearance", "chains", "labels", "junk")
+SCENES = 6000
+BY_PROMPT = 4  # until this generation the eye sees what the prompt asks for
+PER_KIND = 24  # pictures of each kind of a chain's junk
+
+
+def mixture(recipe: Recipe, chains: Path, codec: Codec, without: tuple[str, ...]) -> Mixture:
+    """The batches of the third phase: 128 images, of which 14 are junk that needs no model."""
+    sources = [source for name, source in _sources(recipe, chains, codec, without)]
+    return Mixture(sources, all_junk(codec), 14, recipe.seed + STREAMS["batches"] + 100)
+
+
+def _sources(recipe: Recipe, chains: Path, codec: Codec, without: tuple[str, ...]) -> list[tuple[str, Source]]:
+    drawn = train_scenes(SCENES, recipe.seed + STREAMS["train"])
+    clean, table = pictures(drawn), truth_table(drawn)
+    rng = torch.Generator().manual_seed(recipe.seed + STREAMS["codec"])
+    some = to_float(clean[:1300])
+    trips = [codec.round_trips(some[:600]), codec.round_trips(some[600:900], 3), codec.round_trips(some[900:1050], 6)]
+    trips = to_pixels(torch.cat([*trips, codec.shaken(some[1050:], rng)]))
+    found = [("scenes", Source(clean, table, 16)), ("scenes", Source(trips, table[:1300], 16, either(0.3)))]
+    if "appearance" in without:
+        found = [("scenes", Source(clean, table, 57)), ("scenes", Source(trips, table[:1300], 57))]
+    else:
+        other = np.stack([redrawn(one, np.random.default_rng([recipe.seed, i])) for i, one in enumerate(drawn)])
+        found += [("appearance", Source(clean, table, 22, strong)), ("appearance", Source(other, table, 22, strong))]
+    mine = [chain for chain in CHAINS if chain.name in recipe.chains]
+    if "chains" not in without:
+        found.append(("chains", Source(*by_prompt(mine, chains), 20, either(0.4))))
+    if "labels" not in without:
+        found.append(("labels", Source(*by_eye(mine), 12, either(0.4))))
+    if "junk" not in without:
+        painted_junk = model_junk(mine[:2], chains, recipe.seed)
+        found.append(("junk", Source(painted_junk, junk_rows(["broken"] * len(painted_junk)), 6)))
+    return found
+
+
+def by_prompt(mine: list[Chain], chains: Path) -> tuple[np.ndarray, pd.DataFrame]:
+    """Pools of generations 1 to 4 and what their prompts ask for."""
+    shown, rows = [], []
+    for chain in mine:
+        asked = {prompt_of(ask): ask for ask in chain.asks}
+        table = pd.read_parquet(chains / chain.name / "images.parquet")
+        table = table[table["set"].eq("pool") & table["generation"].between(1, BY_PROMPT)]
+        shown += [np.asarray(Image.open(chains / chain.name / file).convert("RGB")) for file in table["file"]]
+        rows += [dict(zip(("rider", "mount", "relation"), asked[prompt], strict=True)) for prompt in table["prompt"]]
+    return np.stack(shown), _truth(pd.DataFrame(rows))
+
+
+def by_eye(mine: list[Chain]) -> tuple[np.ndarray, pd.DataFrame]:
+    """The labelled pictures of these chains and what was seen in them; a first look alone counts."""
+    rows = labelled("training")
+    rows = rows[rows["chain"].isin([chain.name for chain in mine])]
+    return pixels(rows.index), _truth(seen(rows))
+
+
+def seen(looks: pd.DataFrame) -> pd.DataFrame:
+    """Answers of the eye as truth: who alone is seen is alone, and what shows nothing at all is junk."""
+    table = looks[["rider", "mount", "relation"]].replace({CANT_TELL: UNKNOWN, NONE: "", "beside": "next_to"})
+    nobody, nothing = table["rider"].eq(""), table["mount"].eq("")
+    neither = table["relation"].eq("neither")
+    table.loc[neither, "relation"] = UNKNOWN
+    table.loc[neither & nobody & ~nothing, "relation"] = "mount_alone"
+    table.loc[neither & nothing & ~nobody, "relation"] = "rider_alone"
+    table["junk"] = ""
+    table.loc[neither & nobody & nothing, ["relation", "junk"]] = ["junk", "broken"]
+    return table
+
+
+def _truth(table: pd.DataFrame) -> pd.DataFrame:
+    """With the columns of drawn scenes, of which no more is known."""
+    unknown = dict.fromkeys(("coat", "suit", "background", "facing"), UNKNOWN)
+    return table.assign(**unknown, place_named=False, junk=table.get("junk", "")).reset_index(drop=True)
+
+
+def model_junk(mine: list[Chain], chains: Path, seed: int) -> np.ndarray:
+    """uint8 (n, 64, 64, 3)."""
+    return np.concatenate(
+        [
+            painted(chains / chain.name, generation, kind, level, scenes(PER_KIND), seed + 1000 * i + 100 * generation)
+            for i, chain in enumerate(mine)
+            for generation in (2 + i, 4 + i)
+            for _, kind, level in kinds()
+        ]
+    )
