@@ -4,6 +4,8 @@
     python scripts/loop_truth.py sheets  --out DIR [--part PART ...]  # shuffled sheets to label, a tenth twice
     python scripts/loop_truth.py collect --out DIR --labeller WHO     # the sheets' answers, into labels.csv
 
+With `--home DIR --run RESULTS --shown N` the pictures are N of every pool of one run instead, to label it alone.
+
 `loop_truth_chains.py` made the pictures; README.md beside them says who labelled. A sheet tells nothing of prompt,
 generation or arm: its cells are numbered, and `key.csv` knows which picture a cell shows. Answers to sheet 007 are
 expected in 007.csv (cell, rider, mount, relation).
@@ -14,7 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,8 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from entropy_loop.worlds.storybook import scene
-from loop_truth_chains import CHAINS, Chain
-from loop_truth_parts import CANT_TELL, HOME, LABELS, NONE
+from loop_truth_chains import CHAINS
+from loop_truth_parts import CANT_TELL, HOME, NONE
 
 SEED = 20261130
 ORIGIN = ("part", "chain", "arm", "seed", "generation", "prompt")
@@ -32,53 +34,56 @@ ANSWERS = {
     "mount": (*scene.MOUNTS, NONE, CANT_TELL),
     "relation": ("riding", "beside", "neither", CANT_TELL),
 }
-COLUMNS, ROWS, SIDE, HEAD = 4, 5, 224, 18  # a sheet's cells, and their pixels
+WIDTH, HEIGHT, HEAD = 920, 1260, 18  # of a sheet, and of the line with a cell's number, pixels
 TWICE = 0.1  # share of the pictures that is shown again, on another sheet
 
 
 # -- choosing ------------------------------------------------------------------------------------------
 
 
-def pick(chains: Path, junk: Path | None) -> None:
+def pick(home: Path, rows: pd.DataFrame) -> None:
     """Write pictures.parquet (id, image: lossless WebP as `datasets` reads it) and pictures.csv (where each is from).
 
     An id is the first ten hex digits of its file's SHA-256, and the order is theirs: they tell nothing.
     """
-    ran = [chain for chain in CHAINS if (chains / chain.name / "images.parquet").is_file()]
-    rows = pd.concat([*(_of_chain(chain, chains / chain.name) for chain in ran), *_junk(junk)])
     rows["bytes"] = [_webp(Path(file)) for file in rows["file"]]
     rows["id"] = [hashlib.sha256(one).hexdigest()[:10] for one in rows["bytes"]]
     rows = rows.drop_duplicates("id").sort_values("id")
-    HOME.mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True)
     images = [{"bytes": one, "path": None} for one in rows["bytes"]]
-    pd.DataFrame({"id": rows["id"], "image": images}).to_parquet(HOME / "pictures.parquet", index=False)
-    rows[["id", *ORIGIN]].to_csv(HOME / "pictures.csv", index=False)
-    print(
-        rows.groupby(["part", "chain"]).size().to_string(),
-        f"\n{len(rows)} pictures of {len(ran)} chains of {len(CHAINS)}",
-    )
+    pd.DataFrame({"id": rows["id"], "image": images}).to_parquet(home / "pictures.parquet", index=False)
+    rows[["id", *ORIGIN]].to_csv(home / "pictures.csv", index=False)
+    print(rows.groupby(["part", "chain"]).size().to_string())
+    print(f"{len(rows)} pictures")
 
 
-def _of_chain(chain: Chain, folder: Path) -> pd.DataFrame:
-    """`chain.shown` pictures of every arm, prompt and generation in `chain.at`; none twice, for arms share a pool."""
+def of_chains(chains: Path, junk: Path | None) -> pd.DataFrame:
+    """The pictures of the set: of the chains that have run, and of what `loop_truth_junk.py` left in `junk`."""
+    ran = [chain for chain in CHAINS if (chains / chain.name / "images.parquet").is_file()]
+    rows = [
+        of_run(chains / chain.name, chain.at, chain.shown, chain.seed).assign(part=chain.part, chain=chain.name)
+        for chain in ran
+    ]
+    if junk:
+        table = pd.read_csv(junk / "junk.csv")
+        rows.append(table.assign(file=[str(junk / file) for file in table["file"]]))
+    print(f"{len(ran)} of {len(CHAINS)} chains have run")
+    return pd.concat(rows)
+
+
+def of_run(folder: Path, at: Iterable[int], shown: int, seed: int) -> pd.DataFrame:
+    """`shown` pictures of every arm's and prompt's pools of generations `at`; none twice, for arms share pools."""
     table = pd.read_parquet(folder / "images.parquet")
-    table = table[table["set"].eq("pool") & table["generation"].isin(chain.at)]
-    table = table.sample(frac=1, random_state=chain.seed)
+    table = table[table["set"].eq("pool") & table["generation"].isin(list(at))]
+    table = table.sample(frac=1, random_state=seed)
     chosen = []
     taken: set[str] = set()
     for _, group in table.groupby(["arm", "prompt", "generation"], sort=True):
-        free = group[~group["file"].isin(taken)].head(chain.shown)
+        free = group[~group["file"].isin(taken)].head(shown)
         taken |= set(free["file"])
         chosen.append(free)
     rows = pd.concat(chosen)[["arm", "seed", "generation", "prompt", "file"]]
-    return rows.assign(part=chain.part, chain=chain.name, file=[str(folder / file) for file in rows["file"]])
-
-
-def _junk(folder: Path | None) -> Iterator[pd.DataFrame]:
-    """What `loop_truth_junk.py` left: pictures that broken models made."""
-    if folder:
-        table = pd.read_csv(folder / "junk.csv")
-        yield table.assign(file=[str(folder / file) for file in table["file"]])
+    return rows.assign(file=[str(folder / file) for file in rows["file"]])
 
 
 def _webp(file: Path) -> bytes:
@@ -91,46 +96,56 @@ def _webp(file: Path) -> bytes:
 # -- labelling -----------------------------------------------------------------------------------------
 
 
-def sheets(out: Path, parts: list[str]) -> None:
-    """Draw the sheets and their key. parts: of the set; all of them if none are named."""
-    origin = pd.read_csv(HOME / "pictures.csv", index_col="id")
-    table = pd.read_parquet(HOME / "pictures.parquet").set_index("id")["image"]
+def sheets(home: Path, out: Path, parts: list[str], side: int, generations: list[int]) -> None:
+    """Draw the sheets and their key. parts: of the set; all of them if none are named. side: of a picture, pixels.
+    generations: first and last; earlier pictures that left a question open are looked at again, too."""
+    origin = pd.read_csv(home / "pictures.csv", index_col="id")
+    origin = origin[origin["part"].isin(parts)] if parts else origin
+    first, last = generations
+    looks = pd.read_csv(home / "labels.csv") if first else pd.DataFrame(columns=["id", *ANSWERS])
+    unsure = looks.loc[looks[list(ANSWERS)].eq(CANT_TELL).any(axis=1), "id"]
+    again = origin["generation"].lt(first) & origin.index.isin(unsure)
+    origin = origin[origin["generation"].between(first, last) | again]
+    table = pd.read_parquet(home / "pictures.parquet").set_index("id")["image"]
     rng = np.random.default_rng([SEED, len(table)])
-    ids = list(rng.permutation(origin.index[origin["part"].isin(parts)] if parts else origin.index))
+    ids = list(rng.permutation(origin.index))
     # Repeats come last in the order of first looks, so that no picture stands twice on one sheet.
     ids += ids[: round(TWICE * len(ids))]
     out.mkdir(parents=True, exist_ok=True)
-    per = COLUMNS * ROWS
+    columns, rows = WIDTH // side, HEIGHT // (side + HEAD)
+    per = columns * rows
     key = pd.DataFrame({"sheet": np.arange(len(ids)) // per, "cell": np.arange(len(ids)) % per + 1, "id": ids})
     # Sheets of second looks are mixed in among the others, and their cells stand in another order.
     key["sheet"] = rng.permutation(key["sheet"].max() + 1)[key["sheet"]]
     key["cell"] = key.groupby("sheet")["cell"].transform(rng.permutation)
     key.sort_values(["sheet", "cell"]).to_csv(out / "key.csv", index=False)
     for number, cells in key.sort_values("cell").groupby("sheet"):
-        _sheet([Image.open(io.BytesIO(table[i]["bytes"])) for i in cells["id"]]).save(out / f"{number:03d}.png")
+        shown = [Image.open(io.BytesIO(table[i]["bytes"])) for i in cells["id"]]
+        _sheet(shown, side, columns).save(out / f"{number:03d}.png")
     print(f"{key['sheet'].max() + 1} sheets, {len(ids)} looks")
 
 
-def _sheet(images: list[Image.Image]) -> Image.Image:
-    sheet = Image.new("RGB", (COLUMNS * (SIDE + 6), ROWS * (SIDE + HEAD + 4)), "white")
+def _sheet(images: list[Image.Image], side: int, columns: int) -> Image.Image:
+    sheet = Image.new("RGB", (WIDTH, HEIGHT), "white")
     draw = ImageDraw.Draw(sheet)
     for i, image in enumerate(images):
-        x, y = i % COLUMNS * (SIDE + 6) + 3, i // COLUMNS * (SIDE + HEAD + 4)
+        x, y = i % columns * (WIDTH // columns), i // columns * (side + HEAD)
         draw.text((x + 2, y + 2), str(i + 1), fill="black")
-        sheet.paste(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC), (x, y + HEAD))
+        sheet.paste(image.resize((side, side), Image.Resampling.BICUBIC), (x, y + HEAD))
     return sheet
 
 
-def collect(out: Path, labeller: str) -> None:
+def collect(home: Path, out: Path, labeller: str) -> None:
     """labels.csv: one row per look (id, look, rider, mount, relation, labeller), beside those that are in it. Raises
     ValueError for an answer that is none of the options, and for a sheet that lacks a cell."""
     key = pd.read_csv(out / "key.csv")
     looks = [_answers(out / f"{number:03d}.csv", cells) for number, cells in key.groupby("sheet")]
     table = pd.concat(looks, ignore_index=True).assign(labeller=labeller)
     table["look"] = table.groupby("id").cumcount() + 1
-    before = pd.read_csv(LABELS) if LABELS.is_file() else table.iloc[:0]
+    labels = home / "labels.csv"
+    before = pd.read_csv(labels) if labels.is_file() else table.iloc[:0]
     table = pd.concat([before[~before["id"].isin(table["id"])], table])
-    table.sort_values(["id", "look"])[["id", "look", *ANSWERS, "labeller"]].to_csv(LABELS, index=False)
+    table.sort_values(["id", "look"])[["id", "look", *ANSWERS, "labeller"]].to_csv(labels, index=False)
     agreement(table)
 
 
@@ -156,18 +171,27 @@ def _answers(file: Path, cells: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stage", choices=("pick", "sheets", "collect"))
+    parser.add_argument("--home", type=Path, default=HOME, help="where pictures and labels are kept")
+    parser.add_argument("--run", type=Path, help="results of one run, instead of the chains")
+    parser.add_argument("--shown", type=int, default=24, help="pictures of each of the run's pools")
     parser.add_argument("--chains", type=Path, help="where loop_truth_chains.py left them")
     parser.add_argument("--junk", type=Path, help="where loop_truth_junk.py left its pictures")
     parser.add_argument("--out", type=Path, help="folder of the sheets, their key and their answers")
     parser.add_argument("--part", nargs="*", default=[], help="of the set, for `sheets`")
+    parser.add_argument("--side", type=int, default=224, help="of a picture on a sheet, pixels")
+    parser.add_argument("--generations", type=int, nargs=2, default=(0, 255), help="first and last one to label")
     parser.add_argument("--labeller", help="who answered, in words")
     options = parser.parse_args()
-    if options.stage == "pick":
-        pick(options.chains, options.junk)
-    elif options.stage == "sheets":
-        sheets(options.out, options.part)
+    home = options.home
+    if options.stage == "sheets":
+        sheets(home, options.out, options.part, options.side, options.generations)
+    elif options.stage == "collect":
+        collect(home, options.out, options.labeller)
+    elif options.run:
+        rows = of_run(options.run, range(1 << 8), options.shown, SEED)
+        pick(home, rows.assign(part="run", chain=options.run.name))
     else:
-        collect(options.out, options.labeller)
+        pick(home, of_chains(options.chains, options.junk))
 
 
 if __name__ == "__main__":

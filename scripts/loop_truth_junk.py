@@ -70,9 +70,9 @@ class _Rows(Text):
 
 
 JUNK = (  # part, chain, generation, and how many of each kind
-    ("test", "test-others", 3, 8),
-    ("test", "test-others", 6, 8),
-    ("calibration", "calibration-mixed", 4, 8),
+    ("test", "test-others", 3, 6),
+    ("test", "test-others", 6, 6),
+    ("calibration", "calibration-mixed", 4, 6),
 )
 
 

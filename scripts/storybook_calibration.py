@@ -21,29 +21,32 @@ from storybook_round_trips import Codec, Labelled, degradations, junk_set, label
 ASSETS = Path(__file__).parents[1] / "src/entropy_loop/assets"
 
 
+ENOUGH = 30  # calibration pictures that show a concept, for its V to be matched
 RULE = (
-    "the lowest cut with specificity >= .995 on clean scenes, >= .985 on junk and >= .97 on the loop's own pictures "
-    "(the calibration part of loop-truth)"
+    "the lowest cut with specificity >= .995 on clean scenes and >= .985 on junk; where the calibration part of "
+    f"loop-truth shows the concept {ENOUGH} times or more, raised until the judge says yes to no more of its pictures "
+    "than the eye did"
 )
 
 
 def cut(*refused: tuple[np.ndarray, float]) -> float:
-    """The lowest cut t for which `score > t` refuses, of each set of scores, at least the share beside it.
-
-    A judge that is to follow figures into decay must say yes as long as it can; how often it is wrong is bounded.
-    """
+    """The lowest cut t for which `score > t` refuses, of each set of scores, at least the share beside it."""
     return max(float(np.quantile(scores, least, method="higher")) for scores, least in refused)
 
 
 def thresholds(judge: Recogniser, fit: Labelled, junk: Labelled) -> dict[str, float]:
-    """`RULE`, by concept."""
+    """`RULE`, by concept. A judge that is to follow figures into decay must say yes as long as the eye does, and no
+    longer: with as many yeses as the eye's, V of both is the same whatever single pictures they differ on."""
     clean, spoilt, true = judge.scores(fit.images), judge.scores(junk.images), answers(fit.table)
     loop = labelled_by_eye("calibration")
-    seen = judge.scores(to_float(pixels(loop.index)))
+    scored = judge.scores(to_float(pixels(loop.index)))
     cuts = {}
     for name in clean:
-        absent = by_eye(loop, (name,))[name].eq(False).fillna(False).to_numpy(bool)
-        cuts[name] = cut((clean[name][~true[name]], 0.995), (spoilt[name], 0.985), (seen[name][absent], 0.97))
+        bounds = [(clean[name][~true[name]], 0.995), (spoilt[name], 0.985)]
+        recognised = by_eye(loop, (name,))[name].fillna(False)
+        if recognised.sum() >= ENOUGH:
+            bounds.append((scored[name], 1 - float(recognised.mean())))
+        cuts[name] = cut(*bounds)
     return cuts
 
 

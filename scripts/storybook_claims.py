@@ -35,6 +35,8 @@ def truths(claims: list[Claim], table: pd.DataFrame) -> Tensor:
 
 UNKNOWN = "?"
 """A truth that nobody knows: what a loop's picture was asked to show says nothing of its colours."""
+UNNAMED = "unnamed"
+"""What the eye could not tell, which is none of the names."""
 
 
 def known(claims: list[Claim], table: pd.DataFrame) -> Tensor:

@@ -12,6 +12,7 @@ junk         what UNets of these chains paint with noised weights or random text
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,14 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from entropy_loop.worlds.storybook import scene
 from loop_truth_chains import CHAINS, Chain
 from loop_truth_chains import text as prompt_of
 from loop_truth_junk import kinds, painted, scenes
 from loop_truth_parts import CANT_TELL, NONE, labelled, pixels
 from storybook_appearance import either, redrawn, strong
 from storybook_batches import Mixture, Source
-from storybook_claims import UNKNOWN
+from storybook_claims import UNKNOWN, UNNAMED
 from storybook_judge_model import STREAMS, Recipe
 from storybook_pictures import junk_rows, pictures, to_float, to_pixels, train_scenes, truth_table
 from storybook_round_trips import Codec, all_junk
@@ -36,34 +38,49 @@ BY_PROMPT = 4  # until this generation the eye sees what the prompt asks for
 PER_KIND = 24  # pictures of each kind of a chain's junk
 
 
-def mixture(recipe: Recipe, chains: Path, codec: Codec, without: tuple[str, ...]) -> Mixture:
-    """The batches of the third phase: 128 images, of which 14 are junk that needs no model."""
-    sources = [source for name, source in _sources(recipe, chains, codec, without)]
+def mixture(recipe: Recipe, work: Path, chains: Path, codec: Codec, without: tuple[str, ...]) -> Mixture:
+    """The batches of the third phase: 128 images and 14 of junk that needs no model. What is drawn and painted is kept
+    in `work`."""
+    sources = _sources(recipe, work, chains, codec, without)
     return Mixture(sources, all_junk(codec), 14, recipe.seed + STREAMS["batches"] + 100)
 
 
-def _sources(recipe: Recipe, chains: Path, codec: Codec, without: tuple[str, ...]) -> list[tuple[str, Source]]:
+def _sources(recipe: Recipe, work: Path, chains: Path, codec: Codec, without: tuple[str, ...]) -> list[Source]:
     drawn = train_scenes(SCENES, recipe.seed + STREAMS["train"])
-    clean, table = pictures(drawn), truth_table(drawn)
-    rng = torch.Generator().manual_seed(recipe.seed + STREAMS["codec"])
-    some = to_float(clean[:1300])
-    trips = [codec.round_trips(some[:600]), codec.round_trips(some[600:900], 3), codec.round_trips(some[900:1050], 6)]
-    trips = to_pixels(torch.cat([*trips, codec.shaken(some[1050:], rng)]))
-    found = [("scenes", Source(clean, table, 16)), ("scenes", Source(trips, table[:1300], 16, either(0.3)))]
-    if "appearance" in without:
-        found = [("scenes", Source(clean, table, 57)), ("scenes", Source(trips, table[:1300], 57))]
-    else:
-        other = np.stack([redrawn(one, np.random.default_rng([recipe.seed, i])) for i, one in enumerate(drawn)])
-        found += [("appearance", Source(clean, table, 22, strong)), ("appearance", Source(other, table, 22, strong))]
+    table = truth_table(drawn)
+    clean = _kept(work / f"{recipe.name}-clean.npy", lambda: pictures(drawn))
+    trips = _kept(work / f"{recipe.name}-trips.npy", lambda: _trips(clean, codec, recipe.seed))
+    more = 25 if "appearance" in without else 0
+    found = [Source(clean, table, 16 + more), Source(trips, table[: len(trips)], 16 + more, either(0.3))]
+    if "appearance" not in without:
+        other = _kept(work / f"{recipe.name}-redrawn.npy", lambda: _redrawn(drawn, recipe.seed))
+        found += [Source(clean, table, 25, strong), Source(other, table, 25, strong)]
     mine = [chain for chain in CHAINS if chain.name in recipe.chains]
     if "chains" not in without:
-        found.append(("chains", Source(*by_prompt(mine, chains), 20, either(0.4))))
+        found.append(Source(*by_prompt(mine, chains), 24, either(0.4)))
     if "labels" not in without:
-        found.append(("labels", Source(*by_eye(mine), 12, either(0.4))))
+        found.append(Source(*by_eye(mine), 16, either(0.4)))
     if "junk" not in without:
-        painted_junk = model_junk(mine[:2], chains, recipe.seed)
-        found.append(("junk", Source(painted_junk, junk_rows(["broken"] * len(painted_junk)), 6)))
+        junk = _kept(work / f"{recipe.name}-junk.npy", lambda: model_junk(mine[:3], chains, recipe.seed))
+        found.append(Source(junk, junk_rows(["broken"] * len(junk)), 12))
     return found
+
+
+def _kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
+    if not path.exists():
+        np.save(path, make())
+    return np.load(path)
+
+
+def _trips(clean: np.ndarray, codec: Codec, seed: int) -> np.ndarray:
+    """1,300 scenes through the codec: 600 once, 300 three times, 150 six times, 250 with shaken latents."""
+    rng, some = torch.Generator().manual_seed(seed + STREAMS["codec"]), to_float(clean[:1300])
+    parts = [codec.round_trips(some[:600]), codec.round_trips(some[600:900], 3), codec.round_trips(some[900:1050], 6)]
+    return to_pixels(torch.cat([*parts, codec.shaken(some[1050:], rng)]))
+
+
+def _redrawn(drawn: list[scene.Scene], seed: int) -> np.ndarray:
+    return np.stack([redrawn(one, np.random.default_rng([seed, i])) for i, one in enumerate(drawn)])
 
 
 def by_prompt(mine: list[Chain], chains: Path) -> tuple[np.ndarray, pd.DataFrame]:
@@ -86,8 +103,9 @@ def by_eye(mine: list[Chain]) -> tuple[np.ndarray, pd.DataFrame]:
 
 
 def seen(looks: pd.DataFrame) -> pd.DataFrame:
-    """Answers of the eye as truth: who alone is seen is alone, and what shows nothing at all is junk."""
-    table = looks[["rider", "mount", "relation"]].replace({CANT_TELL: UNKNOWN, NONE: "", "beside": "next_to"})
+    """Answers of the eye as truth: what it cannot tell is not recognised, who alone is seen is alone, and what shows
+    nothing at all is junk."""
+    table = looks[["rider", "mount", "relation"]].replace({CANT_TELL: UNNAMED, NONE: "", "beside": "next_to"})
     nobody, nothing = table["rider"].eq(""), table["mount"].eq("")
     neither = table["relation"].eq("neither")
     table.loc[neither, "relation"] = UNKNOWN

@@ -35,7 +35,7 @@ from torch import Tensor
 from entropy_loop.worlds.storybook import scene
 from storybook_batches import Batches, Mixture
 from storybook_calibration import ASSETS, calibrate
-from storybook_claims import UNKNOWN, Claim, answers, bank, known, statement, truths
+from storybook_claims import UNKNOWN, UNNAMED, Claim, answers, bank, known, statement, truths
 from storybook_judge_losses import Loss, attribute_loss, balanced_loss, columns_of, concept_loss
 from storybook_judge_model import (
     RECIPES,
@@ -62,7 +62,7 @@ from storybook_round_trips import Codec, all_junk
 def captions(table: pd.DataFrame, rng: np.random.Generator, n: int) -> list[Claim]:
     """n scenes' captions, and for each a hard negative: another relation, another rider or another mount."""
     shown = table[["rider", "mount", "relation"]]
-    rows = table[table["junk"].eq("") & ~shown.isin(["empty", UNKNOWN]).any(axis=1)].iloc[:n]
+    rows = table[table["junk"].eq("") & ~shown.isin(["empty", UNKNOWN, UNNAMED]).any(axis=1)].iloc[:n]
     return [one for row in rows.itertuples() for one in _pair(row, rng)]
 
 
@@ -193,11 +193,12 @@ def refine(recipe: Recipe, work: Path, steps: int, vae: Path) -> None:
 
 def robust(recipe: Recipe, work: Path, steps: int, chains: Path, without: tuple[str, ...]) -> None:
     """Phase 3, from the bundled weights: see `storybook_robust`."""
-    folder, codec = work / recipe.name, Codec(ASSETS / "storybook/vae", fast=True)
+    folder = work / "-without-".join((recipe.name, *without))
+    codec = Codec(ASSETS / "storybook/vae", fast=True)
     prepare_folder(recipe, folder)
     model = new_model(recipe, folder)
     model.load_state_dict({k: v.float() for k, v in load_file(ASSETS / recipe.name / WEIGHTS).items()})
-    batches = mixture(recipe, chains, codec, without)
+    batches = mixture(recipe, work, chains, codec, without)
     losses = [concept_loss, attribute_loss]
     learn(model, folder, batches, losses, steps, recipe.learning_rate / 2, watcher(model, folder, recipe, codec))
 
