@@ -154,7 +154,7 @@ def _people_mistakes(config: Config) -> Iterator[str]:
     for name, options in choices.items():
         for option in options:
             if option.lower() in (NONE, UNSURE):
-                yield f"people.choices.{name}: leave {option!r} out; every question has {NONE!r} and {UNSURE!r} already."
+                yield f"people.choices.{name}: leave {option!r} out; every question gets {NONE!r} and {UNSURE!r}."
     times = Counter(option.lower() for options in choices.values() for option in options)
     for option in (option for option, n in times.items() if n > 1):
         yield f"people.choices: {option!r} stands twice; an option belongs to one question, once."
@@ -168,7 +168,7 @@ def _unasked(where: str, concepts: tuple[str, ...], choices: dict[str, tuple[str
     known = [option for options in choices.values() for option in options]
     for concept in concepts:
         if concept not in known:
-            yield f"{where}: {concept!r} is no option of people.choices; add it to a question. {nearest(concept, known)}"
+            yield f"{where}: {concept!r} is no option of people.choices; add it to one. {nearest(concept, known)}"
     for name, options in choices.items():
         if len(both := [concept for concept in concepts if concept in options]) > 1:
             yield (

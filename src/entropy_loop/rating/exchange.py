@@ -163,7 +163,9 @@ def _lines(text: str, asked: _Asked, mistakes: list[str]) -> Iterator[Said]:
     for (rater, name, repeat), said in found.items():
         unsure = None in said.values()
         if set(said) != set(asked.parts(asked.items[name])) or (unsure and set(said.values()) != {None}):
-            mistakes.append(f"item {name}, rater {rater}: all of its {asked.heads[0]}s are answered, or none")
+            mistakes.append(
+                f"item {name}, rater {rater}: all of its {asked.heads[0]}s are answered, or not one of them"
+            )
         seen = tuple(concept for concept, yes in said.items() if yes)
         yield Said(rater, name, said if asked.questions else None if unsure else seen, repeat)
 
