@@ -72,6 +72,40 @@ MISTAKES = {
     "an idle concept": ({"concepts": {"hors": {"yes": ["a"], "no": ["b"]}}}, [], "concepts.hors: .*'horse'"),
     "two judges of one name": ({"judges": [{"use": "exact"}] * 2}, [], "judges: two have one name"),
     "the curator as judge": ({"curate": {"scorer": CLIP}, "judges": [CLIP]}, [], "'some/model' is also the curator"),
+    "choices without their way of asking": (
+        {"people": {"choices": {"mount": ["horse"]}}},
+        [],
+        "people.choices: asked only with `ask: choice`",
+    ),
+    "a way of asking without choices": ({"people": {"ask": "choice"}}, [], "people.choices: missing; say what"),
+    "an answer that every question has": (
+        {"people": {"ask": "choice", "choices": {"mount": ["horse", "Can't tell"]}}},
+        [],
+        'people.choices.mount: leave "Can\'t tell" out',
+    ),
+    "an option of two questions": (
+        {"people": {"ask": "choice", "choices": {"mount": ["horse"], "rider": ["cat", "horse"]}}},
+        [],
+        "people.choices: 'horse' stands twice",
+    ),
+    "a concept that nobody can choose": (
+        {"people": {"ask": "choice", "choices": {"mount": ["hors", "none"]}}},
+        [],
+        "prompts.0.concepts: 'horse' is no option of people.choices; add it to one. .*'hors'",
+    ),
+    "two concepts of which one can be chosen": (
+        {
+            "prompts": [{"text": "x", "concepts": ["horse", "cow"]}],
+            "people": {"ask": "choice", "choices": {"mount": ["horse", "cow"]}},
+        },
+        [],
+        "prompts.0.concepts: 'horse' and 'cow' are options of one question",
+    ),
+    "more options than there are keys": (
+        {"people": {"ask": "choice", "choices": {"mount": ["horse", *(f"m{n}" for n in range(30))]}}},
+        [],
+        "people.choices.mount: .*at most 30",
+    ),
     "a list that is empty": ({"sweep": {"seed": []}}, [], "sweep.seed: "),
     "a sweep over no place": ({"sweep": {"name.x": [1]}}, [], "arm x-1: name.x: there is no such place"),
     "a sweep over an unknown key": ({"sweep": {"curate.polcy": [1]}}, [], "curate.polcy: .*'policy'"),

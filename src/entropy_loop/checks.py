@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -20,6 +21,7 @@ from entropy_loop.config import (
 )
 from entropy_loop.data import ALL, TrainSettings
 from entropy_loop.errors import ConfigError, nearest
+from entropy_loop.people.asking import NONE, UNSURE
 from entropy_loop.seeds import INDEX_BITS
 
 _SECTIONS = (
@@ -80,6 +82,7 @@ def mistakes(config: Config) -> Iterator[str]:
         yield "attributes: missing; say which ones the reader reads, for example attributes: {coat: [brown, black]}."
     yield from _prompt_mistakes(config)
     yield from _judge_mistakes(config, built["scorer"], built["judge"])
+    yield from _people_mistakes(config)
 
 
 def _reteach_mistakes(config: Config, real: list[Any]) -> Iterator[str]:
@@ -136,6 +139,42 @@ def _judge_mistakes(config: Config, scorers: list[Any], judges: list[Any]) -> It
             f"judges: {scorers[0].model!r} is also the curator; a model that selects must not measure. Take another "
             "judge, or say `curator_may_judge: yes, the curator measures itself on purpose`."
         )
+
+
+def _people_mistakes(config: Config) -> Iterator[str]:
+    """Choices that are no questions, and concepts that they cannot tell of."""
+    people, choices = config.people, config.people.choices
+    if people.ask != "choice":
+        if choices:
+            yield f"people.choices: asked only with `ask: choice`; people.ask is {people.ask}."
+        return
+    if not choices:
+        yield "people.choices: missing; say what is asked, for example choices: {rider: [astronaut, knight]}."
+        return
+    for name, options in choices.items():
+        for option in options:
+            if option.lower() in (NONE, UNSURE):
+                yield f"people.choices.{name}: leave {option!r} out; every question gets {NONE!r} and {UNSURE!r}."
+    times = Counter(option.lower() for options in choices.values() for option in options)
+    for option in (option for option, n in times.items() if n > 1):
+        yield f"people.choices: {option!r} stands twice; an option belongs to one question, once."
+    for i, prompt in enumerate(config.prompts):
+        if prompt.role == "target":
+            yield from _unasked(f"prompts.{i}.concepts", prompt.concepts, choices)
+
+
+def _unasked(where: str, concepts: tuple[str, ...], choices: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """Concepts of a prompt that nobody could choose, or not beside another."""
+    known = [option for options in choices.values() for option in options]
+    for concept in concepts:
+        if concept not in known:
+            yield f"{where}: {concept!r} is no option of people.choices; add it to one. {nearest(concept, known)}"
+    for name, options in choices.items():
+        if len(both := [concept for concept in concepts if concept in options]) > 1:
+            yield (
+                f"{where}: {' and '.join(map(repr, both))} are options of one question, so nobody could choose both; "
+                f"take one of them out of people.choices.{name}, into a question of its own."
+            )
 
 
 def _model(plugin: Any) -> tuple[str, str | None] | None:

@@ -12,6 +12,7 @@ from entropy_loop.seeds import GENERATION_BITS, INDEX_BITS, PROMPT_BITS
 
 Plugin = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Option = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 '._-]{0,99}$")]
 
 
 class _Section(BaseModel):
@@ -86,7 +87,10 @@ class MeasuresSection(_Section):
 class PeopleSection(_Section):
     """What people are asked on the rating page. images: of every generation's pool and target prompt; raters: of each
     image; repeats, catch_trials: so many of each rater's images, as a share, are shown again and are drawn with known
-    truth (in the storybook world); intro: what a rater reads before the first image, and agrees to."""
+    truth (in the storybook world); intro: what a rater reads before the first image, and agrees to; ask: `yes_no`
+    whether each concept of the prompt is recognised, which names it and so is a cue, or `choice` without one; choices:
+    the questions of `choice`, each with its options, as in `rider: [astronaut, knight]`, to which the answers none and
+    can't tell are added. Every image gets the same questions; a concept is recognised where its name is chosen."""
 
     images: Annotated[int, Field(ge=1)] = 32
     raters: Annotated[int, Field(ge=1)] = 3
@@ -96,6 +100,10 @@ class PeopleSection(_Section):
         "You will see pictures, one at a time, and say what you recognise in each. There is no right or wrong answer. "
         "Only your answers and their times are stored, under a random name; you can stop at any moment."
     )
+    ask: Literal["yes_no", "choice"] = "yes_no"
+    choices: Annotated[
+        dict[Name, Annotated[tuple[Option, ...], Field(min_length=1, max_length=30)]], Field(max_length=9)
+    ] = {}
 
 
 class ArmSection(_Section):

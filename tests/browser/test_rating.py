@@ -177,6 +177,121 @@ def test_the_best_k_are_picked_by_keyboard_and_the_run_goes_on(browser: Browser,
     assert told.returncode == 0, told.stderr
 
 
+# ---- asked by questions ------------------------------------------------------------------------------
+
+CHOICES = {
+    "rider": ["astronaut", "knight", "robot", "chef", "wizard", "clown", "pirate", "cat"],
+    "mount": ["horse", "zebra", "camel", "elephant", "cow", "pig", "reindeer", "turtle"],
+    "relation": ["riding", "beside"],
+}
+
+
+@pytest.fixture
+def by_choice(results: Path) -> Iterator[Room]:
+    """The page of a study that asks by questions."""
+    raw = yaml.safe_load((results / "config.yaml").read_text())
+    raw["people"] |= {"ask": "choice", "choices": CHOICES}
+    (results / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    with room(results, links=1) as opened:
+        yield opened
+
+
+def choices(results: Path) -> list[dict[str, str]]:
+    """What was chosen of each image, in the order of answering."""
+    book = Book(results)
+    table = book.choices()
+    book.close()
+    return [dict(zip(rows["question"], rows["choice"], strict=True)) for _, rows in table.groupby("item", sort=False)]
+
+
+def test_questions_are_answered_by_keyboard_one_after_the_other(
+    browser: Browser, by_choice: Room, results: Path, errors_of: Callable[[Page], list[str]]
+) -> None:
+    """Digits, 0 and C answer the question that is marked and go on to the next one; an answer that was taken back comes
+    again with its choices, and so it is after a reload; a choice is changed by going back to its question."""
+    context = browser.new_context()
+    page = context.new_page()
+    errors = errors_of(page)
+    joined(page, by_choice.links[0])
+    assert page.locator("legend").all_text_contents() == ["rider", "mount", "relation"]
+    for n, keys in enumerate((("2", "0", "c"), ("8", "?", "2"), ("1", "1", "1"))):
+        for field, key in enumerate(keys):
+            expect(page.locator("fieldset").nth(field)).to_have_class("current")
+            page.keyboard.press(key)
+        page.keyboard.press("Enter")
+        progress(page, n + 1)
+    page.keyboard.press("u")
+    progress(page, 2)
+    page.reload()
+    expect(page.get_by_role("radio", name="horse")).to_be_checked()
+    page.get_by_role("radio", name="horse").focus()
+    page.keyboard.press("5")
+    expect(page.get_by_role("radio", name="cow")).to_be_checked()
+    expect(page.get_by_role("radio", name="astronaut")).to_be_checked()
+    page.keyboard.press("Enter")
+    progress(page, 3)
+    context.close()
+    assert errors == []
+    assert choices(results) == [
+        {"rider": "knight", "mount": "none", "relation": "can't tell"},
+        {"rider": "cat", "mount": "can't tell", "relation": "beside"},
+        {"rider": "astronaut", "mount": "cow", "relation": "riding"},
+    ]
+
+
+def test_no_option_is_proposed_and_nothing_is_sent_before_each_question_is_answered(
+    browser: Browser, by_choice: Room
+) -> None:
+    """Nothing is chosen and no option has the focus when a picture comes; Enter names the question that is open."""
+    context = browser.new_context()
+    page = joined(context.new_page(), by_choice.links[0])
+    expect(page.locator("#questions input:checked, #questions input:focus")).to_have_count(0)
+    page.keyboard.press("1")
+    expect(page.locator("#questions input:focus")).to_have_count(0)
+    page.keyboard.press("Enter")
+    expect(page.locator("#say")).to_contain_text("mount")
+    progress(page, 0)
+    context.close()
+
+
+def test_questions_are_answered_by_touch_without_scrolling(browser: Browser, by_choice: Room, results: Path) -> None:
+    """On a phone three questions with 24 answers are on the screen, each large enough for a finger; a second tap in a
+    question replaces the first."""
+    context = browser.new_context(viewport=SIZES["phone"], has_touch=True, is_mobile=True)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.goto(by_choice.links[0])
+    page.get_by_role("button", name="I agree").tap()
+    expect(page.get_by_role("radio")).to_have_count(24)
+    for target in (*page.get_by_role("radio").all(), page.get_by_role("button", name="Next")):
+        box = target.bounding_box()
+        assert box
+        assert min(box["width"], box["height"]) >= 44
+        assert box["y"] + box["height"] <= 844
+    for name in ("knight", "zebra", "pig", "beside"):
+        page.get_by_role("radio", name=name).tap()
+    page.get_by_role("button", name="Next").tap()
+    progress(page, 1)
+    context.close()
+    assert choices(results) == [{"rider": "knight", "mount": "pig", "relation": "beside"}]
+
+
+@pytest.mark.parametrize(("scheme", "size"), [("light", "laptop"), ("dark", "phone")])
+def test_axe_finds_nothing_serious_in_questions(
+    browser: Browser, by_choice: Room, axe: str, scheme: str, size: str
+) -> None:
+    """Questions are groups of radio buttons with names; chosen, marked and other answers can be read."""
+    context = browser.new_context(color_scheme=scheme, viewport=SIZES[size], bypass_csp=True)  # type: ignore[arg-type]
+    page = joined(context.new_page(), by_choice.links[0])
+    page.keyboard.press("2")
+    page.add_script_tag(content=axe)
+    found = page.evaluate("axe.run().then((told) => told.violations)")
+    context.close()
+    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+# ---- what a screen reader cannot read ----------------------------------------------------------------
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser: Browser, served: Room, axe: str, scheme: str, size: str) -> None:

@@ -112,7 +112,7 @@ def test_a_file_with_mistakes_is_refused_whole(book: Book, tmp_path: Path) -> No
     wrong = ((3, "maybe"), (4, "i9"), (5, "rater is empty"), (6, "camel"), (8, "cells"), (9, "cells"), (10, "another"))
     for line, what in wrong:
         assert re.search(f"line {line}: .*{what}", text)
-    assert "all of its concepts are answered, or none" in text
+    assert "all of its concepts are answered, or not one" in text
     assert book.answers().empty
 
 
@@ -206,6 +206,144 @@ def test_what_is_no_file_of_answers_is_refused(book: Book, tmp_path: Path, text:
     with pytest.raises(ConfigError, match="file: "):
         exchange.read(book, tmp_path / "file")
     assert book.answers().empty
+
+
+# ---- asked by questions ------------------------------------------------------------------------------
+
+QUESTIONS = {"rider": ("astronaut", "knight"), "mount": ("horse", "cow")}
+BY_QUESTION = [
+    "rater,item,question,choice",
+    *("a,i0,rider,knight", "a,i0,mount,horse", "b,i0,rider,can't tell", "b,i0,mount,none"),
+    *("a,i1,rider,astronaut", "a,i1,mount,cow"),
+]
+
+
+@pytest.fixture
+def asked(book: Book) -> Book:
+    """The same pictures, asked about by QUESTIONS."""
+    assert book.ask_by(QUESTIONS)
+    return book
+
+
+def chosen(book: Book) -> list[tuple[str, ...]]:
+    table = book.choices()
+    return sorted(zip(table["item"], table["question"], table["choice"], strict=True))
+
+
+def test_choices_come_back_as_they_went(asked: Book, tmp_path: Path) -> None:
+    """Exported, read into another book and exported again, the chosen options are the same for every question and
+    rater, repeats too; read into its own book the file adds nothing."""
+    file = tmp_path / "answers.csv"
+    lines = [f"{line},{'repeat' if n == 0 else 'false'}" for n, line in enumerate(BY_QUESTION)]
+    file.write_text("\n".join([*lines, "a,i0,rider,astronaut,true", "a,i0,mount,horse,true"]))
+    assert exchange.read(asked, file) == 4
+    (first,) = exchange.write_csv(tmp_path, tmp_path / "first")
+    assert exchange.read(asked, first) == 0
+    other = Book(_folder(tmp_path / "other"))
+    other.ask_by(QUESTIONS)
+    other.add_items(asked.items().values())
+    assert exchange.read(other, first) == 4
+    (second,) = exchange.write_csv(other.root, tmp_path / "second")
+    columns = ["item", "file", "question", "choice", "repeat"]
+    a, b = (pd.read_csv(path, keep_default_na=False) for path in (first, second))
+    pd.testing.assert_frame_equal(
+        *(one[columns].sort_values(columns, ignore_index=True) for one in (a, b)),
+    )
+    assert a["choice"].value_counts().to_dict() == {
+        "horse": 2, "astronaut": 2, "knight": 1, "cow": 1, "none": 1, "can't tell": 1,
+    }  # fmt: skip
+    assert a["rater"].nunique() == b["rater"].nunique() == 2
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["rater,item,rider,mount", "a,i0,knight,horse", "b,i0,can't tell,none", "a,i1,astronaut,cow"],
+        [
+            "file,mount,sure,rider,rater",
+            "1.png,Cow,1, Astronaut ,a",
+            "0.png,horse,0,knight,a",
+            "0.png,none,,CAN'T TELL,b",
+        ],
+    ],
+    ids=["wide", "wide, by file, in capitals"],
+)
+def test_a_sheet_with_a_column_for_each_question_says_the_same(asked: Book, tmp_path: Path, lines: list[str]) -> None:
+    """What people or a model fill in on shuffled sheets: one row per image, one option per question."""
+    file = tmp_path / "answers.csv"
+    file.write_text("\n".join(lines))
+    assert exchange.read(asked, file) == 3
+    assert ("i0", "rider", "knight") in chosen(asked)
+    file.write_text("\n".join(BY_QUESTION))
+    assert exchange.read(asked, file) == 0
+
+
+def test_mistakes_of_a_file_of_choices_are_told(asked: Book, tmp_path: Path) -> None:
+    """Another question's option, an empty cell, a question that nobody asked and half an answer are refused, and
+    nothing of the file is kept."""
+    file = tmp_path / "answers.csv"
+    lines = [
+        "a,i0,rider,horse",
+        "a,i0,mount,",
+        "a,i1,place,moon",
+        "b,i1,rider,none",
+        "c,i2,rider,none",
+        "c,i2,rider,knight",
+    ]
+    file.write_text("\n".join([BY_QUESTION[0], *lines]))
+    with pytest.raises(ConfigError) as told:
+        exchange.read(asked, file)
+    wrong = [
+        "line 2: choice 'horse'; it takes astronaut, knight, none, can't tell",
+        "line 3: choice ''; it takes horse, cow,",
+        "line 4: question 'place' was not asked; rider, mount were",
+        "line 7: another answer to 'rider'",
+        "item i1, rater b: all of its questions are answered, or not one",
+        "item i2, rater c: all of its questions are answered, or not one",
+    ]
+    for line, what in zip(str(told.value).splitlines(), wrong, strict=True):
+        assert f"answers.csv: {what}" in line
+    file.write_text("rater,item,concept,answer\na,i0,horse,true")
+    with pytest.raises(ConfigError, match=r"line 1: .*question and choice or a column for each question"):
+        exchange.read(asked, file)
+    assert asked.choices().empty
+
+
+def test_label_studio_asks_the_same_questions_of_every_image(asked: Book, tmp_path: Path) -> None:
+    """One labeling config for all, with one choice per question, though images differ in their concepts."""
+    asked.add_items([Item("i9", "0-more.png", "p9", "another", ("cow",))])
+    Image.new("RGB", (8, 8)).save(tmp_path / "0-more.png")
+    tasks, labeling = exchange.write_label_studio(asked, tmp_path, tmp_path / "out")
+    assert len(json.loads(tasks.read_text())) == 4
+    text = labeling.read_text()
+    assert re.findall(r'<Choices name="(\w+)" toName="image" choice="single" required="true">', text) == [*QUESTIONS]
+    assert re.findall(r'<Choice value="([^"]+)"', text) == [
+        "astronaut", "knight", "none", "can't tell", "horse", "cow", "none", "can't tell",
+    ]  # fmt: skip
+
+
+def test_annotations_of_questions_become_choices(asked: Book, tmp_path: Path) -> None:
+    """Each question's one choice is kept; without one, with two, or with another question's, an annotation is
+    refused."""
+
+    def annotated(item: str, **choices: list[str]) -> dict[str, Any]:
+        parts = [{"from_name": name, "value": {"choices": choice}} for name, choice in choices.items()]
+        return {"data": {"item": item}, "annotations": [{"completed_by": 1, "result": parts}]}
+
+    file = tmp_path / "export.json"
+    wrong = [
+        {"rider": ["knight"]},
+        {"rider": ["none", "knight"], "mount": ["cow"]},
+        {"rider": ["cow"], "mount": ["cow"]},
+    ]
+    file.write_text(json.dumps([annotated("i0", **one) for one in wrong]))
+    with pytest.raises(ConfigError) as told:
+        exchange.read(asked, file)
+    assert len(str(told.value).splitlines()) == 3
+    file.write_text(json.dumps([annotated("i0", rider=["knight"], mount=["can't tell"])]))
+    assert exchange.read(asked, file) == 1
+    assert chosen(asked) == [("i0", "mount", "can't tell"), ("i0", "rider", "knight")]
 
 
 def _folder(path: Path) -> Path:

@@ -15,8 +15,10 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
+import painted
 import pandas as pd
 import pytest
+import yaml
 from rooms import Client, Room, command, room
 
 from entropy_loop.people.book import FILE, Book, answers
@@ -231,6 +233,57 @@ def test_nothing_but_the_pixels_tells_where_an_image_comes_from(results: Path) -
     assert len(seen) == 1
 
 
+PROMPTS = [
+    {"text": "an astronaut on a horse", "concepts": ["astronaut", "horse"]},
+    {"text": "a cow", "concepts": ["cow"]},
+]
+CHOICE = {"ask": "choice", "choices": {"rider": ["knight", "astronaut"], "mount": ["cow", "horse", "pig"]}}
+
+
+def by_choice(root: Path, **people: Any) -> None:
+    """Says in a folder's config that people are asked by questions."""
+    raw = yaml.safe_load((root / "config.yaml").read_text())
+    raw["people"] |= CHOICE | people
+    (root / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+
+
+def test_questions_tell_nothing_of_prompt_arm_or_generation(tmp_path: Path) -> None:
+    """With two prompts of different concepts everything that is sent for an image is the same but its opaque name; the
+    order of questions and options is the config's; and no prompt and no set of concepts stands in it."""
+    small: dict[str, Any] = {"generations": 1, "images": 4, "evaluation": {"images": 1}, "sweep": {}}
+    made = painted.made(tmp_path, prompts=PROMPTS, **small)
+    (tmp_path / "config.yaml").write_text(painted.settings(made))
+    by_choice(tmp_path, catch_trials=0, repeats=0)
+    with room(tmp_path, "--raters", "1", links=1) as opened:
+        client, state = opened.rater()
+        sent, shown = set(), set()
+        while state["task"] == "look":
+            shown.add(state["item"])
+            text = json.dumps(state).replace(state["item"], "")
+            sent.add(re.sub(r'"(ask|answered|left)": \d+', r'"\1": 0', text))
+            state = client.post("/answer", {"ask": state["ask"], "seen": {"rider": "knight", "mount": "none"}})
+    (told,) = map(json.loads, sent)
+    assert set(told) == {"task", "ask", "item", "questions", "answered", "left"}
+    assert told["questions"] == [
+        ["rider", ["knight", "astronaut", "none", "can't tell"]],
+        ["mount", ["cow", "horse", "pig", "none", "can't tell"]],
+    ]
+    prompts = {item.prompt for name, item in Book(tmp_path).items().items() if name in shown}
+    assert prompts == {prompt["text"] for prompt in PROMPTS}
+
+
+def test_answers_to_different_questions_do_not_mix(results: Path) -> None:
+    """Yes and no were answered; a config that has come to ask by questions is refused in words, and nothing that was
+    answered is lost."""
+    with room(results, links=1) as opened:
+        answered(*opened.rater(), 2)
+    by_choice(results)
+    told = command("rate", results)
+    assert told.returncode == 2
+    assert "people.ask and people.choices differ" in told.stderr
+    assert answers(results)["item"].nunique() == 2
+
+
 # ---- what is kept ------------------------------------------------------------------------------------
 
 
@@ -325,8 +378,6 @@ def _send_all(raters: list[Any], acknowledged: dict[int, Any], lock: threading.L
 
 def test_after_the_picks_the_same_run_goes_on(results: Path, tmp_path: Path) -> None:
     """A run that waits, the picks of one person over HTTP, and the run again: kept is exactly what was picked."""
-    import yaml
-
     raw = yaml.safe_load((results / "config.yaml").read_text())
     raw |= {"name": "picked", "generations": 1, "sweep": {}}
     raw["curate"]["policy"] = {"use": "people", "k": 3}

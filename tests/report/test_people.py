@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from entropy_loop.data import AGREEMENT
+from entropy_loop.people.asking import Questions
 from entropy_loop.people.book import Book, Item
 from entropy_loop.people.queue import Queue
 from entropy_loop.report.people import People
@@ -18,14 +19,17 @@ from entropy_loop.report.tables import Tables, tables
 
 PROMPT = painted.CONFIG["prompts"][0]["text"]
 LOOKS = ["run", "generation", "set", "id"]
-Says = Callable[[str, Item], list[str] | None]
+Says = Callable[[str, Item], list[str] | dict[str, str] | None]
 
 
-def rated(root: Path, says: Says, raters: int = 3, repeats: float = 0.0, last: int = 3) -> tuple[painted.Made, Tables]:
+def rated(
+    root: Path, says: Says, raters: int = 3, repeats: float = 0.0, last: int = 3, questions: Questions | None = None
+) -> tuple[painted.Made, Tables]:
     """A run whose pools, up to generation `last`, are rated by so many people in the way of `says`, and its tables."""
     made = painted.made(root)
     images = made.parquet("images").query(f"set == 'pool' and generation <= {last}").drop_duplicates("file")
     book = Book(root)
+    book.ask_by(questions or {})
     book.add_items(
         [Item(f"i{n}", row.file, row.id, PROMPT, ("astronaut", "horse")) for n, row in enumerate(images.itertuples())]
     )
@@ -147,6 +151,26 @@ def test_judges_are_held_to_people_on_all_concepts_in_one_image(tmp_path: Path) 
     assert over_all.loc["sensitivity", "value"] == pytest.approx(both.loc[people, "judge"].mean())
     assert over_all.loc["specificity", "value"] == pytest.approx(1 - both.loc[~people, "judge"].mean())
     assert {str(g) for g in told["generation"]} == {"<NA>", "0", "1", "2", "3"}
+
+
+def test_choices_are_rates_of_concepts_and_a_no_to_one_is_a_no_to_all(tmp_path: Path) -> None:
+    """Of 12 images one shows a knight, on what cannot be told: not all concepts. Another shows an astronaut on what
+    cannot be told: of that one nobody knows whether it has all of them."""
+
+    def chosen(rater: str, item: Item) -> dict[str, str]:
+        untold = item.id.endswith(("03", "04"))
+        rider = "knight" if item.id.endswith("03") else "astronaut"
+        return {"rider": rider, "mount": "can't tell" if untold else "horse"}
+
+    questions = {"rider": ("astronaut", "knight"), "mount": ("horse", "cow")}
+    _, found = rated(tmp_path, chosen, raters=2, last=0, questions=questions)
+    rows = found.rates.query("judge == 'people'").drop_duplicates("concept").set_index("concept")
+    assert rows["n"].to_dict() == {"astronaut": 12, "horse": 10, "all": 11}
+    assert rows["hits"].to_dict() == {"astronaut": 11, "horse": 10, "all": 10}
+    judged = found.judgements.query("judge == 'people' and concept == 'horse'").drop_duplicates("id")
+    assert sorted(judged.loc[judged["answer"].isna(), "id"].str[-2:]) == ["03", "04"]
+    alpha = found.agreement.query("statistic == 'alpha'").set_index("concept")
+    assert alpha["value"].to_dict() == {"astronaut": 1.0, "horse": pytest.approx(float("nan"), nan_ok=True), "all": 1.0}
 
 
 def look(file: str, said: list[bool] | None, truth: list[bool] | None = None, repeat: bool = False) -> pd.DataFrame:

@@ -23,11 +23,16 @@ from typing import Any
 import pandas as pd
 
 from entropy_loop.errors import StorageError, as_storage_error
+from entropy_loop.people import asking
+from entropy_loop.people.asking import Questions, Seen
 
 FILE = "people.sqlite"
 ANSWERS = ("rater", "item", "file", "id", "prompt", "concept", "answer", "truth", "repeat", "at")
 """One row per answer and concept. file: of the image, below the results folder; answer: missing where the rater could
 not tell; truth: of a catch trial, missing for all other images; repeat: the rater had seen the image before."""
+CHOICES = ("rater", "item", "file", "id", "prompt", "question", "choice", "repeat", "at")
+"""One row per answer and question, where people are asked by questions. choice: the option, or `asking.NONE` or
+`asking.UNSURE`."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts(name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS items(
@@ -56,7 +61,9 @@ CREATE TABLE IF NOT EXISTS finished(
     rater TEXT NOT NULL REFERENCES raters, pool TEXT NOT NULL REFERENCES pools, at TEXT NOT NULL,
     PRIMARY KEY(rater, pool));
 """
-FORMAT = "1"
+FORMAT, FORMAT_OF_QUESTIONS = "1", "2"
+"""Of a book whose answers are the concepts that were seen, and of one with questions, which older versions cannot
+read."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +100,9 @@ class Book:
             found = self.fact("format")
         except sqlite3.DatabaseError as error:
             raise StorageError(f"{path}: cannot be opened as the answers of people ({error}).") from None
-        if found != FORMAT:
-            raise StorageError(f"{path}: has format {found}; this version of entropy-loop reads {FORMAT}.")
+        if found not in (FORMAT, FORMAT_OF_QUESTIONS):
+            mine = f"{FORMAT} and {FORMAT_OF_QUESTIONS}"
+            raise StorageError(f"{path}: has format {found}; this version of entropy-loop reads {mine}.")
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -178,21 +186,53 @@ class Book:
             for item, file, id_, prompt, concepts, truth in found
         }
 
+    def questions(self) -> Questions:
+        """By which questions people are asked about every image; none where they are asked for concepts."""
+        return {name: tuple(options) for name, options in json.loads(self.fact("questions") or "{}").items()}
+
+    def ask_by(self, questions: Questions) -> bool:
+        """Ask by these questions from now on (none: for concepts). False, and nothing changes, where people were asked
+        otherwise and have answered."""
+        text = json.dumps(questions)
+        with self.writing() as db:
+            if text == json.dumps(self.questions()):
+                return True
+            if db.execute("SELECT 1 FROM answers").fetchone():
+                return False
+            facts = {"format": FORMAT_OF_QUESTIONS if questions else FORMAT, "questions": text}
+            db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
+            return True
+
     def answers(self) -> pd.DataFrame:
         """What was said and not taken back: one row per answer and concept (columns ANSWERS)."""
+        questions, rows = self.questions(), []
+        for rater, item, repeat, seen, at in self._said():
+            for concept in item.concepts:
+                answer = asking.recognised(seen, concept, questions)
+                truth = None if item.truth is None else concept in item.truth
+                rows.append((rater, *_named(item), concept, answer, truth, repeat, at))
+        return _answers(rows)
+
+    def choices(self) -> pd.DataFrame:
+        """What was chosen and not taken back: one row per answer and question (columns CHOICES)."""
+        questions = self.questions()
+        rows = [
+            (rater, *_named(item), question, seen[question], repeat, at)
+            for rater, item, repeat, seen, at in self._said()
+            if isinstance(seen, dict)
+            for question in questions
+        ]
+        return pd.DataFrame(rows, columns=list(CHOICES)).astype({"repeat": bool})
+
+    def _said(self) -> Iterator[tuple[str, Item, bool, Seen, str]]:
+        """(rater, image, repeat, answer, time) of every answer that was not taken back, the oldest first."""
         found = self.rows(
             "SELECT rater, item, repeat, seen, answered FROM answers JOIN asks USING (ask) "
             "WHERE withdrawn IS NULL ORDER BY answer"
         )
-        items, rows = self.items(), []
+        items = self.items()
         for rater, name, repeat, seen, at in found:
-            item, shown = items[name], None if seen is None else _names(seen)
-            for concept in item.concepts:
-                answer = None if shown is None else concept in shown
-                truth = None if item.truth is None else concept in item.truth
-                rows.append((rater, name, item.file, item.id, item.prompt, concept, answer, truth, bool(repeat), at))
-        table = pd.DataFrame(rows, columns=list(ANSWERS))
-        return table.astype({"answer": "boolean", "truth": "boolean", "repeat": bool})
+            yield rater, items[name], bool(repeat), asking.read(seen), at
 
 
 def add_rater(db: sqlite3.Connection, session: str | None) -> str:
@@ -204,13 +244,28 @@ def add_rater(db: sqlite3.Connection, session: str | None) -> str:
 
 def answers(root: Path) -> pd.DataFrame:
     """What people said in a results folder (columns ANSWERS); empty where nobody was asked."""
-    if not (root / FILE).is_file():
-        return pd.DataFrame(columns=list(ANSWERS)).astype({"answer": "boolean", "truth": "boolean", "repeat": bool})
-    book = Book(root, read_only=True)
+    with reading(root) as book:
+        return _answers([]) if book is None else book.answers()
+
+
+@contextmanager
+def reading(root: Path) -> Iterator[Book | None]:
+    """The book of a results folder for reading alone; None where nobody was asked."""
+    book = Book(root, read_only=True) if (root / FILE).is_file() else None
     try:
-        return book.answers()
+        yield book
     finally:
-        book.close()
+        if book is not None:
+            book.close()
+
+
+def _answers(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=list(ANSWERS))
+    return table.astype({"answer": "boolean", "truth": "boolean", "repeat": bool})
+
+
+def _named(item: Item) -> tuple[str, str, str, str]:
+    return item.item, item.file, item.id, item.prompt
 
 
 def _for_reading(path: Path) -> str:

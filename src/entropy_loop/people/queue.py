@@ -12,7 +12,10 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from entropy_loop.people import asking
+from entropy_loop.people.asking import Seen
 from entropy_loop.people.book import Book, now
 from entropy_loop.people.picks import shuffled
 
@@ -27,7 +30,7 @@ class Ask:
     ask: int
     item: str
     concepts: tuple[str, ...]
-    seen: tuple[str, ...] | None = None
+    seen: Seen = None
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,17 @@ class Queue:
             ask = _open(db, rater) or self._new(db, rater)
             return None if ask is None else _told(db, ask)
 
-    def answer(self, rater: str, ask: int, seen: Sequence[str] | None) -> bool:
-        """Keep an answer: which concepts were seen, None for a rater who could not tell. The first answer to an ask
-        counts, however often it is sent. False where the rater was not asked so."""
+    def answer(self, rater: str, ask: int, seen: Any) -> bool:
+        """Keep an answer (`asking.Seen`, as it was sent). The first answer to an ask counts, however often it is sent.
+        False where the rater was not asked so."""
         with self.book.writing() as db:
             row = db.execute(
                 "SELECT concepts FROM asks JOIN items USING (item) WHERE ask = ? AND rater = ?", (ask, rater)
             ).fetchone()
-            if row is None or not set(seen or ()) <= set(json.loads(row[0])):
+            if row is None or not asking.fits(seen, json.loads(row[0]), self.book.questions()):
                 return False
-            text = None if seen is None else json.dumps(sorted(set(seen)))
-            db.execute("INSERT OR IGNORE INTO answers(ask, seen, answered) VALUES (?, ?, ?)", (ask, text, now()))
+            values = (ask, asking.written(seen), now())
+            db.execute("INSERT OR IGNORE INTO answers(ask, seen, answered) VALUES (?, ?, ?)", values)
             return True
 
     def undo(self, rater: str) -> bool:
@@ -127,8 +130,7 @@ def _told(db: sqlite3.Connection, ask: int) -> Ask:
         "SELECT item, concepts FROM asks JOIN items USING (item) WHERE ask = ?", (ask,)
     ).fetchone()
     before = db.execute("SELECT seen FROM answers WHERE ask = ? ORDER BY answer DESC LIMIT 1", (ask,)).fetchone()
-    seen = None if before is None or before[0] is None else tuple(json.loads(before[0]))
-    return Ask(ask, item, tuple(json.loads(concepts)), seen)
+    return Ask(ask, item, tuple(json.loads(concepts)), None if before is None else asking.read(before[0]))
 
 
 def _answered(db: sqlite3.Connection, rater: str) -> int:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from entropy_loop.people import picks
+from entropy_loop.people import asking, picks
 from entropy_loop.people.book import Book
 from entropy_loop.people.queue import Queue
 from entropy_loop.rating.guard import COOKIE, session
@@ -46,8 +46,11 @@ class Desk:
         ask, progress = self.queue.next(rater), asdict(self.queue.progress(rater))
         if ask is None:
             return {"task": "done", **progress}
-        said = {"said": list(ask.seen)} if ask.seen is not None else {}
-        return {"task": "look", "ask": ask.ask, "item": ask.item, "concepts": list(ask.concepts), **said, **progress}
+        # Questions are the same for every image; the concepts would tell which prompt it was made for.
+        questions = [[name, asking.choices(options)] for name, options in self.book.questions().items()]
+        asked = {"questions": questions} if questions else {"concepts": ask.concepts}
+        said = {} if ask.seen is None else {"said": ask.seen}
+        return {"task": "look", "ask": ask.ask, "item": ask.item, **asked, **said, **progress}
 
     def file(self, item: str) -> Path | None:
         """Where an image that is asked about lies, by its opaque name alone."""
@@ -100,9 +103,8 @@ def app(desk: Desk) -> Starlette:
 
 
 def _answer(desk: Desk, rater: str, body: State) -> State | None:
-    ask, seen = body.get("ask"), body.get("seen")
-    right = isinstance(ask, int) and (seen is None or _words(seen)) and desk.queue.answer(rater, ask, seen)
-    return desk.state(rater) if right else None
+    ask = body.get("ask")
+    return desk.state(rater) if isinstance(ask, int) and desk.queue.answer(rater, ask, body.get("seen")) else None
 
 
 def _undo(desk: Desk, rater: str, body: State) -> State | None:
@@ -164,7 +166,3 @@ def _page(intro: str, state: State | None) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("rate.html.jinja").render(intro=intro, state=state)
-
-
-def _words(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(word, str) for word in value)

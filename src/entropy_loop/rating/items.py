@@ -15,7 +15,7 @@ from entropy_loop import assets
 from entropy_loop.config import Config
 from entropy_loop.data import POOL
 from entropy_loop.errors import ConfigError
-from entropy_loop.people.book import Book, Item, opaque
+from entropy_loop.people.book import FILE, Book, Item, opaque
 from entropy_loop.plan import Plan
 
 FOLDER = "people"  # of the catch trials, in the results folder
@@ -27,12 +27,18 @@ def ask(plan: Plan, config: Config, images: pd.DataFrame, root: Path, book: Book
     draws what the prompts ask for, about drawn scenes. What is asked about already stays.
 
     config: the study's, with what the command line says of people. The sample of a pool is fixed by the seed and the
-    pool; a pool that two chains share is asked about once. Raises ConfigError where there is nothing to show.
+    pool; a pool that two chains share is asked about once. Raises ConfigError where there is nothing to show, or people
+    have answered to something else than the config asks.
     """
     concepts = {p.text: p.concepts for run in plan.runs for p in run.config.prompt_nouns() if p.role == "target"}
     pools = images[(images["set"] == POOL) & images["prompt"].isin(concepts) & images["file"].fillna("").ne("")]
     if pools.empty:
         raise ConfigError(f"{root}: has no images of a target prompt yet; `entropy-loop run` makes them.")
+    if not book.ask_by(config.people.choices):
+        raise ConfigError(
+            f"{root}: people.ask and people.choices differ from what people have answered here already, and answers to "
+            f"different questions do not mix; set them back, or put {root / FILE} elsewhere to begin anew."
+        )
     known = {item.file for item in book.items().values()}
     wanted = [
         Item(opaque(), str(row.file), str(row.id), str(row.prompt), concepts[str(row.prompt)])

@@ -72,12 +72,23 @@ const toggles = () => [...$("concepts").children];
 function look() {
   const number = state.answered + 1;
   picture($("picture"), state.item, `Picture ${number}`);
+  const questions = "questions" in state;
+  $("look").classList.toggle("by-question", questions);
+  $("by-concept").hidden = questions;
+  $("questions").hidden = !questions;
+  if (questions) $("questions").replaceChildren(...state.questions.map(question));
+  else concepts();
+  $("undo").disabled = !state.answered;
+  $("look-title").textContent = `Picture ${number}. What do you recognise?`;
+  $("look-title").focus();
+  mark();
+}
+
+function concepts() {
   $("concepts").replaceChildren(...state.concepts.map((concept, i) => {
     const button = document.createElement("button");
-    const key = document.createElement("kbd");
     button.type = "button";
-    key.textContent = i + 1;
-    button.append(key, concept.replaceAll("_", " "));
+    button.append(hint(i + 1), spoken(concept));
     button.dataset.concept = concept;
     press(button, (state.said || []).includes(concept));
     button.onclick = () => toggle(button);
@@ -85,9 +96,14 @@ function look() {
   }));
   press($("none"), state.said !== undefined && !state.said.length);
   press($("unsure"), false);
-  $("undo").disabled = !state.answered;
-  $("look-title").textContent = `Picture ${number}. What do you recognise?`;
-  $("look-title").focus();
+}
+
+const spoken = (name) => name.replaceAll("_", " ");
+
+function hint(key) {
+  const kbd = document.createElement("kbd");
+  kbd.textContent = key;
+  return kbd;
 }
 
 function toggle(button) {
@@ -103,12 +119,67 @@ function only(button) {
 }
 
 function next() {
+  if ("questions" in state) return answer();
   const seen = toggles().filter(pressed).map((button) => button.dataset.concept);
   if (!seen.length && !pressed($("none")) && !pressed($("unsure"))) {
     say("Choose what you recognise, or “none of these”.");
     return;
   }
   ask("/answer", { ask: state.ask, seen: pressed($("unsure")) ? null : seen });
+}
+
+// ---- one answer to each question --------------------------------------------------------------------
+
+const KEYS = "123456789ABDEFGHIJKLMNOPQRSTVWXYZ"; // of options; C is can't tell, U undo
+const fields = () => [...$("questions").children];
+const chosen = (field) => field.querySelector("input:checked");
+const unanswered = () => fields().find((field) => !chosen(field));
+
+// A question's last two answers are none and can't tell: the server says which words these are.
+function question([name, answers]) {
+  const field = document.createElement("fieldset");
+  field.tabIndex = -1; // has the focus itself, so that no option looks as if it were proposed
+  const legend = document.createElement("legend");
+  legend.textContent = spoken(name);
+  field.append(legend, ...answers.map((answer, i) => {
+    const label = document.createElement("label");
+    const input = document.createElement("input");
+    input.type = "radio";
+    input.name = name;
+    input.value = answer;
+    input.checked = state.said?.[name] === answer;
+    input.dataset.key = { 2: "0", 1: "C" }[answers.length - i] || KEYS[i];
+    const key = hint(input.dataset.key);
+    key.ariaHidden = "true";
+    label.append(input, key, spoken(answer));
+    return label;
+  }));
+  return field;
+}
+
+// Keys belong to the question that has the focus; where none has it, to the first that is not answered.
+function current() {
+  return document.activeElement?.closest("#questions > *") || unanswered() || fields().at(-1);
+}
+
+function mark() {
+  for (const field of fields()) field.classList.toggle("current", field === current());
+}
+
+function take(input) {
+  input.checked = true;
+  (unanswered() || input.closest("fieldset")).focus();
+}
+
+function answer() {
+  const open = unanswered();
+  if (open) {
+    open.focus();
+    say(`Choose one answer for “${open.querySelector("legend").textContent}”.`);
+    return;
+  }
+  const seen = Object.fromEntries(fields().map(chosen).map((input) => [input.name, input.value]));
+  ask("/answer", { ask: state.ask, seen });
 }
 
 // ---- pick the best ----------------------------------------------------------------------------------
@@ -182,16 +253,26 @@ document.addEventListener("keydown", (event) => {
 function keys(key, withControl) {
   if (!$("pick").hidden && key.startsWith("Arrow")) return () => move(key);
   if ($("look").hidden) return null;
-  const button = toggles()[Number(key) - 1];
-  if (button) return () => toggle(button);
-  if (key === "0") return () => only($("none"));
-  if (key === "?" || key.toLowerCase() === "c") return () => only($("unsure"));
+  const choice = withControl ? null : choiceOf(key === "?" ? "C" : key.toUpperCase());
+  if (choice) return choice;
   const onButton = document.activeElement?.tagName === "BUTTON" && document.activeElement.id !== "next";
   if (key === "Enter" && !onButton) return next;
   if (withControl || key === "Backspace" || key.toLowerCase() === "u") return () => ask("/undo", {});
   return null;
 }
 
+function choiceOf(key) {
+  if ("questions" in state) {
+    const input = current().querySelector(`[data-key="${CSS.escape(key)}"]`);
+    return input && (() => take(input));
+  }
+  const button = toggles()[Number(key) - 1];
+  if (button) return () => toggle(button);
+  return { 0: () => only($("none")), C: () => only($("unsure")) }[key];
+}
+
+$("questions").addEventListener("change", mark);
+document.addEventListener("focusin", mark);
 $("begin").onclick = () => ask("/join", { link });
 $("none").onclick = () => only($("none"));
 $("unsure").onclick = () => only($("unsure"));

@@ -102,12 +102,9 @@ class People:
     def _table(self, prompt: Prompt, concept: str) -> pd.DataFrame:
         """Raters by files, 1, 0 or missing. `all`: every concept by one and the same person in one image."""
         if (prompt.text, concept) not in self._answers:
-            mine = self.first_looks[self.first_looks["prompt"] == prompt.text].astype({"answer": float})
-            if concept == ALL:
-                # Who cannot tell says so of the whole image, so no concept is missing alone.
-                told = mine.groupby(["rater", "file"])["answer"].agg(lambda said: said.min(skipna=False)).unstack()
-            else:
-                told = mine[mine["concept"] == concept].pivot(index="rater", columns="file", values="answer")
+            mine = self.first_looks[self.first_looks["prompt"] == prompt.text]
+            told = _with_all(mine, ["rater", "file"], ["answer"]).astype({"answer": float})
+            told = told[told["concept"] == concept].pivot(index="rater", columns="file", values="answer")
             self._answers[prompt.text, concept] = told.reindex(index=sorted(self.first_looks["rater"].unique()))
         return self._answers[prompt.text, concept]
 
