@@ -16,7 +16,7 @@ from entropy_loop.data import Checkpoint, Diet, Request, Samples, TrainSettings
 from entropy_loop.generators.diffusion import Diffusion
 from entropy_loop.worlds.storybook import scene
 
-REQUEST = Request("i0", "a photograph of a clown's \"horse\"", 0, 7)
+REQUEST = Request("i0", 'a photograph of a clown\'s "horse"', 0, 7)
 COMMIT = "a" * 40
 
 
@@ -46,7 +46,7 @@ def on_the_hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     ],
 )
 def test_the_lines_make_what_the_loop_samples(tmp_path, monkeypatch, kind, method, options):
-    """A generation of another checkpoint, scheduler and size: executed in the folder of its weights, to a grey level."""
+    """Of another checkpoint, with another scheduler and size; executed beside the weights, to a grey level."""
     checkpoint = on_the_hub(tmp_path, monkeypatch) if kind == "hub" else str(tiny_xl(tmp_path / "xl"))
     one = Diffusion(checkpoint, **{"num_inference_steps": 3, "block": 1, **options})
     settings = TrainSettings(method=method, max_train_steps=1, train_batch_size=1, learning_rate=1e-2)
