@@ -65,7 +65,22 @@ figures face and how they stand to each other. A small residual network with mea
 weights nor architecture, seeds or scenes with the checkpoint, the curator and the judge.
 
 ```python
-network = timm.create_model("local-dir:storybook-attributes", pretrained=True)
+import json
+
+import numpy as np
+import timm
+import torch
+from PIL import Image
+
+network = timm.create_model("local-dir:storybook-attributes", pretrained=True).eval()
+pixels = torch.from_numpy(np.array(Image.open("picture.png").convert("RGB"))).permute(2, 0, 1)[None] / 127.5 - 1
+with torch.inference_mode():
+    logits = network(pixels)[0]
+with open("storybook-attributes/attributes.json") as file:
+    attributes = json.load(file)["attributes"]
+sizes = [len(one["answers"]) for one in attributes.values()]
+for (name, one), own in zip(attributes.items(), logits.split(sizes)):
+    print(name, one["answers"][own.argmax()], own.softmax(0).max().item())
 ```
 
 Input: RGB in [-1, 1]. Output: the logits of all answers of all attributes, in the order of `attributes.json`; each

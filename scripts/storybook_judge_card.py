@@ -65,8 +65,23 @@ open_clip's own format: {count:,} parameters ({image:,} of them see), {size:.1f}
 model has another architecture, other seeds and other scenes, so that one can select and the other measure.
 
 ```python
+import json
+
+import open_clip
+import torch
+from PIL import Image
+
 model, preprocess = open_clip.create_model_from_pretrained("local-dir:{recipe.name}")
 tokenizer = open_clip.get_tokenizer("local-dir:{recipe.name}")
+with open("{recipe.name}/calibration.json") as file:
+    horse = json.load(file)["concepts"]["horse"]
+model.eval()
+with torch.inference_mode():
+    image = model.encode_image(preprocess(Image.open("picture.png")).unsqueeze(0), normalize=True)
+    texts = (model.encode_text(tokenizer(horse[side]), normalize=True) for side in ("yes", "no"))
+    yes, no = (model.logit_scale.exp() * image @ side.T for side in texts)
+score = (yes.logsumexp(1) - no.logsumexp(1)).item()
+print("a horse" if score > horse["threshold"] else "no horse", score)
 ```
 
 **Data.** {recipe.scenes:,} drawn scenes with known truth (seed {recipe.seed}), half from the world's own

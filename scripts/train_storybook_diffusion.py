@@ -289,9 +289,12 @@ closed world and nothing else. It exists so that experiments on feedback loops o
 a laptop, without a download or a GPU, against a known truth.
 
 ```python
+import torch
 from diffusers import StableDiffusionPipeline
-pipe = StableDiffusionPipeline.from_pretrained(FOLDER, safety_checker=None)
-pipe("a photograph of an astronaut riding a horse", height=64, width=64, num_inference_steps=20, guidance_scale=3.0)
+
+pipe = StableDiffusionPipeline.from_pretrained("storybook", safety_checker=None, dtype=torch.float32)
+prompt = "a photograph of an astronaut riding a horse"
+pipe(prompt, num_inference_steps=20, guidance_scale=3.0).images[0].save("picture.png")
 ```
 
 ## World and training data

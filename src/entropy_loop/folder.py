@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from entropy_loop import disk, ledger, strict_yaml, study
+from entropy_loop import assets, disk, ledger, strict_yaml, study
 from entropy_loop.errors import ConfigError, DiskFull, StorageError, as_storage_error, free
 from entropy_loop.plan import Plan
 from entropy_loop.plan import plan as plan_of
@@ -32,21 +32,25 @@ def planned(root: Path) -> Plan:
 # ---- before a run ------------------------------------------------------------------------------------
 
 
-def refuse_another(plan: Plan, root: Path) -> None:
+def refuse_another(plan: Plan, root: Path) -> list[str]:
     """Raises ConfigError when a folder's tables would lose what stands in them: another experiment, or the same one
-    with chains left out or changed. More chains, more generations and another machine lose nothing."""
+    with chains left out or changed. More chains, more generations and another machine lose nothing. Nor does another
+    revision of a bundled model that only measures: a sentence for each tells what will be done."""
     if not (root / CONFIG).is_file():
-        return
-    there = _read(root / CONFIG)
+        return []
+    there, renewed = _read(root / CONFIG)
     if there.config.name != (name := plan.study.config.name):
         raise ConfigError(
             f"{root}: holds the experiment {there.config.name!r}, not {name!r}; give another folder with --out."
         )
-    if lines := list(differences(there, plan.study)):
+    lines = list(differences(there, plan.study))
+    lines += [f"{one.place}: {one.there!r} there, {one.here!r} here" for one in renewed if not one.measures]
+    if lines:
         raise ConfigError(
             "\n".join((f"{root}: its config differs from this one:", *(f"  {line}" for line in lines)))
             + "\nGive another folder with --out, or say --fork: a folder beside it that shares what is the same."
         )
+    return list(dict.fromkeys(f"measured anew with {one.model} {one.here}; images stay" for one in renewed))
 
 
 def differences(old: Study, new: Study) -> Iterator[str]:
@@ -156,11 +160,40 @@ def clean(root: Path, found: list[Spare]) -> None:
 # ---- inside ------------------------------------------------------------------------------------------
 
 
-def _read(path: Path) -> Study:
+@dataclass(frozen=True)
+class _Renewed:
+    """A bundled model that this version of the package has in another revision. place: of the revision in a config."""
+
+    place: str
+    model: str
+    there: str
+    here: str
+
+    @property
+    def measures(self) -> bool:
+        """Whether it only looks at images: no stage that makes or selects one depends on it."""
+        return self.place.startswith(("judges.", "measures."))
+
+
+def _read(path: Path) -> tuple[Study, list[_Renewed]]:
+    """The study that a folder holds, with the bundled models of this version, and those that were others there."""
     try:
-        return study.load(path)
+        with as_storage_error(path):
+            renewed = list(_renewed(strict_yaml.parse(path.read_text(encoding="utf-8"))))
+        return study.load(path, tuple(f"{one.place}='{one.here}'" for one in renewed)), renewed
     except (ConfigError, yaml.YAMLError, UnicodeDecodeError):
         raise StorageError(f"{path}: damaged; delete it and run again, no stage is lost.") from None
+
+
+def _renewed(value: Any, place: str = "") -> Iterator[_Renewed]:
+    """Of everything in a config as YAML holds it."""
+    inner = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
+    for name, one in inner.items():
+        yield from _renewed(one, f"{place}{name}.")
+    _, bundled, model = str(inner.get("model", inner.get("checkpoint"))).partition(assets.PREFIX)
+    there, here = inner.get("revision"), assets.REVISIONS.get(model)
+    if bundled and here and there not in (None, here):
+        yield _Renewed(f"{place}revision", model, there, here)
 
 
 def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,5 @@
-"""The README.md beside a generation's weights: what they are, and the lines of plain diffusers that load them."""
+"""The README.md beside a generation's weights: what they are, and the lines of plain diffusers that load them and make
+the first of the pictures that it shows."""
 
 from __future__ import annotations
 
@@ -30,10 +31,8 @@ def _text(run: Run, g: Generation, parent: str, diet: pd.DataFrame, generator: A
     tags = ["stable-diffusion", "text-to-image", "diffusers", "diffusers-training"]
     tags += ["lora"] if train.method == "lora" else []
     head = {"base_model": generator.label, "library_name": "diffusers", "tags": tags}
-    samples = [
-        f"![{request.prompt}](../{g.sets[EVALUATION].folder}/images/{request.id}.png)"
-        for request in run.requests(g.number, EVALUATION)[:SHOWN]
-    ]
+    shown = run.requests(g.number, EVALUATION)[:SHOWN]
+    samples = [f"![{one.prompt}](../{g.sets[EVALUATION].folder}/images/{one.id}.png)" for one in shown]
     counts = Counter(
         (prompt, "real" if real else "generated") for prompt, real in zip(diet["prompt"], diet["real"], strict=True)
     )
@@ -48,10 +47,10 @@ Made by entropy-loop to study what becomes of such a model; not meant for use.
 - base: `{generator.label}`{f" at `{generator.revision}`" if generator.revision else ""}
 - trained from: `{parent}`
 
-In the folder of this card:
+In the folder of this card, this makes the first of the samples below:
 
 ```python
-{generator.loading(train)}
+{generator.loading(train, shown[0])}
 ```
 
 ## Samples

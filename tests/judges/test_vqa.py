@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     CLIPImageProcessor,
@@ -21,7 +23,7 @@ from transformers import (
 
 from entropy_loop import registry
 from entropy_loop.data import SAMPLES, Concept, Prompt, Samples
-from entropy_loop.errors import ConfigError
+from entropy_loop.errors import ConfigError, EntropyLoopError
 
 WORDS = [
     "<unk>",
@@ -135,3 +137,16 @@ def test_what_cannot_be_asked_is_refused_before_the_run(model, samples, tmp_path
         judged(model, samples, tmp_path / "b", question="Is it there ?")
     with pytest.raises(ConfigError, match="needs `revision`"):
         judged(Path("nobody/vlm"), samples, tmp_path / "c")
+
+
+def test_a_score_that_is_no_number_is_an_error_and_never_a_no(model, samples, tmp_path):
+    """A model whose last layer is NaN: nothing is recorded, and no other image is asked about."""
+    broken = Path(shutil.copytree(model, tmp_path / "broken"))
+    weights = load_file(broken / "model.safetensors")
+    (head,) = [name for name in weights if name.endswith("lm_head.weight")]
+    save_file(
+        weights | {head: torch.full_like(weights[head], torch.nan)}, broken / "model.safetensors", {"format": "pt"}
+    )
+    with pytest.raises(EntropyLoopError, match="broken: its answer for image i0 is not a finite number"):
+        judged(broken, samples, tmp_path / "out")
+    assert not (tmp_path / "out" / "judgements.parquet").exists()

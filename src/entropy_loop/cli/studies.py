@@ -65,6 +65,9 @@ def run(
         root = folder.fork(planned, root)
         out.print(f"forked into {root}")
     if not ending:
+        for line in folder.refuse_another(planned, root):
+            if not as_json:
+                out.print(line)
         with Progress(planned, out, as_json) as progress:
             finished = experiment.carry_out(planned, root, progress, part)
         if not finished:

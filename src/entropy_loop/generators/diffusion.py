@@ -3,8 +3,9 @@
 A generation's own weights are its UNet or a low-rank update of generation 0's, as diffusers keeps them; the rest of
 the pipeline is generation 0's for ever:
 
-    StableDiffusionPipeline.from_pretrained(checkpoint, unet=UNet2DConditionModel.from_pretrained(stage / "unet"))
-    StableDiffusionPipeline.from_pretrained(checkpoint).load_lora_weights(stage)
+    unet = UNet2DConditionModel.from_pretrained(stage / "unet")
+    DiffusionPipeline.from_pretrained(checkpoint, unet=unet, dtype=torch.float32)
+    DiffusionPipeline.from_pretrained(checkpoint, dtype=torch.float32).load_lora_weights(stage)
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from entropy_loop.generators import (
     resident,
     safety,
     sampling,
+    snippet,
 )
 from entropy_loop.generators.costs import Costs, costs
 from entropy_loop.generators.diet import encode
@@ -93,18 +95,10 @@ class Diffusion:
         path = Path(self.checkpoint)
         return path.name if path.is_absolute() else self.checkpoint
 
-    def loading(self, settings: TrainSettings) -> str:
-        """Lines of Python with which plain diffusers loads a trained generation, in its folder."""
-        base = f"base = {self.label!r}" + ("" if self.label == self.checkpoint else "  # wherever it lies")
-        if self.checkpoint.startswith(assets.PREFIX):
-            base = f"from entropy_loop import assets\n\nbase = assets.find({self.checkpoint!r})"
-        pinned = f", revision={self.revision!r}" if assets.COMMIT.fullmatch(self.revision or "") else ""
-        if settings.method == "lora":
-            load = f'pipe = DiffusionPipeline.from_pretrained(base{pinned})\npipe.load_lora_weights(".")'
-            return f"from diffusers import DiffusionPipeline\n{base}\n{load}"
-        load = 'unet = UNet2DConditionModel.from_pretrained("unet")\n'
-        load += f"pipe = DiffusionPipeline.from_pretrained(base{pinned}, unet=unet)"
-        return f"from diffusers import DiffusionPipeline, UNet2DConditionModel\n{base}\n{load}"
+    def loading(self, settings: TrainSettings, request: Request) -> str:
+        """Lines of Python with which plain diffusers loads a trained generation, in its folder, and makes the picture
+        of a request."""
+        return snippet.lines(self, settings, request)
 
     @property
     def withholds(self) -> bool:

@@ -25,6 +25,7 @@ from entropy_loop import assets
 from entropy_loop.data import Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.judges import embeddings
+from entropy_loop.judges.answers import finite
 
 if TYPE_CHECKING:
     import torch
@@ -96,12 +97,13 @@ class AttributeReader(_Model):
 
     def read(self, samples: Samples, out: Path, tick: Tick) -> None:
         """Write attributes.parquet: `value` and how probable it is (`score`), or no value and the reason,
-        'absent' (no animal, so no coat) or 'unreadable'; then the score is that of the likeliest value.
+        'absent' (no animal, so no coat) or 'unreadable'; then the score is that of the likeliest value. Raises
+        EntropyLoopError at the first answer that is not finite.
         """
         attributes, rows = self.calibration()["attributes"], []
         told = self._each(lambda network, image: network(image), samples, tick)
         for name, logits in zip(samples.table["id"], told, strict=True):
-            rows += [(name, *answer) for answer in answers(logits, attributes)]
+            rows += [(name, *answer) for answer in answers(finite(logits, self.label, name), attributes)]
         pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(out / "attributes.parquet", index=False)
 
 

@@ -18,9 +18,9 @@ import pandas as pd
 from pydantic import Field
 
 from entropy_loop import assets
-from entropy_loop.data import JUDGEMENTS, SCORES, Concept, Prompt, Samples, Tick
+from entropy_loop.data import SCORES, Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
-from entropy_loop.judges import embeddings, vision
+from entropy_loop.judges import answers, embeddings, vision
 from entropy_loop.judges.calibration import Calibration, Entry, given, own
 from entropy_loop.judges.loaded import BLOCK, Loaded, described, load, tag
 
@@ -134,10 +134,14 @@ class ClipScorer(_Clip):
         self.readable(prompts, "prompts")
 
     def score(self, samples: Samples, prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
+        """Writes scores.parquet. Raises EntropyLoopError for a score that is not finite."""
         table = samples.table[samples.table["prompt"].isin(prompts)]
         logits = self.logits([samples.folder / f for f in table["file"]], list(prompts), tick)
         own = logits[np.arange(len(table)), [prompts.index(prompt) for prompt in table["prompt"]]]
-        rows = pd.DataFrame({"id": table["id"], "score": own.astype(np.float64)})
+        scores = [
+            answers.finite(float(score), self.label, image) for image, score in zip(table["id"], own, strict=True)
+        ]
+        rows = pd.DataFrame({"id": table["id"], "score": scores}).astype({"score": float})
         rows[list(SCORES)].to_parquet(out / "scores.parquet", index=False)
         self.describe(out)
 
@@ -169,24 +173,23 @@ class ClipRecogniser(_Clip):
     def judge(
         self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
     ) -> None:
+        """Writes judgements.parquet. Raises EntropyLoopError for a score that is not finite."""
         table = samples.table
         prompts = tuple(prompt for prompt in prompts if prompt.text in set(table["prompt"]))
         names = {name for prompt in prompts for name in prompt.concepts}
         known = {concept.name: self._texts(concept) for concept in concepts if concept.name in names}
         texts = list(dict.fromkeys(text for yes, no, _ in known.values() for text in (*yes, *no)))
         logits = self.logits([samples.folder / f for f in table["file"]], texts, tick).astype(np.float64)
-        rows = []
+        rows: list[tuple[str, str, float, float]] = []
         for prompt in prompts:
             asked = np.flatnonzero(table["prompt"] == prompt.text)
             for name in prompt.concepts:
                 yes, no, threshold = known[name]
                 for_it, against = ([texts.index(text) for text in side] for side in (yes, no))
                 scores = _evidence(logits[asked][:, for_it]) - _evidence(logits[asked][:, against])
-                rows += [
-                    (image, name, score, threshold, bool(score > threshold), "")
-                    for image, score in zip(table["id"].iloc[asked], scores, strict=True)
-                ]
-        pd.DataFrame(rows, columns=list(JUDGEMENTS)).to_parquet(out / "judgements.parquet", index=False)
+                ids = table["id"].iloc[asked]
+                rows += [(image, name, score, threshold) for image, score in zip(ids, scores, strict=True)]
+        answers.write(rows, self.label, samples, out)
         self.describe(out)
 
     def known(self) -> Calibration:

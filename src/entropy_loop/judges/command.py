@@ -20,8 +20,9 @@ from typing import Annotated, Any, ClassVar
 import pandas as pd
 from pydantic import Field
 
-from entropy_loop.data import JUDGEMENTS, Concept, Prompt, Samples, Tick
+from entropy_loop.data import Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, EntropyLoopError
+from entropy_loop.judges import answers
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,5 @@ class CommandRecogniser(_Command):
             for concept in named.get(str(row.prompt), ())
         ]
         found = self.answers(asked)
-        rows = []
-        for one in asked:
-            score = found[one["id"], one["concept"]]
-            rows.append((one["id"], one["concept"], score, self.threshold, score > self.threshold, ""))
-        pd.DataFrame(rows, columns=list(JUDGEMENTS)).to_parquet(out / "judgements.parquet", index=False)
+        keys = [(one["id"], one["concept"]) for one in asked]
+        answers.write([(*key, found[key], self.threshold) for key in keys], self.label, samples, out)

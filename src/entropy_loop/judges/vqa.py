@@ -5,18 +5,18 @@ As VQAScore reads it from the next token (Lin et al. 2024, arXiv 2404.01291, eq.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import pandas as pd
 from pydantic import Field
 
 from entropy_loop import assets, device
-from entropy_loop.data import JUDGEMENTS, Concept, Prompt, Samples, Tick
-from entropy_loop.errors import ConfigError, EntropyLoopError
-from entropy_loop.judges import embeddings
+from entropy_loop.data import Concept, Prompt, Samples, Tick
+from entropy_loop.errors import ConfigError
+from entropy_loop.judges import answers, embeddings
 
 if TYPE_CHECKING:
     import torch
@@ -69,19 +69,21 @@ class VqaRecogniser:
     def judge(
         self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
     ) -> None:
-        """Writes judgements.parquet."""
+        """Writes judgements.parquet. Raises EntropyLoopError at the first score that is not finite."""
+        answers.write(self._judged(samples, prompts, tick), self.label, samples, out)
+
+    def _judged(
+        self, samples: Samples, prompts: tuple[Prompt, ...], tick: Tick
+    ) -> Iterator[tuple[str, str, float, float]]:
+        """(id, concept, score, threshold)."""
         asked = {prompt.text: prompt.concepts for prompt in prompts}
         loaded = _load(assets.find(self.model, self.revision), self.precision)
-        files = [samples.folder / file for file in samples.table["file"]]
-        rows = []
-        for done, (row, image) in enumerate(
-            zip(samples.table.itertuples(), embeddings.opened(files), strict=True), start=1
-        ):
+        pictures = embeddings.opened(samples.folder / file for file in samples.table["file"])
+        for done, (row, image) in enumerate(zip(samples.table.itertuples(), pictures, strict=True), start=1):
             for concept in asked.get(str(row.prompt), ()):
-                score = loaded.yes(image, self.questions.get(concept, self.question).replace("{concept}", concept))
-                rows.append((row.id, concept, score, self.threshold, score > self.threshold, ""))
-            tick(done / len(files))
-        pd.DataFrame(rows, columns=list(JUDGEMENTS)).to_parquet(out / "judgements.parquet", index=False)
+                question = self.questions.get(concept, self.question).replace("{concept}", concept)
+                yield str(row.id), concept, loaded.yes(image, question), self.threshold
+            tick(done / len(samples.table))
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,13 @@ class _Loaded:
     words: tuple[list[int], list[int]]
 
     def yes(self, image: Any, question: str) -> float:
-        """P(yes) / (P(yes) + P(no)) of the next token. Raises EntropyLoopError when it is no number."""
+        """P(yes) / (P(yes) + P(no)) of the next token."""
         import torch
 
         with torch.inference_mode():
             logits = self.model(**self._inputs(image, question)).logits[0, -1].float()
         yes, no = (torch.logsumexp(logits[ids], dim=0) for ids in self.words)
-        score = float(torch.sigmoid(yes - no))
-        if score != score:
-            raise EntropyLoopError(f"judges: the answer to {question!r} is not a number; nothing was recorded.")
-        return score
+        return float(torch.sigmoid(yes - no))
 
     def _inputs(self, image: Any, question: str) -> dict[str, torch.Tensor]:
         content = [{"type": "image"}, {"type": "text", "text": question}]

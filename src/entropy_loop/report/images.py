@@ -167,6 +167,5 @@ def _number(value: Any) -> str:
 
 
 def _answer(answer: Any, reason: Any) -> str:
-    if pd.isna(answer):
-        return f"{DASH} {reason if isinstance(reason, str) else ''}".strip()
-    return "yes" if answer else "no"
+    said = DASH if pd.isna(answer) else "yes" if answer else "no"
+    return f"{said} ({reason})" if isinstance(reason, str) and reason else said
