@@ -13,7 +13,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     import torch
 
     from entropy_loop.generators.resident import Model, Resident
+
+
+WORLDS = {"bundled:storybook": "storybook"}
+"""Checkpoint -> the real data that it was trained on."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,15 @@ class Diffusion:
         load = 'unet = UNet2DConditionModel.from_pretrained("unet")\n'
         load += f"pipe = DiffusionPipeline.from_pretrained(base{pinned}, unet=unet)"
         return f"from diffusers import DiffusionPipeline, UNet2DConditionModel\n{base}\n{load}"
+
+    @property
+    def world(self) -> str | None:
+        """Which real data it was trained on, by the name of their plug-in; None where that is not known."""
+        return WORLDS.get(self.checkpoint)
+
+    def for_few(self, images: int) -> Diffusion:
+        """The same generator for sets with so few images of a prompt: a block holds no more than these."""
+        return replace(self, block=min(self.block, images))
 
     @property
     def withholds(self) -> bool:

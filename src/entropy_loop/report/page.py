@@ -12,7 +12,7 @@ from entropy_loop.data import Prompt
 from entropy_loop.disk import write_bytes, write_text
 from entropy_loop.errors import as_storage_error
 from entropy_loop.plan import Plan
-from entropy_loop.report import conclusions, decay, degraded, facts, spoilt, template, words
+from entropy_loop.report import conclusions, decay, degraded, facts, template, words
 from entropy_loop.report.settings import settings
 from entropy_loop.report.tables import Tables
 from entropy_loop.report.view import Style, View, spoken
@@ -129,7 +129,7 @@ def _render(plan: Plan, store: Store, parts: Parts) -> str:
         verdict=conclusions.verdict(view, parts.sections[0].subject),
         what_was_run=words.what_was_run(plan),
         status=words.status(view),
-        warnings=spoilt.warnings(view.tables.images, view.tables.withheld),
+        warnings=view.tables.warnings,
         no_claim=words.no_claim(view),
         sign=words.SIGN,
         curator_judges=any(map(facts.curator_judges, configs)),
