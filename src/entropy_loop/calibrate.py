@@ -94,10 +94,10 @@ def calibrate(study: Study, images: str, n: int | None, seed: int, out: Path, ti
 
 def _unswept(study: Study) -> Config:
     """The one config that says what is to be calibrated."""
-    first, *others = (point.config for point in study.points)
-    if any((c.judges, c.prompt_nouns(), c.concepts) != (first.judges, first.prompt_nouns(), first.concepts) for c in others):
+    asked = [(point.config.judges, point.config.prompt_nouns(), point.config.concepts) for point in study.points]
+    if any(other != asked[0] for other in asked):
         raise ConfigError("judges, prompts or concepts differ between the arms; give a config with those of one arm.")
-    return first
+    return study.points[0].config
 
 
 def _bare(judge: Any) -> Any:

@@ -33,6 +33,9 @@ from outside the loop: those of a diet, others that no diet contains, which pool
 concepts that are taught again. Two sets check the judges: images of check prompts, with fresh noise in each
 generation, and images of the pools, moved."""
 
+GENERATED = (POOL, EVALUATION, CHECK)
+"""The sets that the generator makes."""
+
 MOVES = ("mirror", "shift")
 """How an image is moved: it shows the same afterwards."""
 

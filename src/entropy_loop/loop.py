@@ -18,9 +18,8 @@ import pandas as pd
 
 from entropy_loop import measures, modelcard, regimes, seeds, views
 from entropy_loop.data import (
-    CHECK,
     DIET,
-    EVALUATION,
+    GENERATED,
     HELD_OUT,
     MOVED,
     POOL,
@@ -107,7 +106,7 @@ def feed(run: Run, g: Generation, start: Checkpoint, history: list[Selection], s
 def measure(run: Run, g: Generation, model: Checkpoint, store: Store) -> Samples:
     """Make the pool, the evaluation set and what checks the judges, and let every judge look at all of them."""
     made = {}
-    for stream in (POOL, EVALUATION, CHECK):
+    for stream in GENERATED:
         if stage := g.sets.get(stream):
             sample = Sampling(run.config.sampler(stream), model, run.requests(g.number, stream))
             made[stream] = Samples(store.once(stage, sample))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from entropy_loop import seeds, stages
 from entropy_loop.config import Config
-from entropy_loop.data import CHECK, EVALUATION, HELD_OUT, MOVED, POOL, REAL, TAUGHT, Request, Stage
+from entropy_loop.data import CHECK, EVALUATION, GENERATED, HELD_OUT, MOVED, POOL, REAL, TAUGHT, Request, Stage
 from entropy_loop.study import Study
 
 
@@ -133,7 +133,7 @@ def _from_outside(config: Config, g: int) -> dict[str, Stage]:
 def _generation(config: Config, model: Stage, new: dict[str, Stage], before: Sequence[Generation]) -> Generation:
     """`new`: real images in its diet."""
     g = len(before)
-    made = (POOL, EVALUATION, CHECK) if config.check_nouns() else (POOL, EVALUATION)
+    made = [stream for stream in GENERATED if stream != CHECK or config.check_nouns()]
     sets = {stream: stages.generate(config, g, stream, model) for stream in made} | new
     if config.steady():
         sets[MOVED] = stages.moved(config, sets[POOL])

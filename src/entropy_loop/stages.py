@@ -209,9 +209,9 @@ def wanted(config: Config, stream: str) -> Iterator[tuple[int, Prompt, int]]:
 
 
 def requests(config: Config, generation: int, stream: str) -> Iterator[Request]:
-    """Pools and check prompts get fresh noise in each generation; the other sets have the noise of generation 0 for ever. Fresh
-    real images count on from step to step, so that a folder of real images gives each of them once, and held-out
-    ones count from the folder's other end, so that they are the same whatever the diets take."""
+    """Pools and check prompts get fresh noise in each generation; the other sets have the noise of generation 0 for
+    ever. Fresh real images count on from step to step, so that a folder of real images gives each of them once, and
+    held-out ones count from the folder's other end, so that they are the same whatever the diets take."""
     noise = generation if stream in FRESH else 0
     fresh = stream == REAL and config.regime_plugin().fresh
     for prompt_index, prompt, images in wanted(config, stream):

@@ -25,6 +25,8 @@ MACHINE = ("device", "engine", "report_to", "people", "train.checkpointing_steps
 """What a config says of where it runs and of whom it asks, which is part of no key."""
 
 
+WORLDS = {"bundled:storybook": "storybook"}
+"""Checkpoint -> the real data that it was trained on, whose plug-in knows what else it can draw."""
 STEADY = 32
 """Images of each pool that `checks: auto` has moved."""
 
@@ -132,8 +134,7 @@ def _validate(raw: dict[str, Any], source: str) -> Config:
 def _with_checks(config: Config) -> Config:
     """What `checks: auto` adds where it is known what the generator was trained on: check prompts, unless some are
     named, and images that are moved, unless it is said how many."""
-    generators = checks.plugins({"generator": config.generator})[0]["generator"]
-    world = next((found for one in generators if (found := getattr(one, "world", None))), None)
+    world = WORLDS.get(str(config.generator.get("checkpoint")))
     if config.checks == "none" or world is None:
         return config
     steady = STEADY if config.steady_images is None else config.steady_images

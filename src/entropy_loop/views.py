@@ -77,9 +77,10 @@ def _some(look: Look | None, prompt: str) -> Look | None:
 def hold_out(run: Run, out: Path, tick: Tick) -> None:
     """Draw the held-out images of every prompt that has enough, and write down how many there are to draw from."""
     plugin = run.config.held_out_plugin()
-    stock = {prompt.text: plugin.stock(prompt.text) for prompt in run.config.prompt_nouns()}
+    prompts = run.config.prompt_nouns()
+    stock = {prompt.text: plugin.stock(prompt.text) for prompt in prompts}
     (out / STOCK).write_text(json.dumps(stock), encoding="utf-8")
-    enough = {p.text for p in run.config.prompt_nouns() if (has := stock[p.text]) is None or has >= run.config.images_of(p)}
+    enough = {p.text for p in prompts if (has := stock[p.text]) is None or has >= run.config.images_of(p)}
     if requests := [request for request in run.requests(0, HELD_OUT) if request.prompt in enough]:
         plugin.draw(requests, out, tick)
     else:

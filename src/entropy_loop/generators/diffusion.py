@@ -48,10 +48,6 @@ if TYPE_CHECKING:
     from entropy_loop.generators.resident import Model, Resident
 
 
-WORLDS = {"bundled:storybook": "storybook"}
-"""Checkpoint -> the real data that it was trained on."""
-
-
 @dataclass(frozen=True)
 class Diffusion:
     """A Stable Diffusion checkpoint: `bundled:storybook`, a diffusers folder, or a downloaded hub id.
@@ -109,11 +105,6 @@ class Diffusion:
         load = 'unet = UNet2DConditionModel.from_pretrained("unet")\n'
         load += f"pipe = DiffusionPipeline.from_pretrained(base{pinned}, unet=unet)"
         return f"from diffusers import DiffusionPipeline, UNet2DConditionModel\n{base}\n{load}"
-
-    @property
-    def world(self) -> str | None:
-        """Which real data it was trained on, by the name of their plug-in; None where that is not known."""
-        return WORLDS.get(self.checkpoint)
 
     def for_few(self, images: int) -> Diffusion:
         """The same generator for sets with so few images of a prompt: a block holds no more than these."""

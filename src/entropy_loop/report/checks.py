@@ -18,10 +18,16 @@ from entropy_loop.report.numbers import Value, some
 from entropy_loop.store import Store
 
 SPECIFICITY, SENSITIVITY = "specificity", "sensitivity"
+COLUMNS: dict[str, Sequence[str]] = {
+    "worst specificity": (SPECIFICITY,),
+    "worst sensitivity": (SENSITIVITY,),
+    "worst steadiness": MOVES,
+}
+"""Column of the page's table of V -> the checks of which the worst stands in it."""
 RULE = (
-    f"An alarm stands where such a share is at least {FALL:.2f} below that of generation 0 and Newcombe\u2019s 95\u00a0% "
-    "interval of the fall excludes 0. It means that the judge tires, or that the model draws something else for the "
-    "check prompts, because its damage spreads: look at the pictures."
+    f"An alarm stands where such a share is at least {FALL:.2f} below that of generation 0 and Newcombe\u2019s "
+    "95\u00a0% interval of the fall excludes 0. It means that the judge tires, or that the model draws something else "
+    "for the check prompts, because its damage spreads: look at the pictures."
 )
 Found = Iterator[tuple[str, str, "pd.Series[bool]"]]
 """(concept, check, whether the answer is right, image by image; missing where there is none)."""
@@ -32,7 +38,7 @@ def checks(run: Run, judgements: pd.DataFrame, store: Store) -> Iterator[dict[st
     judgements.parquet. A check has no row where no image is made for it."""
     mine = judgements[(judgements["run"] == run.name) & judgements["set"].isin((POOL, CHECK, MOVED))]
     for judge in run.config.judge_plugins():
-        told = {key: rows for key, rows in mine[mine["judge"] == judge.label].groupby(["generation", "set"])}
+        told = dict(iter(mine[mine["judge"] == judge.label].groupby(["generation", "set"])))
         for prompt in run.config.prompt_nouns():
             first: dict[tuple[str, str], tuple[int, int]] = {}
             for g in run.generations if prompt.role == "target" else ():
@@ -106,17 +112,20 @@ def doubts(table: pd.DataFrame) -> list[str]:
         if len(alarms):
             start = int(alarms["generation"].min())
             begins = alarms[alarms["generation"] == start]
-            chains = f"{begins['run'].nunique()} of {rows['run'].nunique()} chains"
-            what = "; ".join(f"{c} of {', '.join(of['concept'].unique())}" for c, of in begins.groupby("check", sort=False))
+            fell, chains = (of["run"].nunique() for of in (begins, rows))
+            where = f" in {fell} of {chains} chains" if chains > 1 else ""
+            kinds = begins.groupby("check", sort=False)["concept"].unique()
+            what = "; ".join(f"{check} of {', '.join(concepts)}" for check, concepts in kinds.items())
             told.append(
-                f"From generation {start} on ({chains}), \u201c{prompt}\u201d, {judge}: the checks of the judge fall "
-                f"({what}): V from there on is doubtful; label pictures with `entropy-loop rate`."
+                f"From generation {start} on, checks of {judge} fall{where} (\u201c{prompt}\u201d: {what}): V from "
+                "there on is doubtful; label pictures with `entropy-loop rate`."
             )
     return told
 
 
 def worst(rows: pd.DataFrame, names: Sequence[str]) -> Value:
-    """The lowest share of some checks of one generation over the single concepts; `rows` of checks.csv."""
+    """The lowest share of some checks of one generation over the single concepts, and which it is, without its
+    interval; `rows` of checks.csv."""
     mine = rows[rows["check"].isin(names) & (rows["concept"] != ALL)]
     if mine.empty:
         return Value(reason="not made yet")
@@ -124,5 +133,5 @@ def worst(rows: pd.DataFrame, names: Sequence[str]) -> Value:
     if known.empty:
         return Value(reason=str(mine["reason"].iloc[0]))
     row: Any = next(known.sort_values("rate", kind="stable").itertuples())
-    what = row.concept if len(names) == 1 else f"{row.concept}, {row.check}"
-    return Value(some(row.rate), some(row.low), some(row.high), row.alarm, f"{what} {row.hits}/{row.n}")
+    named = "" if row.rate == 1 else f"{row.concept} " if len(names) == 1 else f"{row.concept}, {row.check} "
+    return Value(some(row.rate), reason="alarm" if row.alarm else "", counts=f"{named}{row.hits}/{row.n}")

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from entropy_loop import data
-from entropy_loop.data import CHECK, EVALUATION, MOVED, POOL
+from entropy_loop.data import CHECK, GENERATED, MOVED, POOL
 from entropy_loop.disk import write_bytes, write_text
 from entropy_loop.people import book
 from entropy_loop.plan import Generation, Plan, Run
@@ -130,7 +130,7 @@ def _withheld(plan: Plan, store: Store) -> Iterator[dict[str, Any]]:
     back. Those have no row among the images."""
     for run, g, stream in _sets(plan):
         folder = store.finished(g.sets[stream])
-        if folder and stream in (POOL, EVALUATION, CHECK) and getattr(run.config.generator_plugin(), "withholds", False):
+        if folder and stream in GENERATED and getattr(run.config.generator_plugin(), "withholds", False):
             told = reading.values(folder / "sampling.json")
             asked = told["images"] + told["withheld"]
             where = {"run": run.name, "generation": g.number, "set": stream}
