@@ -16,7 +16,7 @@ from entropy_loop import experiment
 SMALL = (
     "sweep={}", "generations=1", "images=2", "evaluation.images=1", "measures={}", "attributes={}", "threads=1",
     "generator.num_inference_steps=1", "generator.block=2", "train.max_train_steps=1", "train.train_batch_size=1",
-    "train.learning_rate=0.01",
+    "train.learning_rate=0.01", "checks=none",
 )  # fmt: skip
 PREDICT = """
 import torch

@@ -20,7 +20,7 @@ from entropy_loop.report.view import Chain, View, spoken
 
 STRIPS, ROWS, POOL_SHOWN = 3, 16, 64
 CELLS = 600  # images on all contact sheets together; with many arms a sheet gets fewer rows, at least four
-CHECKED = 2  # images of each check prompt on a sheet
+CHECKED = 2  # images of each check prompt on a sheet; one where CELLS are too few for two
 RECOGNISED = {"yes": "all recognised", "no": "not all recognised", "missing": "not judged"}
 AS_NAMED = {"yes": "judged as the prompt says", "no": "not judged as the prompt says", "missing": "not judged"}
 """What the marks of a sheet mean."""
@@ -179,9 +179,11 @@ class Gallery:
         first = {chain.arm: chain for chain in reversed(self.view.chains)} if self.has_images else {}
         for arm in [arm for arm in self.view.arms if arm in first]:
             chain, rows, labels = first[arm], [], []
-            for prompt in chain.run.config.check_nouns():
+            prompts = chain.run.config.check_nouns()
+            each = CHECKED if CHECKED * len(prompts) * len(first) * (self._last + 1) <= CELLS else 1
+            for prompt in prompts:
                 made = [self._set(chain, prompt, g, CHECK) for g in self._generations]
-                for i in range(min(CHECKED, max(map(len, made)))):
+                for i in range(min(each, max(map(len, made)))):
                     rows.append([self._check_tile(of[i], prompt) if i < len(of) else Tile() for of in made])
                     labels.append(", ".join(prompt.concepts))
             if rows:
