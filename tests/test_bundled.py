@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from entropy_loop import assets, experiment, study
+from entropy_loop import assets, experiment, folder, study
 from entropy_loop.data import POOL, Checkpoint, Concept, Diet, Prompt, Request, Samples, TrainSettings
 from entropy_loop.errors import TrainingDiverged
 from entropy_loop.generators.diffusion import Diffusion
@@ -204,3 +204,28 @@ def test_the_smoke_config_runs_to_its_report(tmp_path: Path) -> None:
     receipt = json.loads(next((tmp_path / "smoke" / "store").glob("*-train-*/receipt.json")).read_text())
     assert receipt["stage"]["reads"]["train"]["max_train_steps"] == 10
     assert plan(planned.study) == planned
+
+
+def test_the_loop_checks_the_judge_on_its_own_pictures(tmp_path: Path) -> None:
+    """The smallest run: check prompts and moved images are made and judged in every generation. Damaged ones are found,
+    and only they are made anew, as they were."""
+    small = (
+        "sweep={}", "generations=1", "images=2", "evaluation.images=1", "measures={}", "attributes={}", "threads=1",
+        "generator.num_inference_steps=2", "generator.block=2", "train.max_train_steps=1", "train.train_batch_size=1",
+    )  # fmt: skip
+    planned, root = experiment.prepare(Path("configs/smoke.yaml"), small), tmp_path / "out"
+    checks = experiment.carry_out(planned, root, quiet).tables.checks
+    shares = {(r.check, r.concept): r.n for r in checks[checks["generation"] == 1].itertuples()}
+    assert shares == {
+        **{("specificity", name): n for name, n in (("astronaut", 6), ("horse", 6), ("riding", 4), ("all", 8))},
+        **{("sensitivity", name): n for name, n in (("astronaut", 2), ("horse", 2), ("riding", 4))},
+        **{(move, name): 2 for move in ("mirror", "shift") for name in ("astronaut", "horse", "riding", "all")},
+    }
+    files = [next((root / "store").glob(f"g01-{verb}-*/images/*.png")) for verb in ("generate-check", "moved")]
+    before, started = [file.read_bytes() for file in files], []
+    for file in files:
+        file.write_bytes(file.read_bytes()[:-1])
+    assert len(folder.verify(root)) == 2
+    experiment.carry_out(planned, root, lambda event, stage, _: started.extend([stage.verb] * (event == "started")))
+    assert started == ["generate-check", "moved"]
+    assert [file.read_bytes() for file in files] == before

@@ -1,10 +1,12 @@
+import json
 import math
 
 import pytest
 
-from entropy_loop import strict_yaml, study
+from entropy_loop import folder, strict_yaml, study
 from entropy_loop.errors import ConfigError
 from entropy_loop.plan import plan
+from entropy_loop.report.settings import settings
 
 PROMPT = {"text": "a horse", "concepts": ["horse"]}
 CLIP = {"use": "clip", "model": "some/model"}
@@ -307,3 +309,56 @@ def test_where_images_may_be_withheld_no_pool_has_a_known_size(toy):
         "flag": "",
         "keep": "how much the safety checker withholds is known only when it runs",
     }
+
+
+BUNDLED = {"use": "diffusion", "checkpoint": "bundled:storybook"}
+ESSAY = {"text": "a photograph of an astronaut riding a horse", "concepts": ["astronaut", "horse", "riding"]}
+
+
+def test_the_bundled_checkpoint_gets_check_prompts_and_moved_images_by_itself(toy):
+    """Four check prompts and 32 images that are moved, in every arm; `checks: none` does without."""
+    study_ = study.load(toy(generator=BUNDLED, prompts=[ESSAY], images=64, sweep={"checks": ["auto", "none"]}))
+    auto, none = (point.config for point in study_.points)
+    assert [prompt.text for prompt in auto.check_nouns()] == [
+        "a photograph of a knight riding a horse",
+        "a photograph of an astronaut standing next to a zebra",
+        "a photograph of a robot standing next to a camel",
+        "a photograph of a chef riding an elephant",
+    ]
+    assert (auto.steady(), none.steady(), none.check_nouns()) == (32, 0, ())
+    assert auto.prompt_nouns() == none.prompt_nouns()
+
+
+@pytest.mark.parametrize(
+    ("changes", "prompts", "steady"),
+    [
+        ({"prompts": [ESSAY, {"text": "a cow", "role": "check", "concepts": ["cow"]}]}, 1, 32),
+        ({"steady_images": 0}, 4, 0),
+        ({"steady_images": 5}, 4, 5),
+        ({"images": 8}, 4, 8),
+        ({"prompts": [{"text": "a dragon", "concepts": ["dragon"]}]}, 0, 32),
+        ({"generator": {"use": "diffusion", "checkpoint": "some/model"}}, 0, 0),
+        ({"generator": {"use": "diffusion", "checkpoint": "some/model"}, "steady_images": 5}, 0, 5),
+        ({"generator": {"use": "categorical"}}, 0, 0),
+    ],
+)
+def test_what_is_said_stays_and_other_worlds_get_nothing(toy, changes, prompts, steady):
+    """Named check prompts and a number of images stand; nothing is added where the world is not known."""
+    config = study.load(toy(**{"generator": BUNDLED, "prompts": [ESSAY], "images": 64} | changes)).config
+    assert (len(config.check_nouns()), config.steady()) == (prompts, steady)
+
+
+def test_a_results_folder_of_an_earlier_version_is_gone_on_with(toy, tmp_path):
+    """A config.yaml that knows nothing of checks is that of the same experiment."""
+    planned = plan(study.load(toy(generator=BUNDLED, prompts=[ESSAY])))
+    written = strict_yaml.parse(settings(planned.study))
+    earlier = {key: value for key, value in written.items() if "check" not in key and key != "steady_images"}
+    (tmp_path / "config.yaml").write_text(json.dumps(earlier | {"prompts": [ESSAY]}))
+    assert len(earlier) == len(written) - 3
+    folder.refuse_another(planned, tmp_path)
+
+
+def test_few_images_of_a_check_prompt_fill_no_large_blocks(toy):
+    """A block of check images is no larger than their number, and one of a pool as large as the config says."""
+    config = study.load(toy(generator={**BUNDLED, "block": 32}, prompts=[ESSAY], check_images=3)).config
+    assert [config.sampler(stream).block for stream in ("pool", "evaluation", "check")] == [32, 32, 3]

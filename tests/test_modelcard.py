@@ -20,7 +20,7 @@ README = Path("README.md").resolve()
 SMALL = (
     "sweep={}", "generations=1", "images=2", "evaluation.images=1", "measures={}", "attributes={}", "threads=1",
     "generator.num_inference_steps=4", "generator.block=2", "train.max_train_steps=1", "train.train_batch_size=1",
-    "train.learning_rate=0.001",
+    "train.learning_rate=0.001", "checks=none",
 )  # fmt: skip
 
 

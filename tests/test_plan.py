@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from entropy_loop.data import EVALUATION, POOL, REAL, TAUGHT, canonical
+from entropy_loop.data import CHECK, EVALUATION, MOVED, POOL, REAL, TAUGHT, canonical
 from entropy_loop.plan import plan
 from entropy_loop.study import load
 
@@ -148,6 +148,52 @@ def test_without_training_every_generation_is_the_model_of_generation_0(toy):
     assert len({g.sets[POOL].key for g in run.generations}) == 3
     assert len({g.sets[EVALUATION].folder for g in run.generations}) == 1
     assert all(g.curate is None for g in run.generations)
+
+
+TARGET = {"text": "an astronaut on a horse", "concepts": ["astronaut", "horse"]}
+CHECKED = {"text": "a knight on a horse", "role": "check", "concepts": ["horse", "knight"]}
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_check_prompts_and_moved_images_change_no_other_stage(toy, place):
+    """Wherever a check prompt stands, all stages of a config without it are there with their keys, every image has its
+    seed and every draw too; `checks: none` takes both sets away, whatever the config names."""
+    measures = {"embedder": {"use": "storybook"}, "reader": {"use": "storybook"}}
+    more = {"curate": {"scorer": {"use": "exact"}, "policy": {"use": "top_k", "k": 2}}, "real": WORLD}
+    more |= {"measures": measures, "attributes": {"coat": ["brown", "black"]}, "steady_images": 3}
+    prompts = [HORSE, TARGET]
+    without = plan(load(toy(**more | {"prompts": prompts, "steady_images": 0})))
+    prompts = [*prompts[:place], CHECKED, *prompts[place:]]
+    with_ = plan(load(toy(**more | {"prompts": prompts})))
+    verbs = ("generate-check", "recognise-check", "moved", "recognise-moved")
+    assert keys(with_) - keys(with_, *verbs) == keys(without)
+    assert len(keys(with_, *verbs)) == 3 * 4
+    one, other = with_.runs[0], without.runs[0]
+    assert one.requests(1, POOL) == other.requests(1, POOL)
+    assert one.feed_seeds(1) == other.feed_seeds(1)
+    assert keys(plan(load(toy(**more | {"prompts": prompts, "checks": "none"})))) == keys(without)
+
+
+def test_check_prompts_have_fresh_noise_and_are_asked_for_the_targets_concepts(toy):
+    """In every generation there are `check_images` new ones of each; what judges are asked for is what targets show."""
+    run = plan(load(toy(prompts=[CHECKED, TARGET], check_images=3))).runs[0]
+    made = [request for g in range(3) for request in run.requests(g, CHECK)]
+    pools = [request for g in range(3) for request in run.requests(g, POOL)]
+    assert len({request.seed for request in made}) == len(made) == 3 * 3
+    assert len({request.id for request in (*made, *pools)}) == 3 * 3 + 3 * 8
+    assert [stage.reads["prompts"] for g in run.generations for stage in g.judged[CHECK]] == [
+        [("a knight on a horse", ["astronaut", "horse"])]
+    ] * 3
+
+
+def test_images_are_moved_by_their_pool_alone(toy):
+    """The moved set follows from the pool and how many are moved: more of them, or another pool, is another set; no
+    more than a pool has are moved."""
+    few, many = (plan(load(toy(steady_images=n))).runs[0].generations for n in (2, 1000))
+    assert [g.sets[MOVED].needs for g in few] == [(g.sets[POOL].key,) for g in few]
+    assert [g.sets[POOL].key for g in few] == [g.sets[POOL].key for g in many]
+    assert {g.sets[MOVED].key for g in few}.isdisjoint({g.sets[MOVED].key for g in many})
+    assert many[0].sets[MOVED].reads["images"] == 8
 
 
 WORLD = {"use": "categorical", "rates": {"astronaut": 0.9, "horse": 0.7}}

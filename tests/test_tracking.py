@@ -13,7 +13,7 @@ from entropy_loop.errors import ConfigError
 SMALL = (
     "sweep={seed: [0, 1]}", "generations=2", "images=2", "evaluation.images=1", "measures={}", "attributes={}",
     "threads=1", "generator.num_inference_steps=1", "generator.block=2", "train.max_train_steps=2",
-    "train.train_batch_size=1", "report_to=tensorboard",
+    "train.train_batch_size=1", "report_to=tensorboard", "checks=none",
 )  # fmt: skip
 
 

@@ -94,10 +94,10 @@ def calibrate(study: Study, images: str, n: int | None, seed: int, out: Path, ti
 
 def _unswept(study: Study) -> Config:
     """The one config that says what is to be calibrated."""
-    first, *others = (point.config for point in study.points)
-    if any((c.judges, c.prompts, c.concepts) != (first.judges, first.prompts, first.concepts) for c in others):
+    asked = [(point.config.judges, point.config.prompt_nouns(), point.config.concepts) for point in study.points]
+    if any(other != asked[0] for other in asked):
         raise ConfigError("judges, prompts or concepts differ between the arms; give a config with those of one arm.")
-    return first
+    return study.points[0].config
 
 
 def _bare(judge: Any) -> Any:
@@ -108,7 +108,7 @@ def _bare(judge: Any) -> Any:
 
 
 def _joints(config: Config) -> Joints:
-    wanted = [prompt.concepts for prompt in config.prompts if len(prompt.concepts) > 1]
+    wanted = [prompt.concepts for prompt in config.prompt_nouns() if len(prompt.concepts) > 1]
     return {f"{ALL}: {', '.join(concepts)}": concepts for concepts in wanted}
 
 
@@ -120,7 +120,7 @@ def _steps(tick: Tick, n: int) -> Iterator[Tick]:
 
 def _labelled(config: Config, images: str, n: int | None, seed: int, out: Path, tick: Tick) -> labelled.Labelled:
     if images == STORYBOOK:
-        return labelled.storybook([prompt.concepts for prompt in config.prompts], n or SCENES, seed, out, tick)
+        return labelled.storybook([prompt.concepts for prompt in config.prompt_nouns()], n or SCENES, seed, out, tick)
     if n is not None:
         raise ConfigError("--n: the number of scenes to draw; a folder of images is taken whole.")
     if images.startswith(PEOPLE):

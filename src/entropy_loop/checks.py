@@ -119,7 +119,7 @@ def _prompt_mistakes(config: Config) -> Iterator[str]:
         yield "prompts: the same text stands twice; every prompt is measured on its own pool."
     if all(prompt.role != "target" for prompt in config.prompts):
         yield "prompts: none has the role target, so nothing would be fed back."
-    named = [concept.name for concept in config.concept_nouns()]
+    named = list(dict.fromkeys(name for prompt in config.prompts for name in prompt.concepts))
     if ALL in named:
         yield f"prompts: {ALL!r} is the name of the joint concept; give the concept another name."
     for i, prompt in enumerate(config.prompts):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from entropy_loop import registry
-from entropy_loop.data import Concept, Prompt, TrainSettings
+from entropy_loop.data import CHECK, Concept, Prompt, TrainSettings
 from entropy_loop.seeds import GENERATION_BITS, INDEX_BITS, PROMPT_BITS
 
 Plugin = dict[str, Any]
@@ -22,12 +23,13 @@ class _Section(BaseModel):
 class PromptSection(_Section):
     """A prompt.
 
-    text: what the generator is asked for. role: a target is fed back; the others are measured only. concepts: what an
-    image of it should show, each asked of every judge.
+    text: what the generator is asked for. role: a target is fed back; the others are measured only, and of a `check`
+    the judges are measured, not the model. concepts: what an image of it should show, each asked of every judge; of a
+    check prompt judges are asked for the targets' concepts, and those that it does not name are absent.
     """
 
     text: Annotated[str, Field(min_length=1)]
-    role: Literal["target", "similar", "unrelated", "unseen_pair"] = "target"
+    role: Literal["target", "similar", "unrelated", "unseen_pair", "check"] = "target"
     concepts: Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
@@ -121,7 +123,11 @@ class Config(_Section):
 
     name: of the experiment; its results lie in `results/<name>`. generations: feedback steps; pools are made for
     generations 0 to this one. seed: of the chain; `sweep: {seed: [0, 1, 2]}` makes several. images: pool size of
-    every target prompt in every generation. measured_images: pool size of prompts that are only measured. threads:
+    every target prompt in every generation. measured_images: pool size of prompts that are only measured. check_images:
+    images of every check prompt in every generation. steady_images: so many of every target prompt's pool are mirrored
+    and shifted, to see whether the judges answer the same; 0 is none, and without the key there are 32 where `checks`
+    adds them. checks: `auto` adds check prompts that fit the targets, where the config names none, and
+    `steady_images`, on the bundled checkpoint; `none` makes neither, whatever the config names. threads:
     per worker; part of every key, for another number may round differently. device: what computes; `auto` takes cuda,
     then mps, then cpu. evaluation: the images that are looked at. prompts: what is asked for, at least one of them a
     target. concepts: what judges look for, by name, where their own calibration is not to be used. generator: what
@@ -141,6 +147,9 @@ class Config(_Section):
     seed: Annotated[int, Field(ge=0)] = 0
     images: Annotated[int, Field(ge=1, lt=1 << INDEX_BITS)] = 128
     measured_images: Annotated[int, Field(ge=1, lt=1 << INDEX_BITS)] = 64
+    check_images: Annotated[int, Field(ge=1, lt=1 << INDEX_BITS)] = 8
+    steady_images: Annotated[int, Field(ge=0, lt=1 << INDEX_BITS)] | None = None
+    checks: Literal["auto", "none"] = "auto"
     threads: Annotated[int, Field(ge=1)] = 2
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")] = "auto"
     evaluation: EvaluationSection = EvaluationSection()
@@ -171,6 +180,12 @@ class Config(_Section):
     def generator_plugin(self) -> Any:
         return registry.build("generator", self.generator, "generator")
 
+    def sampler(self, stream: str) -> Any:
+        """The generator as it makes a set. Of a check prompt there are so few images that in whole blocks most would be
+        padding."""
+        generator = self.generator_plugin()
+        return generator.for_few(self.check_images) if stream == CHECK and hasattr(generator, "for_few") else generator
+
     def scorer_plugin(self) -> Any:
         return registry.build("scorer", self.curate.scorer or {}, "curate.scorer")
 
@@ -200,11 +215,25 @@ class Config(_Section):
         return registry.build("reader", self.measures.reader or {}, "measures.reader")
 
     def prompt_nouns(self) -> tuple[Prompt, ...]:
-        return tuple(Prompt(p.text, p.role, p.concepts) for p in self.prompts)
+        """The prompts that have pools: all but check prompts, which change nothing for the others."""
+        return tuple(Prompt(p.text, p.role, p.concepts) for p in self.prompts if p.role != CHECK)
+
+    def check_nouns(self) -> tuple[Prompt, ...]:
+        """The check prompts of which images are made, each with the concepts that it shows."""
+        named = tuple(Prompt(p.text, p.role, p.concepts) for p in self.prompts if p.role == CHECK)
+        return named if self.checks == "auto" else ()
+
+    def asked(self, stream: str) -> tuple[Prompt, ...]:
+        """The prompts of a set, each with the concepts for which judges are asked: of check prompts the targets'."""
+        if stream != CHECK:
+            return self.prompt_nouns()
+        targets = (prompt for prompt in self.prompt_nouns() if prompt.role == "target")
+        concepts = tuple(dict.fromkeys(name for prompt in targets for name in prompt.concepts))
+        return tuple(replace(prompt, concepts=concepts) for prompt in self.check_nouns())
 
     def concept_nouns(self) -> tuple[Concept, ...]:
-        """Every concept that a prompt names, in order of first appearance."""
-        names = dict.fromkeys(name for prompt in self.prompts for name in prompt.concepts)
+        """Every concept that a prompt with a pool names, in order of first appearance."""
+        names = dict.fromkeys(name for prompt in self.prompt_nouns() for name in prompt.concepts)
         texts = self.concepts
         return tuple(Concept(n, texts[n].yes, texts[n].no) if n in texts else Concept(n) for n in names)
 
@@ -217,5 +246,9 @@ class Config(_Section):
             return "how much the safety checker withholds is known only when it runs"
         return ""
 
-    def images_of(self, prompt: PromptSection) -> int:
-        return self.images if prompt.role == "target" else self.measured_images
+    def images_of(self, prompt: Prompt) -> int:
+        return {"target": self.images, CHECK: self.check_images}.get(prompt.role, self.measured_images)
+
+    def steady(self) -> int:
+        """How many images of every target prompt's pool are moved."""
+        return min(self.steady_images or 0, self.images) if self.checks == "auto" else 0

@@ -27,14 +27,23 @@ ALL = "all"
 """The joint concept: every concept of the prompt in one and the same image."""
 
 POOL, EVALUATION, REAL, HELD_OUT, TAUGHT = "pool", "evaluation", "real", "held-out", "taught"
+CHECK, MOVED = "check", "moved"
 """The sets of images: pools use fresh noise in each generation, the evaluation set the same noise. Real images come
 from outside the loop: those of a diet, others that no diet contains, which pools are held against, and those of
-concepts that are taught again."""
+concepts that are taught again. Two sets check the judges: images of check prompts, with fresh noise in each
+generation, and images of the pools, moved."""
+
+GENERATED = (POOL, EVALUATION, CHECK)
+"""The sets that the generator makes."""
+
+MOVES = ("mirror", "shift")
+"""How an image is moved: it shows the same afterwards."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt, the concepts it should show, and whether its images are fed back (role 'target')."""
+    """A prompt, the concepts it should show, and its role: images of a 'target' are fed back, those of a 'check' tell
+    of the judges, all others are only measured."""
 
     text: str
     role: str = "target"
@@ -215,6 +224,10 @@ SUMMARY = (
 LEDGER = (
     "run", "arm", "seed", "generation", "prompt", "concept", "judge", "v_pool", "v_kept", "v_diet", "v_next",
     "curation", "curation_low", "curation_high", "training", "response", "transmission", "reason",
+)  # fmt: skip
+CHECKS = (
+    "run", "arm", "seed", "generation", "prompt", "concept", "judge", "check", "n", "hits", "rate", "low", "high",
+    "alarm", "reason",
 )  # fmt: skip
 MEASURED = (
     "run", "arm", "seed", "generation", "prompt", "reference", "metric", "n", "value", "low", "high", "null_low",

@@ -90,8 +90,10 @@ def refuse_unready(planned: Plan) -> None:
     for run in planned.runs:
         device.use(run.config.device)
         concepts = run.config.concept_nouns()
-        prompts = tuple(prompt.text for prompt in run.config.prompts)
-        run.config.generator_plugin().ready(prompts, run.config.train)
+        prompts, checks = (
+            tuple(prompt.text for prompt in named) for named in (run.config.prompt_nouns(), run.config.check_nouns())
+        )
+        run.config.generator_plugin().ready((*prompts, *checks), run.config.train)
         for judge in run.config.judge_plugins():
             judge.ready(concepts)
         if run.config.policy_plugin().reads_scores:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from entropy_loop import stages
-from entropy_loop.data import POOL, Stage
+from entropy_loop.data import MOVED, POOL, Stage
 from entropy_loop.plan import Plan, Run
 from entropy_loop.registry import identity
 
@@ -96,6 +96,9 @@ class Chain:
             return self._sampling(sum(count for *_, count in stage.reads["prompts"]))
         if kind == "train":
             return self._training()
+        if kind == MOVED:
+            images = sum(count for *_, count in stages.wanted(self.config, MOVED))
+            return Work(images, disk=images * self.costs.image if self.costs else 0)
         if kind in ("recognise", "score"):
             images = sum(count for *_, count in stages.wanted(self.config, stream or POOL))
             each = [one.tflop_per_image() for one in self._lookers(stage)]
@@ -114,7 +117,7 @@ class Chain:
         presented = train.max_train_steps * train.images
         if self.costs is None:
             return Work(presented, unknown=self.unknown)
-        targets = sum(prompt.role == "target" for prompt in self.config.prompts)
+        targets = sum(prompt.role == "target" for prompt in self.config.prompt_nouns())
         encoded = self.costs.encode * targets * self.config.policy_plugin().most_kept(self.config.images)
         tflop = encoded + presented * self.costs.present
         return Work(presented, 0.0, tflop, train.mixed_precision != "no", self.costs.weights)

@@ -19,8 +19,9 @@ import pandas as pd
 from entropy_loop import measures, modelcard, regimes, seeds, views
 from entropy_loop.data import (
     DIET,
-    EVALUATION,
+    GENERATED,
     HELD_OUT,
+    MOVED,
     POOL,
     REAL,
     SCORES,
@@ -37,11 +38,12 @@ from entropy_loop.errors import EntropyLoopError
 from entropy_loop.people import book, picks
 from entropy_loop.plan import Generation, Run
 from entropy_loop.store import Store
+from entropy_loop.worlds import moved
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """The maker of a pool or an evaluation set, which an engine may split and join."""
+    """The maker of a set that the generator makes, which an engine may split and join."""
 
     generator: Any
     model: Checkpoint
@@ -88,7 +90,7 @@ def feed(run: Run, g: Generation, start: Checkpoint, history: list[Selection], s
         real = Samples(store.once(stage, partial(run.config.real_plugin().draw, run.requests(g.number, REAL))))
         _recognise(run, g, REAL, real, store)
     if stage := g.sets.get(TAUGHT):
-        prompts = tuple(prompt.text for prompt in run.config.prompts)
+        prompts = tuple(prompt.text for prompt in run.config.prompt_nouns())
         taught = Samples(store.once(stage, partial(run.config.real_plugin().teach, run.lessons(g.number), prompts)))
         _recognise(run, g, TAUGHT, taught, store)
 
@@ -102,12 +104,16 @@ def feed(run: Run, g: Generation, start: Checkpoint, history: list[Selection], s
 
 
 def measure(run: Run, g: Generation, model: Checkpoint, store: Store) -> Samples:
-    """Make the pool and the evaluation set of a generation and let every judge look at both."""
-    generator, made = run.config.generator_plugin(), {}
-    for stream in (POOL, EVALUATION):
-        sample = Sampling(generator, model, run.requests(g.number, stream))
-        made[stream] = Samples(store.once(g.sets[stream], sample))
-        _recognise(run, g, stream, made[stream], store)
+    """Make the pool, the evaluation set and what checks the judges, and let every judge look at all of them."""
+    made = {}
+    for stream in GENERATED:
+        if stage := g.sets.get(stream):
+            sample = Sampling(run.config.sampler(stream), model, run.requests(g.number, stream))
+            made[stream] = Samples(store.once(stage, sample))
+            _recognise(run, g, stream, made[stream], store)
+    if stage := g.sets.get(MOVED):
+        move = partial(moved.move, made[POOL], _targets(run), run.config.steady())
+        _recognise(run, g, MOVED, Samples(store.once(stage, move)), store)
     return made[POOL]
 
 
@@ -131,8 +137,7 @@ def compare(run: Run, g: Generation, stage: Stage, store: Store) -> None:
 
 def curate(run: Run, g: Generation, stage: Stage, pool: Samples, store: Store) -> Selection:
     """Select from every target prompt's pool; the policy sees scores only if it reads them."""
-    scores = None
-    targets = tuple(p.text for p in run.config.prompts if p.role == "target")
+    scores, targets = None, _targets(run)
     if g.score:
         folder = store.once(g.score, partial(run.config.scorer_plugin().score, pool, targets))
         scores = pd.read_parquet(folder / "scores.parquet")
@@ -151,8 +156,12 @@ def _picked(run: Run, stage: Stage, pool: Samples, prompts: Sequence[str], store
     return picks.chosen(store.root, wanted, pool.table, pool.folder)
 
 
+def _targets(run: Run) -> tuple[str, ...]:
+    return tuple(prompt.text for prompt in run.config.prompt_nouns() if prompt.role == "target")
+
+
 def _recognise(run: Run, g: Generation, stream: str, made: Samples, store: Store) -> None:
-    asked = run.config.prompt_nouns(), run.config.concept_nouns()
+    asked = run.config.asked(stream), run.config.concept_nouns()
     for judge, stage in zip(run.config.judge_plugins(), g.judged[stream], strict=True):
         store.once(stage, partial(judge.judge, made, *asked))
 
@@ -160,7 +169,7 @@ def _recognise(run: Run, g: Generation, stream: str, made: Samples, store: Store
 def _select(run: Run, generation: int, pool: Samples, scores: pd.DataFrame | None, out: Path, tick: Tick) -> None:
     policy, chosen = run.config.policy_plugin(), []
     scored = pool.table if scores is None else pool.table.merge(scores, on="id", how="left")
-    for index, prompt in enumerate(run.config.prompts):
+    for index, prompt in enumerate(run.config.prompt_nouns()):
         if prompt.role == "target":
             table = columns(scored[scored["prompt"] == prompt.text], SCORES)
             if table.empty:

@@ -47,7 +47,8 @@ def measure(config: Config, g: int, views: Views, out: Path, tick: Tick) -> None
     pool lies that has lost nothing.
     """
     rows = []
-    for index, prompt in enumerate(config.prompts):
+    prompts = config.prompt_nouns()
+    for index, prompt in enumerate(prompts):
         mine, withheld = views.of(prompt.text), views.withheld.get(prompt.text, "")
         if mine.pool.table.empty:
             continue  # a safety checker withheld all of it
@@ -59,7 +60,7 @@ def measure(config: Config, g: int, views: Views, out: Path, tick: Tick) -> None
             "tails": _tails(config, steps, mine, withheld, seed),
         }
         rows += [{"table": name, "prompt": prompt.text} | row for name in TABLES for row in found[name]]
-        tick((index + 1) / len(config.prompts))
+        tick((index + 1) / len(prompts))
     columns(pd.DataFrame(rows), MEASURES).to_parquet(out / "measures.parquet", index=False)
 
 

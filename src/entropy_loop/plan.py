@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from entropy_loop import seeds, stages
 from entropy_loop.config import Config
-from entropy_loop.data import EVALUATION, HELD_OUT, POOL, REAL, TAUGHT, Request, Stage
+from entropy_loop.data import CHECK, EVALUATION, GENERATED, HELD_OUT, MOVED, POOL, REAL, TAUGHT, Request, Stage
 from entropy_loop.study import Study
 
 
@@ -34,7 +34,8 @@ class Looks:
 class Generation:
     """The stages of one generation of one run; the last one feeds nothing back.
 
-    sets: the images, by name (pool, evaluation; real and taught where such images enter this generation's diet).
+    sets: the images, by name (pool, evaluation; real and taught where such images enter this generation's diet; check
+    and moved where the judges are checked).
     judged: for each of them one stage per judge. looks: embeddings and attributes of the pool, of the diet's real
     images and, in generation 0, of the held-out ones, where the config wants them, and measure, which compares
     them. score: only if the policy reads scores.
@@ -51,7 +52,7 @@ class Generation:
 
     def stages(self) -> Iterator[Stage]:
         """In the order in which they are made."""
-        for stream in (REAL, TAUGHT, POOL, EVALUATION):
+        for stream in (REAL, TAUGHT, POOL, EVALUATION, CHECK, MOVED):
             if stream == POOL:
                 yield self.model
             if stream in self.sets:
@@ -82,7 +83,7 @@ class Run:
         """One seed per target prompt, for what a regime draws at random."""
         return {
             prompt.text: seeds.seed(self.config.seed, "feed", generation, index)
-            for index, prompt in enumerate(self.config.prompts)
+            for index, prompt in enumerate(self.config.prompt_nouns())
             if prompt.role == "target"
         }
 
@@ -132,11 +133,13 @@ def _from_outside(config: Config, g: int) -> dict[str, Stage]:
 def _generation(config: Config, model: Stage, new: dict[str, Stage], before: Sequence[Generation]) -> Generation:
     """`new`: real images in its diet."""
     g = len(before)
-    sets = {stream: stages.generate(config, g, stream, model) for stream in (POOL, EVALUATION)}
-    sets |= new
+    made = [stream for stream in GENERATED if stream != CHECK or config.check_nouns()]
+    sets = {stream: stages.generate(config, g, stream, model) for stream in made} | new
+    if config.steady():
+        sets[MOVED] = stages.moved(config, sets[POOL])
     judges = config.judge_plugins()
     judged = {
-        name: tuple(stages.recognise(config, judge, made, name) for judge in judges) for name, made in sets.items()
+        name: tuple(stages.recognise(config, judge, images, name) for judge in judges) for name, images in sets.items()
     }
     looks = _looks(config, sets, g)
     measure = stages.measure(config, g, _opened(config, model, looks, before)) if looks else None
@@ -147,12 +150,11 @@ def _generation(config: Config, model: Stage, new: dict[str, Stage], before: Seq
 
 
 def _looks(config: Config, sets: dict[str, Stage], g: int) -> dict[str, Looks]:
-    """The evaluation set is there for the eye alone, and what is taught has captions of its own; attributes are read
-    in pools and held-out images."""
+    """Pools are looked at, and what they are held against; attributes are read in pools and held-out images."""
     embeds, reads = config.measures.embedder, config.measures.reader
     if not (embeds or reads):
         return {}
-    seen = {name: made for name, made in sets.items() if name not in (EVALUATION, TAUGHT)}
+    seen = {name: made for name, made in sets.items() if name in (POOL, REAL)}
     seen |= {HELD_OUT: stages.held_out(config)} if g == 0 and config.held_out() else {}
     return {
         name: Looks(

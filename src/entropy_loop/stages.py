@@ -8,10 +8,25 @@ from dataclasses import asdict
 from typing import Any
 
 from entropy_loop import seeds
-from entropy_loop.config import Config, PromptSection
-from entropy_loop.data import EVALUATION, HELD_OUT, POOL, REAL, TAUGHT, Request, Stage, canonical
+from entropy_loop.config import Config
+from entropy_loop.data import (
+    CHECK,
+    EVALUATION,
+    HELD_OUT,
+    MOVED,
+    MOVES,
+    POOL,
+    REAL,
+    TAUGHT,
+    Prompt,
+    Request,
+    Stage,
+    canonical,
+)
 from entropy_loop.registry import identity
 
+FRESH = (POOL, CHECK)
+"""Sets that the generator makes anew, from other noise, in every generation."""
 # Model evaluations that one image costs a judge; a rough figure, only progress and `plan` use it.
 JUDGE_COST = 4.0
 
@@ -31,21 +46,32 @@ def base(config: Config) -> Stage:
 
 
 def generate(config: Config, g: int, stream: str, model: Stage) -> Stage:
-    """A pool or an evaluation set: of the config, what the generator is asked for."""
-    generator = config.generator_plugin()
+    """A pool, an evaluation set or a check set: of the config, what the generator is asked for."""
+    generator = config.sampler(stream)
     prompts = [(index, prompt.text, images) for index, prompt, images in wanted(config, stream)]
     reads = {
         "generator": identity(generator),
         "seed": config.seed,
         "stream": stream,
-        "generation": g if stream == POOL else 0,
+        "generation": g if stream in FRESH else 0,
         "prompts": prompts,
     }
     images = sum(count for *_, count in prompts)
     # The evaluation set changes with its model alone, so it carries its model's generation.
-    number = g if stream == POOL else model.generation
+    number = g if stream in FRESH else model.generation
     cost = images * generator.evaluations_per_image()
     return _stage(config, f"generate-{stream}", number, reads, (model,), cost)
+
+
+def moved(config: Config, pool: Stage) -> Stage:
+    """The first images of every target prompt's pool, each moved in every way."""
+    reads = {
+        "version": 1,  # of what is done to an image: no plug-in's version tells of it
+        "images": config.steady(),
+        "moves": list(MOVES),
+        "prompts": [prompt.text for _, prompt, _ in wanted(config, MOVED)],
+    }
+    return _stage(config, MOVED, pool.generation, reads, (pool,))
 
 
 def real(config: Config, g: int) -> Stage:
@@ -141,7 +167,7 @@ def curate(config: Config, pool: Stage, score: Stage | None) -> Stage:
         "policy": identity(config.policy_plugin()),
         "seed": config.seed,
         "generation": pool.generation,
-        "prompts": [prompt.text for prompt in config.prompts if prompt.role == "target"],
+        "prompts": [prompt.text for prompt in config.prompt_nouns() if prompt.role == "target"],
     }
     return _stage(config, "curate", pool.generation, reads, (score or pool,))
 
@@ -168,23 +194,25 @@ def train(config: Config, g: int, start: Stage, history: Sequence[Stage], new: S
 # ---- what is asked of the generator, and of real data ------------------------------------------------
 
 
-def wanted(config: Config, stream: str) -> Iterator[tuple[int, PromptSection, int]]:
-    """(index, prompt, images) of a set: pools and held-out images for every prompt, the other sets for targets."""
+def wanted(config: Config, stream: str) -> Iterator[tuple[int, Prompt, int]]:
+    """(index, prompt, images) of a set: pools and held-out images for every prompt, images of check prompts, the other
+    sets for targets."""
     kept = config.policy_plugin().most_kept(config.images)
     # Of what is taught only an image whose caption happens to be the prompt is one of the prompt's images.
     images = {EVALUATION: config.evaluation.images, REAL: config.regime_plugin().real_images(kept), TAUGHT: 0}
-    for index, prompt in enumerate(config.prompts):
-        if stream in (POOL, HELD_OUT):
+    images[MOVED] = len(MOVES) * config.steady()
+    for index, prompt in enumerate(config.asked(stream)):
+        if stream in (POOL, HELD_OUT, CHECK):
             yield index, prompt, config.images_of(prompt)
         elif prompt.role == "target":
             yield index, prompt, images[stream]
 
 
 def requests(config: Config, generation: int, stream: str) -> Iterator[Request]:
-    """Pools get fresh noise in each generation; the other sets have the noise of generation 0 for ever. Fresh
-    real images count on from step to step, so that a folder of real images gives each of them once, and held-out
-    ones count from the folder's other end, so that they are the same whatever the diets take."""
-    noise = generation if stream == POOL else 0
+    """Pools and check prompts get fresh noise in each generation; the other sets have the noise of generation 0 for
+    ever. Fresh real images count on from step to step, so that a folder of real images gives each of them once, and
+    held-out ones count from the folder's other end, so that they are the same whatever the diets take."""
+    noise = generation if stream in FRESH else 0
     fresh = stream == REAL and config.regime_plugin().fresh
     for prompt_index, prompt, images in wanted(config, stream):
         first = (generation - 1) * images if fresh else 0

@@ -17,11 +17,18 @@ import yaml
 from pydantic import ValidationError
 
 from entropy_loop import arms, checks, registry, strict_yaml
-from entropy_loop.config import Config
+from entropy_loop.config import Config, PromptSection
 from entropy_loop.errors import ConfigError, StorageError
+from entropy_loop.seeds import PROMPT_BITS
 
 MACHINE = ("device", "engine", "report_to", "people", "train.checkpointing_steps")
 """What a config says of where it runs and of whom it asks, which is part of no key."""
+
+
+WORLDS = {"bundled:storybook": "storybook"}
+"""Checkpoint -> the real data that it was trained on, whose plug-in knows what else it can draw."""
+STEADY = 32
+"""Images of each pool that `checks: auto` has moved."""
 
 
 def of_the_machine(place: str) -> bool:
@@ -82,7 +89,8 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Study:
 def check(raw: dict[str, Any], source: str = "config") -> Study:
     """Check a config given as a dict; raises ConfigError with one line per mistake."""
     config = _validate(raw, source)
-    found = [(arm, _with(raw, changes, f"{source}: arm {arm}")) for arm, changes in arms.written(config)]
+    added = {name: config.model_dump(mode="json")[name] for name in ("prompts", "steady_images")}
+    found = [(arm, _with(raw | added, changes, f"{source}: arm {arm}")) for arm, changes in arms.written(config)]
     points = list(_points(raw, config, found, source))
     _refuse([line for point in points for line in checks.mistakes(point.config)], source)
     if config.controls == "auto":
@@ -120,7 +128,22 @@ def _validate(raw: dict[str, Any], source: str) -> Config:
         lines = registry.explain(error, checks.KEYS) + checks.plugins(raw)[1]
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
     _refuse(registry.bent(raw, config.model_dump()), source)
-    return config
+    return _with_checks(config)
+
+
+def _with_checks(config: Config) -> Config:
+    """What `checks: auto` adds where it is known what the generator was trained on: check prompts, unless some are
+    named, and images that are moved, unless it is said how many."""
+    world = WORLDS.get(str(config.generator.get("checkpoint")))
+    if config.checks == "none" or world is None:
+        return config
+    steady = STEADY if config.steady_images is None else config.steady_images
+    named, prompts = config.check_nouns(), config.prompts
+    if not named:
+        made = registry.build("real", {"use": world}).check_prompts(config.prompt_nouns())
+        sections = (PromptSection(text=one.text, role=one.role, concepts=one.concepts) for one in made)
+        prompts = (*prompts, *sections)[: 1 << PROMPT_BITS]
+    return config.model_copy(update={"prompts": prompts, "steady_images": steady})
 
 
 def _points(

@@ -77,9 +77,10 @@ def _some(look: Look | None, prompt: str) -> Look | None:
 def hold_out(run: Run, out: Path, tick: Tick) -> None:
     """Draw the held-out images of every prompt that has enough, and write down how many there are to draw from."""
     plugin = run.config.held_out_plugin()
-    stock = {prompt.text: plugin.stock(prompt.text) for prompt in run.config.prompts}
+    prompts = run.config.prompt_nouns()
+    stock = {prompt.text: plugin.stock(prompt.text) for prompt in prompts}
     (out / STOCK).write_text(json.dumps(stock), encoding="utf-8")
-    enough = {p.text for p in run.config.prompts if (has := stock[p.text]) is None or has >= run.config.images_of(p)}
+    enough = {p.text for p in prompts if (has := stock[p.text]) is None or has >= run.config.images_of(p)}
     if requests := [request for request in run.requests(0, HELD_OUT) if request.prompt in enough]:
         plugin.draw(requests, out, tick)
     else:
@@ -139,7 +140,7 @@ def _withheld(run: Run, generation: int, store: Store) -> dict[str, str]:
         return {}
     stock = json.loads((store.stages / looks.images.folder / STOCK).read_text(encoding="utf-8"))
     taken, found = _taken(run, generation), {}
-    for prompt in run.config.prompts:
+    for prompt in run.config.prompt_nouns():
         has, needed, eaten = stock[prompt.text], run.config.images_of(prompt), taken.get(prompt.text, 0)
         if has is not None and has < needed + eaten:
             found[prompt.text] = f"of {has} real images of this prompt the diets took {eaten}; {needed} must be left"

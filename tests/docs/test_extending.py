@@ -19,7 +19,7 @@ REPOSITORY, PAGE = Path.cwd(), Path("docs/extending.md")
 TITLED = re.compile(r"^```\w+ title=\"(?P<name>[^\"]+)\"\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 BUNDLED = (
     "generations=1", "images=8", "evaluation.images=2", "generator.num_inference_steps=2", "generator.block=4",
-    "train.max_train_steps=1", "train.train_batch_size=2",
+    "train.max_train_steps=1", "train.train_batch_size=2", "checks=none",
 )  # fmt: skip
 TOY = ("generations=2", "images=64", "evaluation.images=2", "threads=1")
 

@@ -19,7 +19,7 @@ from entropy_loop.generators import finetune
 SMALL = [
     "sweep={}", "generations=1", "images=6", "evaluation.images=2", "measures={}", "attributes={}", "threads=1",
     "device=cpu", "generator.num_inference_steps=2", "generator.block=8", "train.max_train_steps=3",
-    "train.train_batch_size=4", "train.gradient_accumulation_steps=2",
+    "train.train_batch_size=4", "train.gradient_accumulation_steps=2", "checks=none",
 ]  # fmt: skip
 # `--multi_gpu` is how accelerate starts several processes on one machine; on CPUs they talk through gloo.
 LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entropy_loop.data import ALL
-from entropy_loop.metrics.rates import answers, wilson
+from entropy_loop.metrics.rates import answers, newcombe, wilson
 
 Z2 = 1.959963984540054**2
 
@@ -28,6 +28,21 @@ def test_wilson_holds_the_rates_that_a_score_test_accepts(counts):
     for p in wilson(hits, n):
         assert math.isclose((hits / n - p) ** 2, Z2 * p * (1 - p) / n, rel_tol=1e-6, abs_tol=1e-12)
     assert wilson(hits, n).low <= hits / n <= wilson(hits, n).high
+
+
+@pytest.mark.parametrize("first", [(24, 24), (56, 70), (9, 10), (0, 10), (10, 10)])
+@pytest.mark.parametrize("second", [(20, 24), (48, 80), (3, 10), (0, 10), (10, 10)])
+def test_newcombe_gives_the_intervals_of_statsmodels(first, second):
+    """Method 10 of Newcombe 1998 (Statistics in Medicine 17:873), as another implementation has it."""
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
+    told = confint_proportions_2indep(*first, *second, compare="diff", method="newcomb")
+    assert newcombe(first, second) == pytest.approx(told, abs=1e-12)
+
+
+def test_newcombe_gives_a_published_interval():
+    """56/70 against 48/80: .0524 to .3339 (Newcombe 1998, table II, example a, method 10)."""
+    assert newcombe((56, 70), (48, 80)) == pytest.approx((0.0524, 0.3339), abs=5e-5)
 
 
 TRUTH = [  # astronaut, horse, all of them: Kleene's and

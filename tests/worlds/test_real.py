@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from entropy_loop.data import Request
+from entropy_loop.data import Prompt, Request
 from entropy_loop.errors import ConfigError
 from entropy_loop.worlds.imagefolder import ImageFolder
 from entropy_loop.worlds.storybook import scene
@@ -164,3 +164,41 @@ def test_a_folder_with_too_little_to_teach_is_refused_before_anything_is_made(tm
         source.ready_to_teach(("horse",), 4, ())
     with pytest.raises(ConfigError, match=r"holds 0 images"):
         source.ready_to_teach(("horse",), 1, ("a horse",))
+
+
+TARGETS = [
+    (ESSAY, ("astronaut", "horse", "riding")),
+    ("a photograph of a wizard standing next to a cow", ("wizard", "cow")),
+    ("a photograph of a chef riding a pig on the moon", ("chef", "pig", "riding", "moon")),
+    ("a photograph of a turtle", ("turtle",)),
+]
+
+
+@pytest.mark.parametrize(("text", "concepts"), TARGETS, ids=[text for text, _ in TARGETS])
+def test_the_storybook_has_check_prompts_that_show_each_concept_of_a_target_and_do_not(text, concepts):
+    """Four that the world can draw, none of them the target or an unseen pair; each names what its text shows."""
+    found = Storybook().check_prompts([Prompt(text, concepts=concepts)])
+    assert len({prompt.text for prompt in found} - {text}) == 4
+    for prompt in found:
+        shown = scene.sample(0, 0, **asked(prompt.text))
+        assert (shown.rider, shown.mount) not in scene.UNSEEN_PAIRS
+        fixed = {value for value in asked(prompt.text).values() if value in scene.CONCEPTS}
+        assert set(prompt.concepts) == fixed
+        assert prompt.role == "check"
+    for concept in concepts:
+        assert {concept in prompt.concepts for prompt in found} == {True, False}
+
+
+def test_check_prompts_are_no_prompt_that_is_there_already():
+    """Two targets of one pair share none, and what is only measured is left alone, too."""
+    others = [Prompt(ESSAY, concepts=("astronaut", "horse", "riding"))]
+    others.append(Prompt("a photograph of an astronaut standing next to a horse", concepts=("astronaut", "horse")))
+    others.append(Prompt("a photograph of a knight riding a horse", "similar", ("knight", "horse", "riding")))
+    found = [prompt.text for prompt in Storybook().check_prompts(others)]
+    assert len(set(found)) == 8
+    assert not set(found) & {prompt.text for prompt in others}
+
+
+def test_there_are_no_check_prompts_beside_what_the_world_does_not_know():
+    """A target with a concept of another world gets none."""
+    assert Storybook().check_prompts([Prompt("a dragon riding a horse", concepts=("dragon", "horse"))]) == []

@@ -14,7 +14,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
@@ -99,6 +99,10 @@ class Diffusion:
         """Lines of Python with which plain diffusers loads a trained generation, in its folder, and makes the picture
         of a request."""
         return snippet.lines(self, settings, request)
+
+    def for_few(self, images: int) -> Diffusion:
+        """The same generator for sets with so few images of a prompt: a block holds no more than these."""
+        return replace(self, block=min(self.block, images))
 
     @property
     def withholds(self) -> bool:

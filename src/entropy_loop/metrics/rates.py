@@ -28,6 +28,15 @@ def wilson(hits: int, n: int) -> Interval:
     return Interval((centre - half) / scale if hits else 0.0, (centre + half) / scale if hits < n else 1.0)
 
 
+def newcombe(first: tuple[int, int], second: tuple[int, int]) -> Interval:
+    """Newcombe's score interval of a difference of two rates, p1 - p2 (1998, Statistics in Medicine 17:873, method 10);
+    each is given as (hits, n), n positive. With Wilson's limits l and u of each rate:
+    [d - sqrt((p1 - l1)^2 + (u2 - p2)^2), d + sqrt((u1 - p1)^2 + (p2 - l2)^2)], d = p1 - p2."""
+    (p1, one), (p2, other) = ((hits / n, wilson(hits, n)) for hits, n in (first, second))
+    below, above = math.hypot(p1 - one.low, other.high - p2), math.hypot(one.high - p1, p2 - other.low)
+    return Interval(p1 - p2 - below, p1 - p2 + above)
+
+
 def answers(judgements: pd.DataFrame, concepts: tuple[str, ...]) -> pd.DataFrame:
     """One row per image, one boolean column per concept and one for `all`; missing answers stay missing.
 

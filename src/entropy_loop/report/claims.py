@@ -124,7 +124,7 @@ def _start(arm: _Arm) -> str:
     """What arms must have in common to be compared seed by seed."""
     config = arm.config
     sizes = config.images, config.measured_images, config.generations
-    return repr((config.generator, config.prompts, sizes, config.judges, config.concepts, arm.rates.shape))
+    return repr((config.generator, config.prompt_nouns(), sizes, config.judges, config.concepts, arm.rates.shape))
 
 
 def _tell(values: np.ndarray, null: np.ndarray | None) -> dict[str, Any]:

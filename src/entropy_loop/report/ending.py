@@ -12,7 +12,7 @@ from entropy_loop.disk import remove, write_text
 from entropy_loop.people import book
 from entropy_loop.plan import Plan
 from entropy_loop.provenance import provenance
-from entropy_loop.report import reading, spoilt
+from entropy_loop.report import reading
 from entropy_loop.report.settings import settings
 from entropy_loop.report.summary import summary
 from entropy_loop.report.tables import Tables
@@ -31,7 +31,7 @@ class Ending:
 
 def ending(tables: Tables, report: Path) -> Ending:
     """What a run with these tables and this page tells."""
-    return Ending(summary(tables), spoilt.warnings(tables.images, tables.withheld), report)
+    return Ending(summary(tables), tables.warnings, report)
 
 
 def keep(told: Ending, plan: Plan, root: Path) -> None:

@@ -5,21 +5,25 @@ Nothing is picked by looking: always the first images of a set, in the order in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from entropy_loop.data import EVALUATION, POOL, Prompt
+from entropy_loop.data import CHECK, EVALUATION, POOL, Prompt
 from entropy_loop.report.said import Said
 from entropy_loop.report.sheets import Cell, Mark, animation, png, sheet
 from entropy_loop.report.view import Chain, View, spoken
 
 STRIPS, ROWS, POOL_SHOWN = 3, 16, 64
 CELLS = 600  # images on all contact sheets together; with many arms a sheet gets fewer rows, at least four
+CHECKED = 2  # images of each check prompt on a sheet; one where CELLS are too few for two
+RECOGNISED = {"yes": "all recognised", "no": "not all recognised", "missing": "not judged"}
+AS_NAMED = {"yes": "judged as the prompt says", "no": "not judged as the prompt says", "missing": "not judged"}
+"""What the marks of a sheet mean."""
 FIRST_ROWS, FIRST_COLUMNS = 6, 7  # of the sheet on the first screen: arms times seeds, and generations
 
 
@@ -41,7 +45,7 @@ class Tile:
 @dataclass(frozen=True)
 class Picture:
     """A sheet of images, and the file of it in `figures/`. columns, labels: above the columns, before the rows; may
-    be empty. arm: as it is spoken of, empty on a sheet of several."""
+    be empty. arm: as it is spoken of, empty on a sheet of several. marks: what they mean."""
 
     name: str
     title: str
@@ -50,6 +54,7 @@ class Picture:
     labels: Sequence[str]
     rows: Sequence[Sequence[Tile]]
     arm: str = ""
+    marks: Mapping[str, str] = field(default_factory=lambda: RECOGNISED)
 
     @property
     def file(self) -> str:
@@ -169,6 +174,23 @@ class Gallery:
                 name = f"pool-{number}-{_slug(chain.arm)}-g{g:02d}"
                 yield Picture(name, title, self.root, [], [], rows)
 
+    def checks(self) -> Iterator[Picture]:
+        """The first images of every check prompt, arm by arm: a row for each, a column per generation."""
+        first = {chain.arm: chain for chain in reversed(self.view.chains)} if self.has_images else {}
+        for arm in [arm for arm in self.view.arms if arm in first]:
+            chain, rows, labels = first[arm], [], []
+            prompts = chain.run.config.check_nouns()
+            each = CHECKED if CHECKED * len(prompts) * len(first) * (self._last + 1) <= CELLS else 1
+            for prompt in prompts:
+                made = [self._set(chain, prompt, g, CHECK) for g in self._generations]
+                for i in range(min(each, max(map(len, made)))):
+                    rows.append([self._check_tile(of[i], prompt) if i < len(of) else Tile() for of in made])
+                    labels.append(", ".join(prompt.concepts))
+            if rows:
+                name, title = f"check-{_slug(arm)}", f"{spoken(arm)}: the first images of each check prompt"
+                header = _header(self._generations)
+                yield Picture(name, title, self.root, header, labels, rows, spoken(arm), AS_NAMED)
+
     # ---- rows and tiles ------------------------------------------------------------------------------
 
     def _evaluation(self, name: str, chain: Chain, prompt: Prompt, shown: Sequence[int], most: int) -> Picture:
@@ -200,6 +222,13 @@ class Gallery:
     def _tile(self, image: Any, prompt: Prompt) -> Tile:
         said = self.said.joint(image, prompt, self.view.judges[0])
         return Tile(image, "missing" if said is None else "yes" if said else "no")
+
+    def _check_tile(self, image: Any, prompt: Prompt) -> Tile:
+        said = self.said.of(image).get(self.view.judges[0])
+        if said is None or said["answer"].isna().any():
+            return Tile(image, "missing")
+        right = said["concept"].isin(prompt.concepts) == said["answer"].astype(bool)
+        return Tile(image, "yes" if right.all() else "no")
 
     def _pool_tile(self, image: Any) -> Tile:
         return Tile(image, note="" if pd.isna(image.rank) else f"rank {int(image.rank)}", framed=bool(image.kept))

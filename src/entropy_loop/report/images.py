@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from entropy_loop.data import ALL, POOL
+from entropy_loop.data import ALL, CHECK, EVALUATION, POOL
 from entropy_loop.report.gallery import Picture, Tile
 from entropy_loop.report.lineage import Lineage
 from entropy_loop.report.numbers import DASH, number, some
@@ -21,6 +21,7 @@ from entropy_loop.report.view import Chain, View
 from entropy_loop.store import Store
 
 BUDGET = 5_500_000  # bytes of all images and cards in the page; what is beyond it stands in `figures/` alone
+SETS = {POOL: "pool", EVALUATION: "evaluation set", CHECK: "check prompts"}
 SMALL = 96  # pixels of the longer side
 CARD, ROW, PLACE = 1_100, 130, 420  # bytes of a card, of a judgement on it, of a place on a sheet: about, and at most
 
@@ -104,8 +105,7 @@ class Album:
         if (card := self.cards.get(_key(image))) is not None:
             return card
         chain, number_ = self._chains[image.run], len(self.cards) + 1
-        what = "pool" if image.set == POOL else "evaluation set"
-        name = f"{chain.name}, generation {image.generation}, {what}, seed {image.image_seed}"
+        name = f"{chain.name}, generation {image.generation}, {SETS[image.set]}, seed {image.image_seed}"
         return Card(number_, name, self.pixels[image.file], list(self._facts(chain, image)), list(self._said(image)))
 
     def _facts(self, chain: Chain, image: Any) -> Iterator[tuple[str, str]]:
@@ -127,11 +127,12 @@ class Album:
         return f", rank {int(image.rank)} of {len(pool)}"
 
     def _said(self, image: Any) -> Iterator[Judged]:
-        """Every judge on every concept of the prompt, and on all of them in this one image."""
-        asked = self._chains[image.run].run.config.prompt_nouns()
+        """Every judge on every concept of the prompt, and on all of them in this one image; on an image of a check
+        prompt on those of the targets."""
+        asked = self._chains[image.run].run.config.asked(image.set)
         prompt = next(prompt for prompt in asked if prompt.text == image.prompt)
         for judge, rows in self.said.of(image).items():
-            if len(prompt.concepts) > 1:
+            if len(prompt.concepts) > 1 and image.set != CHECK:
                 yield Judged(ALL, judge, "", "", _answer(self.said.joint(image, prompt, judge), ""))
             for row in rows.itertuples():
                 yield Judged(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from entropy_loop.data import POOL
+from entropy_loop.data import CHECK, POOL
 from entropy_loop.plan import Run
 from entropy_loop.report import reading
 from entropy_loop.report.words import listed
@@ -61,6 +61,8 @@ class Lineage:
 
     def fate(self, image: Any) -> str:
         """What became of an image: a row of images.parquet. Images of other sets than the pools are never fed back."""
+        if image.set == CHECK:
+            return "never fed back: a check prompt tells of the judges"
         if image.set != POOL:
             return "never fed back: the evaluation set is for the eye alone"
         if eaten := self.copies.get(image.id):

@@ -12,7 +12,8 @@ from entropy_loop.data import Prompt
 from entropy_loop.disk import write_bytes, write_text
 from entropy_loop.errors import as_storage_error
 from entropy_loop.plan import Plan
-from entropy_loop.report import conclusions, decay, degraded, facts, spoilt, template, words
+from entropy_loop.report import checks as checked
+from entropy_loop.report import conclusions, decay, degraded, facts, template, words
 from entropy_loop.report.settings import settings
 from entropy_loop.report.tables import Tables
 from entropy_loop.report.view import Style, View, spoken
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 FEW = decay.FEW  # arms up to which each is told in a sentence and shown whole
 FIGURE = re.compile(
-    r"(recognition|change|measured|diversity|tails|filmstrip|evaluation|pool|people)(-.*)?\.(svg|png|gif)"
+    r"(recognition|change|measured|diversity|tails|filmstrip|evaluation|pool|check|people)(-.*)?\.(svg|png|gif)"
 )
 
 
@@ -44,13 +45,15 @@ class Sheets:
 
 @dataclass(frozen=True)
 class Parts:
-    """What the page is put together from. pictures: empty when the generator makes no images."""
+    """What the page is put together from. pictures: empty when the generator makes no images. checks: the sheets of the
+    check prompts, one for each arm."""
 
     view: View
     sections: list[Section]
     measured: list[Measured]
     decays: list[decay.Decay]
     pictures: list[Sheets]
+    checks: list[Picture]
     album: Album
     opinions: Opinions | None
 
@@ -88,20 +91,22 @@ def _parts(plan: Plan, store: Store, tables: Tables) -> Parts:
         )
         for number, prompt in enumerate(view.targets if gallery.has_images else [], start=1)
     ]
-    _fill(album, pictures)
+    checks = list(gallery.checks())
+    _fill(album, pictures, checks)
     return Parts(
         view,
         [parts.section(view, subject) for subject in view.subjects(fed_back=True)],
         [parts.measured(view, subject) for subject in view.subjects(fed_back=False)],
         [found for prompt in view.prompts if (found := decay.decay(view, prompt))],
         pictures,
+        checks,
         album,
         opinions(view),
     )
 
 
-def _fill(album: Album, pictures: list[Sheets]) -> None:
-    """The most telling first: what does not fit into the page any more is the last pool."""
+def _fill(album: Album, pictures: list[Sheets], checks: list[Picture]) -> None:
+    """The most telling first: what does not fit into the page any more is the last sheet of check prompts."""
     for where, kind in (
         ("first screen", "first"),
         ("filmstrip", "strips"),
@@ -111,6 +116,8 @@ def _fill(album: Album, pictures: list[Sheets]) -> None:
         for group in pictures:
             for picture in getattr(group, kind):
                 album.take(picture, where)
+    for picture in checks:
+        album.take(picture, "check prompts")
 
 
 def _render(plan: Plan, store: Store, parts: Parts) -> str:
@@ -129,9 +136,10 @@ def _render(plan: Plan, store: Store, parts: Parts) -> str:
         verdict=conclusions.verdict(view, parts.sections[0].subject),
         what_was_run=words.what_was_run(plan),
         status=words.status(view),
-        warnings=spoilt.warnings(view.tables.images, view.tables.withheld),
+        warnings=view.tables.warnings,
         no_claim=words.no_claim(view),
         sign=words.SIGN,
+        alarm_rule=checked.RULE,
         curator_judges=any(map(facts.curator_judges, configs)),
         settings=settings(plan.study),
         command=facts.command(plan),
@@ -156,6 +164,8 @@ def _figures(parts: Parts) -> Iterator[tuple[str, bytes]]:
             yield f"{picture.name}.png", picture.png
         for strip in group.strips:
             yield f"{strip.name}.gif", strip.gif
+    for picture in parts.checks:
+        yield f"{picture.name}.png", picture.png
 
 
 def _charts(parts: Parts) -> Iterator[tuple[str, Drawing]]:

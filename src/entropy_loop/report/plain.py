@@ -11,12 +11,12 @@ import pandas as pd
 from entropy_loop import __version__
 from entropy_loop.data import ALL
 from entropy_loop.plan import Plan
-from entropy_loop.report import conclusions, facts, inference, numbers, spoilt, words
+from entropy_loop.report import conclusions, facts, inference, numbers, words
 from entropy_loop.report.numbers import DASH, Value, number
 from entropy_loop.report.tables import Tables
 from entropy_loop.report.view import Chain, Subject, View
 
-TABLES = ("verdicts", "instruments", "rates", "changes", "summary")
+TABLES = ("verdicts", "instruments", "rates", "changes", "summary", "checks")
 
 
 def values(plan: Plan, tables: Tables) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def values(plan: Plan, tables: Tables) -> dict[str, Any]:
             {"prompt": s.prompt.text, "judge": s.judge, "text": conclusions.verdict(view, s)}
             for s in view.subjects(fed_back=True)
         ],
-        "warnings": spoilt.warnings(tables.images, tables.withheld),
+        "warnings": tables.warnings,
         "finished": all(chain.done for chain in view.chains),
     }
     return told | {name: _records(getattr(tables, name)) for name in TABLES}
@@ -45,7 +45,7 @@ def markdown(plan: Plan, tables: Tables) -> str:
     """A page of text: the question, the verdict, V of every concept and c of every step, chain by chain."""
     view = View(plan, tables)
     parts = [f"# {plan.study.config.name}", _escaped(words.question(view)), _escaped(words.status(view))]
-    parts += [f"- {_escaped(warning)}" for warning in spoilt.warnings(tables.images, tables.withheld)]
+    parts += [f"- {_escaped(warning)}" for warning in tables.warnings]
     for subject in view.subjects(fed_back=True):
         parts += _subject(view, subject)
     parts += [

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from entropy_loop.data import ALL
-from entropy_loop.report import conclusions, drawing, figures, inference, numbers, words
+from entropy_loop.report import checks, conclusions, drawing, figures, inference, numbers, words
 from entropy_loop.report.numbers import Value
 from entropy_loop.report.view import Chain, Subject, View, spoken
 
@@ -31,7 +31,7 @@ class Section:
     """Figures and tables of one prompt under one judge. files: by name; the other drawings: SVG for the page.
 
     large, small: V of all arms, for `all` and for each concept. by_arm: (concept, one drawing per arm); empty with
-    one arm, whose bands stand in `large` and `small`.
+    one arm, whose bands stand in `large` and `small`. beside: which checks of the judge stand beside V in `rates`.
     """
 
     subject: Subject
@@ -42,6 +42,7 @@ class Section:
     steps: list[str]
     is_cut: bool
     rates: RateLines
+    beside: list[str]
     changes: list[tuple[Chain, list[Step]]]
     findings: list[tuple[str, str]]
     verdicts: list[tuple[str, str]]
@@ -74,6 +75,7 @@ def section(view: View, subject: Subject) -> Section:
         files[f"recognition-{n}-arms"] = figures.recognition_by_arm(view, subject, arms, subject.concepts, 2.9, 2.4)
     large = figures.recognition(view, subject, (ALL,), 5.6, 3.8)
     small = [(c, figures.recognition(view, subject, (c,), 3.7, 2.9)) for c in subject.prompt.concepts]
+    beside = _beside(view, subject)
     steps = [(arm, figures.change(view, subject, [arm], 3.9, 2.8)) for arm in arms]
     what = f"for the prompt {subject.prompt.text}; the numbers stand in the tables below"
 
@@ -91,7 +93,8 @@ def section(view: View, subject: Subject) -> Section:
         list(_by_arm(view, subject, arms)) if several else [],
         [_drawing(one, f"c{n}-{i}", c_alt(arm)) for i, (arm, one) in enumerate(steps)],
         figures.is_cut(view, subject),
-        _rates(view, subject),
+        _rates(view, subject, beside),
+        list(beside),
         _changes(view, subject),
         words.findings(view, subject),
         conclusions.verdicts(view, subject),
@@ -124,18 +127,30 @@ def measured(view: View, subject: Subject) -> Measured:
     file = figures.recognition(view, subject, (ALL,), 3.7, 2.9)
     alt = f"Share of images with all concepts over generations, for the measured-only prompt {subject.prompt.text}"
     drawn = _drawing(file, f"m{subject.number}", alt)
-    return Measured(subject, file, drawn, _rates(view, subject), _changes(view, subject))
+    return Measured(subject, file, drawn, _rates(view, subject, {}), _changes(view, subject))
 
 
-def _rates(view: View, subject: Subject) -> RateLines:
+def _rates(view: View, subject: Subject, beside: Mapping[str, Sequence[str]]) -> RateLines:
     return [
-        (chain, [(g, [_rate(view, chain, subject, c, g) for c in subject.concepts]) for g in range(chain.last + 1)])
+        (chain, [(g, list(_line(view, chain, subject, g, beside))) for g in range(chain.last + 1)])
         for chain in view.chains_of(subject)
     ]
 
 
-def _rate(view: View, chain: Chain, subject: Subject, concept: str, generation: int) -> Value:
-    return numbers.rate_value(view.rate(chain, subject, concept, generation))
+def _line(
+    view: View, chain: Chain, subject: Subject, generation: int, beside: Mapping[str, Sequence[str]]
+) -> Iterator[Value]:
+    for concept in subject.concepts:
+        yield numbers.rate_value(view.rate(chain, subject, concept, generation))
+    for names in beside.values():
+        yield checks.worst(view.checks(chain, subject, generation), names)
+
+
+def _beside(view: View, subject: Subject) -> dict[str, Sequence[str]]:
+    """Column -> the checks of which the worst stands in it; only those that some chain has."""
+    found = view.tables.checks
+    mine = found[(found["prompt"] == subject.prompt.text) & (found["judge"] == subject.judge)]
+    return {head: names for head, names in checks.COLUMNS.items() if mine["check"].isin(names).any()}
 
 
 def _changes(view: View, subject: Subject) -> list[tuple[Chain, list[Step]]]:

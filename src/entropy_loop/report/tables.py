@@ -11,12 +11,13 @@ from typing import Any
 import pandas as pd
 
 from entropy_loop import data
-from entropy_loop.data import EVALUATION, POOL
+from entropy_loop.data import CHECK, GENERATED, MOVED, POOL
 from entropy_loop.disk import write_bytes, write_text
 from entropy_loop.people import book
 from entropy_loop.plan import Generation, Plan, Run
-from entropy_loop.report import reading
+from entropy_loop.report import reading, spoilt
 from entropy_loop.report.changes import changes
+from entropy_loop.report.checks import checks, doubts
 from entropy_loop.report.claims import claims
 from entropy_loop.report.ledgers import ledgers
 from entropy_loop.report.people import People
@@ -24,7 +25,10 @@ from entropy_loop.report.rates import calibration, rates
 from entropy_loop.report.verdicts import verdicts
 from entropy_loop.store import Store
 
-CSV = ("rates", "changes", "summary", "ledger", "diversity", "noise", "tails", "verdicts", "instruments", "agreement")
+CSV = (
+    "rates", "changes", "summary", "ledger", "checks", "diversity", "noise", "tails", "verdicts", "instruments",
+    "agreement",
+)  # fmt: skip
 MEASURED = ("run", "arm", "seed", "generation", *data.MEASURES)
 
 
@@ -36,6 +40,7 @@ class Tables:
     changes: pd.DataFrame
     summary: pd.DataFrame
     ledger: pd.DataFrame
+    checks: pd.DataFrame
     diversity: pd.DataFrame
     noise: pd.DataFrame
     tails: pd.DataFrame
@@ -45,6 +50,11 @@ class Tables:
     images: pd.DataFrame
     withheld: pd.DataFrame
     judgements: pd.DataFrame
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the reader is to know before any number: a sentence each."""
+        return [*spoilt.warnings(self.images, self.withheld), *doubts(self.checks)]
 
     def write(self, root: Path) -> None:
         """CSV for what people read, Parquet for what comes by the thousand."""
@@ -72,6 +82,7 @@ def tables(plan: Plan, store: Store) -> Tables:
         changes=_table([row for run in plan.runs for row in people.changes(run, [*changes(run, rated)])], data.CHANGES),
         summary=summary,
         ledger=_table([row for run in plan.runs for row in ledgers(run, models, store)], data.LEDGER),
+        checks=_table([row for run in plan.runs for row in checks(run, models, store)], data.CHECKS),
         diversity=data.columns(measured[measured["table"] == "diversity"], data.MEASURED),
         noise=data.columns(measured[measured["table"] == "noise"], data.MEASURED),
         tails=data.columns(measured[measured["table"] == "tails"].rename(columns={"metric": "attribute"}), data.TAILS),
@@ -119,7 +130,7 @@ def _withheld(plan: Plan, store: Store) -> Iterator[dict[str, Any]]:
     back. Those have no row among the images."""
     for run, g, stream in _sets(plan):
         folder = store.finished(g.sets[stream])
-        if folder and stream in (POOL, EVALUATION) and getattr(run.config.generator_plugin(), "withholds", False):
+        if folder and stream in GENERATED and getattr(run.config.generator_plugin(), "withholds", False):
             told = reading.values(folder / "sampling.json")
             asked = told["images"] + told["withheld"]
             where = {"run": run.name, "generation": g.number, "set": stream}
@@ -153,12 +164,12 @@ def _measured(run: Run, g: Generation, store: Store) -> pd.DataFrame:
 
 
 def _rates(run: Run, store: Store) -> Iterator[dict[str, Any]]:
-    """Every set of every generation as each judge saw it, prompt by prompt."""
+    """Every set of every generation as each judge saw it, prompt by prompt, but for those that check the judge."""
     judges = {judge.label: judge for judge in run.config.judge_plugins()}
     prompts = run.config.prompt_nouns()
     known = {(j, p.text): calibration(judge, run.config, p) for j, judge in judges.items() for p in prompts}
     for g in run.generations:
-        for stream in g.sets:
+        for stream in [name for name in g.sets if name not in (CHECK, MOVED)]:
             where = {"run": run.name, "arm": run.arm, "seed": run.config.seed, "generation": g.number, "set": stream}
             for judge, judgements in _judgements(run, g, stream, store):
                 prompt_of = _images(run, g, stream, store).set_index("id")["prompt"]

@@ -8,6 +8,8 @@ from functools import cached_property
 from string import ascii_lowercase
 from typing import Any
 
+import pandas as pd
+
 from entropy_loop.data import ALL, POOL, Prompt
 from entropy_loop.plan import Plan, Run
 from entropy_loop.report.tables import Tables
@@ -162,6 +164,11 @@ class View:
         """The row of summary.csv on V of an arm, None if there is none."""
         return self._across.get((arm, subject.prompt.text, subject.judge, concept, generation))
 
+    def checks(self, chain: Chain, subject: Subject, generation: int) -> pd.DataFrame:
+        """The rows of checks.csv of one generation."""
+        place = (chain.run.name, subject.prompt.text, subject.judge, generation)
+        return self._checks.get(place, self.tables.checks.head(0))
+
     def change(self, chain: Chain, subject: Subject, concept: str, start: int, end: int) -> Any:
         """A row of changes.csv, None if there is none."""
         return self._changes.get((chain.run.name, subject.prompt.text, subject.judge, concept, start, end))
@@ -175,6 +182,10 @@ class View:
     def _across(self) -> dict[tuple[Any, ...], Any]:
         rows: Iterator[Any] = self.tables.summary[self.tables.summary["statistic"] == "rate"].itertuples()
         return {(r.arm, r.prompt, r.judge, r.concept, int(r.generation)): r for r in rows}
+
+    @cached_property
+    def _checks(self) -> dict[tuple[Any, ...], pd.DataFrame]:
+        return dict(iter(self.tables.checks.groupby(["run", "prompt", "judge", "generation"])))
 
     @cached_property
     def _changes(self) -> dict[tuple[Any, ...], Any]:

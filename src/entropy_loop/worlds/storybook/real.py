@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from entropy_loop.data import Request, Tick
+from entropy_loop.data import CHECK, Prompt, Request, Tick
 from entropy_loop.errors import ConfigError
 from entropy_loop.worlds.degraded import noisy
 from entropy_loop.worlds.storybook import scene
@@ -53,6 +54,16 @@ class Storybook:
         """Writes images/<id>.png and samples.parquet with the truth of every scene in further columns."""
         drawn = (scene.sample(r.seed, 0, **asked(r.prompt) | dict(self.only)) for r in requests)
         self._write([(r, r.prompt, one) for r, one in zip(requests, drawn, strict=True)], out, tick)
+
+    def check_prompts(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """Check prompts beside those that are there, four for each target of which this world draws every concept:
+        another rider on its mount, its rider beside another mount, and another rider beside, and riding, another mount.
+        So each concept of the target stands in some of them and is missing in others."""
+        found: list[Prompt] = []
+        for target in prompts:
+            if target.role == "target" and set(target.concepts) <= set(scene.CONCEPTS):
+                found += _beside(target, {prompt.text for prompt in (*prompts, *found)})
+        return found
 
     def can_teach(self, concept: str) -> bool:
         """Whether scenes can show it: a rider, a mount, a place or riding."""
@@ -96,6 +107,31 @@ class Storybook:
         if not self.noise:
             return pixels
         return noisy(pixels, self.noise, np.random.default_rng([seed, 1]))
+
+
+def _beside(target: Prompt, taken: set[str]) -> Iterator[Prompt]:
+    """Four prompts near a target, none of them taken or an unseen pair. Where it names a place, the first two have this
+    one and the others another: what is not named may be anywhere."""
+    has = {scene.CONCEPTS[name]: name for name in target.concepts}
+    riders, mounts, places = (
+        [name for name in names if name not in target.concepts]
+        for names in (scene.RIDERS, scene.MOUNTS, scene.BACKGROUNDS)
+    )
+    own, other = (has["background"], places[0]) if "background" in has else ("", "")
+    rider, mount = has.get("rider", riders[-1]), has.get("mount", mounts[-1])
+    for first, second, link, place in (
+        (riders, [mount], "riding", own),
+        ([rider], mounts, "standing next to", own),
+        (riders[1:], mounts[1:], "standing next to", other),
+        (riders[2:], mounts[2:], "riding", other),
+    ):
+        for pair in product(first, second):
+            text = f"{FORM}{scene.noun(pair[0])} {link} {scene.noun(pair[1])}"
+            text += f" {scene.PLACES[place]}" if place else ""
+            if pair not in scene.UNSEEN_PAIRS and text not in taken:
+                named = (*pair, link, place)
+                yield Prompt(text, CHECK, tuple(name for name in named if name in scene.CONCEPTS))
+                break
 
 
 def asked(prompt: str) -> dict[str, str]:

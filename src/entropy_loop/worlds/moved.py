@@ -1,0 +1,56 @@
+"""Images moved without changing what they show: a judge that sees what is there answers the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from entropy_loop.data import IMAGES, MOVED, MOVES, SAMPLES, Samples, Tick
+
+PIXELS = 2  # of a shift
+
+
+def mirrored(image: np.ndarray) -> np.ndarray:
+    """Left is right: (h, w, 3) as it came in."""
+    return np.ascontiguousarray(image[:, ::-1])
+
+
+def shifted(image: np.ndarray) -> np.ndarray:
+    """PIXELS to the right and down, (h, w, 3); what comes in repeats the edge."""
+    height, width = image.shape[:2]
+    return np.pad(image, ((PIXELS, 0), (PIXELS, 0), (0, 0)), mode="edge")[:height, :width]
+
+
+CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = dict(zip(MOVES, (mirrored, shifted), strict=True))
+
+
+def move(pool: Samples, prompts: tuple[str, ...], images: int, out: Path, tick: Tick) -> None:
+    """Writes the first `images` of each prompt's pool, moved in every way, to images/, and samples.parquet with two
+    more columns: `of`, the image's id in the pool, and `move`. A toy's image has no pixels, so only its row moves."""
+    table = pool.table[pool.table["prompt"].isin(prompts)].groupby("prompt", sort=False).head(images)
+    rows = []
+    for row in table.to_dict("records"):
+        for name, change in CHANGES.items():
+            id_ = f"{MOVED[0]}{row['id'][1:]}-{name}"
+            pixels = _moved(pool.folder / row["file"], change, out, id_) if row["file"] else {}
+            rows.append(row | {"id": id_, "of": row["id"], "move": name} | pixels)
+        tick(len(rows) / (len(CHANGES) * len(table)))
+    # What else was recorded of an image need not hold of a moved one.
+    kept = [name for name in pool.table if name in SAMPLES or name not in IMAGES]
+    pd.DataFrame(rows, columns=[*kept, "of", "move"]).to_parquet(out / "samples.parquet", index=False)
+
+
+def _moved(file: Path, change: Callable[[np.ndarray], np.ndarray], out: Path, id_: str) -> dict[str, Any]:
+    """Write a moved image; the columns of its row that tell of it."""
+    from PIL import Image
+
+    with Image.open(file) as image:
+        pixels = change(np.asarray(image.convert("RGB")))
+    (out / "images").mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(out / f"images/{id_}.png", compress_level=1)
+    return {"file": f"images/{id_}.png", "latent_sha256": hashlib.sha256(pixels.tobytes()).hexdigest()}
