@@ -70,7 +70,7 @@ class Answers:
     prompt: str = ESSAY
     concepts: tuple[str, ...] = CONCEPTS
     keep: int = 32
-    generations: int = 5
+    generations: int = 10
     images: int = 128
     seeds: int = 1
 
@@ -120,6 +120,7 @@ def _body(answers: Answers, name: str) -> str:
         arms = f"[{{use: none}}, {{use: top_k, k: {answers.keep}}}, {{use: random_k, k: {answers.keep}}}]"
     return f"""name: {name}
 generations: {answers.generations:<18}# feedback steps; pools are made for generations 0..{answers.generations}
+threads: 1                      # of a process; part of every key
 images: {answers.images:<23}# pool of the prompt, fresh noise in every generation; every rate is measured on it
 evaluation: {{images: 16}}        # the same noise in every generation and arm: what contact sheets show
 prompts:
