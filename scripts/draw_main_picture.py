@@ -12,15 +12,12 @@ import argparse
 import io
 from pathlib import Path
 
-import matplotlib
 import pandas as pd
+from matplotlib.figure import Figure
 from PIL import Image
 
 from entropy_loop.data import ALL
 from loop_truth_parts import by_eye
-
-matplotlib.use("agg")
-from matplotlib import pyplot as plt
 
 GENERATIONS = (0, 2, 4, 6, 8, 10)
 CONCEPTS = ("astronaut", "horse", "riding")
@@ -54,7 +51,8 @@ def draw(results: Path, labels: pd.DataFrame, noise: int) -> Image.Image:
     values = table(results, labels)
     images = pd.read_parquet(results / "images.parquet").query("set == 'evaluation'")
     arms = [arm for arm in NAMES if arm in set(images["arm"])]
-    figure, axes = plt.subplots(len(arms), len(GENERATIONS), figsize=(10.2, 1.98 * len(arms)), layout="constrained")
+    figure = Figure(figsize=(10.2, 1.98 * len(arms)), layout="constrained")
+    axes = figure.subplots(len(arms), len(GENERATIONS))
     for row, arm in zip(axes, arms, strict=True):
         for axis, generation in zip(row, GENERATIONS, strict=True):
             shown = images[images["arm"].eq(arm) & images["generation"].eq(generation)].sort_values("id")
@@ -67,7 +65,6 @@ def draw(results: Path, labels: pd.DataFrame, noise: int) -> Image.Image:
         row[0].set_ylabel(NAMES[arm], fontsize=10)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=110)
-    plt.close(figure)
     return Image.open(buffer).convert("RGB")
 
 

@@ -35,7 +35,8 @@ ALBUM = 90_011  # no training and no calibration draws from it
 
 @dataclass(frozen=True)
 class Line:
-    """One demand: what, on how many pictures, the value with its interval or span, and its bound."""
+    """One demand: what, on how many pictures, the value, its interval or the eye's span, and its bound. judge: V, where
+    the value is its gap to the span."""
 
     what: str
     n: int
@@ -44,6 +45,7 @@ class Line:
     high: float | None
     at_least: float | None = None
     at_most: float | None = None
+    judge: float | None = None
 
     @property
     def met(self) -> bool:
@@ -55,6 +57,8 @@ class Line:
         bound = "" if self.at_least is None else f">= {self.at_least}"
         bound = bound if self.at_most is None else f"<= {self.at_most}"
         span = "" if self.low is None else f" [{self.low:.3f}, {self.high:.3f}]"
+        if self.judge is not None:
+            span = f": judge {self.judge:.2f}, eye {self.low:.2f} to {self.high:.2f}"
         return f"| {self.what} | {self.n} | {self.value:.3f}{span} | {bound} | {'yes' if self.met else '**no**'} |"
 
 
@@ -96,10 +100,10 @@ def curve_lines(test: pd.DataFrame, answers: pd.DataFrame) -> Iterator[Line]:
 
 
 def gap_line(what: str, group: pd.DataFrame, answers: pd.Series, concepts: tuple[str, ...], most: float) -> Line:
-    """How far V is outside the span that the eye leaves; in brackets that span."""
+    """How far V is outside the span that the eye leaves."""
     low, high = span(group, concepts)
     value = float(answers[group.index].mean())
-    return Line(f"{what}: judge {value:.2f}, gap", len(group), gap(value, low, high), low, high, at_most=most)
+    return Line(f"{what}, gap", len(group), gap(value, low, high), low, high, at_most=most, judge=value)
 
 
 def span(group: pd.DataFrame, concepts: tuple[str, ...]) -> tuple[float, float]:
@@ -130,7 +134,7 @@ def rate_line(what: str, right: pd.Series | np.ndarray, least: float) -> Line:
 
 def junk_lines(judge: ClipRecogniser, test: pd.DataFrame, answers: pd.DataFrame, place: Path) -> Iterator[Line]:
     """What is refused of junk: models' own, of which the eye sees neither figure nor animal, and drawn."""
-    painted = test["prompt"].isna() & by_eye(test, ESSAY).eq(False).all(axis=1)
+    painted = test["prompt"].isna() & by_eye(test, ESSAY).eq(False).fillna(False).all(axis=1)
     for name in ESSAY:
         yield rate_line(f"junk made by models, {name} refused", ~answers.loc[painted, name].astype(bool), 0.98)
     for kind, images in drawn_junk().items():

@@ -21,12 +21,8 @@ from storybook_round_trips import Codec, Labelled, degradations, junk_set, label
 ASSETS = Path(__file__).parents[1] / "src/entropy_loop/assets"
 
 
-ENOUGH = 30  # calibration pictures that show a concept, for its V to be matched
-RULE = (
-    "the lowest cut with specificity >= .995 on clean scenes and >= .985 on junk; where the calibration part of "
-    f"loop-truth shows the concept {ENOUGH} times or more, raised until the judge says yes to no more of its pictures "
-    "than the eye did"
-)
+CLEAN, JUNK = 0.997, 0.99
+RULE = f"the lowest cut with specificity >= {CLEAN} on clean scenes and >= {JUNK} on junk"
 
 
 def cut(*refused: tuple[np.ndarray, float]) -> float:
@@ -35,19 +31,10 @@ def cut(*refused: tuple[np.ndarray, float]) -> float:
 
 
 def thresholds(judge: Recogniser, fit: Labelled, junk: Labelled) -> dict[str, float]:
-    """`RULE`, by concept. A judge that is to follow figures into decay must say yes as long as the eye does, and no
-    longer: with as many yeses as the eye's, V of both is the same whatever single pictures they differ on."""
+    """`RULE`, by concept. A judge that is to follow figures into decay must say yes as long as it can; how often it is
+    wrong is bounded."""
     clean, spoilt, true = judge.scores(fit.images), judge.scores(junk.images), answers(fit.table)
-    loop = labelled_by_eye("calibration")
-    scored = judge.scores(to_float(pixels(loop.index)))
-    cuts = {}
-    for name in clean:
-        bounds = [(clean[name][~true[name]], 0.995), (spoilt[name], 0.985)]
-        recognised = by_eye(loop, (name,))[name].fillna(False)
-        if recognised.sum() >= ENOUGH:
-            bounds.append((scored[name], 1 - float(recognised.mean())))
-        cuts[name] = cut(*bounds)
-    return cuts
+    return {name: cut((clean[name][~true[name]], CLEAN), (spoilt[name], JUNK)) for name in clean}
 
 
 def decide(scores: dict[str, np.ndarray], cuts: dict[str, float]) -> dict[str, np.ndarray]:
@@ -78,6 +65,33 @@ def degraded_rows(judge: Recogniser, seed: int, codec: Codec, cuts: dict[str, fl
     return rows
 
 
+def loop_rows(judge: Recogniser, cuts: dict[str, float]) -> list[dict[str, object]]:
+    """Sensitivity and specificity in each generation of loop-truth's test part, where the eye has an answer."""
+    table = labelled_by_eye("test")
+    said = decide(judge.scores(to_float(pixels(table.index))), cuts)
+    seen, rows = by_eye(table, JOINT["all"]), []
+    for generation, group in table.groupby("generation"):
+        here = table.index.isin(group.index)
+        for c in ESSAY:
+            known = here & seen[c].notna().to_numpy()
+            rates = asdict(performance(said[c][known], seen.loc[known, c].astype(bool).to_numpy()))
+            open_ = int(here.sum() - known.sum())
+            rows.append({"generation": int(generation), "concept": c, "cant_tell": open_} | rates)
+    return rows
+
+
+def ablation(judge: Recogniser, cuts: dict[str, float]) -> dict[str, float]:
+    """What leaving something out costs, on loop-truth's test part."""
+    table = labelled_by_eye("test")
+    said = decide(judge.scores(to_float(pixels(table.index))), cuts)
+    said = {c: said[c] for c in ESSAY}
+    target = table["chain"].eq("test-target").to_numpy()
+    rates = {f"V{g}": said["all"][target & table["generation"].eq(g).to_numpy()].mean() for g in (4, 5, 6, 7, 8, 9, 10)}
+    nobody = by_eye(table, JOINT["all"]).eq(False).fillna(False).all(axis=1).to_numpy(bool) & table["prompt"].isna()
+    rates["junk refused"] = np.mean([~said[c][nobody] for c in JOINT["all"]])
+    return {name: round(float(rate), 3) for name, rate in rates.items()}
+
+
 def attribute_confusions(judge: Recogniser, seed: int, codec: Codec) -> dict[str, object]:
     """For each attribute, its texts and the counts true value x answered value (the greatest logit)."""
     scenes = [s for s in train_scenes(4000, seed)[1::2] if s.relation != "empty"]
@@ -85,12 +99,22 @@ def attribute_confusions(judge: Recogniser, seed: int, codec: Codec) -> dict[str
     images[1::2] = codec.round_trips(images[1::2])
     found = {}
     for name, texts in ATTRIBUTES.items():
-        rows = table[name].ne("").to_numpy()
+        rows = table[name].ne("").to_numpy(copy=True)
         said = judge.logits(images[torch.from_numpy(rows)], list(texts.values())).argmax(1).numpy()
         true = table.loc[rows, name].map({v: i for i, v in enumerate(texts)}).to_numpy()
         counts = np.zeros((len(texts), len(texts)), int)
         np.add.at(counts, (true, said), 1)
         found[name] = {"texts": texts, "values": list(texts), "confusion": counts.tolist()}
+    return found
+
+
+def ablations(recipe: Recipe, work: Path, fit: Labelled, junk: Labelled) -> dict[str, dict[str, float]]:
+    """The recipe, and with kinds of pictures left out, where such models were trained; thresholds by the same rule."""
+    found = {}
+    for folder in sorted(work.glob(f"{recipe.name}*/{WEIGHTS}")):
+        judge = Recogniser(folder.parent)
+        name = folder.parent.name.removeprefix(recipe.name).replace("-", " ").strip()
+        found[name or "all of it"] = ablation(judge, thresholds(judge, fit, junk))
     return found
 
 
@@ -109,6 +133,7 @@ def calibrate(recipe: Recipe, work: Path, vae: Path, phase_steps: dict[str, int]
     result = {
         "format": 1,
         "score": SCORE,
+        "rule": RULE,
         "scenes": {**seeds, "n_fit": len(fit.table), "n_report": len(report.table), "how": SCENES},
         "concepts": {c: {**spec, "threshold": round(cuts[c], 4), **measured[c]} for c, spec in concepts().items()},
         "joint": {name: {"concepts": list(parts), **measured[name]} for name, parts in JOINT.items()},
@@ -120,6 +145,8 @@ def calibrate(recipe: Recipe, work: Path, vae: Path, phase_steps: dict[str, int]
             kind: {"n": int((kinds == kind).sum())} | {c: int(said_junk[c][kinds == kind].sum()) for c in true}
             for kind in dict.fromkeys(kinds)
         },
+        "loop_truth": loop_rows(judge, cuts),
+        "ablations": ablations(recipe, work, fit, fit_junk),
         "degradations": degraded_rows(judge, seeds["report"], codec, cuts),
         "attributes": attribute_confusions(judge, seeds["report"] + 500, codec),
         "steps": phase_steps,

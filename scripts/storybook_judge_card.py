@@ -8,6 +8,23 @@ from pathlib import Path
 from storybook_claims import ESSAY
 from storybook_judge_model import WEIGHTS, Recipe, Recogniser
 
+SNIPPET = """import json
+
+import open_clip
+import torch
+from PIL import Image
+
+model, preprocess = open_clip.create_model_from_pretrained("local-dir:{name}")
+tokenizer = open_clip.get_tokenizer("local-dir:{name}")
+with open("{name}/calibration.json") as file:
+    horse = json.load(file)["concepts"]["horse"]
+model.eval()
+with torch.inference_mode():
+    image = model.encode_image(preprocess(Image.open("picture.png")).unsqueeze(0), normalize=True)
+    texts = (model.encode_text(tokenizer(horse[side]), normalize=True) for side in ("yes", "no"))
+    yes, no = (model.logit_scale.exp() * image @ side.T for side in texts)
+score = (yes.logsumexp(1) - no.logsumexp(1)).item()
+print("a horse" if score > horse["threshold"] else "no horse", score)"""
 SCORE = (
     "score = logsumexp(logits of the yes texts) - logsumexp(logits of the no texts) in float32, "
     "logits = exp(logit_scale) * cosine(image, text); the answer is yes if score > threshold"
@@ -41,6 +58,31 @@ def degradation_table(result: dict) -> str:
     return "\n".join([head, *(f"| {k} | {v} | {' | '.join(cells[k, v, c] for c in ESSAY)} |" for k, v in levels)])
 
 
+def loop_table(result: dict) -> str:
+    """Sensitivity / specificity in each generation of loop-truth's test part, with the numbers they rest on."""
+    cells = {(r["generation"], r["concept"]): _cell(r) for r in result["loop_truth"]}
+    generations = list(dict.fromkeys(generation for generation, _ in cells))
+    head = f"| generation | {' | '.join(ESSAY)} |\n|" + " --- |" * 5
+    return "\n".join([head, *(f"| {g} | {' | '.join(cells[g, c] for c in ESSAY)} |" for g in generations)])
+
+
+def _cell(row: dict) -> str:
+    """'0.98 of 60 / 1.00 of 40'; a dash where there is no such picture."""
+    parts = [
+        "-" if row[name] is None else f"{row[name]:.2f} of {row[n]}"
+        for name, n in (("sensitivity", "positives"), ("specificity", "negatives"))
+    ]
+    return " / ".join(parts) + (f" ({row['cant_tell']} open)" if row["cant_tell"] else "")
+
+
+def ablation_table(result: dict) -> str:
+    """V(all) of loop-truth's target pools and what is refused of models' junk, with kinds of pictures left out."""
+    rows = result["ablations"]
+    names = list(next(iter(rows.values())))
+    lines = [f"| third phase | {' | '.join(names)} |\n|" + " --- |" * (len(names) + 1)]
+    return "\n".join([*lines, *(f"| {k} | {' | '.join(f'{v[n]:.2f}' for n in names)} |" for k, v in rows.items())])
+
+
 def card(recipe: Recipe, folder: Path, result: dict) -> str:
     """The model card."""
     model = Recogniser(folder).model
@@ -49,8 +91,9 @@ def card(recipe: Recipe, folder: Path, result: dict) -> str:
     size = (folder / WEIGHTS).stat().st_size / 1e6
     steps = result["steps"]
     calibration = (
-        f"**Calibration.** {SCORE[0].upper()}{SCORE[1:]}. Thresholds were fitted on {result['scenes']['n_fit']:,} "
-        f"scenes and are reported on {result['scenes']['n_report']:,} others: {SCENES}. Brackets: 95 % Wilson "
+        f"**Calibration.** {SCORE[0].upper()}{SCORE[1:]}. A threshold is {result['rule']}. Scenes: "
+        f"{result['scenes']['n_fit']:,} to fit and {result['scenes']['n_report']:,} others to report: {SCENES}. "
+        "Brackets: 95 % Wilson "
         "intervals. `all` means that all three of astronaut, horse and riding are answered yes."
     )
     return f"""---
@@ -94,11 +137,28 @@ of which nothing is true but that it is junk.
 and junk, then {steps["refine"]:,} at half the learning rate with half of the scenes through the checkpoint's
 codec. Loss: SigLIP's sigmoid over images x claims with known truth (each batch's captions with hard negatives
 among them), true and false pairs balanced; the same on the recogniser's own scores; and in the second phase
-cross-entropy among the colours of coat and suit and among the backgrounds.
+cross-entropy among the colours of coat and suit and among the backgrounds. The first two phases alone gave a judge
+that went blind on the loop's pictures from generation 4 on (`docs/judges.md`), so a third one, {steps["robust"]:,}
+steps at half the rate from their weights, shows what loops do to pictures: scenes changed strongly (contours warped,
+parts lost, lines thickened) and redrawn by another hand; pools of generations 1 to 4 of {len(recipe.chains)} feedback
+chains with other prompts and seeds, labelled by their prompts; later pictures of these chains, labelled by eye; and
+what UNets of these chains paint when their weights are noised, as junk.
 
 {textwrap.fill(calibration, 110)}
 
 {table_of(result)}
+
+**On the loop's own pictures.** Sensitivity / specificity on the test part of `experiments/loop-truth`, by the answers
+of a vision-language model that was shown shuffled pictures without a cue; *open*: where it could not tell. No model was
+trained, tuned or thresholded on these pictures. `scripts/eval_judges.py` prints the demands made on the judge.
+
+{loop_table(result)}
+
+**What each kind of pictures is good for.** V(all) on the pools of the target prompt in generations 4 to 10 (the eye:
+see `experiments/loop-truth/README.md`), and the share of models' junk that is refused; each row {steps["robust"]}
+steps, thresholds by the same rule.
+
+{ablation_table(result)}
 
 Sensitivity / specificity on degraded pictures ({result["degradations"][0]["n"]} scenes), thresholds unchanged:
 

@@ -53,7 +53,7 @@ RECIPES = {
         steps=1200,
         refine_steps=500,
         learning_rate=2e-3,
-        robust_steps=600,
+        robust_steps=800,
         chains=(
             "train-mixed-1",
             "train-mixed-2",
@@ -75,7 +75,7 @@ RECIPES = {
         steps=1300,
         refine_steps=600,
         learning_rate=2e-3,
-        robust_steps=600,
+        robust_steps=800,
         chains=(
             "train-mixed-3",
             "train-chef-horse",

@@ -7,7 +7,7 @@ scenes       drawn scenes and their round trips through the codec, changed mildl
 appearance   the same, changed strongly, and scenes redrawn by another hand (storybook_appearance.py)
 chains       generations 1 to 4 of feedback chains with other prompts and seeds, labelled by their prompts
 labels       later generations of these chains, labelled by eye (the training part of `loop-truth`)
-junk         what UNets of these chains paint with noised weights or random text (loop_truth_junk.py)
+junk         what UNets of these chains paint with noised weights (loop_truth_junk.py)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from PIL import Image
 from entropy_loop.worlds.storybook import scene
 from loop_truth_chains import CHAINS, Chain
 from loop_truth_chains import text as prompt_of
-from loop_truth_junk import kinds, painted, scenes
+from loop_truth_junk import LEVELS, painted, scenes
 from loop_truth_parts import CANT_TELL, NONE, labelled, pixels
 from storybook_appearance import either, redrawn, strong
 from storybook_batches import Mixture, Source
@@ -35,7 +35,7 @@ from storybook_round_trips import Codec, all_junk
 KINDS = ("appearance", "chains", "labels", "junk")
 SCENES = 6000
 BY_PROMPT = 4  # until this generation the eye sees what the prompt asks for
-PER_KIND = 24  # pictures of each kind of a chain's junk
+PER_KIND = 24  # junk pictures of a chain, generation and level
 
 
 def mixture(recipe: Recipe, work: Path, chains: Path, codec: Codec, without: tuple[str, ...]) -> Mixture:
@@ -62,7 +62,7 @@ def _sources(recipe: Recipe, work: Path, chains: Path, codec: Codec, without: tu
         found.append(Source(*by_eye(mine), 16, either(0.4)))
     if "junk" not in without:
         junk = _kept(work / f"{recipe.name}-junk.npy", lambda: model_junk(mine[:3], chains, recipe.seed))
-        found.append(Source(junk, junk_rows(["broken"] * len(junk)), 12))
+        found.append(Source(junk, junk_rows(["broken"] * len(junk)), 16))
     return found
 
 
@@ -103,9 +103,10 @@ def by_eye(mine: list[Chain]) -> tuple[np.ndarray, pd.DataFrame]:
 
 
 def seen(looks: pd.DataFrame) -> pd.DataFrame:
-    """Answers of the eye as truth: what it cannot tell is not recognised, who alone is seen is alone, and what shows
-    nothing at all is junk."""
+    """Answers of the eye as truth: a figure or animal that it cannot name is none of the eight, who alone is seen is
+    alone, and what shows nothing at all is junk."""
     table = looks[["rider", "mount", "relation"]].replace({CANT_TELL: UNNAMED, NONE: "", "beside": "next_to"})
+    table["relation"] = table["relation"].replace(UNNAMED, UNKNOWN)
     nobody, nothing = table["rider"].eq(""), table["mount"].eq("")
     neither = table["relation"].eq("neither")
     table.loc[neither, "relation"] = UNKNOWN
@@ -123,12 +124,12 @@ def _truth(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def model_junk(mine: list[Chain], chains: Path, seed: int) -> np.ndarray:
-    """uint8 (n, 64, 64, 3)."""
+    """uint8 (n, 64, 64, 3), of noised weights alone: without a text these models still paint figures."""
     return np.concatenate(
         [
-            painted(chains / chain.name, generation, kind, level, scenes(PER_KIND), seed + 1000 * i + 100 * generation)
+            painted(chains / chain.name, generation, "weights", level, scenes(PER_KIND), seed + 1000 * i + generation)
             for i, chain in enumerate(mine)
             for generation in (2 + i, 4 + i)
-            for _, kind, level in kinds()
+            for level in LEVELS
         ]
     )

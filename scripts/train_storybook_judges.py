@@ -240,7 +240,12 @@ def main() -> None:
         steps = options.steps or recipe.robust_steps
         robust(recipe, work, steps, options.chains, tuple(options.without))
     else:
-        calibrate(recipe, work, options.vae, {"train": recipe.steps, "refine": recipe.refine_steps})
+        calibrate(
+            recipe,
+            work,
+            options.vae,
+            {"train": recipe.steps, "refine": recipe.refine_steps, "robust": recipe.robust_steps},
+        )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ REVISIONS: dict[str, str] = {
     "storybook": "31231e91f193ffb3",
     "storybook-attributes": "812edd51e5fb67ed",
     "storybook-curator": "eedc64192389fe56",
-    "storybook-judge": "a984dfa6383fc49e",
+    "storybook-judge": "c3c36d25d0311eac",
 }
 
 PREFIX = "bundled:"
