@@ -13,7 +13,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,9 +61,8 @@ CREATE TABLE IF NOT EXISTS finished(
     rater TEXT NOT NULL REFERENCES raters, pool TEXT NOT NULL REFERENCES pools, at TEXT NOT NULL,
     PRIMARY KEY(rater, pool));
 """
-FORMAT, FORMAT_OF_QUESTIONS = "1", "2"
-"""Of a book whose answers are the concepts that were seen, and of one with questions, which older versions cannot
-read."""
+FORMATS = ("1", "2")
+"""Of a book in which people are asked for concepts, and of one with questions, which older versions cannot read."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +99,8 @@ class Book:
             found = self.fact("format")
         except sqlite3.DatabaseError as error:
             raise StorageError(f"{path}: cannot be opened as the answers of people ({error}).") from None
-        if found not in (FORMAT, FORMAT_OF_QUESTIONS):
-            mine = f"{FORMAT} and {FORMAT_OF_QUESTIONS}"
-            raise StorageError(f"{path}: has format {found}; this version of entropy-loop reads {mine}.")
+        if found not in FORMATS:
+            raise StorageError(f"{path}: has format {found}; this version of entropy-loop reads {', '.join(FORMATS)}.")
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -111,7 +109,7 @@ class Book:
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("PRAGMA foreign_keys=ON")
         self._db.executescript(_SCHEMA)
-        self._db.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", (FORMAT,))
+        self._db.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", FORMATS[:1])
 
     def close(self) -> None:
         """Close it; the file is then whole without its journal."""
@@ -158,7 +156,8 @@ class Book:
         with self.writing() as db:
             if not db.execute("SELECT 1 FROM links WHERE link = ? AND rater IS NULL", (_hash(link),)).fetchall():
                 return None
-            rater = add_rater(db, _hash(session))
+            rater = f"rater-{secrets.token_hex(4)}"
+            db.execute("INSERT INTO raters VALUES (?, ?, ?)", (rater, _hash(session), now()))
             db.execute("UPDATE links SET rater = ? WHERE link = ?", (rater, _hash(link)))
         return session
 
@@ -199,47 +198,38 @@ class Book:
                 return True
             if db.execute("SELECT 1 FROM answers").fetchone():
                 return False
-            facts = {"format": FORMAT_OF_QUESTIONS if questions else FORMAT, "questions": text}
-            db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
+            facts = [("format", FORMATS[bool(questions)]), ("questions", text)]
+            db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts)
             return True
 
     def answers(self) -> pd.DataFrame:
         """What was said and not taken back: one row per answer and concept (columns ANSWERS)."""
         questions, rows = self.questions(), []
-        for rater, item, repeat, seen, at in self._said():
+        for item, seen, who, when in self._said():
             for concept in item.concepts:
-                answer = asking.recognised(seen, concept, questions)
                 truth = None if item.truth is None else concept in item.truth
-                rows.append((rater, *_named(item), concept, answer, truth, repeat, at))
+                rows.append((*who, concept, asking.recognised(seen, concept, questions), truth, *when))
         return _answers(rows)
 
     def choices(self) -> pd.DataFrame:
         """What was chosen and not taken back: one row per answer and question (columns CHOICES)."""
-        questions = self.questions()
-        rows = [
-            (rater, *_named(item), question, seen[question], repeat, at)
-            for rater, item, repeat, seen, at in self._said()
-            if isinstance(seen, dict)
-            for question in questions
-        ]
+        questions, rows = self.questions(), []
+        for _, seen, who, when in self._said():
+            chosen = seen if isinstance(seen, dict) else {}
+            rows += [(*who, question, chosen[question], *when) for question in questions]
         return pd.DataFrame(rows, columns=list(CHOICES)).astype({"repeat": bool})
 
-    def _said(self) -> Iterator[tuple[str, Item, bool, Seen, str]]:
-        """(rater, image, repeat, answer, time) of every answer that was not taken back, the oldest first."""
+    def _said(self) -> Iterator[tuple[Item, Seen, tuple[str, ...], tuple[bool, str]]]:
+        """Every answer that was not taken back, the oldest first: its image, what it says, (rater, item, file, id,
+        prompt) and (repeat, at)."""
+        items = self.items()
         found = self.rows(
             "SELECT rater, item, repeat, seen, answered FROM answers JOIN asks USING (ask) "
             "WHERE withdrawn IS NULL ORDER BY answer"
         )
-        items = self.items()
         for rater, name, repeat, seen, at in found:
-            yield rater, items[name], bool(repeat), asking.read(seen), at
-
-
-def add_rater(db: sqlite3.Connection, session: str | None) -> str:
-    """A new rater's name; `session`: the hash of the session's secret, None for somebody whose answers are read in."""
-    rater = f"rater-{secrets.token_hex(4)}"
-    db.execute("INSERT INTO raters VALUES (?, ?, ?)", (rater, session, now()))
-    return rater
+            item = items[name]
+            yield item, asking.read(seen), (rater, name, item.file, item.id, item.prompt), (bool(repeat), at)
 
 
 def answers(root: Path) -> pd.DataFrame:
@@ -251,21 +241,15 @@ def answers(root: Path) -> pd.DataFrame:
 @contextmanager
 def reading(root: Path) -> Iterator[Book | None]:
     """The book of a results folder for reading alone; None where nobody was asked."""
-    book = Book(root, read_only=True) if (root / FILE).is_file() else None
-    try:
+    if not (root / FILE).is_file():
+        yield None
+        return
+    with closing(Book(root, read_only=True)) as book:
         yield book
-    finally:
-        if book is not None:
-            book.close()
 
 
 def _answers(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=list(ANSWERS))
-    return table.astype({"answer": "boolean", "truth": "boolean", "repeat": bool})
-
-
-def _named(item: Item) -> tuple[str, str, str, str]:
-    return item.item, item.file, item.id, item.prompt
+    return pd.DataFrame(rows, columns=list(ANSWERS)).astype({"answer": "boolean", "truth": "boolean", "repeat": bool})
 
 
 def _for_reading(path: Path) -> str:
