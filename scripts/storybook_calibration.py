@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from entropy_loop.metrics.calibration import performance
+from entropy_loop.metrics.calibration import performance, threshold
 from loop_truth_parts import by_eye, pixels
 from loop_truth_parts import labelled as labelled_by_eye
 from storybook_claims import ATTRIBUTES, ESSAY, JOINT, answers, concepts, expected
@@ -21,8 +21,18 @@ from storybook_round_trips import Codec, Labelled, degradations, junk_set, label
 ASSETS = Path(__file__).parents[1] / "src/entropy_loop/assets"
 
 
-CLEAN, JUNK = 0.997, 0.99
-RULE = f"the lowest cut with specificity >= {CLEAN} on clean scenes and >= {JUNK} on junk"
+BALANCED = (
+    "the cut that serves the worst served best: the least of three shares, of scenes with the concept above it and of "
+    "scenes without it and of junk below it, is greatest"
+)
+
+
+def rule(recipe: Recipe) -> str:
+    """How a threshold is chosen, in words."""
+    if recipe.specificity is None:
+        return BALANCED
+    clean, junk = recipe.specificity
+    return f"the lowest cut with specificity >= {clean} on clean scenes and >= {junk} on junk"
 
 
 def cut(*refused: tuple[np.ndarray, float]) -> float:
@@ -30,11 +40,13 @@ def cut(*refused: tuple[np.ndarray, float]) -> float:
     return max(float(np.quantile(scores, least, method="higher")) for scores, least in refused)
 
 
-def thresholds(judge: Recogniser, fit: Labelled, junk: Labelled) -> dict[str, float]:
-    """`RULE`, by concept. A judge that is to follow figures into decay must say yes as long as it can; how often it is
-    wrong is bounded."""
+def thresholds(recipe: Recipe, judge: Recogniser, fit: Labelled, junk: Labelled) -> dict[str, float]:
+    """`rule`, by concept."""
     clean, spoilt, true = judge.scores(fit.images), judge.scores(junk.images), answers(fit.table)
-    return {name: cut((clean[name][~true[name]], CLEAN), (spoilt[name], JUNK)) for name in clean}
+    if recipe.specificity is None:
+        return {c: threshold(clean[c][true[c]], clean[c][~true[c]], spoilt[c]) for c in clean}
+    least, least_junk = recipe.specificity
+    return {c: cut((clean[c][~true[c]], least), (spoilt[c], least_junk)) for c in clean}
 
 
 def decide(scores: dict[str, np.ndarray], cuts: dict[str, float]) -> dict[str, np.ndarray]:
@@ -114,7 +126,7 @@ def ablations(recipe: Recipe, work: Path, fit: Labelled, junk: Labelled) -> dict
     for folder in sorted(work.glob(f"{recipe.name}*/{WEIGHTS}")):
         judge = Recogniser(folder.parent)
         name = folder.parent.name.removeprefix(recipe.name).replace("-", " ").strip()
-        found[name or "all of it"] = ablation(judge, thresholds(judge, fit, junk))
+        found[name or "all of it"] = ablation(judge, thresholds(recipe, judge, fit, junk))
     return found
 
 
@@ -125,7 +137,7 @@ def calibrate(recipe: Recipe, work: Path, vae: Path, phase_steps: dict[str, int]
     seeds = {name: recipe.seed + STREAMS[name] for name in ("fit", "report", "fit_junk", "report_junk")}
     fit, fit_junk = labelled(seeds["fit"], codec), junk_set(seeds["fit_junk"], codec)
     report, report_junk = labelled(seeds["report"], codec), junk_set(seeds["report_junk"], codec)
-    cuts = thresholds(judge, fit, fit_junk)
+    cuts = thresholds(recipe, judge, fit, fit_junk)
     said, said_junk = decide(judge.scores(report.images), cuts), decide(judge.scores(report_junk.images), cuts)
     true = expected(report.table)
     measured = {c: measured_on(said[c], true[c], said_junk[c]) for c in true}
@@ -133,7 +145,7 @@ def calibrate(recipe: Recipe, work: Path, vae: Path, phase_steps: dict[str, int]
     result = {
         "format": 1,
         "score": SCORE,
-        "rule": RULE,
+        "rule": rule(recipe),
         "scenes": {**seeds, "n_fit": len(fit.table), "n_report": len(report.table), "how": SCENES},
         "concepts": {c: {**spec, "threshold": round(cuts[c], 4), **measured[c]} for c, spec in concepts().items()},
         "joint": {name: {"concepts": list(parts), **measured[name]} for name, parts in JOINT.items()},

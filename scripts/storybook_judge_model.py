@@ -24,7 +24,8 @@ from storybook_pictures import SIZE
 @dataclass(frozen=True)
 class Recipe:
     """One model. vision, text: open_clip's own configuration keys. seed: of weights, scenes and batches. chains: whose
-    pictures the third phase shows; none is of both models."""
+    pictures the third phase shows; none is of both models. specificity: what thresholds keep on clean scenes and on
+    junk, so that the judge says yes as long as it can; None balances sensitivity and specificity."""
 
     name: str
     seed: int
@@ -37,6 +38,7 @@ class Recipe:
     refine_steps: int
     learning_rate: float
     robust_steps: int
+    specificity: tuple[float, float] | None
     chains: tuple[str, ...]
     about: str
 
@@ -54,6 +56,7 @@ RECIPES = {
         refine_steps=500,
         learning_rate=2e-3,
         robust_steps=800,
+        specificity=(0.997, 0.99),
         chains=(
             "train-mixed-1",
             "train-mixed-2",
@@ -76,6 +79,7 @@ RECIPES = {
         refine_steps=600,
         learning_rate=2e-3,
         robust_steps=800,
+        specificity=None,
         chains=(
             "train-mixed-3",
             "train-chef-horse",

@@ -26,7 +26,7 @@ HUB_ID = re.compile(r"(?!.*(--|\.\.))\w[\w.-]*/\w[\w.-]*", re.ASCII)
 REVISIONS: dict[str, str] = {
     "storybook": "31231e91f193ffb3",
     "storybook-attributes": "812edd51e5fb67ed",
-    "storybook-curator": "eedc64192389fe56",
+    "storybook-curator": "f57d713c841bf82e",
     "storybook-judge": "c3c36d25d0311eac",
 }
 
