@@ -158,13 +158,12 @@ def calibrate(recipe: Recipe, work: Path, vae: Path, phase_steps: dict[str, int]
             for kind in dict.fromkeys(kinds)
         },
         "loop_truth": loop_rows(judge, cuts),
-        "ablations": ablations(recipe, work, fit, fit_junk),
         "degradations": degraded_rows(judge, seeds["report"], codec, cuts),
         "attributes": attribute_confusions(judge, seeds["report"] + 500, codec),
         "steps": phase_steps,
     }
     (folder / "calibration.json").write_text(json.dumps(result, indent=1) + "\n")
-    (folder / "README.md").write_text(card(recipe, folder, result))
+    (folder / "README.md").write_text(card(recipe, folder, result, ablations(recipe, work, fit, fit_junk)))
     publish(folder, ASSETS / recipe.name)
     print(table_of(result))
 

@@ -75,16 +75,15 @@ def _cell(row: dict) -> str:
     return " / ".join(parts) + (f" ({row['cant_tell']} open)" if row["cant_tell"] else "")
 
 
-def ablation_table(result: dict) -> str:
+def ablation_table(rows: dict[str, dict[str, float]]) -> str:
     """V(all) of loop-truth's target pools and what is refused of models' junk, with kinds of pictures left out."""
-    rows = result["ablations"]
     names = list(next(iter(rows.values())))
     lines = [f"| third phase | {' | '.join(names)} |\n|" + " --- |" * (len(names) + 1)]
     return "\n".join([*lines, *(f"| {k} | {' | '.join(f'{v[n]:.2f}' for n in names)} |" for k, v in rows.items())])
 
 
-def card(recipe: Recipe, folder: Path, result: dict) -> str:
-    """The model card."""
+def card(recipe: Recipe, folder: Path, result: dict, ablations: dict[str, dict[str, float]]) -> str:
+    """The model card. ablations: by what was left out of the third phase, what the model then does."""
     model = Recogniser(folder).model
     count = sum(p.numel() for p in model.parameters())
     image = sum(p.numel() for p in model.visual.parameters())
@@ -158,7 +157,7 @@ trained, tuned or thresholded on these pictures. `scripts/eval_judges.py` prints
 see `experiments/loop-truth/README.md`), and the share of models' junk that is refused; each row {steps["robust"]}
 steps, thresholds by the same rule.
 
-{ablation_table(result)}
+{ablation_table(ablations)}
 
 Sensitivity / specificity on degraded pictures ({result["degradations"][0]["n"]} scenes), thresholds unchanged:
 

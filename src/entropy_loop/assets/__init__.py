@@ -26,8 +26,8 @@ HUB_ID = re.compile(r"(?!.*(--|\.\.))\w[\w.-]*/\w[\w.-]*", re.ASCII)
 REVISIONS: dict[str, str] = {
     "storybook": "31231e91f193ffb3",
     "storybook-attributes": "812edd51e5fb67ed",
-    "storybook-curator": "f57d713c841bf82e",
-    "storybook-judge": "c3c36d25d0311eac",
+    "storybook-curator": "6f3c136c67fbc706",
+    "storybook-judge": "ea8508d8b2d27966",
 }
 
 PREFIX = "bundled:"
