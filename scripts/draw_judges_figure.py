@@ -32,7 +32,7 @@ def main() -> None:
     axis.plot(present["judge"], "o-", color="#2f5d8a")
     axis.annotate("first judge", (5, first.loc[5, "judge"]), (5.15, 0.3), color="#b5533c")
     axis.annotate("present judge", (8, present.loc[8, "judge"]), (8.1, present.loc[8, "judge"] + 0.06), color="#2f5d8a")
-    axis.annotate("the eye: can't tell as no (bottom) to can't tell as yes (top)", (3.2, 1.045), color="#6b675f")
+    axis.annotate("the eye: can't tell as no (bottom) to can't tell as yes (top)", (2.0, 1.045), color="#6b675f")
     axis.set(
         xlabel="generation", ylabel="share in which all three are recognised", ylim=(-0.03, 1.1), xticks=first.index
     )
