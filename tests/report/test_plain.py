@@ -22,7 +22,8 @@ Read = tuple[Path, Plan, Tables]
 def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
     """A finished run in which one concept never shows, so that c is missing."""
     root = tmp_path_factory.mktemp("plain")
-    made = planned(generator={"use": "categorical", "rates": {"astronaut": 0.0, "horse": 0.9, "riding": 0.8}})
+    never = {"use": "categorical", "rates": {"astronaut": 0.0, "horse": 0.9, "riding": 0.8}}
+    made = planned(generator=never, steady_images=2)
     written(made, root)
     return root, made, tables(made, Store(root))
 
