@@ -290,12 +290,15 @@ def test_too_few_scenes_exit_2(command, tmp_path):
 
 # ---- the bundled judge on drawn scenes ---------------------------------------------------------------
 
+OTHERS = ["a zebra", "a camel", "an elephant", "a cow", "a pig", "a reindeer", "a turtle", "an empty place", "noise"]
+OWN = {"horse": {"yes": ["a horse"], "no": OTHERS}}
+"""Texts that are not the judge's own, against every other mount of the world."""
+
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Calibrated:
     """The bundled judge, calibrated on 480 scenes and under the heaviest noise; of `horse` with texts of the config."""
-    texts = {"horse": {"yes": ["a horse"], "no": ["a cow", "a pig", "a zebra", "an empty place", "noise"]}}
-    raw = yaml.safe_load(Path("configs/astronaut.yaml").read_text()) | {"threads": 1, "sweep": {}, "concepts": texts}
+    raw = yaml.safe_load(Path("configs/astronaut.yaml").read_text()) | {"threads": 1, "sweep": {}, "concepts": OWN}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calibrate, "DEGRADATIONS", NOISE)
         out = tmp_path_factory.mktemp("drawn")
@@ -323,7 +326,7 @@ def test_the_line_that_is_printed_is_a_judge_that_is_ready(drawn):
     """The judge of the line has the fitted thresholds, for the model's texts as for those of the config."""
     [spec] = yaml.safe_load(drawn.line)
     judge = registry.build("judge", spec)
-    own = Concept("horse", ("a horse",), ("a cow", "a pig", "a zebra", "an empty place", "noise"))
+    own = Concept("horse", **{side: tuple(texts) for side, texts in OWN["horse"].items()})
     judge.ready((Concept("astronaut"), own, Concept("riding")))
     found = judge.measured((Concept("astronaut"), own, Concept("riding")))
     assert {name: entry["threshold"] for name, entry in found.items() if name != ALL} == drawn.fit.thresholds
@@ -335,7 +338,7 @@ def test_rates_are_corrected_with_the_new_numbers(drawn):
     corrected, for the texts of the config have no calibration."""
     [spec] = yaml.safe_load(drawn.line)
     raw = yaml.safe_load(Path("configs/astronaut.yaml").read_text()) | {"sweep": {}, "judges": [spec]}
-    raw["concepts"] = {"horse": {"yes": ["a horse"], "no": ["a cow", "a pig", "a zebra", "an empty place", "noise"]}}
+    raw["concepts"] = OWN
     config = study.check(raw).config
     judge, prompt = config.judge_plugins()[0], config.prompt_nouns()[0]
     rows = [(f"{i}", name, i < 12) for i in range(20) for name in prompt.concepts]

@@ -17,6 +17,7 @@ from entropy_loop.cli import app
 SMALL = (
     "generations=1", "images=2", "evaluation.images=1", "threads=1", "generator.num_inference_steps=1",
     "train.max_train_steps=1", "train.train_batch_size=1", "sweep={}", "curate.policy={use: top_k, k: 1}",
+    "check_images=1", "steady_images=1",
 )  # fmt: skip
 ANOTHER = "0" * 16
 
@@ -54,7 +55,7 @@ def made(root: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("model", "verbs"),
     [
-        ("storybook-judge", ["recognise-evaluation", "recognise-pool"] * 2),
+        ("storybook-judge", [f"recognise-{stream}" for stream in ("check", "evaluation", "moved", "pool")] * 2),
         ("storybook-attributes", ["embed-pool", "measure", "read-pool"] * 2),
     ],
 )

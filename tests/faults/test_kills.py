@@ -9,6 +9,7 @@ from faults import blocks, children
 SMALL = (
     "sweep={}", "generations=1", "images=6", "evaluation.images=2", "threads=1", "generator.num_inference_steps=2",
     "generator.block=2", "train.max_train_steps=6", "train.train_batch_size=2", "train.checkpointing_steps=2",
+    "check_images=1", "steady_images=1",
 )  # fmt: skip
 
 
