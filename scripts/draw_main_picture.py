@@ -33,7 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     labels = pd.read_csv(options.labels)
     draw(options.results, labels, options.noise).save(options.out, lossless=False, quality=90)
-    print(table(options.results, labels).to_markdown())
+    print(table(options.results, labels).round(2).to_string())
 
 
 def table(results: Path, labels: pd.DataFrame) -> pd.DataFrame:

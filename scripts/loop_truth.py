@@ -174,6 +174,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=HOME, help="where pictures and labels are kept")
     parser.add_argument("--run", type=Path, help="results of one run, instead of the chains")
     parser.add_argument("--shown", type=int, default=24, help="pictures of each of the run's pools")
+    parser.add_argument("--at", type=int, nargs="+", default=range(0, 11, 2), help="generations of the run")
     parser.add_argument("--chains", type=Path, help="where loop_truth_chains.py left them")
     parser.add_argument("--junk", type=Path, help="where loop_truth_junk.py left its pictures")
     parser.add_argument("--out", type=Path, help="folder of the sheets, their key and their answers")
@@ -188,7 +189,7 @@ def main() -> None:
     elif options.stage == "collect":
         collect(home, options.out, options.labeller)
     elif options.run:
-        rows = of_run(options.run, range(1 << 8), options.shown, SEED)
+        rows = of_run(options.run, options.at, options.shown, SEED)
         pick(home, rows.assign(part="run", chain=options.run.name))
     else:
         pick(home, of_chains(options.chains, options.junk))

@@ -20,7 +20,7 @@ from entropy_loop.report.sheets import webp
 from entropy_loop.report.view import Chain, View
 from entropy_loop.store import Store
 
-BUDGET = 5_500_000  # bytes of all images and cards in the page; what is beyond it stands in `figures/` alone
+BUDGET = 3_000_000  # bytes of all images and cards in the page; what is beyond it stands in `figures/` alone
 SETS = {POOL: "pool", EVALUATION: "evaluation set", CHECK: "check prompts"}
 SMALL = 96  # pixels of the longer side
 CARD, ROW, PLACE = 1_100, 130, 420  # bytes of a card, of a judgement on it, of a place on a sheet: about, and at most
