@@ -8,23 +8,6 @@ from pathlib import Path
 from storybook_claims import ESSAY
 from storybook_judge_model import WEIGHTS, Recipe, Recogniser
 
-SNIPPET = """import json
-
-import open_clip
-import torch
-from PIL import Image
-
-model, preprocess = open_clip.create_model_from_pretrained("local-dir:{name}")
-tokenizer = open_clip.get_tokenizer("local-dir:{name}")
-with open("{name}/calibration.json") as file:
-    horse = json.load(file)["concepts"]["horse"]
-model.eval()
-with torch.inference_mode():
-    image = model.encode_image(preprocess(Image.open("picture.png")).unsqueeze(0), normalize=True)
-    texts = (model.encode_text(tokenizer(horse[side]), normalize=True) for side in ("yes", "no"))
-    yes, no = (model.logit_scale.exp() * image @ side.T for side in texts)
-score = (yes.logsumexp(1) - no.logsumexp(1)).item()
-print("a horse" if score > horse["threshold"] else "no horse", score)"""
 SCORE = (
     "score = logsumexp(logits of the yes texts) - logsumexp(logits of the no texts) in float32, "
     "logits = exp(logit_scale) * cosine(image, text); the answer is yes if score > threshold"
@@ -158,6 +141,9 @@ see `experiments/loop-truth/README.md`), and the share of models' junk that is r
 steps, thresholds by the same rule.
 
 {ablation_table(ablations)}
+
+**What it does not see.** Where figures have all but dissolved (generation 9 and later in the main job) its answers hang
+on little, and some junk is taken for a rider. `docs/judges.md` has each demand that is missed, with its figure.
 
 Sensitivity / specificity on degraded pictures ({result["degradations"][0]["n"]} scenes), thresholds unchanged:
 
