@@ -2,8 +2,7 @@
 
     python scripts/draw_main_picture.py RESULTS --labels LABELS.csv --out FILE.webp
 
-RESULTS: of `configs/astronaut.yaml`. LABELS: answers of the eye with where each picture is from (`loop_truth.py pick
---run`, `collect`), written by `--join`.
+RESULTS: of `configs/astronaut.yaml`. LABELS: what `loop_truth.py collect --join` wrote for that run.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--noise", type=int, default=0, help="which picture of the evaluation set")
     options = parser.parse_args()
-    labels = pd.read_csv(options.labels)
+    labels = pd.read_csv(options.labels).query("look == 1")
     draw(options.results, labels, options.noise).save(options.out, lossless=False, quality=90)
     print(table(options.results, labels).round(2).to_string())
 

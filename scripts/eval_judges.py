@@ -26,7 +26,7 @@ from entropy_loop.data import ALL, Concept, Prompt, Samples
 from entropy_loop.judges.clip import ClipRecogniser
 from entropy_loop.metrics import rates
 from entropy_loop.worlds.storybook import scene
-from loop_truth_parts import by_eye, labelled, pixels
+from loop_truth_parts import by_eye, labelled, nobody, pixels
 from storybook_pictures import junk_melted, junk_noise, junk_scrambled, pictures, to_float, to_pixels
 
 ESSAY = ("astronaut", "horse", "riding")
@@ -134,7 +134,7 @@ def rate_line(what: str, right: pd.Series | np.ndarray, least: float) -> Line:
 
 def junk_lines(judge: ClipRecogniser, test: pd.DataFrame, answers: pd.DataFrame, place: Path) -> Iterator[Line]:
     """What is refused of junk: models' own, of which the eye sees neither figure nor animal, and drawn."""
-    painted = test["prompt"].isna() & by_eye(test, ESSAY).eq(False).fillna(False).all(axis=1)
+    painted = test["prompt"].isna() & nobody(test)
     for name in ESSAY:
         yield rate_line(f"junk made by models, {name} refused", ~answers.loc[painted, name].astype(bool), 0.98)
     for kind, images in drawn_junk().items():

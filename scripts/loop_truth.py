@@ -149,6 +149,12 @@ def collect(home: Path, out: Path, labeller: str) -> None:
     agreement(table)
 
 
+def join(home: Path, file: Path) -> None:
+    """All looks with where each picture is from, for a run whose pictures are not kept."""
+    origin = pd.read_csv(home / "pictures.csv")[["id", "arm", "seed", "generation", "prompt"]]
+    origin.merge(pd.read_csv(home / "labels.csv"), on="id").to_csv(file, index=False)
+
+
 def agreement(table: pd.DataFrame) -> None:
     """Print how often a second look gives the first one's answer, and how often nothing could be told."""
     twice = table[table["id"].duplicated(keep=False)].sort_values(["id", "look"])
@@ -181,6 +187,7 @@ def main() -> None:
     parser.add_argument("--part", nargs="*", default=[], help="of the set, for `sheets`")
     parser.add_argument("--side", type=int, default=224, help="of a picture on a sheet, pixels")
     parser.add_argument("--generations", type=int, nargs=2, default=(0, 255), help="first and last one to label")
+    parser.add_argument("--join", type=Path, help="where to write labels with their origin, for `collect`")
     parser.add_argument("--labeller", help="who answered, in words")
     options = parser.parse_args()
     home = options.home
@@ -188,6 +195,8 @@ def main() -> None:
         sheets(home, options.out, options.part, options.side, options.generations)
     elif options.stage == "collect":
         collect(home, options.out, options.labeller)
+        if options.join:
+            join(home, options.join)
     elif options.run:
         rows = of_run(options.run, options.at, options.shown, SEED)
         pick(home, rows.assign(part="run", chain=options.run.name))

@@ -3,7 +3,8 @@
     python scripts/loop_truth_chains.py --out DIR [NAME ...]      (19 chains, an hour of one core)
 
 A chain belongs to one part of the set, whole: nothing that a judge is trained, tuned or thresholded on comes from a
-chain that it is tested on. `unseen` chains differ from all others in one setting each.
+chain that it is tested on. `unseen` chains differ from the judge's others in one setting each (`train-clown-cow`,
+which is trained by LoRA as well, is the curator's).
 """
 
 from __future__ import annotations

@@ -32,6 +32,11 @@ def pixels(ids: pd.Index) -> np.ndarray:
     return np.stack([np.asarray(Image.open(io.BytesIO(one["bytes"])).convert("RGB")) for one in images])
 
 
+def nobody(table: pd.DataFrame) -> pd.Series:
+    """Where the eye is sure that there is neither a figure nor an animal."""
+    return table["rider"].eq(NONE) & table["mount"].eq(NONE) & table["relation"].eq("neither")
+
+
 def by_eye(table: pd.DataFrame, concepts: tuple[str, ...]) -> pd.DataFrame:
     """The eye's answer to each concept and to `all` of them, boolean and missing where it cannot tell: one part that
     is not there is enough for a no to all."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from entropy_loop.metrics.calibration import performance, threshold
-from loop_truth_parts import by_eye, pixels
+from loop_truth_parts import by_eye, nobody, pixels
 from loop_truth_parts import labelled as labelled_by_eye
 from storybook_claims import ATTRIBUTES, ESSAY, JOINT, answers, concepts, expected
 from storybook_judge_card import SCENES, SCORE, card, table_of
@@ -99,8 +99,8 @@ def ablation(judge: Recogniser, cuts: dict[str, float]) -> dict[str, float]:
     said = {c: said[c] for c in ESSAY}
     target = table["chain"].eq("test-target").to_numpy()
     rates = {f"V{g}": said["all"][target & table["generation"].eq(g).to_numpy()].mean() for g in (4, 5, 6, 7, 8, 9, 10)}
-    nobody = by_eye(table, JOINT["all"]).eq(False).fillna(False).all(axis=1).to_numpy(bool) & table["prompt"].isna()
-    rates["junk refused"] = np.mean([~said[c][nobody] for c in JOINT["all"]])
+    junk = (table["prompt"].isna() & nobody(table)).to_numpy()
+    rates["junk refused"] = np.mean([~said[c][junk] for c in JOINT["all"]])
     return {name: round(float(rate), 3) for name, rate in rates.items()}
 
 

@@ -49,6 +49,18 @@ def loop_table(result: dict) -> str:
     return "\n".join([head, *(f"| {g} | {' | '.join(cells[g, c] for c in ESSAY)} |" for g in generations)])
 
 
+def blind_from(result: dict) -> str:
+    """From which generation on it misses more than a tenth of what the eye sees."""
+    rows = [r for r in result["loop_truth"] if r["concept"] == "all" and r["sensitivity"] is not None]
+    late = [r for r in rows if r["sensitivity"] < 0.9]
+    if not late:
+        return "Of pictures in which the eye sees all three concepts it misses less than a tenth in every generation."
+    return (
+        f"Of pictures in which the eye sees all three concepts it sees {late[0]['sensitivity']:.2f} in generation "
+        f"{late[0]['generation']}, and more than .9 before."
+    )
+
+
 def _cell(row: dict) -> str:
     """'0.98 of 60 / 1.00 of 40'; a dash where there is no such picture."""
     parts = [
@@ -123,7 +135,7 @@ cross-entropy among the colours of coat and suit and among the backgrounds. The 
 that went blind on the loop's pictures from generation 4 on (`docs/judges.md`), so a third one, {steps["robust"]:,}
 steps at half the rate from their weights, shows what loops do to pictures: scenes changed strongly (contours warped,
 parts lost, lines thickened) and redrawn by another hand; pools of generations 1 to 4 of {len(recipe.chains)} feedback
-chains with other prompts and seeds, labelled by their prompts; later pictures of these chains, labelled by eye; and
+chains with other seeds and mostly other prompts, labelled by their prompts; later pictures of these chains, labelled by eye; and
 what UNets of these chains paint when their weights are noised, as junk.
 
 {textwrap.fill(calibration, 110)}
@@ -132,7 +144,8 @@ what UNets of these chains paint when their weights are noised, as junk.
 
 **On the loop's own pictures.** Sensitivity / specificity on the test part of `experiments/loop-truth`, by the answers
 of a vision-language model that was shown shuffled pictures without a cue; *open*: where it could not tell. No model was
-trained, tuned or thresholded on these pictures. `scripts/eval_judges.py` prints the demands made on the judge.
+trained or thresholded on these pictures; three recipes of the third phase were looked at on them before this one was
+kept. `scripts/eval_judges.py` prints the demands made on the judge.
 
 {loop_table(result)}
 
@@ -142,8 +155,8 @@ steps, thresholds by the same rule.
 
 {ablation_table(ablations)}
 
-**What it does not see.** Where figures have all but dissolved (generation 9 and later in the main job) its answers hang
-on little, and some junk is taken for a rider. `docs/judges.md` has each demand that is missed, with its figure.
+**What it does not see.** {blind_from(result)} Some junk is taken for a figure. `docs/judges.md` has the demands made on the
+judge, and each that is missed.
 
 Sensitivity / specificity on degraded pictures ({result["degradations"][0]["n"]} scenes), thresholds unchanged:
 

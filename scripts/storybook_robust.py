@@ -5,7 +5,7 @@ Five kinds of sources, each of which can be left out to see what it is good for 
 
 scenes       drawn scenes and their round trips through the codec, changed mildly, as in the phases before
 appearance   the same, changed strongly, and scenes redrawn by another hand (storybook_appearance.py)
-chains       generations 1 to 4 of feedback chains with other prompts and seeds, labelled by their prompts
+chains       generations 1 to 4 of feedback chains with other seeds and mostly other prompts, labelled by their prompts
 labels       later generations of these chains, labelled by eye (the training part of `loop-truth`)
 junk         what UNets of these chains paint with noised weights (loop_truth_junk.py)
 """
@@ -34,13 +34,13 @@ from storybook_round_trips import Codec, all_junk
 
 KINDS = ("appearance", "chains", "labels", "junk")
 SCENES = 6000
-BY_PROMPT = 4  # until this generation the eye sees what the prompt asks for
+BY_PROMPT = 4  # until this generation the eye sees what most prompts ask for; steep chains lose it in 4
 PER_KIND = 24  # junk pictures of a chain, generation and level
 
 
 def mixture(recipe: Recipe, work: Path, chains: Path, codec: Codec, without: tuple[str, ...]) -> Mixture:
     """The batches of the third phase: 128 images and 14 of junk that needs no model. What is drawn and painted is kept
-    in `work`."""
+    in `work`: a changed recipe needs another folder."""
     sources = _sources(recipe, work, chains, codec, without)
     return Mixture(sources, all_junk(codec), 14, recipe.seed + STREAMS["batches"] + 100)
 

@@ -3,17 +3,14 @@
     python scripts/train_storybook_judges.py render    judge              # scenes with truth, cached
     python scripts/train_storybook_judges.py train     judge              # phase 1: scenes and junk
     python scripts/train_storybook_judges.py refine    judge --vae DIR    # phase 2: the codec's pictures too
-    python scripts/train_storybook_judges.py robust    judge --chains DIR # phase 3: feedback loops' pictures, too
+    python scripts/train_storybook_judges.py robust    judge --chains DIR --start FILE    # phase 3: loops' pictures, too
     python scripts/train_storybook_judges.py calibrate judge --vae DIR    # thresholds, Se, Sp, model card
 
-Phase 3 starts from the bundled weights, so it needs neither of the phases before: the chains that it shows
-(`loop_truth_chains.py --generations 6 --out DIR` with the recipe's names) and `experiments/loop-truth`.
+Phase 3 starts from the weights of phase 2. Those of the shipped models stand in this repository's history:
 
-The two share no weights, no seeds, no scenes and no architecture: one selects, the other measures.
+    git show bed8679:src/entropy_loop/assets/storybook-judge/open_clip_model.safetensors > FILE
 
-Pictures come from storybook_{pictures,round_trips,batches}.py, texts from storybook_claims.py, what is
-learnt from storybook_judge_losses.py, the network from storybook_judge_model.py; storybook_calibration.py and
-storybook_judge_card.py finish the folder.
+It shows the chains of the recipe (`loop_truth_chains.py --generations 6 --out DIR NAME ...`) and `experiments/loop-truth`.
 """
 
 from __future__ import annotations
@@ -191,13 +188,13 @@ def refine(recipe: Recipe, work: Path, steps: int, vae: Path) -> None:
     save_weights(model, folder)
 
 
-def robust(recipe: Recipe, work: Path, steps: int, chains: Path, without: tuple[str, ...]) -> None:
-    """Phase 3, from the bundled weights: see `storybook_robust`."""
+def robust(recipe: Recipe, work: Path, steps: int, start: Path, chains: Path, without: tuple[str, ...]) -> None:
+    """Phase 3: see `storybook_robust`. start: the weights of phase 2."""
     folder = work / "-without-".join((recipe.name, *without))
     codec = Codec(ASSETS / "storybook/vae", fast=True)
     prepare_folder(recipe, folder)
     model = new_model(recipe, folder)
-    model.load_state_dict({k: v.float() for k, v in load_file(ASSETS / recipe.name / WEIGHTS).items()})
+    model.load_state_dict({k: v.float() for k, v in load_file(start).items()})
     batches = mixture(recipe, work, chains, codec, without)
     losses = [concept_loss, attribute_loss]
     learn(model, folder, batches, losses, steps, recipe.learning_rate / 2, watcher(model, folder, recipe, codec))
@@ -221,6 +218,7 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, help="folder of the codec, an AutoencoderKL in diffusers' format")
     parser.add_argument("--work", type=Path, default=Path("judges"), help="folder for intermediate files")
     parser.add_argument("--chains", type=Path, help="where loop_truth_chains.py left the chains")
+    parser.add_argument("--start", type=Path, help="weights of phase 2, for phase 3")
     parser.add_argument("--without", nargs="*", default=[], choices=KINDS, help="leave kinds of pictures out")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--threads", type=int, default=1)
@@ -230,6 +228,8 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     if options.stage in ("refine", "calibrate") and options.vae is None:
         parser.error(f"{options.stage} needs --vae")
+    if options.stage == "robust" and not (options.chains and options.start):
+        parser.error("robust needs --chains and --start")
     if options.stage == "render":
         render(recipe, work)
     elif options.stage == "train":
@@ -238,7 +238,7 @@ def main() -> None:
         refine(recipe, work, options.steps or recipe.refine_steps, options.vae)
     elif options.stage == "robust":
         steps = options.steps or recipe.robust_steps
-        robust(recipe, work, steps, options.chains, tuple(options.without))
+        robust(recipe, work, steps, options.start, options.chains, tuple(options.without))
     else:
         calibrate(
             recipe,

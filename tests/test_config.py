@@ -348,6 +348,17 @@ def test_what_is_said_stays_and_other_worlds_get_nothing(toy, changes, prompts, 
     assert (len(config.check_nouns()), config.steady()) == (prompts, steady)
 
 
+def test_arms_with_other_prompts_get_check_prompts_of_their_own(toy):
+    """Where the prompt is swept each arm has four check prompts near its own target, also one that the other arm's
+    check prompts name."""
+    texts = ["a photograph of an astronaut riding a horse", "a photograph of a knight riding a horse"]
+    raw = {"generator": BUNDLED, "prompts": [ESSAY], "sweep": {"prompts.0.text": texts}}
+    for point in study.load(toy(**raw)).points:
+        checks = [prompt.text for prompt in point.config.check_nouns()]
+        assert len(checks) == 4
+        assert point.config.prompt_nouns()[0].text not in checks
+
+
 def test_a_results_folder_of_an_earlier_version_is_gone_on_with(toy, tmp_path):
     """A config.yaml that knows nothing of checks is that of the same experiment."""
     planned = plan(study.load(toy(generator=BUNDLED, prompts=[ESSAY])))

@@ -11,8 +11,9 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from entropy_loop import assets
+from entropy_loop import assets, folder
 from entropy_loop.cli import app
+from entropy_loop.errors import ConfigError
 
 SMALL = (
     "generations=1", "images=2", "evaluation.images=1", "threads=1", "generator.num_inference_steps=1",
@@ -87,3 +88,12 @@ def test_another_revision_of_what_makes_or_selects_images_is_another_experiment(
     assert type(refused.exception).__name__ == "ConfigError"
     assert f"  {place}: '{there}' there, '{ANOTHER}' here\n" in str(refused.exception)
     assert written(root) == before
+
+
+def test_before_it_is_measured_anew_a_folder_says_what_it_was_made_with(root, monkeypatch):
+    """What needs a plan (`report`, `rate`, `export`) names both revisions; `verify` reads bytes alone, and works."""
+    there = assets.REVISIONS["storybook-judge"]
+    monkeypatch.setitem(assets.REVISIONS, "storybook-judge", ANOTHER)
+    with pytest.raises(ConfigError, match=f"made with storybook-judge {there}, and this version .* has {ANOTHER}"):
+        folder.planned(root)
+    assert CliRunner().invoke(app, ["verify", str(root)]).exit_code == 0

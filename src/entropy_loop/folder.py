@@ -23,10 +23,27 @@ CONFIG = "config.yaml"
 
 
 def planned(root: Path) -> Plan:
-    """The plan of what lies in a results folder. Raises ConfigError if it is none."""
+    """The plan of what lies in a results folder. Raises ConfigError if it is none, or one of another revision of a
+    bundled model."""
+    _refuse_no_folder(root)
+    try:
+        return plan_of(study.load(root / CONFIG))
+    except ConfigError:
+        if other := next(iter(_read(root / CONFIG)[1]), None):
+            raise ConfigError(
+                f"{root}: was made with {other.model} {other.there}, and this version of the package has {other.here}; "
+                + (
+                    "`entropy-loop run` measures it anew, images stay."
+                    if other.measures
+                    else "use the version that made it."
+                )
+            ) from None
+        raise
+
+
+def _refuse_no_folder(root: Path) -> None:
     if not (root / CONFIG).is_file():
         raise ConfigError(f"{root}: no results folder (it has no {CONFIG}); `entropy-loop run` makes one.")
-    return plan_of(study.load(root / CONFIG))
 
 
 # ---- before a run ------------------------------------------------------------------------------------
@@ -118,7 +135,7 @@ def _needed(plan: Plan, store: Store) -> int:
 def verify(root: Path) -> list[str]:
     """Hold every byte of every finished stage to its receipt: a line for each file that is not as it was written.
     Damaged stages lose their receipt, so that `run` makes them, and only them, anew."""
-    planned(root)
+    _refuse_no_folder(root)
     store, lines = Store(root), []
     with store.lock():
         for folder, faults in list(store.damaged()):

@@ -133,13 +133,15 @@ def _validate(raw: dict[str, Any], source: str) -> Config:
 
 def _with_checks(config: Config) -> Config:
     """What `checks: auto` adds where it is known what the generator was trained on: check prompts, unless some are
-    named, and images that are moved, unless it is said how many."""
+    named or the arms have other prompts (then each arm gets its own), and images that are moved, unless it is said how
+    many."""
     world = WORLDS.get(str(config.generator.get("checkpoint")))
     if config.checks == "none" or world is None:
         return config
     steady = STEADY if config.steady_images is None else config.steady_images
     named, prompts = config.check_nouns(), config.prompts
-    if not named:
+    swept = (place for changes in (config.sweep, *(arm.set for arm in config.arms)) for place in changes)
+    if not named and not any(place.startswith("prompts") for place in swept):
         made = registry.build("real", {"use": world}).check_prompts(config.prompt_nouns())
         sections = (PromptSection(text=one.text, role=one.role, concepts=one.concepts) for one in made)
         prompts = (*prompts, *sections)[: 1 << PROMPT_BITS]

@@ -12,7 +12,6 @@ from loop_truth_parts import CANT_TELL, HOME, LABELS
 
 MISSED = {
     "V(all), none, generations 8-10, gap",
-    "junk made by models, astronaut refused",
     "junk made by models, riding refused",
     "melted, astronaut refused",
     "melted, riding refused",
@@ -21,7 +20,7 @@ MISSED = {
 
 
 def test_a_chain_belongs_to_one_part() -> None:
-    """What a judge is tested on shares no chain with what judges are trained and thresholded on."""
+    """What a judge is tested on shares no chain with what judges are trained on."""
     origin = pd.read_csv(HOME / "pictures.csv")
     assert set(origin["part"]) == {"training", "calibration", "test", "unseen"}
     assert (origin.groupby("chain")["part"].nunique() == 1).all()

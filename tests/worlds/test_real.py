@@ -202,3 +202,10 @@ def test_check_prompts_are_no_prompt_that_is_there_already():
 def test_there_are_no_check_prompts_beside_what_the_world_does_not_know():
     """A target with a concept of another world gets none."""
     assert Storybook().check_prompts([Prompt("a dragon riding a horse", concepts=("dragon", "horse"))]) == []
+
+
+def test_there_are_no_check_prompts_where_only_some_targets_name_a_place():
+    """The place behind the other targets' figures is open, so nothing says that it is not the one named."""
+    targets = [Prompt(ESSAY, concepts=("astronaut", "horse", "riding"))]
+    targets.append(Prompt("a photograph of a cat riding a cow on the moon", concepts=("cat", "cow", "riding", "moon")))
+    assert Storybook().check_prompts(targets) == []

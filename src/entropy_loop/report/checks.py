@@ -51,7 +51,9 @@ def checks(run: Run, judgements: pd.DataFrame, store: Store) -> Iterator[dict[st
                 where |= {"prompt": prompt.text, "judge": judge.label}
                 for concept, check, right in _found(run.config, g, judge, prompt, sets, store):
                     row, counts = _row(right)
-                    since = first.setdefault((concept, check), counts)
+                    if g.number == 0:
+                        first[concept, check] = counts
+                    since = first.get((concept, check), (0, 0))
                     yield where | {"concept": concept, "check": check, "alarm": alarm(since, counts)} | row
 
 

@@ -58,10 +58,14 @@ class Storybook:
     def check_prompts(self, prompts: Sequence[Prompt]) -> list[Prompt]:
         """Check prompts beside those that are there, four for each target of which this world draws every concept:
         another rider on its mount, its rider beside another mount, and another rider beside, and riding, another mount.
-        So each concept of the target stands in some of them and is missing in others."""
+        So each concept of the target stands in some of them and is missing in others. There are none where some targets
+        name a place and others do not: the place behind the others' figures is open, so it could not be missing."""
         found: list[Prompt] = []
-        for target in prompts:
-            if target.role == "target" and set(target.concepts) <= set(scene.CONCEPTS):
+        targets = [prompt for prompt in prompts if prompt.role == "target"]
+        if len({any(scene.CONCEPTS.get(c) == "background" for c in target.concepts) for target in targets}) > 1:
+            return found
+        for target in targets:
+            if set(target.concepts) <= set(scene.CONCEPTS):
                 found += _beside(target, {prompt.text for prompt in (*prompts, *found)})
         return found
 
