@@ -135,8 +135,8 @@ cross-entropy among the colours of coat and suit and among the backgrounds. The 
 that went blind on the loop's pictures from generation 4 on (`docs/judges.md`), so a third one, {steps["robust"]:,}
 steps at half the rate from their weights, shows what loops do to pictures: scenes changed strongly (contours warped,
 parts lost, lines thickened) and redrawn by another hand; pools of generations 1 to 4 of {len(recipe.chains)} feedback
-chains with other seeds and mostly other prompts, labelled by their prompts; later pictures of these chains, labelled by eye; and
-what UNets of these chains paint when their weights are noised, as junk.
+chains with other seeds and mostly other prompts, labelled by their prompts; later pictures of these chains, labelled
+by eye; and what UNets of these chains paint when their weights are noised, as junk.
 
 {textwrap.fill(calibration, 110)}
 
@@ -155,8 +155,8 @@ steps, thresholds by the same rule.
 
 {ablation_table(ablations)}
 
-**What it does not see.** {blind_from(result)} Some junk is taken for a figure. `docs/judges.md` has the demands made on the
-judge, and each that is missed.
+**What it does not see.** {blind_from(result)} Some junk is taken for a figure. `docs/judges.md` has the demands
+made on the judge, and each that is missed.
 
 Sensitivity / specificity on degraded pictures ({result["degradations"][0]["n"]} scenes), thresholds unchanged:
 
