@@ -144,8 +144,8 @@ by eye; and what UNets of these chains paint when their weights are noised, as j
 
 **On the loop's own pictures.** Sensitivity / specificity on the test part of `experiments/loop-truth`, by the answers
 of a vision-language model that was shown shuffled pictures without a cue; *open*: where it could not tell. No model was
-trained or thresholded on these pictures; three recipes of the third phase were looked at on them before this one was
-kept. `scripts/eval_judges.py` prints the demands made on the judge.
+trained or fitted on these pictures; but two earlier recipes of the third phase, and several levels of specificity,
+were looked at on them before these were kept. `scripts/eval_judges.py` prints the demands made on the judge.
 
 {loop_table(result)}
 
