@@ -97,14 +97,13 @@ def _leave() -> None:
     190489). It may do so after everybody was told that the work is done.
     """
     _state().wait_for_everyone()
-
     _state().destroy_process_group()
 
 
 def _state() -> PartialState:
     """Accelerate's handle on the group; the first one joins it."""
     # Before: defaults of its functions are the group that is there when it is loaded, which would never end then.
-    import torch.distributed.nn
+    import torch.distributed.nn  # noqa: F401
     from accelerate import PartialState
 
     return PartialState(cpu=device.device() == "cpu", timeout=PATIENCE)
