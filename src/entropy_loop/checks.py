@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields
-from typing import Any
 
 from entropy_loop import registry
 from entropy_loop.config import (
@@ -19,9 +19,11 @@ from entropy_loop.config import (
     PromptSection,
     ReteachSection,
 )
+from entropy_loop.contracts import Judge, Policy, Real, Regime, Scorer, Weights
 from entropy_loop.data import ALL, TrainSettings
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.people.asking import NONE, UNSURE
+from entropy_loop.registry import Kind, P
 from entropy_loop.seeds import INDEX_BITS
 
 _SECTIONS = (
@@ -34,65 +36,60 @@ KEYS = sorted(
 """Every key that a config can have, wherever it stands."""
 
 
-def plugins(raw: dict[str, Any]) -> tuple[dict[str, list[Any]], list[str]]:
-    """The plug-ins that a config names, by kind, and what is wrong with those that cannot be built."""
-    built: dict[str, list[Any]] = {kind: [] for kind in registry.PLUGINS}
-    mistakes: list[str] = []
-    for kind, where, spec in _specs(raw):
+def broken(raw: Mapping[str, object]) -> list[str]:
+    """What is wrong with the plug-ins that a config names, a line per mistake; the config need not be a valid one."""
+    lines: list[str] = []
+    for one in registry.placed(raw):
         try:
-            built[kind].append(registry.build(kind, spec, where))
+            registry.build(one.kind, one.spec, one.place)
         except ConfigError as error:
-            mistakes += str(error).splitlines()
-    return built, mistakes
+            lines += str(error).splitlines()
+    return lines
 
 
-def _specs(raw: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(kind, place, spec) of every plug-in that stands where the schema wants it."""
-    curate, judges = raw.get("curate"), raw.get("judges")
-    curate, judges = curate if isinstance(curate, dict) else {}, judges if isinstance(judges, list | tuple) else ()
-    places = [("generator", "generator", raw.get("generator")), ("regime", "feedback", raw.get("feedback"))]
-    places += [("engine", "engine", raw.get("engine"))]
-    places += [("real", "real", raw.get("real"))]
-    measures = raw.get("measures")
-    measures = measures if isinstance(measures, dict) else {}
-    places += [(part, f"measures.{part}", measures.get(part)) for part in ("embedder", "reader", "real")]
-    places += [(part, f"curate.{part}", curate.get(part)) for part in ("scorer", "policy")]
-    places += [("judge", f"judges.{i}", spec) for i, spec in enumerate(judges)]
-    yield from ((kind, where, spec) for kind, where, spec in places if isinstance(spec, dict))
+def _built(raw: Mapping[str, object], kind: Kind[P]) -> list[P]:
+    """The plug-ins of a kind that can be built."""
+    built = []
+    for one in registry.placed(raw):
+        if one.kind is kind:
+            with suppress(ConfigError):
+                built.append(registry.build(kind, one.spec, one.place))
+    return built
 
 
 def mistakes(config: Config) -> Iterator[str]:
     """What a schema cannot see: unknown plug-ins, their options, and fields that must fit together."""
-    built, mistakes = plugins(config.model_dump())
-    yield from mistakes
-    for policy in built["policy"]:
+    raw = config.model_dump()
+    yield from broken(raw)
+    policies, regimes, real = (_built(raw, registry.POLICY), _built(raw, registry.REGIME), _built(raw, registry.REAL))
+    for policy in policies:
         if policy.reads_scores and not config.curate.scorer:
             yield "curate.scorer: missing; the policy reads scores."
         try:
             policy.check(config.images)
         except ConfigError as error:
             yield f"curate.policy: {error}"
-    if any(regime.real_fraction for regime in built["regime"]) and not config.real:
+    if any(regime.real_fraction for regime in regimes) and not config.real:
         yield "real: missing; the regime feeds real images. For example real: {use: storybook}."
-    yield from _reteach_mistakes(config, built["real"])
-    yield from _too_many(config, built["regime"], built["policy"])
+    yield from _reteach_mistakes(config, real)
+    yield from _too_many(config, regimes, policies)
     if config.attributes and not config.measures.reader:
         yield "measures.reader: missing; attributes are read by a model, for example reader: {use: storybook}."
     if config.measures.reader and not config.attributes:
         yield "attributes: missing; say which ones the reader reads, for example attributes: {coat: [brown, black]}."
     yield from _prompt_mistakes(config)
-    yield from _judge_mistakes(config, built["scorer"], built["judge"])
+    yield from _judge_mistakes(config, _built(raw, registry.SCORER), _built(raw, registry.JUDGE))
     yield from _people_mistakes(config)
 
 
-def _reteach_mistakes(config: Config, real: list[Any]) -> Iterator[str]:
+def _reteach_mistakes(config: Config, real: list[Real]) -> Iterator[str]:
     if config.reteach is None:
         return
     if not config.real:
         yield "real: missing; what is taught again is shown on real images. For example real: {use: storybook}."
     for plugin in real:
         for concept in config.reteach.concepts:
-            if not (hasattr(plugin, "can_teach") and plugin.can_teach(concept)):
+            if not plugin.can_teach(concept):
                 yield f"reteach.concepts: the real data cannot show {concept!r}."
     if len(set(config.reteach.concepts)) < len(config.reteach.concepts):
         yield "reteach.concepts: the same concept stands twice."
@@ -100,7 +97,7 @@ def _reteach_mistakes(config: Config, real: list[Any]) -> Iterator[str]:
         yield "reteach: nothing is trained (train.method: none), so nothing can be taught."
 
 
-def _too_many(config: Config, regimes: list[Any], policies: list[Any]) -> Iterator[str]:
+def _too_many(config: Config, regimes: list[Regime], policies: list[Policy]) -> Iterator[str]:
     """Real images that never come twice are counted through a chain, and so many have a seed of their own."""
     most = 1 << INDEX_BITS
     for regime, policy in zip(regimes, policies, strict=False):
@@ -129,16 +126,22 @@ def _prompt_mistakes(config: Config) -> Iterator[str]:
         yield f"concepts.{unused}: no prompt names it; {nearest(unused, named)}"
 
 
-def _judge_mistakes(config: Config, scorers: list[Any], judges: list[Any]) -> Iterator[str]:
+def _judge_mistakes(config: Config, scorers: list[Scorer], judges: list[Judge]) -> Iterator[str]:
     labels = [judge.label for judge in judges]
     if len(set(labels)) < len(labels):
         yield f"judges: two have one name ({', '.join(labels)}), so the tables could not tell them apart."
-    both = {_model(scorer) for scorer in scorers} & {_model(judge) for judge in judges} - {None}
-    if both and config.curator_may_judge == "no":
+    shared = [weights for scorer in scorers if (weights := curator_measures(scorer, judges))]
+    if shared and config.curator_may_judge == "no":
         yield (
-            f"judges: {scorers[0].model!r} is also the curator; a model that selects must not measure. Take another "
+            f"judges: {shared[0].model!r} is also the curator; a model that selects must not measure. Take another "
             "judge, or say `curator_may_judge: yes, the curator measures itself on purpose`."
         )
+
+
+def curator_measures(scorer: Scorer, judges: Iterable[Judge]) -> Weights | None:
+    """The weights that select and measure, too; None where there are no such."""
+    weights = scorer.weights()
+    return weights if weights in [judge.weights() for judge in judges] else None
 
 
 def _people_mistakes(config: Config) -> Iterator[str]:
@@ -175,9 +178,3 @@ def _unasked(where: str, concepts: tuple[str, ...], choices: dict[str, tuple[str
                 f"{where}: {' and '.join(map(repr, both))} are options of one question, so nobody could choose both; "
                 f"take one of them out of people.choices.{name}, into a question of its own."
             )
-
-
-def _model(plugin: Any) -> tuple[str, str | None] | None:
-    """Which weights a scorer or judge looks with; None for one without a model."""
-    name = getattr(plugin, "model", None)
-    return None if name is None else (name, getattr(plugin, "pretrained", None))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from entropy_loop import registry
+from entropy_loop.contracts import Embedder, Engine, Generator, Judge, Policy, Reader, Real, Regime, Scorer
 from entropy_loop.data import CHECK, Concept, Prompt, TrainSettings
 from entropy_loop.seeds import GENERATION_BITS, INDEX_BITS, PROMPT_BITS
 
@@ -174,45 +175,45 @@ class Config(_Section):
 
     # ---- the plug-ins and nouns that this point names ------------------------------------------------
 
-    def engine_plugin(self) -> Any:
-        return registry.build("engine", self.engine, "engine")
+    def engine_plugin(self) -> Engine:
+        return registry.build(registry.ENGINE, self.engine, "engine")
 
-    def generator_plugin(self) -> Any:
-        return registry.build("generator", self.generator, "generator")
+    def generator_plugin(self) -> Generator:
+        return registry.build(registry.GENERATOR, self.generator, "generator")
 
-    def sampler(self, stream: str) -> Any:
+    def sampler(self, stream: str) -> Generator:
         """The generator as it makes a set. Of a check prompt there are so few images that in whole blocks most would be
         padding."""
         generator = self.generator_plugin()
-        return generator.for_few(self.check_images) if stream == CHECK and hasattr(generator, "for_few") else generator
+        return generator.for_few(self.check_images) if stream == CHECK else generator
 
-    def scorer_plugin(self) -> Any:
-        return registry.build("scorer", self.curate.scorer or {}, "curate.scorer")
+    def scorer_plugin(self) -> Scorer:
+        return registry.build(registry.SCORER, self.curate.scorer or {}, "curate.scorer")
 
-    def policy_plugin(self) -> Any:
-        return registry.build("policy", self.curate.policy, "curate.policy")
+    def policy_plugin(self) -> Policy:
+        return registry.build(registry.POLICY, self.curate.policy, "curate.policy")
 
-    def regime_plugin(self) -> Any:
-        return registry.build("regime", self.feedback, "feedback")
+    def regime_plugin(self) -> Regime:
+        return registry.build(registry.REGIME, self.feedback, "feedback")
 
-    def real_plugin(self) -> Any:
-        return registry.build("real", self.real or {}, "real")
+    def real_plugin(self) -> Real:
+        return registry.build(registry.REAL, self.real or {}, "real")
 
     def held_out(self) -> Plugin | None:
         """Where the real images come from that pools are held against; None where there are none."""
         return self.measures.real or self.real
 
-    def held_out_plugin(self) -> Any:
-        return registry.build("real", self.held_out() or {}, "measures.real" if self.measures.real else "real")
+    def held_out_plugin(self) -> Real:
+        return registry.build(registry.REAL, self.held_out() or {}, "measures.real" if self.measures.real else "real")
 
-    def judge_plugins(self) -> tuple[Any, ...]:
-        return tuple(registry.build("judge", spec, f"judges.{i}") for i, spec in enumerate(self.judges))
+    def judge_plugins(self) -> tuple[Judge, ...]:
+        return tuple(registry.build(registry.JUDGE, spec, f"judges.{i}") for i, spec in enumerate(self.judges))
 
-    def embedder_plugin(self) -> Any:
-        return registry.build("embedder", self.measures.embedder or {}, "measures.embedder")
+    def embedder_plugin(self) -> Embedder:
+        return registry.build(registry.EMBEDDER, self.measures.embedder or {}, "measures.embedder")
 
-    def reader_plugin(self) -> Any:
-        return registry.build("reader", self.measures.reader or {}, "measures.reader")
+    def reader_plugin(self) -> Reader:
+        return registry.build(registry.READER, self.measures.reader or {}, "measures.reader")
 
     def prompt_nouns(self) -> tuple[Prompt, ...]:
         """The prompts that have pools: all but check prompts, which change nothing for the others."""
@@ -242,7 +243,7 @@ class Config(_Section):
         no drift band, for a band is drawn for pools of one size, and so no claim."""
         if not self.policy_plugin().size_known:
             return "how much the policy keeps is known only when it runs"
-        if getattr(self.generator_plugin(), "withholds", False):
+        if self.generator_plugin().withholds:
             return "how much the safety checker withholds is known only when it runs"
         return ""
 

@@ -126,7 +126,9 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
         _record(planned, store)
         work = _Work()
         if shard is None:
-            planned.study.config.engine_plugin().carry(planned.runs, store, work, _Reports(planned, store))
+            planned.study.config.engine_plugin().carry(
+                planned.runs, store, work, _Reports(planned, store), planned.runs[0].config.threads
+            )
             distributed.dismiss()
             finished = _write(planned, store)
             if not work.waiting:
@@ -134,7 +136,7 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
             work.refuse_waiting(root)
             tracked.finish(finished.tables.rates)
             return finished
-        Local().carry(planned.runs[shard.index :: shard.count], store, work, lambda: None)
+        Local().carry(planned.runs[shard.index :: shard.count], store, work, lambda: None, planned.study.config.threads)
         distributed.dismiss()
         last = _write(planned, store) if _finished(planned, store) else None
         tracked.finish(last.tables.rates if last else pd.DataFrame(columns=list(RATES)))

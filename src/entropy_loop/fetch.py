@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from entropy_loop import assets
+from entropy_loop import assets, registry
 from entropy_loop.assets import Download
-from entropy_loop.config import Config
 from entropy_loop.errors import ConfigError, EntropyLoopError, as_storage_error
 from entropy_loop.study import Study
 
@@ -27,25 +25,17 @@ class Fetched:
     new_size: int
 
 
-def wanted(study: Study) -> Iterator[Download]:
-    """What the generators, curators, judges and measures of every arm need, each once."""
-    told = set()
-    for plugin in (plugin for point in study.points for plugin in _plugins(point.config)):
-        for download in getattr(plugin, "downloads", list)():
-            if download not in told:
-                told.add(download)
-                yield download
-
-
-def _plugins(config: Config) -> Iterator[Any]:
-    yield config.generator_plugin()
-    if config.policy_plugin().reads_scores:
-        yield config.scorer_plugin()
-    yield from config.judge_plugins()
-    if config.measures.embedder:
-        yield config.embedder_plugin()
-    if config.measures.reader:
-        yield config.reader_plugin()
+def wanted(study: Study) -> list[Download]:
+    """What the plug-ins of every arm need, each once; a curator that is never asked needs nothing."""
+    return list(
+        dict.fromkeys(
+            download
+            for point in study.points
+            for one in registry.placed(point.config.model_dump())
+            if one.kind is not registry.SCORER or point.config.policy_plugin().reads_scores
+            for download in registry.build(one.kind, one.spec, one.place).downloads()
+        )
+    )
 
 
 def refuse_unpinned(downloads: list[Download]) -> None:

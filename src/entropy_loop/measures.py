@@ -182,7 +182,7 @@ def _tails(config: Config, steps: int, views: Views, withheld: str, seed: int) -
     """The rows of every attribute; null: drift of a perfect copier from generation 0."""
     if views.pool.attributes is None:
         return
-    known = config.reader_plugin().calibration()["attributes"]
+    known = config.reader_plugin().attributes()
     for name, wanted in config.attributes.items():
         attribute = _Attribute(name, known[name]["values"], wanted)
         clean, decoded = (np.array(known[name]["confusion"][version]) for version in ("clean", "round_trip"))

@@ -14,20 +14,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from entropy_loop import config, registry
+from entropy_loop.contracts import Plugin
 from entropy_loop.errors import ConfigError
-
-PLACES = {
-    "generator": ("generator",),
-    "real": ("real", "measures.real"),
-    "scorer": ("curate.scorer",),
-    "policy": ("curate.policy",),
-    "regime": ("feedback",),
-    "judge": ("judges",),
-    "embedder": ("measures.embedder",),
-    "reader": ("measures.reader",),
-    "engine": ("engine",),
-}
-"""Kind of plug-in -> where in a config it stands."""
+from entropy_loop.registry import Kind
 
 Schema = dict[str, Any]
 
@@ -39,11 +28,11 @@ def schema() -> Schema:
     definitions: Schema = told["$defs"]
     for name, section in (("Config", told), *definitions.items()):
         _describe(section, getattr(config, name, None))
-    for kind, places in PLACES.items():
+    for kind in registry.KINDS.values():
         variants = [found for name in sorted(registry.known(kind)) for found in _variant(kind, name, definitions)]
-        definitions[kind] = {"oneOf": variants}
-        for place in places:
-            _put(told, place, kind)
+        definitions[kind.name] = {"oneOf": variants}
+        for place in kind.places:
+            _put(told, place, kind.name)
     _describe_arms(told)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "entropy-loop config"} | told
 
@@ -51,7 +40,7 @@ def schema() -> Schema:
 def left_out() -> list[str]:
     """Which plug-ins the schema lacks, because they cannot be loaded, and why: a line for each."""
     lines = []
-    for kind in PLACES:
+    for kind in registry.KINDS.values():
         for name in sorted(registry.known(kind)):
             try:
                 registry.load(kind, name)
@@ -98,7 +87,7 @@ def _describe(section: Schema, cls: type | None) -> None:
             section["properties"][name]["description"] = text
 
 
-def _variant(kind: str, name: str, definitions: Schema) -> Iterator[Schema]:
+def _variant(kind: Kind[Plugin], name: str, definitions: Schema) -> Iterator[Schema]:
     """The options of one plug-in, with the `use` that names it."""
     try:
         cls = registry.load(kind, name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ def _validate(raw: dict[str, Any], source: str) -> Config:
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        lines = registry.explain(error, checks.KEYS) + checks.plugins(raw)[1]
+        lines = registry.explain(error, checks.KEYS) + checks.broken(raw)
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
     _refuse(registry.bent(raw, config.model_dump()), source)
     return _with_checks(config)
@@ -142,8 +142,8 @@ def _with_checks(config: Config) -> Config:
     named, prompts = config.check_nouns(), config.prompts
     swept = (place for changes in (config.sweep, *(arm.set for arm in config.arms)) for place in changes)
     if not named and not any(place.startswith("prompts") for place in swept):
-        made = registry.build("real", {"use": world}).check_prompts(config.prompt_nouns())
-        sections = (PromptSection(text=one.text, role=one.role, concepts=one.concepts) for one in made)
+        made = registry.build(registry.REAL, {"use": world}).check_prompts(config.prompt_nouns())
+        sections = (PromptSection.model_validate(asdict(one)) for one in made)
         prompts = (*prompts, *sections)[: 1 << PROMPT_BITS]
     return config.model_copy(update={"prompts": prompts, "steady_images": steady})
 

@@ -21,7 +21,7 @@ def _engines(incomplete: str) -> list[str]:
     """Engines that begin so, for the shell."""
     from entropy_loop import registry
 
-    return [name for name in registry.known("engine") if name.startswith(incomplete)]
+    return [name for name in registry.known(registry.ENGINE) if name.startswith(incomplete)]
 
 
 @app.command()

@@ -22,6 +22,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from entropy_loop import assets, device, disk, threads
+from entropy_loop.contracts import Chain, Engine
 from entropy_loop.data import Stage, Tick
 from entropy_loop.device import CHOICE
 from entropy_loop.errors import ConfigError, EntropyLoopError
@@ -32,7 +33,7 @@ QUARANTINE = "quarantine.jsonl"
 
 
 @dataclass(frozen=True)
-class Ray:
+class Ray(Engine):
     """Runs and blocks of images spread over the workers of a Ray cluster.
 
     address: None starts a cluster of its own on this machine, 'auto' joins the one that is here, or host:port.
@@ -54,10 +55,15 @@ class Ray:
             raise ConfigError("engine: Ray is not installed; `pip install 'entropy-loop[ray]'`.")
 
     def carry(
-        self, runs: Sequence[Any], store: Store, work: Callable[[Any, Store], None], between: Callable[[], None]
+        self,
+        runs: Sequence[Chain],
+        store: Store,
+        work: Callable[[Chain, Store], None],
+        between: Callable[[], None],
+        threads: int,
     ) -> None:
         """Every run goes on to its end, whatever becomes of the others; then the first error is raised."""
-        with _pool(self, store, runs[0].config.threads) as pool:
+        with _pool(self, store, threads) as pool:
             shared = replace(store, several=True, perform=pool.perform)
             with ThreadPoolExecutor(len(runs)) as walkers:
                 walks = [walkers.submit(work, run, shared) for run in runs]

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from entropy_loop.contracts import Generator, Real
 from entropy_loop.data import Checkpoint, Diet, Request, Tick, TrainSettings
 
 ConceptName = Annotated[str, Field(pattern=r"^[^+]+$")]  # '+' joins the names that one image shows
@@ -23,7 +24,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
-class Categorical:
+class Categorical(Generator):
     """One distribution over sets of concepts per prompt.
 
     rates: the share of generation 0's images that show each concept, independently of the others.
@@ -58,7 +59,7 @@ class Categorical:
 
 
 @dataclass(frozen=True)
-class CategoricalWorld:
+class CategoricalWorld(Real):
     """Real data for the toy generator: images that show each concept at its true rate, independently.
 
     rates: the share of real images that show each concept.

@@ -24,6 +24,7 @@ import pandas as pd
 from pydantic import Field
 
 from entropy_loop import assets, device
+from entropy_loop.contracts import Generator
 from entropy_loop.data import Checkpoint, Diet, Request, Tick, TrainSettings
 from entropy_loop.errors import ConfigError
 from entropy_loop.generators import (
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Diffusion:
+class Diffusion(Generator):
     """A Stable Diffusion checkpoint: `bundled:storybook`, a diffusers folder, or a downloaded hub id.
 
     checkpoint: which. revision: a hub commit; set by itself for a bundled model. scheduler, num_inference_steps,

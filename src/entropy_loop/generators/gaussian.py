@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from entropy_loop.contracts import Generator, Real
 from entropy_loop.data import Checkpoint, Diet, Request, Tick, TrainSettings
 from entropy_loop.errors import EntropyLoopError
 
@@ -26,7 +27,7 @@ VALUES = "values.npy"
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(Generator):
     """One normal distribution per prompt and dimension; generation 0 is the truth, mean 0 and variance 1.
 
     dimensions: numbers per image. fit: the variance's divisor, 'ml' n and 'unbiased' n - 1, or 'known_variance',
@@ -93,7 +94,7 @@ class Gaussian:
 
 
 @dataclass(frozen=True)
-class GaussianWorld:
+class GaussianWorld(Real):
     """Real data for the Gaussian generator: the truth itself, mean 0 and variance 1.
 
     dimensions: numbers per image.

@@ -22,6 +22,7 @@ import pandas as pd
 from pydantic import Field
 
 from entropy_loop import assets
+from entropy_loop.contracts import Attribute, Embedder, Reader
 from entropy_loop.data import Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.judges import embeddings
@@ -38,8 +39,6 @@ ABSENT, UNREADABLE = "absent", "unreadable"
 class _Model:
     """model: `bundled:...`, a folder, or a hub id. revision: a hub commit; set by itself for a bundled model."""
 
-    version: ClassVar[int] = 1
-
     model: Annotated[str, Field(min_length=1)] = "bundled:storybook-attributes"
     revision: str | None = None
 
@@ -51,12 +50,13 @@ class _Model:
         """A short name for tables."""
         return Path(self.model.removeprefix(assets.PREFIX)).name
 
-    def calibration(self) -> dict[str, Any]:
-        """The model's attributes.json. Raises ConfigError when it has none."""
+    def attributes(self) -> dict[str, Attribute]:
+        """Every attribute that the model knows, from its attributes.json. Raises ConfigError when it has none."""
         path = self._folder() / "attributes.json"
         if not path.is_file():
             raise ConfigError(f"{self.model}: no attributes.json in {path.parent}; it is no attribute reader.")
-        return json.loads(path.read_text(encoding="utf-8"))
+        known: dict[str, Attribute] = json.loads(path.read_text(encoding="utf-8"))["attributes"]
+        return known
 
     def downloads(self) -> list[assets.Download]:
         """What `fetch` gets for it."""
@@ -81,12 +81,14 @@ class _Model:
 
 
 @dataclass(frozen=True)
-class AttributeReader(_Model):
+class AttributeReader(_Model, Reader):
     """Reads every attribute that its model knows. model: `bundled:...` or a folder."""
+
+    version: ClassVar[int] = 1
 
     def ready(self, attributes: Mapping[str, tuple[str, ...]]) -> None:
         """Raises ConfigError when the model is not here, or does not read one of these attributes or values."""
-        known = {name: entry["values"] for name, entry in self.calibration()["attributes"].items()}
+        known = {name: entry["values"] for name, entry in self.attributes().items()}
         for name, values in attributes.items():
             if name not in known:
                 raise ConfigError(f"attributes.{name}: {self.label} does not read it; {nearest(name, list(known))}")
@@ -100,7 +102,7 @@ class AttributeReader(_Model):
         'absent' (no animal, so no coat) or 'unreadable'; then the score is that of the likeliest value. Raises
         EntropyLoopError at the first answer that is not finite.
         """
-        attributes, rows = self.calibration()["attributes"], []
+        attributes, rows = self.attributes(), []
         told = self._each(lambda network, image: network(image), samples, tick)
         for name, logits in zip(samples.table["id"], told, strict=True):
             rows += [(name, *answer) for answer in answers(finite(logits, self.label, name), attributes)]
@@ -108,7 +110,7 @@ class AttributeReader(_Model):
 
 
 @dataclass(frozen=True)
-class AttributeEmbedder(_Model):
+class AttributeEmbedder(_Model, Embedder):
     """Scenes of the storybook world as the attribute reader sees them: what lies in front of its last layer, mean
     over the picture, float32 (256,). model: as the reader's.
 
@@ -121,9 +123,11 @@ class AttributeEmbedder(_Model):
     noise either (KID of noise .2 to real inside its null band): the noise indices do.
     """
 
+    version: ClassVar[int] = 1
+
     def ready(self) -> None:
         """Raises ConfigError when the model is not here, or is another kind of model."""
-        self.calibration()
+        self.attributes()
 
     def embed(self, samples: Samples, out: Path, tick: Tick) -> None:
         """Writes embeddings.npy, float32 (images, d), and noise.parquet (one row per image), in the samples' order."""

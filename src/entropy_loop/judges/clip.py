@@ -18,6 +18,7 @@ import pandas as pd
 from pydantic import Field
 
 from entropy_loop import assets
+from entropy_loop.contracts import CalibratedJudge, Embedder, Scorer
 from entropy_loop.data import SCORES, Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.judges import answers, embeddings, vision
@@ -37,8 +38,6 @@ PUNCTUATION = str.maketrans("_", " ", string.punctuation.replace("_", ""))  # wh
 class _Clip:
     """model: `bundled:...`, a folder, a downloaded hub id, or an open_clip architecture; pretrained: its tag in
     the last case, which stands for a hub id. revision: a hub commit; set by itself for a bundled model."""
-
-    version: ClassVar[int] = 1
 
     model: Annotated[str, Field(min_length=1)]
     pretrained: str | None = None
@@ -126,8 +125,10 @@ class _Clip:
 
 
 @dataclass(frozen=True)
-class ClipScorer(_Clip):
+class ClipScorer(_Clip, Scorer):
     """An image's score is the logit of its own prompt (CLIP score: Hessel et al. 2021, arXiv 2104.08718)."""
+
+    version: ClassVar[int] = 1
 
     def ready(self, prompts: tuple[str, ...]) -> None:
         """Raises ConfigError when the model is not here, or cannot read a prompt."""
@@ -147,7 +148,7 @@ class ClipScorer(_Clip):
 
 
 @dataclass(frozen=True)
-class ClipRecogniser(_Clip):
+class ClipRecogniser(_Clip, CalibratedJudge):
     """A concept is recognised when log-sum-exp of its `yes` logits minus that of its `no` logits is above the
     threshold. Texts come from the config, else from the calibration, which has the threshold of its own texts; other
     texts have the threshold 0: the side with more evidence wins.
@@ -155,6 +156,8 @@ class ClipRecogniser(_Clip):
     calibration: a file that `entropy-loop calibrate` wrote, in the place of the model's own. calibration_revision:
     the first 16 hex digits of its SHA-256, which enter keys for its content.
     """
+
+    version: ClassVar[int] = 1
 
     calibration: Annotated[str, Field(min_length=1)] | None = None
     calibration_revision: str | None = None
@@ -226,8 +229,10 @@ def _question(concept: Concept) -> dict[str, list[str]]:
 
 
 @dataclass(frozen=True)
-class ClipEmbedder(_Clip):
+class ClipEmbedder(_Clip, Embedder):
     """Image embeddings as the model makes them, not brought to length one, and noise indices of the pixels."""
+
+    version: ClassVar[int] = 1
 
     def ready(self) -> None:
         """Raises ConfigError when the model is not here."""

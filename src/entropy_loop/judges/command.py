@@ -20,6 +20,7 @@ from typing import Annotated, Any, ClassVar
 import pandas as pd
 from pydantic import Field
 
+from entropy_loop.contracts import Judge, Scorer
 from entropy_loop.data import Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, EntropyLoopError
 from entropy_loop.judges import answers
@@ -30,8 +31,6 @@ class _Command:
     """command: program and arguments, started without a shell. name: of the scorer in tables. revision: a word of
     yours for what the command computes; change it when that changes, for it enters keys and the command's own files
     do not. range: lowest and highest score that it can give. timeout: seconds for one set of images."""
-
-    version: ClassVar[int] = 1
 
     command: Annotated[tuple[str, ...], Field(min_length=1)]
     name: Annotated[str, Field(min_length=1)]
@@ -104,8 +103,10 @@ def _question(samples: Samples, row: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class CommandScorer(_Command):
+class CommandScorer(_Command, Scorer):
     """An external scorer as the curator: a score of every image for its prompt."""
+
+    version: ClassVar[int] = 1
 
     def ready(self, prompts: tuple[str, ...]) -> None:
         """Raises ConfigError when the program is not here."""
@@ -120,11 +121,13 @@ class CommandScorer(_Command):
 
 
 @dataclass(frozen=True)
-class CommandRecogniser(_Command):
+class CommandRecogniser(_Command, Judge):
     """An external scorer as a judge: a concept is recognised when its score is above the threshold.
 
     threshold: of every concept.
     """
+
+    version: ClassVar[int] = 1
 
     threshold: float = 0.5
 

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from entropy_loop.contracts import Judge, Scorer
 from entropy_loop.data import JUDGEMENTS, Concept, Prompt, Samples, Tick, columns
 
 
 @dataclass(frozen=True)
-class ExactScorer:
+class ExactScorer(Scorer):
     """The score of an image is the number of concepts it shows."""
 
     version: ClassVar[int] = 1
@@ -29,7 +30,7 @@ class ExactScorer:
 
 
 @dataclass(frozen=True)
-class TraitScorer:
+class TraitScorer(Scorer):
     """The score of an image has a known correlation with its trait.
 
     correlation: r in score = r trait + sqrt(1 - r^2) noise, a standard normal number of the image's own: the
@@ -51,7 +52,7 @@ class TraitScorer:
 
 
 @dataclass(frozen=True)
-class ExactRecogniser:
+class ExactRecogniser(Judge):
     """A concept is recognised if and only if the image shows it."""
 
     version: ClassVar[int] = 1

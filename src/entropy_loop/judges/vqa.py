@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from entropy_loop import assets, device
+from entropy_loop.contracts import Judge
 from entropy_loop.data import Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError
 from entropy_loop.judges import answers, embeddings
@@ -26,7 +27,7 @@ PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
-class VqaRecogniser:
+class VqaRecogniser(Judge):
     """A concept is recognised when P(yes) to its question is above the threshold.
 
     model: a folder or a downloaded hub id (transformers' image-text-to-text models); revision: a hub commit.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict
-from typing import Any
 
 import yaml
 
-from entropy_loop import strict_yaml, study
+from entropy_loop import registry, strict_yaml, study
 from entropy_loop.config import Config
+from entropy_loop.contracts import Plugin
 from entropy_loop.errors import ConfigError
 from entropy_loop.study import Study
 
@@ -32,25 +32,15 @@ def settings(experiment: Study) -> str:
     return yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _chains(experiment: Study) -> list[tuple[str, list[tuple[str, str, Any]]]]:
+def _chains(experiment: Study) -> list[tuple[str, list[tuple[str, Plugin]]]]:
     """The chains by name, each with its plug-ins as they are built."""
-    return [(point.name, [*_plugins(point.config)]) for point in experiment.points]
+    return [
+        (point.name, [(place, plugin) for place, _, plugin in _plugins(point.config)]) for point in experiment.points
+    ]
 
 
-def _plugins(config: Config) -> Iterator[tuple[str, str, Any]]:
-    """(place in the config, name, plug-in)."""
-    yield "generator", config.generator["use"], config.generator_plugin()
-    yield "feedback", config.feedback["use"], config.regime_plugin()
-    yield "curate.policy", config.curate.policy["use"], config.policy_plugin()
-    if scorer := config.curate.scorer:
-        yield "curate.scorer", scorer["use"], config.scorer_plugin()
-    if real := config.real:
-        yield "real", real["use"], config.real_plugin()
-    if embedder := config.measures.embedder:
-        yield "measures.embedder", embedder["use"], config.embedder_plugin()
-    if reader := config.measures.reader:
-        yield "measures.reader", reader["use"], config.reader_plugin()
-    if real := config.measures.real:
-        yield "measures.real", real["use"], config.held_out_plugin()
-    for i, judge in enumerate(config.judge_plugins()):
-        yield f"judges.{i}", config.judges[i]["use"], judge
+def _plugins(config: Config) -> Iterator[tuple[str, str, Plugin]]:
+    """(place in the config, name, plug-in) of everything that a result depends on."""
+    for one in registry.placed(config.model_dump()):
+        if not one.kind.machine:
+            yield one.place, str(one.spec["use"]), registry.build(one.kind, one.spec, one.place)

@@ -78,38 +78,21 @@ def _maker(config: Config) -> str:
 
 
 def _kept(config: Config) -> str:
-    policy, use = config.policy_plugin(), config.curate.policy["use"]
-    if config.train.method == "none":
-        return "nothing"
-    most = policy.most_kept(config.images)
-    named = {
-        "none": "all",
-        "top_k": f"the {most} best",
-        "bottom_k": f"the {most} worst",
-        "random_k": f"{most} at random",
-        "threshold": f"those that score at least {getattr(policy, 'score', 0):g}",
-        "people": f"the {most} that people picked",
-        "k_choice": f"{most} choices, each of one among {getattr(policy, 'candidates', 0)} by score",
-    }
-    return named.get(use, f"at most {most}, by the policy {use}")
+    return "nothing" if config.train.method == "none" else config.policy_plugin().kept(config.images)
 
 
 def _fed(config: Config) -> str:
-    regime, use = config.regime_plugin(), config.feedback["use"]
+    regime = config.regime_plugin()
     if config.train.method == "none":
         return "nothing, so every generation is generation 0\u2019s model"
     real = f"real images ({'new ones in every step' if regime.fresh else 'one fixed set'})"
     if regime.real_fraction == 1:
         return f"{real} in the place of the kept ones"
-    named = {
-        "replace": "what the last generation kept",
-        "accumulate": "everything kept so far",
-        "accumulate_subsample": "of everything kept so far a random part, as large as the last kept set",
-        "window": f"what the last {getattr(regime, 'generations', 1)} generations kept",
-    }
-    if regime.real_fraction:
-        return f"what the last generation kept and, as {regime.real_fraction:.0%} of the diet, {real}"
-    return named.get(use, f"what the regime {use} makes of the kept images")
+    return (
+        f"{regime.fed()} and, as {regime.real_fraction:.0%} of the diet, {real}"
+        if regime.real_fraction
+        else regime.fed()
+    )
 
 
 def _taught(config: Config) -> str:

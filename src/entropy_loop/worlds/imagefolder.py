@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from entropy_loop.contracts import Real
 from entropy_loop.data import SAMPLES, Request, Tick
 from entropy_loop.errors import ConfigError
 from entropy_loop.worlds import pictures
 
 
 @dataclass(frozen=True)
-class ImageFolder:
+class ImageFolder(Real):
     """Images with captions: `metadata.jsonl` with `file_name` and `text`, as `datasets` reads an imagefolder.
 
     A prompt is served by the images whose text is the prompt, a concept by those whose text has the word, each at
