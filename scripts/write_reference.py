@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 
 from entropy_loop import config, registry
 from entropy_loop.cli import app
-from entropy_loop.schema import PLACES, sentences
+from entropy_loop.schema import sentences
 
 FOLDER = Path("docs/reference")
 
@@ -81,7 +81,7 @@ def rows(cls: type, place: str = "") -> Iterator[tuple[str, str, str, str]]:
     """(key, values, default, what it is) of every key of a section or option of a plug-in."""
     schema, told = TypeAdapter(cls).json_schema(), sentences(cls)
     definitions, needed = schema.get("$defs", {}), schema.get("required", [])
-    kinds = {where: kind for kind, places in PLACES.items() for where in places}
+    kinds = {where: kind.name for kind in registry.KINDS.values() for where in kind.places}
     for name, one in schema.get("properties", {}).items():
         where = f"{place}.{name}" if place else name
         if where in kinds:
@@ -132,10 +132,10 @@ def config_page() -> str:
     for name, cls in SECTIONS.items():
         lines += [f"## {name}", "", _opening(cls), "", *table(HEADS, rows(cls, name))]
     lines += ["## Plug-ins", ""]
-    for kind, places in PLACES.items():
-        lines += [f"### {kind}", "", f"Stands at {', '.join(code(place) for place in places)}.", ""]
+    for kind in registry.KINDS.values():
+        lines += [f"### {kind.name}", "", f"Stands at {', '.join(code(place) for place in kind.places)}.", ""]
         seen: dict[tuple[Any, ...], str] = {}
-        for name in registry.PLUGINS[kind]:
+        for name in kind.bundled:
             cls = registry.load(kind, name)
             options = tuple(rows(cls, "option"))
             lines += [f"**`{name}`**: {_opening(cls)}", ""]

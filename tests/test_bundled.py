@@ -221,11 +221,11 @@ def test_the_loop_checks_the_judge_on_its_own_pictures(tmp_path: Path) -> None:
         **{("sensitivity", name): n for name, n in (("astronaut", 2), ("horse", 2), ("riding", 4))},
         **{(move, name): 2 for move in ("mirror", "shift") for name in ("astronaut", "horse", "riding", "all")},
     }
-    files = [next((root / "store").glob(f"g01-{verb}-*/images/*.png")) for verb in ("generate-check", "moved")]
+    files = [next((root / "store").glob(f"g01-{verb}-*/images/*.png")) for verb in ("generate-check", "move-moved")]
     before, started = [file.read_bytes() for file in files], []
     for file in files:
         file.write_bytes(file.read_bytes()[:-1])
     assert len(folder.verify(root)) == 2
-    experiment.carry_out(planned, root, lambda event, stage, _: started.extend([stage.verb] * (event == "started")))
-    assert started == ["generate-check", "moved"]
+    experiment.carry_out(planned, root, lambda event, stage, _: started.extend([stage.name] * (event == "started")))
+    assert started == ["generate-check", "move-moved"]
     assert [file.read_bytes() for file in files] == before

@@ -73,7 +73,7 @@ class Bright:
 def bright(monkeypatch: pytest.MonkeyPatch):
     """A study whose judge is Bright, asked for CONCEPTS; one level of degradation, the heaviest noise."""
     monkeypatch.setattr(calibrate, "DEGRADATIONS", NOISE)
-    monkeypatch.setitem(registry.PLUGINS["judge"], "bright", f"{__name__}:Bright")
+    monkeypatch.setitem(registry.JUDGE.bundled, "bright", f"{__name__}:Bright")
     registry.known.cache_clear()
     prompt = {"text": "a red light", "concepts": list(CONCEPTS)}
     generator = {"use": "categorical", "rates": dict.fromkeys(CONCEPTS, 0.5)}
@@ -259,7 +259,7 @@ def test_another_calibration_measures_anew_and_does_nothing_else(toy):
     """Its revision enters the keys of recognition, of no other stage; planning does not look for the file."""
     horse = {"use": "clip", "model": "some/model", "calibration": "nowhere.json"}
     one, other = (plan(study.load(toy(judges=[horse | {"calibration_revision": it}]))).stages() for it in ("aa", "bb"))
-    moved = [stage.verb for key, stage in one.items() if key not in other]
+    moved = [stage.name for key, stage in one.items() if key not in other]
     assert set(moved) == {"recognise-pool", "recognise-evaluation"}
     assert len(one) == len(other)
 
@@ -325,7 +325,7 @@ def test_heavy_noise_is_seen_to_hurt(drawn):
 def test_the_line_that_is_printed_is_a_judge_that_is_ready(drawn):
     """The judge of the line has the fitted thresholds, for the model's texts as for those of the config."""
     [spec] = yaml.safe_load(drawn.line)
-    judge = registry.build("judge", spec)
+    judge = registry.build(registry.JUDGE, spec)
     own = Concept("horse", **{side: tuple(texts) for side, texts in OWN["horse"].items()})
     judge.ready((Concept("astronaut"), own, Concept("riding")))
     found = judge.measured((Concept("astronaut"), own, Concept("riding")))

@@ -37,9 +37,9 @@ def test_the_policy_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     module = type(registry)("readme_policy")
     monkeypatch.setitem(__import__("sys").modules, "readme_policy", module)
     exec(source, module.__dict__)
-    monkeypatch.setitem(registry.PLUGINS["policy"], "first_k", "readme_policy:FirstK")
+    monkeypatch.setitem(registry.POLICY.bundled, "first_k", "readme_policy:FirstK")
     registry.known.cache_clear()
-    policy = registry.build("policy", {"use": "first_k", "k": 2})
+    policy = registry.build(registry.POLICY, {"use": "first_k", "k": 2})
     chosen = policy(pd.DataFrame({"id": list("abcd"), "score": [3.0, 1.0, 2.0, 0.0]}), seed=0)
     registry.known.cache_clear()
     assert sorted(chosen.loc[chosen["kept"], "id"]) == ["a", "b"]

@@ -31,7 +31,7 @@ def planned(**changes: object) -> Plan:
 def keys_by_verb(of: Plan) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for stage in of.stages().values():
-        found.setdefault(stage.verb, []).append(stage.key)
+        found.setdefault(stage.name, []).append(stage.key)
     return found
 
 
@@ -81,9 +81,9 @@ def test_a_changed_field_remakes_only_what_reads_it(change: dict[str, object], r
 def test_arms_share_what_they_have_in_common() -> None:
     """Generation 0 is made and measured once per seed; replace and accumulate share the first feedback step."""
     assert len(keys_by_verb(planned())["base"]) == 1
-    assert sum(s.generation == 0 and s.verb == "generate-pool" for s in planned().stages().values()) == 1
+    assert sum(s.generation == 0 and s.name == "generate-pool" for s in planned().stages().values()) == 1
     regimes = planned(sweep={"feedback": [{"use": "replace"}, {"use": "accumulate"}]})
-    trained = [s.generation for s in regimes.stages().values() if s.verb == "train"]
+    trained = [s.generation for s in regimes.stages().values() if s.name == "train"]
     assert trained.count(1) == 1
     assert trained.count(2) == 2
 

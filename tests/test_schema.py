@@ -66,9 +66,9 @@ def test_every_key_and_plug_in_says_what_it_is() -> None:
     """Every key of the top has a sentence; every registered plug-in is a variant with a description."""
     described = {name for name, one in TOLD["properties"].items() if one.get("description")}
     assert described == set(Config.model_fields)
-    for kind, plugins in registry.PLUGINS.items():
-        variants = {one["title"]: one["description"] for one in TOLD["$defs"][kind]["oneOf"]}
-        assert set(plugins) <= set(variants)
+    for kind in registry.KINDS.values():
+        variants = {one["title"]: one["description"] for one in TOLD["$defs"][kind.name]["oneOf"]}
+        assert set(kind.bundled) <= set(variants)
         assert all(variants.values())
 
 

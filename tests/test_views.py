@@ -78,9 +78,9 @@ def vector(seed: int) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def _plugins(monkeypatch) -> Iterator[None]:
-    monkeypatch.setitem(registry.PLUGINS["embedder"], "toy", f"{__name__}:ToyEmbedder")
-    monkeypatch.setitem(registry.PLUGINS["reader"], "toy", f"{__name__}:ToyReader")
-    monkeypatch.setitem(registry.PLUGINS["real"], "toy", f"{__name__}:ToyFolder")
+    monkeypatch.setitem(registry.EMBEDDER.bundled, "toy", f"{__name__}:ToyEmbedder")
+    monkeypatch.setitem(registry.READER.bundled, "toy", f"{__name__}:ToyReader")
+    monkeypatch.setitem(registry.REAL.bundled, "toy", f"{__name__}:ToyFolder")
     registry.known.cache_clear()
     yield
     monkeypatch.undo()
@@ -108,7 +108,7 @@ def test_all_generations_and_arms_of_a_seed_have_the_same_held_out_images(toy):
     keys = {run.name: run.generations[0].looks[HELD_OUT].images.key for run in planned.runs}
     assert len(keys) == 4
     assert len(set(keys.values())) == 2
-    assert [s.verb for s in planned.stages().values()].count(HELD_OUT) == 2
+    assert [s.name for s in planned.stages().values()].count(HELD_OUT) == 2
     assert len({keys[name] for name in keys if name.endswith("seed0")}) == 1
 
 

@@ -6,7 +6,6 @@ import json
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -23,6 +22,7 @@ from entropy_loop.report import ending, page, reading
 from entropy_loop.report.ending import Ending
 from entropy_loop.report.settings import settings
 from entropy_loop.report.tables import Tables, tables
+from entropy_loop.stages import KEY_FORM
 from entropy_loop.store import Listener, Store
 from entropy_loop.tracking import Tracking
 
@@ -222,37 +222,50 @@ def _stored(root: Path) -> tuple[Plan, Store]:
 
 
 def _refuse_foreign_stages(planned: Plan, store: Store) -> None:
+    folder.refuse_other_keys(store.root)
     stages = planned.stages().values()
     if not any(store.finished(stage) for stage in stages):
         raise ConfigError(
             f"{store.root}: no stage of its config.yaml lies in {store.stages.name}/ (results are often passed on "
             "without it), so there is nothing to tell; tables and report are left as they are."
         )
-    if not (store.root / "plan.json").is_file():
+    if not (store.root / folder.PLAN).is_file():
         return
-    told = reading.parsed(store.root / "plan.json")
-    listed = {folder for generations in told.values() for g in generations for folder in g["stages"]}
-    if any((store.stages / folder).is_dir() for folder in listed - {stage.folder for stage in stages}):
+    runs = reading.parsed(store.root / folder.PLAN)["runs"]
+    listed = {name for generations in runs.values() for g in generations for name in g["stages"]}
+    if any((store.stages / name).is_dir() for name in listed - {stage.folder for stage in stages}):
         raise ConfigError(
             f"{store.root}: made by another version of entropy-loop, which named its stages otherwise; use that "
             "version, or `entropy-loop run` to make them anew. Tables and report are left as they are."
         )
 
 
-def outlook(planned: Plan, root: Path) -> dict[str, Any]:
-    """What a run would do, how much of it lies in the results folder already, and what it would cost: plain values
-    for JSON. evaluations: of the UNet; disk: bytes."""
-    store = Store(root)
-    verbs: dict[str, dict[str, float]] = {}
+@dataclass(frozen=True)
+class Forecast:
+    """What a run would do and cost. stages: by name, how many there are (`stages`), how many lie in the results folder
+    (`done`), and the work of all of them, as of `ledger.Work`. estimates: on one of each known device."""
+
+    name: str
+    runs: list[str]
+    stages: dict[str, dict[str, float]]
+    estimates: list[ledger.Outlook]
+
+    def values(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        estimates = [one.values() for one in self.estimates]
+        return {"name": self.name, "runs": self.runs, "stages": self.stages, "estimates": estimates}
+
+
+def forecast(planned: Plan, root: Path) -> Forecast:
+    """What a run would do, how much of it lies in the results folder already, and what it would cost."""
+    store, work = Store(root), ledger.work(planned)
+    stages: dict[str, dict[str, float]] = {}
     for stage in planned.stages().values():
-        row = verbs.setdefault(stage.verb, {"stages": 0, "done": 0})
+        row = stages.setdefault(stage.name, {"stages": 0, "done": 0} | work[stage.name].values())
         row["stages"] += 1
         row["done"] += store.finished(stage) is not None
-    for verb, work in ledger.work(planned).items():
-        verbs[verb] |= work.told()
-    estimates = [one.told() for one in ledger.outlooks(planned)]
     runs = [run.name for run in planned.runs]
-    return {"name": planned.study.config.name, "runs": runs, "stages": verbs, "estimates": estimates}
+    return Forecast(planned.study.config.name, runs, stages, list(ledger.outlooks(planned)))
 
 
 def _record(planned: Plan, store: Store) -> None:
@@ -263,7 +276,7 @@ def _record(planned: Plan, store: Store) -> None:
         for run in planned.runs
     }
     write_text(store.root / "config.yaml", settings(planned.study))
-    write_text(store.root / "plan.json", json.dumps(stages, indent=1))
+    write_text(store.root / folder.PLAN, json.dumps({"key_form": KEY_FORM, "runs": stages}, indent=1))
     if not _finished(planned, store):
         write_text(store.root / "provenance.json", json.dumps(store.provenance, indent=1))
 

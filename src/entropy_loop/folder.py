@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +17,11 @@ from entropy_loop.errors import ConfigError, DiskFull, StorageError, as_storage_
 from entropy_loop.plan import Plan
 from entropy_loop.plan import plan as plan_of
 from entropy_loop.report.settings import settings
+from entropy_loop.stages import KEY_FORM
 from entropy_loop.store import Store
 from entropy_loop.study import Study
 
-CONFIG = "config.yaml"
+CONFIG, PLAN = "config.yaml", "plan.json"
 
 
 def planned(root: Path) -> Plan:
@@ -46,6 +48,20 @@ def _refuse_no_folder(root: Path) -> None:
         raise ConfigError(f"{root}: no results folder (it has no {CONFIG}); `entropy-loop run` makes one.")
 
 
+def refuse_other_keys(root: Path) -> None:
+    """Raises ConfigError when a folder's stages have keys of another form: none of them would be found again."""
+    try:
+        written = json.loads((root / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # not there, or damaged: then nothing is known of it
+    if (root / "store").is_dir() and (form := written.get("key_form", 1)) != KEY_FORM:
+        raise ConfigError(
+            f"{root}: its stages have keys of form {form}, and this version of entropy-loop makes form {KEY_FORM}, so "
+            "it cannot continue them; run into another folder with --out. Its tables, figures and report.html stay as "
+            "they are, and `entropy_loop.open_results` reads the tables."
+        )
+
+
 # ---- before a run ------------------------------------------------------------------------------------
 
 
@@ -55,6 +71,7 @@ def refuse_another(plan: Plan, root: Path) -> list[str]:
     revision of a bundled model that only measures: a sentence for each tells what will be done."""
     if not (root / CONFIG).is_file():
         return []
+    refuse_other_keys(root)
     there, renewed = _read(root / CONFIG)
     if there.config.name != (name := plan.study.config.name):
         raise ConfigError(

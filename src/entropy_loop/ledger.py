@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from entropy_loop import stages
-from entropy_loop.data import MOVED, POOL, Stage
+from entropy_loop.contracts import Judge, Scorer
+from entropy_loop.data import Stage
 from entropy_loop.plan import Plan, Run
-from entropy_loop.registry import identity
 
 
 @dataclass(frozen=True)
@@ -56,14 +54,14 @@ class Work:
             self.half or other.half, self.disk + other.disk, self.unknown or other.unknown,
         )  # fmt: skip
 
-    def told(self) -> dict[str, float]:
-        """Plain values."""
+    def values(self) -> dict[str, float]:
+        """Plain values, without `half`."""
         computed = {"evaluations": self.evaluations, "tflop": self.tflop, "unknown": self.unknown}
         return {"images": self.images, **computed, "disk": self.disk}
 
 
 def work(planned: Plan, made: Collection[str] = ()) -> dict[str, Work]:
-    """By verb, every stage of the plan once, but for those (keys) that are made already."""
+    """By a stage's name (verb and set): every stage of the plan once, but for those (keys) that are made already."""
     found: dict[str, Work] = {}
     seen = set(made)
     for run in planned.runs:
@@ -71,7 +69,7 @@ def work(planned: Plan, made: Collection[str] = ()) -> dict[str, Work]:
         seen |= {stage.key for stage in new}
         chain = Chain(run)
         for stage in new:
-            found[stage.verb] = found.get(stage.verb, Work()) + chain.work(stage)
+            found[stage.name] = found.get(stage.name, Work()) + chain.work(stage)
     return found
 
 
@@ -85,42 +83,42 @@ class Chain:
     """What the stages of one run cost."""
 
     def __init__(self, run: Run) -> None:
-        self.run, self.config, self.generator = run, run.config, run.config.generator_plugin()
-        tells = hasattr(self.generator, "costs")  # a toy computes next to nothing
-        self.costs = self.generator.costs(run.config.train) if tells else None
-        self.unknown = tells and self.costs is None
+        self.config, self.generator = run.config, run.config.generator_plugin()
+        self.costs = self.generator.costs(run.config.train)
+        self.lookers: dict[str, Judge | Scorer] = {}
+        for g in run.generations:
+            for stages in g.judged.values():
+                keys = [stage.key for stage in stages]
+                self.lookers |= zip(keys, run.config.judge_plugins(), strict=True)
+            if g.score:
+                self.lookers[g.score.key] = run.config.scorer_plugin()
 
     def work(self, stage: Stage) -> Work:
-        kind, _, stream = stage.verb.partition("-")
-        if kind == "generate":
-            return self._sampling(sum(count for *_, count in stage.reads["prompts"]))
-        if kind == "train":
-            return self._training()
-        if kind == MOVED:
-            images = sum(count for *_, count in stages.wanted(self.config, MOVED))
-            return Work(images, disk=images * self.costs.image if self.costs else 0)
-        if kind in ("recognise", "score"):
-            images = sum(count for *_, count in stages.wanted(self.config, stream or POOL))
-            each = [one.tflop_per_image() for one in self._lookers(stage)]
-            return Work(images, 0.0, images * sum(filter(None, each)), unknown=None in each)
+        if stage.verb == "generate":
+            return self._sampling(stage.images)
+        if stage.verb == "train":
+            return self._training(stage.images)
+        if stage.verb == "move":
+            return Work(stage.images, disk=stage.images * self.costs.image if self.costs else 0)
+        if stage.key in self.lookers:
+            each = self.lookers[stage.key].tflop_per_image()
+            return Work(stage.images, 0.0, stage.images * (each or 0.0), unknown=each is None)
         return Work()
 
     def _sampling(self, images: int) -> Work:
         evaluations = images * self.generator.evaluations_per_image()
         if self.costs is None:
-            return Work(images, evaluations, unknown=self.unknown)
-        half = self.generator.precision != "fp32"
-        return Work(images, evaluations, images * self.costs.sample, half, images * self.costs.image)
+            return Work(images, evaluations, unknown=True)
+        return Work(images, evaluations, images * self.costs.sample, self.costs.half, images * self.costs.image)
 
-    def _training(self) -> Work:
-        train = self.config.train
-        presented = train.max_train_steps * train.images
+    def _training(self, presented: int) -> Work:
         if self.costs is None:
-            return Work(presented, unknown=self.unknown)
+            return Work(presented, unknown=True)
         targets = sum(prompt.role == "target" for prompt in self.config.prompt_nouns())
         encoded = self.costs.encode * targets * self.config.policy_plugin().most_kept(self.config.images)
         tflop = encoded + presented * self.costs.present
-        return Work(presented, 0.0, tflop, train.mixed_precision != "no", self.costs.weights)
+        half = self.config.train.mixed_precision != "no"
+        return Work(presented, 0.0, tflop, half, self.costs.weights)
 
     def aside(self) -> int:
         """Bytes of this run's two newest checkpoints."""
@@ -128,12 +126,6 @@ class Chain:
         if self.costs is None or not train.checkpointing_steps or train.checkpointing_steps >= train.max_train_steps:
             return 0
         return 2 * (3 + train.use_ema) * self.costs.weights
-
-    def _lookers(self, stage: Stage) -> list[Any]:
-        """The judge, or the scorer, whose stage this is, if it says what it computes."""
-        judges = self.config.judge_plugins() if stage.verb != "score" else (self.config.scorer_plugin(),)
-        meant = (stage.reads.get("judge"), stage.reads.get("scorer"))
-        return [one for one in judges if identity(one) in meant and hasattr(one, "tflop_per_image")]
 
 
 @dataclass(frozen=True)
@@ -145,26 +137,25 @@ class Outlook:
     sampling: int
     training: int
 
-    def told(self) -> dict[str, Any]:
+    @property
+    def fits(self) -> bool:
+        """Whether the device has so much memory."""
+        return max(self.sampling, self.training) < self.device.memory
+
+    def values(self) -> dict[str, str | float | bool]:
         """Plain values."""
         memory = {"sampling": self.sampling, "training": self.training}
-        fits = max(memory.values()) < self.device.memory
-        return {"device": self.device.name, "hours": self.hours, **memory, "fits": fits}
+        return {"device": self.device.name, "hours": self.hours, **memory, "fits": self.fits}
 
 
 def outlooks(planned: Plan) -> Iterator[Outlook]:
     """The whole plan on one of each of the known devices."""
     found = work(planned)
-    known = [
-        generator.costs(run.config.train)
-        for run in planned.runs
-        if hasattr(generator := run.config.generator_plugin(), "costs")
-    ]
-    costs = [one for one in known if one]
+    costs = [one for run in planned.runs if (one := run.config.generator_plugin().costs(run.config.train))]
     for device in DEVICES:
         seconds = sum(one.tflop / (device.used * (device.half if one.half else device.fp32)) for one in found.values())
-        memory = [max((getattr(one, name) for one in costs), default=0) for name in ("sampling", "training")]
-        yield Outlook(device, seconds / 3600, *memory)
+        sampling, training = (max(of, default=0) for of in ([c.sampling for c in costs], [c.training for c in costs]))
+        yield Outlook(device, seconds / 3600, sampling, training)
 
 
 def header(planned: Plan) -> list[str]:

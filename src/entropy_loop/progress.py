@@ -15,7 +15,6 @@ from rich.progress import Progress as RichProgress
 
 from entropy_loop.data import Stage, Tick
 from entropy_loop.plan import Plan
-from entropy_loop.stages import JUDGE_COST
 from entropy_loop.units import plain
 
 LINE_EVERY = 10.0  # seconds between lines when nobody watches a terminal
@@ -65,7 +64,7 @@ class Progress:
         if event in ("opened", "finished"):
             self.seen.add(stage.key)
         done = self.done + (stage.cost * share if event == "working" else 0.0)
-        text = f"generation {stage.generation}: {stage.verb}"
+        text = f"generation {stage.generation}: {stage.name}"
         if event == "started":
             self.since = time.monotonic()
         self.stage, self.share = text, share
@@ -83,7 +82,9 @@ class Progress:
 
     def _pace(self, stage: Stage, share: float) -> float | None:
         """Images per second of a stage that makes or judges images; None before there is something to tell."""
-        seconds, made = time.monotonic() - self.since, images(stage) * share
+        # Training's pace is in steps, not in images that it makes.
+        images = 0 if stage.verb == "train" else stage.images
+        seconds, made = time.monotonic() - self.since, images * share
         return made / seconds if made and seconds > 0.5 else None
 
     def _tell(self, event: str, stage: Stage, done: float, pace: float | None) -> None:
@@ -95,7 +96,7 @@ class Progress:
         seconds = self._seconds(done)
         told = {
             "event": event,
-            "stage": stage.verb,
+            "stage": stage.name,
             "generation": stage.generation,
             "key": stage.key,
             "done": round(done / self.total, 4) if self.total else 1.0,
@@ -132,14 +133,6 @@ class Progress:
         self.last_line = now
         share = done / self.total if self.total else 1.0
         self.console.print(f"{share:4.0%}  {text}  {self._left(done)}".rstrip(), highlight=False)
-
-
-def images(stage: Stage) -> float:
-    """How many images a stage makes or looks at; 0 for one that does neither."""
-    if stage.verb.startswith("generate"):
-        return float(sum(count for *_, count in stage.reads["prompts"]))
-    looks = stage.verb == "score" or stage.verb.partition("-")[0] in ("recognise", "embed", "read")
-    return stage.cost / JUDGE_COST if looks else 0.0
 
 
 @contextmanager

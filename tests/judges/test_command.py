@@ -35,7 +35,7 @@ def samples(tmp_path) -> Samples:
 def plugin(kind: str, tmp_path: Path, code: str, **options: object) -> object:
     (tmp_path / "scorer.py").write_text(code)
     line = [sys.executable, str(tmp_path / "scorer.py")]
-    return registry.build(kind, {"use": "command", "name": "mine", "command": line, **options})
+    return registry.build(registry.KINDS[kind], {"use": "command", "name": "mine", "command": line, **options})
 
 
 def test_the_scorer_of_the_docs_scores(samples, tmp_path):
@@ -83,7 +83,7 @@ def test_what_is_no_answer_is_an_error(samples, tmp_path, code, told):
 
 def test_a_program_that_is_not_there_is_refused_before_the_run():
     """With its name."""
-    scorer = registry.build("scorer", {"use": "command", "name": "mine", "command": ["no-such-program"]})
+    scorer = registry.build(registry.SCORER, {"use": "command", "name": "mine", "command": ["no-such-program"]})
     with pytest.raises(ConfigError, match="no program 'no-such-program'"):
         scorer.ready(())
 

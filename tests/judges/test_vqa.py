@@ -95,7 +95,7 @@ def samples(tmp_path) -> Samples:
 
 def judged(model: Path, samples: Samples, out: Path, **options: object) -> pd.DataFrame:
     spec = {"use": "vqa", "model": str(model), "question": "Does this image show {concept} ?", **options}
-    judge = registry.build("judge", spec)
+    judge = registry.build(registry.JUDGE, spec)
     concepts = (Concept("horse"), Concept("moon"))
     judge.ready(concepts)
     out.mkdir()

@@ -57,7 +57,7 @@ class Painted(Categorical):
 def registered() -> Iterator[None]:
     """`generator: {use: painted}` means the class above."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(registry.PLUGINS["generator"], "painted", "painted:Painted")
+        patch.setitem(registry.GENERATOR.bundled, "painted", "painted:Painted")
         registry.known.cache_clear()
         yield
     registry.known.cache_clear()

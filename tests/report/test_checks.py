@@ -152,7 +152,7 @@ class Averaging(ExactRecogniser):
 
 def test_of_a_judge_that_averages_mirrored_views_the_mirror_is_not_reported(tmp_path, monkeypatch):
     """It would be the same by definition."""
-    monkeypatch.setitem(registry.PLUGINS["judge"], "averaging", f"{__name__}:Averaging")
+    monkeypatch.setitem(registry.JUDGE.bundled, "averaging", f"{__name__}:Averaging")
     registry.known.cache_clear()
     found = carried(tmp_path, judges=[{"use": "averaging"}], generations=1)[2].checks
     registry.known.cache_clear()

@@ -53,7 +53,7 @@ def test_a_run_compiles_once(tmp_path, method):
     counters, graphs, latents = torch._dynamo.utils.counters["stats"], [], {}
 
     def listen(event: str, stage, share: float) -> None:
-        if event == "finished" and stage.verb == "generate-pool":
+        if event == "finished" and stage.name == "generate-pool":
             graphs.append(counters["unique_graphs"])
 
     for name, compiled in (("compiled", "true"), ("eager", "false")):

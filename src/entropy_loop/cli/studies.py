@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -14,6 +14,7 @@ from entropy_loop.cli.door import ConfigArgument, JsonOption, OutOption, SetOpti
 from entropy_loop.units import duration, plain, size
 
 if TYPE_CHECKING:
+    from entropy_loop.ledger import Outlook
     from entropy_loop.report.ending import Ending
 
 
@@ -120,37 +121,35 @@ def plan(
     from entropy_loop import experiment
 
     planned = experiment.prepare(config, tuple(overrides or ()), check_models=False)
-    counts = experiment.outlook(planned, out_dir or Path("results") / planned.study.config.name)
+    forecast = experiment.forecast(planned, out_dir or Path("results") / planned.study.config.name)
     if as_json:
-        print(json.dumps(counts, indent=1))
+        print(json.dumps(forecast.values(), indent=1))
         return
     config_ = planned.study.config
     steps = f"{config_.generations} feedback {'steps' if config_.generations > 1 else 'step'}"
     runs = f"{len(planned.runs)} {'runs' if len(planned.runs) > 1 else 'run'}"
     out.print(f"{config_.name}: {runs}, {steps}")
     table = Table("stage", "in all", "done", "images", "UNet evaluations", "TFLOP", "disk", box=None)
-    for verb, row in counts["stages"].items():
+    for stage, row in forecast.stages.items():
         numbers = (f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations"))
-        tflop = [plain(row["tflop"])] * (row["tflop"] > 0) + ["unknown"] * row["unknown"]
-        table.add_row(verb, *numbers, " + ".join(tflop), size(row["disk"]))
+        tflop = [plain(row["tflop"])] * (row["tflop"] > 0) + ["unknown"] * int(row["unknown"])
+        table.add_row(stage, *numbers, " + ".join(tflop), size(int(row["disk"])))
     out.print(table)
-    if any(row["tflop"] for row in counts["stages"].values()):
-        out.print(_estimates(counts["estimates"]))
+    if any(row["tflop"] for row in forecast.stages.values()):
+        out.print(_estimates(forecast.estimates))
         out.print("estimates from arithmetic alone, not measured; memory is rough")
         out.print("left out: what is unknown, the judges' memory, measures and reports")
-    for name in counts["runs"]:
+    for name in forecast.runs:
         out.print(f"  {name}")
 
 
-def _estimates(rows: list[dict[str, Any]]) -> Table:
+def _estimates(rows: list[Outlook]) -> Table:
     """What the whole plan would take on one of each device."""
-    from entropy_loop.ledger import DEVICES
-
     table = Table("on one", "time", "memory, sampling", "training", "at", box=None)
-    for device, row in zip(DEVICES, rows, strict=True):
-        speed = f"{device.used:.0%} of {device.fp32:g} TFLOP/s fp32, {device.half:g} half"
-        fits = "" if row["fits"] else "  does not fit"
-        table.add_row(device.name, duration(row["hours"]), size(row["sampling"]), size(row["training"]), speed + fits)
+    for row in rows:
+        speed = f"{row.device.used:.0%} of {row.device.fp32:g} TFLOP/s fp32, {row.device.half:g} half"
+        fits = "" if row.fits else "  does not fit"
+        table.add_row(row.device.name, duration(row.hours), size(row.sampling), size(row.training), speed + fits)
     return table
 
 

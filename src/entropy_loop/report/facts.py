@@ -114,10 +114,10 @@ def timings(plan: Plan, store: Store) -> list[Timing]:
     """Per verb, in the order in which verbs first come."""
     rows: dict[str, Timing] = {}
     for stage in plan.stages().values():
-        row = rows.get(stage.verb, Timing(stage.verb, 0, 0, 0.0))
+        row = rows.get(stage.name, Timing(stage.name, 0, 0, 0.0))
         folder = store.finished(stage)
         seconds = float(reading.receipt(folder)["seconds"]) if folder else 0.0
-        rows[stage.verb] = Timing(stage.verb, row.planned + 1, row.made + bool(folder), row.seconds + seconds)
+        rows[stage.name] = Timing(stage.name, row.planned + 1, row.made + bool(folder), row.seconds + seconds)
     return list(rows.values())
 
 

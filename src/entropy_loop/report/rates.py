@@ -56,11 +56,8 @@ def _counts(entry: dict[str, Any], share: str, number: str) -> tuple[int, int]:
 def calibration(judge: Any, config: Config, prompt: Prompt) -> Known:
     """What is known of a judge on a prompt's concepts; nothing where it has no calibration, or where its model or its
     calibration file is not on this machine."""
-    if not hasattr(judge, "measured"):
-        return Known({}, "this kind of judge has no calibration")
     try:
-        return Known(
-            judge.measured(tuple(c for c in config.concept_nouns() if c.name in prompt.concepts)), UNCALIBRATED
-        )
+        entries = judge.measured(tuple(c for c in config.concept_nouns() if c.name in prompt.concepts))
+        return Known({}, "this kind of judge has no calibration") if entries is None else Known(entries, UNCALIBRATED)
     except EntropyLoopError as error:
         return Known({}, str(error))
