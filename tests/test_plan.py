@@ -203,7 +203,7 @@ def test_a_fixed_real_set_is_drawn_once_and_a_fresh_one_in_every_step(toy):
     """mix_real feeds the same images for ever; fresh_real never feeds one twice."""
     for regime, drawn in (("mix_real", 1), ("fresh_real", 2)):
         planned = plan(load(toy(feedback={"use": regime, "real_fraction": 0.2}, real=WORLD)))
-        assert len(keys(planned, "real")) == drawn
+        assert len(keys(planned, "draw-real")) == drawn
         ids = {r.id for g in (1, 2) for r in planned.runs[0].requests(g, REAL)}
         seeds = {r.seed for g in (1, 2) for r in planned.runs[0].requests(g, REAL)}
         assert len(ids) == len(seeds) == 2 * drawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Any
+
 
 from entropy_loop.config import Config
 from entropy_loop.errors import ConfigError
@@ -12,7 +12,7 @@ from entropy_loop.errors import ConfigError
 UNCURATED = {"curate.policy": {"use": "none"}, "reteach": None}
 
 
-def written(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
+def written(config: Config) -> Iterator[tuple[str, dict[str, object]]]:
     """(name, what it sets): every combination of the sweep's values, the last axis fastest, then `arms`."""
     axes = [axis for axis in config.sweep if axis != "seed"]
     for values in product(*(config.sweep[axis] for axis in axes)):
@@ -22,21 +22,21 @@ def written(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
     yield from ((arm.name, arm.set) for arm in config.arms)
 
 
-def label(axis: str, value: Any) -> str:
+def label(axis: str, value: object) -> str:
     """A short name for one value of a sweep: top_k-32, or learning_rate-0.0001."""
     if isinstance(value, dict):
         return "-".join(str(value[name]) for name in sorted(value, key=lambda name: (name != "use", name)))
     return str(value) if isinstance(value, str) else f"{axis.rpartition('.')[2]}-{value}"
 
 
-def controls(study: Mapping[str, Config]) -> dict[str, tuple[str, dict[str, Any]]]:
+def controls(study: Mapping[str, Config]) -> dict[str, tuple[str, dict[str, object]]]:
     """Name -> (arm that it starts from, what it sets): the controls of PROTOCOL section 4 that the study lacks.
 
     For every arm that selects, by score or by people's picks, a random one that keeps as many; once each for the
     study: regenerate only, real data with equal steps, and, where images pass a codec, the round trip through it
     alone. Raises ConfigError when a control cannot be built.
     """
-    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    found: dict[str, tuple[str, dict[str, object]]] = {}
     for arm, config in study.items():
         if config.policy_plugin().selects:
             name, changes = _random(arm, config)
@@ -62,7 +62,7 @@ def random_control(config: Config) -> Config | None:
     return config.model_copy(update={"curate": config.curate.model_copy(update={"policy": random})})
 
 
-def _random(arm: str, config: Config) -> tuple[str, dict[str, Any]]:
+def _random(arm: str, config: Config) -> tuple[str, dict[str, object]]:
     """The control without selection: as many images, as many steps."""
     control = random_control(config)
     if control is None:

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
+
 
 from packaging.version import Version
 
@@ -22,9 +23,16 @@ FLOORS = {
 """Versions below these have known faults through which a file or a page can take over the machine (CVEs to 2026)."""
 
 
-def checkup(config: Path | None = None) -> dict[str, Any]:
-    """Plain values; `problems` lists what will not work and what to do about it, `notes` what the rest means. config:
-    also look whether the models that it names are here."""
+class Checkup(NamedTuple):
+    """facts: name -> value. problems: what will not work and what to do about it. notes: what the facts mean."""
+
+    facts: dict[str, str]
+    problems: list[str]
+    notes: list[str]
+
+
+def checkup(config: Path | None = None) -> Checkup:
+    """Look at this machine. config: also look whether the models that it names are here."""
     told = provenance()
     missing = [name for name, version in told["packages"].items() if version is None]
     problems = [*(f"package {name} is not installed; run `pip install -e .`" for name in missing), *_outdated()]
@@ -37,7 +45,7 @@ def checkup(config: Path | None = None) -> dict[str, Any]:
     except (ImportError, OSError) as error:
         device = "unknown"
         problems.append(f"torch cannot be loaded ({error}); install it again")
-    return {
+    facts = {
         "python": told["python"],
         **{f"{name}": version or "missing" for name, version in told["packages"].items()},
         "processor": f"{told['processor']}, {told['cores']} cores",
@@ -46,9 +54,8 @@ def checkup(config: Path | None = None) -> dict[str, Any]:
         "free disk here": f"{shutil.disk_usage('.').free / 1e9:.0f} GB",
         "hub": "nothing but `fetch` connects",
         "bundled models": ", ".join(assets.REVISIONS) or "none",
-        "problems": problems + (list(_absent(config)) if config else []),
-        "notes": list(_notes(device)),
     }
+    return Checkup(facts, problems + (list(_absent(config)) if config else []), list(_notes(device)))
 
 
 def _outdated() -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,7 +12,7 @@ from entropy_loop.contracts import Embedder, Engine, Generator, Judge, Policy, R
 from entropy_loop.data import CHECK, Concept, Prompt, TrainSettings
 from entropy_loop.seeds import GENERATION_BITS, INDEX_BITS, PROMPT_BITS
 
-Plugin = dict[str, Any]
+Plugin = dict[str, object]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Option = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 '._-]{0,99}$")]
 
@@ -116,7 +116,7 @@ class ArmSection(_Section):
     """
 
     name: Name
-    set: Annotated[dict[str, Any], Field(min_length=1)]
+    set: Annotated[dict[str, object], Field(min_length=1)]
 
 
 class Config(_Section):
@@ -169,7 +169,7 @@ class Config(_Section):
     engine: Plugin = {"use": "local"}
     report_to: Literal["none", "tensorboard", "wandb", "trackio"] = "none"
     curator_may_judge: Literal["no", "yes, the curator measures itself on purpose"] = "no"
-    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    sweep: dict[str, Annotated[list[object], Field(min_length=1)]] = {}
     arms: tuple[ArmSection, ...] = ()
     controls: Literal["none", "auto"] = "none"
 

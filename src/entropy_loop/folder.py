@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
 
 import yaml
 
@@ -219,7 +219,7 @@ def _read(path: Path) -> tuple[Study, list[_Renewed]]:
         raise StorageError(f"{path}: damaged; delete it and run again, no stage is lost.") from None
 
 
-def _renewed(value: Any, place: str = "") -> Iterator[_Renewed]:
+def _renewed(value: object, place: str = "") -> Iterator[_Renewed]:
     """Of everything in a config as YAML holds it."""
     inner = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
     for name, one in inner.items():
@@ -230,7 +230,7 @@ def _renewed(value: Any, place: str = "") -> Iterator[_Renewed]:
         yield _Renewed(f"{place}revision", model, there, here)
 
 
-def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(value: object, place: str = "") -> Iterator[tuple[str, object]]:
     """(dotted place, value) of everything in nested dicts; a list is one value."""
     if isinstance(value, dict) and value:
         for name, inner in value.items():

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
+
 
 from entropy_loop import device
 
@@ -18,7 +19,18 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def provenance() -> dict[str, Any]:
+class Provenance(TypedDict):
+    """What a result was made with."""
+
+    revision: str | None
+    python: str
+    packages: dict[str, str | None]
+    platform: str
+    processor: str
+    cores: int | None
+
+
+def provenance() -> Provenance:
     """Plain values only, ready for JSON. Loads none of the packages whose version it reads."""
     return {
         "revision": _revision(),
@@ -30,7 +42,7 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def made_on() -> dict[str, Any] | None:
+def made_on() -> dict[str, object] | None:
     """The device that this process computes on; None where nothing has loaded torch."""
     return device.describe(device.device()) if "torch" in sys.modules else None
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+
 from pydantic import TypeAdapter
 
 from entropy_loop import config, registry
@@ -18,7 +19,7 @@ from entropy_loop.contracts import Plugin
 from entropy_loop.errors import ConfigError
 from entropy_loop.registry import Kind
 
-Schema = dict[str, Any]
+Schema = dict[str, Any]  # JSON Schema: as deep and as mixed as JSON
 
 
 def schema() -> Schema:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
+
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -22,7 +22,7 @@ def stop_on_signals() -> None:
         signal.signal(number, _stop)
 
 
-def _stop(number: int, frame: Any) -> None:
+def _stop(number: int, frame: object) -> None:
     for other in SIGNALS:
         signal.signal(other, signal.SIG_DFL)
     raise Stopped(number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any, NoReturn
 
 import yaml
@@ -30,26 +30,26 @@ class _Loader(yaml.SafeLoader):
 
     depth = nodes = 0
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> Any:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: yaml.NodeEvent = self.peek_event()  # type: ignore[no-untyped-call]
         if event.anchor is not None:
             _refuse(event, f"anchor or alias {event.anchor!r}", "write the value out where it is needed")
-        if getattr(event, "tag", None) is not None:
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
             _refuse(event, f"tag {event.tag!r}", "values have none here; take it away")
         self.nodes, self.depth = self.nodes + 1, self.depth + 1
         if self.depth > DEPTH:
             _refuse(event, f"more than {DEPTH} levels in each other", "make it flatter")
         if self.nodes > NODES:
             _refuse(event, f"more than {NODES:,} values", "split the experiment")
-        node: Any = super().compose_node(parent, index)
+        node = super().compose_node(parent, index)
         self.depth -= 1
         if isinstance(node, yaml.ScalarNode) and _CONTROL.search(node.value):
             _refuse(event, "control character", "take it away")
         if isinstance(node, yaml.ScalarNode) and _SECRET.search(node.value):
             _refuse(event, "what looks like a password or token", "take it away: configs are stored and shown")
-        if node.tag == _MERGE:
+        if node and node.tag == _MERGE:
             _refuse(event, "merge key <<", "write the keys out where they are needed")
-        if node.tag == _INT and len(node.value) > DIGITS:
+        if isinstance(node, yaml.ScalarNode) and node.tag == _INT and len(node.value) > DIGITS:
             _refuse(event, f"number of more than {DIGITS} digits", "shorten it")
         return node
 
@@ -88,7 +88,7 @@ def _lines(node: yaml.Node | None, place: str) -> Iterator[tuple[str, int]]:
         yield from _lines(value, path)
 
 
-def put(raw: dict[str, Any], path: str, value: Any, where: str) -> None:
+def put(raw: dict[str, object], path: str, value: object, where: str) -> None:
     """Set a dotted path in nested dicts and lists; missing dicts on the way are made. Raises ConfigError, with
     `where` in front, when the path leads through something else."""
     # The axes of a sweep are dotted paths themselves.
@@ -107,16 +107,17 @@ def put(raw: dict[str, Any], path: str, value: Any, where: str) -> None:
         raise ConfigError(f"{where}: there is no such place in the config.")
 
 
-def _is_index(here: Any, part: str) -> bool:
+def _is_index(here: object, part: str) -> bool:
     return isinstance(here, list) and part.isdecimal() and int(part) < len(here)
 
 
-def _refuse(event: Any, what: str, to_do: str) -> NoReturn:
-    raise yaml.YAMLError(f"{what}, line {event.start_mark.line + 1}; {to_do}")
+def _refuse(event: yaml.Event, what: str, to_do: str) -> NoReturn:
+    line = event.start_mark.line + 1 if event.start_mark else "unknown"
+    raise yaml.YAMLError(f"{what}, line {line}; {to_do}")
 
 
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, object]:
+    seen: set[Hashable] = set()
     for key_node, _ in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
             continue  # a list or dict as a key is refused below

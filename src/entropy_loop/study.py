@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
 
 import yaml
 from pydantic import ValidationError
@@ -52,7 +52,7 @@ class Point:
 class Study:
     """A checked config and all its points; `raw` is what the user wrote, overrides applied."""
 
-    raw: dict[str, Any]
+    raw: dict[str, object]
     config: Config
     points: tuple[Point, ...]
 
@@ -86,7 +86,7 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Study:
         raise ConfigError(_with_lines(str(error), f"{path}: ", strict_yaml.lines(data.decode()), set_)) from None
 
 
-def check(raw: dict[str, Any], source: str = "config") -> Study:
+def check(raw: dict[str, object], source: str = "config") -> Study:
     """Check a config given as a dict; raises ConfigError with one line per mistake."""
     config = _validate(raw, source)
     added = {name: config.model_dump(mode="json")[name] for name in ("prompts", "steady_images")}
@@ -121,7 +121,7 @@ def _refuse(mistakes: list[str], source: str) -> None:
         raise ConfigError("\n".join(f"{source}: {line}" for line in dict.fromkeys(mistakes)))
 
 
-def _validate(raw: dict[str, Any], source: str) -> Config:
+def _validate(raw: dict[str, object], source: str) -> Config:
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
@@ -140,16 +140,16 @@ def _with_checks(config: Config) -> Config:
         return config
     steady = STEADY if config.steady_images is None else config.steady_images
     named, prompts = config.check_nouns(), config.prompts
-    swept = (place for changes in (config.sweep, *(arm.set for arm in config.arms)) for place in changes)
+    swept = [*config.sweep, *(place for arm in config.arms for place in arm.set)]
     if not named and not any(place.startswith("prompts") for place in swept):
-        made = registry.build(registry.REAL, {"use": world}).check_prompts(config.prompt_nouns())
-        sections = (PromptSection.model_validate(asdict(one)) for one in made)
+        known = registry.build(registry.REAL, {"use": world}).check_prompts(config.prompt_nouns())
+        sections = (PromptSection.model_validate(asdict(one)) for one in known)
         prompts = (*prompts, *sections)[: 1 << PROMPT_BITS]
     return config.model_copy(update={"prompts": prompts, "steady_images": steady})
 
 
 def _points(
-    raw: dict[str, Any], config: Config, found: list[tuple[str, dict[str, Any]]], source: str
+    raw: dict[str, object], config: Config, found: list[tuple[str, dict[str, object]]], source: str
 ) -> Iterator[Point]:
     """Every arm with every seed; seeds are no part of an arm's name."""
     for arm, made in found:
@@ -157,7 +157,7 @@ def _points(
             yield Point(arm, _validate({**made, "seed": seed}, source))
 
 
-def _with(raw: dict[str, Any], changes: dict[str, Any], where: str) -> dict[str, Any]:
+def _with(raw: dict[str, object], changes: dict[str, object], where: str) -> dict[str, object]:
     """One arm's config: what the study says, with the arm's own values put in their places."""
     made = {**deepcopy(raw), "sweep": {}, "arms": [], "controls": "none"}
     for place, value in changes.items():
@@ -167,7 +167,7 @@ def _with(raw: dict[str, Any], changes: dict[str, Any], where: str) -> dict[str,
     return made
 
 
-def _override(raw: dict[str, Any], text: str) -> None:
+def _override(raw: dict[str, object], text: str) -> None:
     """Apply one `--set path.to.key=value`; the value is read as YAML."""
     path, equals, value = text.partition("=")
     if not equals:

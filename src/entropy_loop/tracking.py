@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -21,6 +21,9 @@ from entropy_loop.data import Stage
 from entropy_loop.errors import ConfigError
 from entropy_loop.plan import Plan, Run
 from entropy_loop.store import Listener
+
+if TYPE_CHECKING:
+    from accelerate.tracking import GeneralTracker
 
 SECRET = re.compile(r"token|secret|password|api_?key|credential", re.IGNORECASE)
 LIKE_A_SECRET = re.compile(r"\b(hf|sk|ghp|wandb)[_-]\w{8,}|//[^/\s:]+:[^/\s@]+@")
@@ -38,7 +41,7 @@ class Tracking:
 
     def __init__(self, planned: Plan, root: Path, then: Listener) -> None:
         self.root, self.then, self.lock = root, then, Lock()
-        self.name, self.started = planned.study.config.report_to, dict[str, Any]()
+        self.name, self.started = planned.study.config.report_to, dict[str, GeneralTracker]()
         self.runs = {run.name: run for run in planned.runs}
         # Chains that have a training in common are all told of it.
         self.trainings: dict[str, list[tuple[Run, int]]] = {}
@@ -71,7 +74,7 @@ class Tracking:
                 tracker.log(told, step=None if self.name == "wandb" else row["generation"] * each)
             tracker.finish()
 
-    def _tracker(self, run: Run) -> Any:
+    def _tracker(self, run: Run) -> GeneralTracker:
         if run.name not in self.started:
             from accelerate import PartialState
             from accelerate.tracking import LOGGER_TYPE_TO_CLASS
@@ -88,7 +91,7 @@ class Tracking:
         return self.started[run.name]
 
 
-def redacted(config: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+def redacted(config: Mapping[str, object], place: str = "") -> Iterator[tuple[str, object]]:
     """(dotted place, plain value) of everything in a config, without what looks like a secret or an absolute path."""
     for name, value in config.items():
         path = f"{place}.{name}" if place else str(name)

@@ -147,11 +147,12 @@ def doctor(
 
     found = checkup.checkup(config)
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps({**found.facts, "problems": found.problems, "notes": found.notes}, indent=1))
     else:
-        for name, value in found.items():
-            lines = (value or ["none"]) if name in ("problems", "notes") else [value]
-            for i, line in enumerate(lines):
+        for name, value in found.facts.items():
+            out.print(f"{name:>24}  {value}")
+        for name, lines in (("problems", found.problems), ("notes", found.notes)):
+            for i, line in enumerate(lines or ["none"]):
                 out.print(f"{'' if i else name:>24}  {line}")
-    if found["problems"]:
+    if found.problems:
         raise typer.Exit(1)
