@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import product
 
-
 from entropy_loop.config import Config
 from entropy_loop.errors import ConfigError
 

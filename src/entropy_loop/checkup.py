@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-
 from packaging.version import Version
 
 from entropy_loop import assets, device, fetch, study

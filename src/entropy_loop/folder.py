@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-
 import yaml
 
 from entropy_loop import assets, disk, ledger, strict_yaml, study

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-
 from pydantic import TypeAdapter
 
 from entropy_loop import config, registry

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -12,7 +12,6 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-
 import yaml
 from pydantic import ValidationError
 
