@@ -29,7 +29,7 @@ def label(axis: str, value: object) -> str:
 
 
 def controls(study: Mapping[str, Config]) -> dict[str, tuple[str, dict[str, object]]]:
-    """Name -> (arm that it starts from, what it sets): the controls of PROTOCOL section 4 that the study lacks.
+    """Name -> (arm that it starts from, what it sets): the controls that the study lacks (docs/protocol.md, Controls).
 
     For every arm that selects, by score or by people's picks, a random one that keeps as many; once each for the
     study: regenerate only, real data with equal steps, and, where images pass a codec, the round trip through it

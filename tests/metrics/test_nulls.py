@@ -32,7 +32,7 @@ def sd(band) -> float:
 
 
 def test_regenerating_alone_spreads_c_as_the_law_says():
-    """LAWS section 2: at V = .8, N = 128 the standard deviation of c between two pools of one model is 0.062."""
+    """At V = .8, N = 128 the standard deviation of c between two pools of one model is 0.062 (docs/laws.md, C1)."""
     assert sd(sampling_band(HITS, N, N, seed=1)) == pytest.approx(0.062, rel=0.06)
 
 
@@ -40,13 +40,13 @@ def test_regenerating_alone_spreads_c_as_the_law_says():
     ("kept", "steps", "expected"), [(N, 1, 0.044), (32, 1, 0.089), (32, 5, 0.19)], ids=["k=N", "k=32", "five steps"]
 )
 def test_a_perfect_copier_spreads_c_as_the_law_says(kept, steps, expected):
-    """LAWS section 2: under drift 0.044 with k = N, 0.089 with k = 32, and 0.19 over five steps at k = 32."""
+    """Under drift it is 0.044 with k = N, 0.089 with k = 32, and 0.19 over five steps at k = 32 (docs/laws.md, C1)."""
     assert sd(drift_band([HITS], N, kept, replace, steps, seed=1)) == pytest.approx(expected, rel=0.06)
 
 
 @pytest.mark.parametrize("step", [1, 5])
 def test_neutral_chains_keep_their_mean_and_spread_as_wright_and_fisher_say(step):
-    """LAWS E11 with k = N: E[V] = V_0, Var(V_t) = V_0 (1 - V_0) [1 - (1 - 1/N)^t], one t per drawn pool."""
+    """With k = N: E[V] = V_0, Var(V_t) = V_0 (1 - V_0) [1 - (1 - 1/N)^t], one t per drawn pool (docs/laws.md, E11)."""
     v0, replicates = 0.8, 40_000
     rng = np.random.default_rng(11)
     found = neutral(rng.binomial(N, v0, replicates), N, N, replace, step, rng)[:, -1]

@@ -134,7 +134,8 @@ def test_corrected_intervals_cover_the_true_shares():
 
 @pytest.mark.parametrize(("kept", "steps"), [(128, 1), (128, 4), (32, 4)])
 def test_shares_drift_as_the_law_says(kept, steps):
-    """LAWS E11: blind diets of k images keep (1 - 1/k) of V(1-V) each, the pool of n that shows it (1 - 1/n)."""
+    """Blind diets of k images keep (1 - 1/k) of V(1-V) each, the pool of n that shows it (1 - 1/n) (docs/laws.md,
+    E11)."""
     pools = drift([START], kept, last, steps, seed=1)
     v, rates = 70 / 128, pools[-1][:, 0] / 128
     assert pools.shape == (steps + 1, 4000, 6)

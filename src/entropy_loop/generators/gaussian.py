@@ -1,8 +1,8 @@
 """A toy generator without pixels: an image is a row of independent normal numbers.
 
-Training fits mean and variance of each number to the diet, so every closed form of Gaussian feedback (LAWS E1 to
-E9) must come out of the loop. Each number is a chain of its own unless a policy looks at the images: thousands of
-replicates ride in one run.
+Training fits mean and variance of each number to the diet, so the closed forms of Gaussian feedback must come out of
+the loop (docs/laws.md, E1 to E9; but for E6, a law of regression). Each number is a chain of its own unless a policy
+looks at the images: thousands of replicates ride in one run.
 """
 
 from __future__ import annotations

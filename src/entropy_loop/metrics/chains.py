@@ -1,7 +1,7 @@
 """Statistics across chains. The unit of inference is the chain: one number each, and a claim only against drift.
 
 Drift is a random walk, so a trend inside one chain proves nothing. The mean of a statistic over C chains is held
-against its distribution over C chains of a perfect copier (LAWS E11) under the arm's own regime and k.
+against its distribution over C chains of a perfect copier (docs/laws.md, E11) under the arm's own regime and k.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def neutral(
     rng: np.random.Generator,
     repeats: bool = False,
 ) -> np.ndarray:
-    """Rates of the pools of a perfect copier (LAWS E11), float array (replicates, steps + 1).
+    """Rates of the pools of a perfect copier (docs/laws.md, E11), float array (replicates, steps + 1).
 
     first_hits: int array (replicates,), hits among the `images` of generation 0's pool. In each step `kept` images
     of the pool are kept blindly (repeats: with putting back), and the next pool is drawn at the rate of the diet.
@@ -49,7 +49,7 @@ def drift_band(
     repeats: bool = False,
     judged: int | None = None,
 ) -> Interval | None:
-    """95 % band of c over the next `steps` feedback steps for a perfect copier (LAWS E11).
+    """95 % band of c over the next `steps` feedback steps for a perfect copier (docs/laws.md, E11).
 
     hits: of the pools (n images each) of generations 0..start; the last one is where c starts. What the
     generations before it kept enters the diet at the rates that were seen. repeats: as of `neutral`. judged: so many

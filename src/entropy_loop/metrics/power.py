@@ -64,8 +64,8 @@ def solve(
     The claim is that of `chains.claim`: the mean over the chains of c from 0 to last, p <= .05 against drift.
     The alternative: generation 0 has the true rate `rate`; each step keeps `keep` images blindly, the regime is
     replace, and the next model shows the concept at (1 - change)^(1/generations) times the rate of what was kept,
-    so that E[V(last)] = rate (1 - change) and neutral drift (LAWS E11) acts on top. Arms with a memory drift less.
-    What people say of it: see `_said`.
+    so that E[V(last)] = rate (1 - change) and neutral drift (docs/laws.md, E11) acts on top. Arms with a memory drift
+    less. What people say of it: see `_said`.
     Found by simulating 4,000 studies, the same seed for every try: power is known to one or two points.
     Raises ConfigError when not exactly one is left out, when a number is out of range, or when no size suffices.
     """

@@ -110,7 +110,7 @@ def drift(
     pools: counts of the pools of generations 0..start that were seen; the simulation draws the start again
     and then `steps` generations. Each one draws its pool of as many images at the shares of its diet and keeps
     `kept` of them blindly (repeats: with putting back); `diet` is asked with shares (replicates, values). Generations
-    before the start stay as they were seen. LAWS E11, value by value.
+    before the start stay as they were seen. Value by value it is docs/laws.md, E11.
     """
     rng = np.random.default_rng(seed)
     n = int(pools[-1].sum())

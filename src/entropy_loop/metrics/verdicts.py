@@ -1,9 +1,9 @@
-"""Noise or banalisation: what became of an arm, from the tests of all its instruments together (PROTOCOL section 5).
+"""Noise or banalisation: what became of an arm, from the tests of all its instruments together.
 
-An instrument is one number per chain, from generation 0 to the last. Its mean over the chains is equivalent when its
-t interval lies inside the margin (whatever is shown there is too small to matter), changed when it lies beyond what
-chance and drift do (Holm over all instruments of the arm). Neither is undecided: no evidence of change is not evidence
-of none.
+What each verdict means: docs/protocol.md, Verdict. An instrument is one number per chain, from generation 0 to the
+last. Its mean over the chains is equivalent when its t interval lies inside the margin (whatever is shown there is too
+small to matter), changed when it lies beyond what chance and drift do (Holm over all instruments of the arm). Neither
+is undecided: no evidence of change is not evidence of none.
 """
 
 from __future__ import annotations
@@ -190,8 +190,8 @@ def drift_variance(images: int, kept: int, diet: Diet | None, steps: int, repeat
     """Variance of the change of a mean over a pool's images in `steps` steps, in units of one image's variance.
 
     Neutral drift acts alike on every number that is a mean over images (each image passes on what it shows), so a
-    rate of one half tells it: simulated (LAWS E11) through the arm's own regime. diet None: nothing is fed back, and
-    two pools of one model differ by 2/images. repeats: as of `nulls.neutral`.
+    rate of one half tells it: simulated (docs/laws.md, E11) through the arm's own regime. diet None: nothing is fed
+    back, and two pools of one model differ by 2/images. repeats: as of `nulls.neutral`.
     """
     if diet is None:
         return 2 / images

@@ -19,7 +19,7 @@ class Level:
     """One degradation of the calibration images. shares: (sensitivity, specificity) per concept of the series.
 
     c: 1 - Se(level) / Se(clean) of the last concept, the change rate that would be seen if nothing but the judge's
-    sensitivity had changed; exact where nothing is taken for the concept by mistake (LAWS 2).
+    sensitivity had changed; exact where nothing is taken for the concept by mistake (docs/laws.md, C2).
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The self-check: closed forms that the real loop, its regimes and its policies must reproduce (LAWS)."""
+"""The self-check: closed forms that the real loop, its regimes and its policies must reproduce (docs/laws.md)."""
 
 from __future__ import annotations
 

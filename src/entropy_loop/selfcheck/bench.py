@@ -1,7 +1,7 @@
 """The bench: planned runs of toy generators through the real loop, thousands of chains at a time.
 
-Only the store is another one (LAWS section 3). Replicates ride as the numbers of one image where no policy looks
-at images, else as prompts and seeds.
+Only the store is another one (docs/laws.md, Checking). Replicates ride as the numbers of one image where no policy
+looks at images, else as prompts and seeds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Laws of estimation: what fitting a Gaussian to its own samples does to mean and variance, regime by regime.
 
 The truth has mean 0 and variance 1. Generation 0 is the truth and its pool the first data, so generation T is the
-T-th fit. mu and S are its mean and variance, n the images per generation. LAWS sections 1 and 3 hold derivations.
+T-th fit. mu and S are its mean and variance, n the images per generation. docs/laws.md holds derivations.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WORLD = {"use": "gaussian", "dimensions": NUMBERS}
 
 
 def replace_ml(bench: Bench, feedback: dict[str, Any]) -> Iterator[Claim]:
-    """LAWS E1. E[S] = (1 - 1/n)^T and E[mu²] = 1 - (1 - 1/n)^T."""
+    """E[S] = (1 - 1/n)^T and E[mu²] = 1 - (1 - 1/n)^T (docs/laws.md, E1)."""
     n, steps = 5, 4
     mean, variance = bench.numbers(n, steps, generator=ML, feedback=feedback)
     yield "E[S]", (1 - 1 / n) ** steps, variance[0]
@@ -28,8 +28,8 @@ def replace_ml(bench: Bench, feedback: dict[str, Any]) -> Iterator[Claim]:
 
 
 def replace_unbiased(bench: Bench, images: int, policy: dict[str, Any]) -> Iterator[Claim]:
-    """LAWS E2. E[S] = 1 for ever, yet S dies: E[mu²] = T/n, E[√S] = c^T, c = √(2/(n-1)) Γ(n/2) / Γ((n-1)/2), and
-    E[log S] = T (ψ((n-1)/2) - log((n-1)/2)). Where n are kept without a look at them, all the same (E9, r = 0)."""
+    """E[S] = 1 for ever, yet S dies (docs/laws.md, E2): E[mu²] = T/n, E[√S] = c^T, c = √(2/(n-1)) Γ(n/2) / Γ((n-1)/2),
+    and E[log S] = T (ψ((n-1)/2) - log((n-1)/2)). Where n are kept without a look at them, all the same (E9, r = 0)."""
     from scipy.special import gammaln, psi
 
     n, steps = 5, 4
@@ -42,7 +42,7 @@ def replace_unbiased(bench: Bench, images: int, policy: dict[str, Any]) -> Itera
 
 
 def sampling_bias(bench: Bench) -> Iterator[Claim]:
-    """LAWS E3 with sigma² = λ, for pool 0 is sampled with λ too: E[S] = λ^T and E[mu²] = (λ + ... + λ^T) / n."""
+    """E[S] = λ^T and E[mu²] = (λ + ... + λ^T) / n (docs/laws.md, E3, σ² = λ: pool 0 is sampled with λ, too)."""
     n, steps, bias = 10, 5, 0.8
     mean, variance = bench.numbers(n, steps, generator={**UNBIASED, "sampling_bias": bias})
     yield "E[S]", bias**steps, variance[0]
@@ -50,7 +50,7 @@ def sampling_bias(bench: Bench) -> Iterator[Claim]:
 
 
 def accumulate_ml(bench: Bench, feedback: dict[str, Any]) -> Iterator[Claim]:
-    """LAWS E4. E[S] = prod_t (1 - 1/(n t²)) and E[mu²] = 1 - E[S]."""
+    """E[S] = prod_t (1 - 1/(n t²)) and E[mu²] = 1 - E[S] (docs/laws.md, E4)."""
     n, steps = 4, FITS
     mean, variance = bench.numbers(n, steps, generator=ML, feedback=feedback)
     left = prod(1 - 1 / (n * t**2) for t in range(1, steps + 1))
@@ -59,7 +59,7 @@ def accumulate_ml(bench: Bench, feedback: dict[str, Any]) -> Iterator[Claim]:
 
 
 def accumulate_known(bench: Bench) -> Iterator[Claim]:
-    """LAWS E5. E[mu²] = sum_t 1/(n t²)."""
+    """E[mu²] = sum_t 1/(n t²) (docs/laws.md, E5)."""
     n, steps = 4, 6
     mean, _ = bench.numbers(n, steps, generator=KNOWN, feedback={"use": "accumulate"})
     yield "E[mu²]", sum(1 / (n * t**2) for t in range(1, steps + 1)), mean[0] ** 2
@@ -84,8 +84,8 @@ def subsample(bench: Bench) -> Iterator[Claim]:
 
 
 def real_data(bench: Bench, regime: str) -> Iterator[Claim]:
-    """LAWS E7, both cases at once. p is the share of real images, q = 1 - p, d = E[mu²], s = E[S], m = E[mu r] with r
-    the mean of the next step's real images: m' = p/n_r + q m for a fixed set, 0 for fresh ones. Then
+    """Both cases at once (docs/laws.md, E7). p is the share of real images, q = 1 - p, d = E[mu²], s = E[S],
+    m = E[mu r] with r the mean of the next step's real images: m' = p/n_r + q m for a fixed set, 0 for fresh ones. Then
     d' = p²/n_r + 2 p q m + q² (d + s/n_s) and
     s' = p (1 - 1/n_r) + q s (1 - 1/n_s) + p q (1/n_r - 2 m + d + s/n_s)."""
     real, made, steps = 5, 10, 4
@@ -102,8 +102,8 @@ def real_data(bench: Bench, regime: str) -> Iterator[Claim]:
 
 
 def golden_ratio(bench: Bench, weight: float) -> Iterator[Claim]:
-    """LAWS E8. n E[mu²] = (w² + v²) (1 + v² + ... + v^(2T-2)), v = 1 - w, w the weight of n fresh real images beside n
-    made ones. Its limit is least, 0.618, at w = 0.618."""
+    """n E[mu²] = (w² + v²) (1 + v² + ... + v^(2T-2)), v = 1 - w, w the weight of n fresh real images beside n made
+    ones. Its limit is least, 0.618, at w = 0.618 (docs/laws.md, E8)."""
     n, steps, left = 4, 5, 1 - weight
     generator = {**KNOWN, "real_weight": weight}
     feedback = {"use": "fresh_real", "real_fraction": 0.5}

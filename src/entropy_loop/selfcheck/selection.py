@@ -1,7 +1,7 @@
 """Laws of selection: what a policy does to a Gaussian trait and to rates, exact for pools of any size.
 
 Generation 0 is the truth: a trait of mean 0 and variance 1, or concepts shown at given rates. n is the images of a
-pool; mu, S and V are mean, variance and rate that the last generation has learnt. LAWS section 1 holds derivations.
+pool; mu, S and V are mean, variance and rate that the last generation has learnt. docs/laws.md holds derivations.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from entropy_loop.selfcheck.bench import Bench, Claim
 
 
 def best(bench: Bench, k: float, correlation: float) -> Iterator[Claim]:
-    """LAWS E9 for a pool of n. E[mu] = r i and E[S] = 1 - r² (1 - v): given the (k+1)-th best score u, the k best are
-    independent draws above u, of mean i and variance v, and Φ(u) is Beta(n - k, k + 1)."""
+    """E[mu] = r i and E[S] = 1 - r² (1 - v) (docs/laws.md, E9, for a pool of n): given the (k+1)-th best score u, the k
+    best are independent draws above u, of mean i and variance v, and Φ(u) is Beta(n - k, k + 1)."""
     from scipy.stats import beta, norm
 
     n = 40
@@ -30,7 +30,8 @@ def best(bench: Bench, k: float, correlation: float) -> Iterator[Claim]:
 
 
 def breeding(bench: Bench, policy: str, sign: int) -> Iterator[Claim]:
-    """LAWS E9. E[mu] = ± T i with known variance: every step moves the mean by that of the best (worst) of n images."""
+    """E[mu] = ± T i with known variance: every step moves the mean by that of the best (worst) of n images
+    (docs/laws.md, E9)."""
     from scipy.stats import beta, norm
 
     n, steps = 10, 2
@@ -40,7 +41,8 @@ def breeding(bench: Bench, policy: str, sign: int) -> Iterator[Claim]:
 
 
 def threshold(bench: Bench) -> Iterator[Claim]:
-    """LAWS E9. E[mu] and E[S] are mean and variance of a normal number above the threshold, however many are kept."""
+    """E[mu] and E[S] are mean and variance of a normal number above the threshold, however many are kept
+    (docs/laws.md, E9)."""
     score = 0.2
     curate = {"scorer": {"use": "trait"}, "policy": {"use": "threshold", "score": score}}
     mean, variance = bench.pools(40, 1, generator={"fit": "unbiased"}, curate=curate)
@@ -58,8 +60,8 @@ def _above(u: Any) -> tuple[Any, Any]:
 
 
 def choice(bench: Bench, n: int, candidates: int, reward: float) -> Iterator[Claim]:
-    """LAWS E10 for a pool of n. E[V] = E[q] and E[V (1 - V)] = (1 - 1/n) E[q (1 - q)]: given the rate x in the pool,
-    n x binomial, each of n choices falls on the concept with probability
+    """E[V] = E[q] and E[V (1 - V)] = (1 - 1/n) E[q (1 - q)] (docs/laws.md, E10, for a pool of n): given the rate x in
+    the pool, n x binomial, each of n choices falls on the concept with probability
     q = sum_j C(K,j) x^j (1-x)^(K-j) j e^D / (j e^D + K - j), D its reward, K candidates drawn with replacement."""
     from scipy.stats import binom
 
@@ -72,8 +74,9 @@ def choice(bench: Bench, n: int, candidates: int, reward: float) -> Iterator[Cla
 
 
 def choice_categories(bench: Bench) -> Iterator[Claim]:
-    """LAWS E10, K = 2, for a pool of n. p'_i = p_i (1/n + (1 - 1/n) sum_j p_j 2 e^(r_i) / (e^(r_i) + e^(r_j))): two
-    candidates are one and the same image with probability 1/n, else independent. Two concepts make four categories."""
+    """p'_i = p_i (1/n + (1 - 1/n) sum_j p_j 2 e^(r_i) / (e^(r_i) + e^(r_j))) (docs/laws.md, E10, K = 2, for a pool of
+    n): two candidates are one and the same image with probability 1/n, else independent. Two concepts make four
+    categories."""
     n, a, b, beta = 8, 0.5, 0.3, 2.0
     p = np.array([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b])  # shown: neither, a, b, both
     weight = np.exp(beta * np.array([0, 1, 1, 2]))
@@ -94,7 +97,7 @@ counts as a chain."""
 
 
 def drift(bench: Bench) -> Iterator[Claim]:
-    """LAWS E11. E[V] = V_0 and Var(V) = V_0 (1 - V_0) (1 - (1 - 1/n)^T)."""
+    """E[V] = V_0 and Var(V) = V_0 (1 - V_0) (1 - (1 - 1/n)^T) (docs/laws.md, E11)."""
     n, steps, rate = 10, 3, 0.3
     shares = bench.shares(n, steps, dict.fromkeys(FOUR, rate))
     yield "E[V]", rate, shares[:, 0].mean(axis=0)
@@ -102,7 +105,7 @@ def drift(bench: Bench) -> Iterator[Claim]:
 
 
 def missed(bench: Bench) -> Iterator[Claim]:
-    """LAWS E11. A concept of rate q is gone after one step with probability (1 - q)^n."""
+    """A concept of rate q is gone after one step with probability (1 - q)^n (docs/laws.md, E11)."""
     n, rate = 10, 0.1
     shares = bench.shares(n, 1, dict.fromkeys(FOUR, rate))
     yield "P(V = 0)", (1 - rate) ** n, (shares == 0).mean(axis=0).ravel()
