@@ -66,7 +66,7 @@ def test_every_overriding_example_is_a_valid_one() -> None:
 def test_the_schedule_on_paper_is_what_the_simulation_prints() -> None:
     """docs/scaling.md shows a command and its table."""
     page = Path("docs/scaling.md").read_text()
-    (shown,) = re.findall(r"^    (python scripts/simulate_schedule.py .*?)\n\n", page, re.DOTALL | re.MULTILINE)
+    (shown,) = re.findall(r"^    (python -m scripts.tools.simulate_schedule .*?)\n\n", page, re.DOTALL | re.MULTILINE)
     line = [sys.executable, *shlex.split(shown.replace("\n", " "))[1:]]
     counts, table = subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip().split("\n\n")
     assert len(table.splitlines()) == 9

@@ -95,12 +95,6 @@ def test_yaml_is_read_with_a_safe_loader():
     assert issubclass(strict_yaml._Loader, yaml.SafeLoader)
 
 
-def test_a_file_fits_into_a_head():
-    """No file of the package is longer than 280 lines."""
-    long = {str(path.relative_to(SRC)): path.read_text(encoding="utf-8").count("\n") for path in FILES}
-    assert {name: lines for name, lines in long.items() if lines > 280} == {}
-
-
 def test_a_function_fits_on_a_screen():
     """No function is longer than 60 lines."""
     functions = nodes(ast.FunctionDef, ast.AsyncFunctionDef)

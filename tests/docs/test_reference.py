@@ -8,12 +8,12 @@ import pytest
 
 from entropy_loop import registry
 from entropy_loop.config import Config
-from write_reference import FOLDER, PAGES, SECTIONS, sentences
+from scripts.tools.write_reference import FOLDER, PAGES, SECTIONS, sentences
 
 
 @pytest.mark.parametrize("file", PAGES)
 def test_the_reference_is_what_its_script_writes(file: str) -> None:
-    """Who changes a key, an option or a command runs `python scripts/write_reference.py`."""
+    """Who changes a key, an option or a command runs `python -m scripts.tools.write_reference`."""
     assert (FOLDER / file).read_text(encoding="utf-8") == PAGES[file]()
 
 
