@@ -22,7 +22,8 @@ from typer.testing import CliRunner
 
 from entropy_loop import calibrate, cli, registry, study
 from entropy_loop.calibrate import LEAST, Calibrated
-from entropy_loop.data import ALL, JUDGEMENTS, Concept, Prompt, Samples, Tick, columns
+from entropy_loop.contracts import CalibratedJudge
+from entropy_loop.data import ALL, JUDGEMENTS, Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError
 from entropy_loop.judges.clip import ClipRecogniser
 from entropy_loop.people import majority
@@ -42,31 +43,36 @@ def ignore(share: float) -> None:
 
 
 @dataclass(frozen=True)
-class Bright:
+class Bright(CalibratedJudge):
     """Sees brightness and redness, each in [0, 1]; of an image that is all white it cannot tell the redness."""
 
     version: ClassVar[int] = 1
     calibration: str | None = None
     calibration_revision: str | None = None
 
-    label: ClassVar[str] = "bright"
+    @property
+    def label(self) -> str:
+        return "bright"
 
     def ready(self, concepts: tuple[Concept, ...]) -> None:
         """It needs no model."""
 
-    def question(self, concept: Concept) -> dict[str, str]:
-        return {"measures": concept.name}
+    def without_calibration(self) -> Bright:
+        return Bright()
+
+    def question(self, concept: Concept) -> dict[str, list[str]]:
+        return {"measures": [concept.name]}
 
     def judge(
-        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
-    ) -> None:
+        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], tick: Tick
+    ) -> pd.DataFrame:
         rows = []
         for name, file in samples.table[["id", "file"]].itertuples(index=False):
             pixels = np.asarray(Image.open(samples.folder / file).convert("RGB")) / 255
             red = np.nan if pixels.min() == 1 else pixels[..., 0].mean() - pixels[..., 1].mean()
-            rows += [{"id": name, "concept": "bright", "score": pixels.mean()}]
-            rows += [{"id": name, "concept": "red", "score": red}]
-        columns(pd.DataFrame(rows), JUDGEMENTS).to_parquet(out / "judgements.parquet", index=False)
+            rows += [(name, "bright", pixels.mean(), None, None, "no threshold")]
+            rows += [(name, "red", red, None, None, "no threshold")]
+        return pd.DataFrame(rows, columns=list(JUDGEMENTS))
 
 
 @pytest.fixture

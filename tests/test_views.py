@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from entropy_loop import experiment, registry
+from entropy_loop.contracts import Attribute, Embedded, Embedder, Reader, Real
 from entropy_loop.data import HELD_OUT, REAL
 from entropy_loop.plan import Plan
 from entropy_loop.store import Store
@@ -20,7 +21,7 @@ TOLD = {"measures": {"embedder": {"use": "toy"}}, "real": {"use": "categorical",
 
 
 @dataclass(frozen=True)
-class ToyEmbedder:
+class ToyEmbedder(Embedder):
     """A vector that follows from the image's seed."""
 
     version: ClassVar[int] = 1
@@ -28,14 +29,13 @@ class ToyEmbedder:
     def ready(self) -> None:
         """It needs no model."""
 
-    def embed(self, samples, out, tick) -> None:
-        seeds = samples.table["image_seed"]
-        np.save(out / "embeddings.npy", np.array([vector(seed) for seed in seeds], np.float32).reshape(-1, 4))
-        pd.DataFrame({"id": samples.table["id"], "noise": 0.0}).to_parquet(out / "noise.parquet")
+    def embed(self, samples, tick) -> Embedded:
+        vectors = np.array([vector(seed) for seed in samples.table["image_seed"]], np.float32).reshape(-1, 4)
+        return Embedded(vectors, pd.DataFrame({"noise": 0.0}, index=range(len(vectors))))
 
 
 @dataclass(frozen=True)
-class ToyReader:
+class ToyReader(Reader):
     """Reads an image's number as its coat."""
 
     version: ClassVar[int] = 1
@@ -43,18 +43,18 @@ class ToyReader:
     def ready(self, attributes) -> None:
         """It needs no model."""
 
-    def calibration(self) -> dict[str, object]:
-        sure = np.eye(40, dtype=int).tolist()
-        told = {"values": list(map(str, range(40))), "confusion": {"clean": sure, "round_trip": sure}}
-        return {"attributes": {"coat": told}}
+    def attributes(self) -> dict[str, Attribute]:
+        sure, values = np.eye(40).tolist(), list(map(str, range(40)))
+        told = {"confusion": {"clean": sure, "round_trip": sure}, "threshold": 0.0}
+        return {"coat": {"answers": values, "values": values, **told}}
 
-    def read(self, samples, out, tick) -> None:
-        told = {"attribute": "coat", "value": (samples.table["image_seed"] % 40).astype(str), "reason": ""}
-        samples.table[["id"]].assign(**told).to_parquet(out / "attributes.parquet")
+    def read(self, samples, tick) -> pd.DataFrame:
+        coat = (samples.table["image_seed"] % 40).astype(str)
+        return samples.table[["id"]].assign(attribute="coat", value=coat, score=1.0, reason="")
 
 
 @dataclass(frozen=True)
-class ToyFolder:
+class ToyFolder(Real):
     """So many real images, numbered, all of one prompt; the seed of each is its number."""
 
     version: ClassVar[int] = 1

@@ -59,9 +59,8 @@ def bare(root: Path) -> None:
 
     generator = Diffusion("bundled:storybook", num_inference_steps=20, guidance_scale=3.0, block=16)
     judge, curator = ClipRecogniser("bundled:storybook-judge"), ClipScorer("bundled:storybook-curator")
-    texts = [
-        t for c in ("astronaut", "horse", "riding") for side in ("yes", "no") for t in judge.known().concepts[c][side]
-    ]
+    known = judge.calibration_in_force().concepts
+    texts = [t for c in ("astronaut", "horse", "riding") for side in ("yes", "no") for t in known[c][side]]
     settings = TrainSettings(max_train_steps=STEPS, train_batch_size=BATCH, learning_rate=5e-5)
     model = root / "base"
     model.mkdir()

@@ -53,9 +53,8 @@ def main() -> None:
         generator.base(out, lambda share: None)
         generator.sample(Checkpoint(out), asked, out, lambda share: None)
         samples = Samples(out)
-        judge.judge(samples, (Prompt(PROMPT, "target", CONCEPTS),), concepts, out, lambda share: None)
+        judgements = judge.judge(samples, (Prompt(PROMPT, "target", CONCEPTS),), concepts, lambda share: None)
         pixels = np.stack([np.asarray(Image.open(out / file), int) for file in samples.table["file"]])
-        judgements = pd.read_parquet(out / "judgements.parquet")
         return pixels, judgements.pivot(index="id", columns="concept", values="answer").astype(bool)
 
     with tempfile.TemporaryDirectory() as folder:

@@ -2,24 +2,24 @@
 
 Images with known truth are dealt to two halves. Thresholds are fitted on the first; sensitivity, specificity and ROC
 are told of the second, as it is and degraded in steps, and so is how much junk, made of it, is taken for each concept.
-Any judge with the options `calibration` and `calibration_revision` can be calibrated: nothing is asked of it but its
-`question` for a concept and its scores, through the same `judge` that a run calls.
+Every `CalibratedJudge` can be calibrated: nothing is asked of it but its `question` for a concept and its scores,
+through the same `judge` that a run calls.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from entropy_loop import seeds, threads
+from entropy_loop import seeds, threads, validation
 from entropy_loop.config import Config
+from entropy_loop.contracts import CalibratedJudge
 from entropy_loop.data import ALL, Concept, Prompt, Samples, Tick
 from entropy_loop.disk import write_bytes, write_text
 from entropy_loop.errors import ConfigError, as_storage_error
@@ -27,6 +27,7 @@ from entropy_loop.judges import calibration
 from entropy_loop.metrics.calibration import AXES, CLEAN, Fit, Measured, halves, performance, roc, thinned, threshold
 from entropy_loop.metrics.rates import joint
 from entropy_loop.people import majority
+from entropy_loop.registry import Spec
 from entropy_loop.report import calibrated
 from entropy_loop.study import Study
 from entropy_loop.worlds import labelled
@@ -59,7 +60,7 @@ class Calibrated:
         told = f"{self.file} is written, roc.csv and the figure beside it. To measure with it, the judge's line is"
         return f"{self.judge}\n\n{calibrated.text(self.fit)}\n\n{told}\n{self.line}"
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> dict[str, object]:
         """Plain values for JSON, with all that the file holds."""
         told = {"judge": self.judge, "file": str(self.file), "revision": self.revision, "line": self.line}
         return told | {"calibration": json.loads(self.file.read_text(encoding="utf-8"))}
@@ -74,8 +75,8 @@ def calibrate(study: Study, images: str, n: int | None, seed: int, out: Path, ti
     be calibrated, and for every concept that too few images show or too few do not.
     """
     config = _unswept(study)
-    asked = [(spec, _bare(judge)) for spec, judge in zip(config.judges, config.judge_plugins(), strict=True)]
-    judges = [(spec, judge) for spec, judge in asked if judge]
+    asked = zip(config.judges, config.judge_plugins(), strict=True)
+    judges = [(spec, bare) for spec, judge in asked if (bare := judge.without_calibration())]
     if not judges:
         raise ConfigError("judges: none has a threshold to fit; those of the kind clip have.")
     for _, judge in judges:
@@ -98,13 +99,6 @@ def _unswept(study: Study) -> Config:
     if any(other != asked[0] for other in asked):
         raise ConfigError("judges, prompts or concepts differ between the arms; give a config with those of one arm.")
     return study.points[0].config
-
-
-def _bare(judge: Any) -> Any:
-    """The judge with no calibration but its model's own; None for a kind of judge that takes none."""
-    if not set(calibration.OPTIONS) <= {option.name for option in fields(judge)}:
-        return None
-    return replace(judge, **dict.fromkeys(calibration.OPTIONS))
 
 
 def _joints(config: Config) -> Joints:
@@ -164,7 +158,7 @@ class Bench:
     seed: int
     scratch: Path
 
-    def fit(self, judge: Any, steps: Iterator[Tick]) -> Fit:
+    def fit(self, judge: CalibratedJudge, steps: Iterator[Tick]) -> Fit:
         """Fit the judge's thresholds and measure it; `steps` has a tick for each look at the images."""
         files, (fitted, rest) = self.images.files, _halves(len(self.images.files), self.seed)
         others = [files[i] for i in rest]
@@ -184,15 +178,16 @@ class Bench:
         curves = _curves(scores.iloc[rest], truth.iloc[rest])
         return Fit(cuts, tuple(measured), too_few, curves, {str(c): int(taken[c].sum()) for c in taken}, len(rest))
 
-    def _scores(self, judge: Any, files: Sequence[Path], tick: Tick) -> pd.DataFrame:
+    def _scores(self, judge: CalibratedJudge, files: Sequence[Path], tick: Tick) -> pd.DataFrame:
         """One row per image, one column per concept: the judge's score, missing where it could not tell."""
         prompt = Prompt("calibration", concepts=tuple(concept.name for concept in self.concepts))
         ids = [f"{number:06d}" for number in range(len(files))]
         table = pd.DataFrame({"id": ids, "prompt": prompt.text, "file": [str(file.resolve()) for file in files]})
         table.to_parquet(self.scratch / "samples.parquet", index=False)
-        judge.judge(Samples(self.scratch), (prompt,), self.concepts, self.scratch, tick)
-        told = pd.read_parquet(self.scratch / "judgements.parquet")
-        scores = told.pivot(index="id", columns="concept", values="score")
+        samples = Samples(self.scratch)
+        told = judge.judge(samples, (prompt,), self.concepts, tick)
+        scores = validation.judgements(told, samples, (prompt,), f"judge {judge.label!r}")
+        scores = scores.pivot(index="id", columns="concept", values="score")
         return scores.reindex(index=ids, columns=list(prompt.concepts)).reset_index(drop=True)
 
     def _copies(self, files: Sequence[Path], change: Change, place: int) -> list[Path]:
@@ -229,19 +224,21 @@ def _measured(kind: str, level: float, said: pd.DataFrame, shown: pd.DataFrame) 
 # ---- what is written and told ------------------------------------------------------------------------
 
 
-def _written(spec: dict[str, Any], judge: Any, bench: Bench, told: dict[str, Any], fit: Fit, out: Path) -> Calibrated:
+def _written(
+    spec: Spec, judge: CalibratedJudge, bench: Bench, told: dict[str, object], fit: Fit, out: Path
+) -> Calibrated:
     text = json.dumps(_content(judge, bench, told, fit), indent=1, allow_nan=False) + "\n"
     write_text(out / "calibration.json", text)
     write_text(out / "roc.csv", fit.roc.to_csv(index=False, lineterminator="\n"))
     for name, data in calibrated.figure(fit).files("calibration"):
         write_bytes(out / name, data)
     revision = calibration.revision(text.encode())
-    line = spec | dict(zip(calibration.OPTIONS, (str(out / "calibration.json"), revision), strict=True))
+    line = dict(spec) | dict(zip(calibration.OPTIONS, (str(out / "calibration.json"), revision), strict=True))
     inside = ", ".join(f"{name}: {json.dumps(value)}" for name, value in line.items())  # JSON's strings are YAML's
     return Calibrated(judge.label, out / "calibration.json", revision, f"- {{{inside}}}", fit)
 
 
-def _content(judge: Any, bench: Bench, told: dict[str, Any], fit: Fit) -> dict[str, Any]:
+def _content(judge: CalibratedJudge, bench: Bench, told: dict[str, object], fit: Fit) -> dict[str, object]:
     """What `judges.calibration` reads, and beside it the images, the degradations and the curves."""
     entries = {
         concept.name: judge.question(concept)
@@ -265,7 +262,7 @@ def _content(judge: Any, bench: Bench, told: dict[str, Any], fit: Fit) -> dict[s
     }
 
 
-def _entry(fit: Fit, name: str) -> dict[str, Any]:
+def _entry(fit: Fit, name: str) -> dict[str, object]:
     """Sensitivity and specificity on the images as they are, and the junk that is taken for it; or why not."""
     if name in fit.too_few:
         return {"reason": fit.too_few[name]}

@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import Field, StrictFloat, StrictInt
 
 from entropy_loop.contracts import Policy
-from entropy_loop.data import SELECTION, columns
+from entropy_loop.data import SELECTION
 from entropy_loop.errors import ConfigError, EntropyLoopError
 
 Size = Annotated[StrictInt, Field(ge=1)] | Annotated[StrictFloat, Field(gt=0, le=1)]
@@ -170,5 +170,6 @@ def _ranked(scores: pd.DataFrame, best_first: bool = True) -> pd.DataFrame:
 
 
 def _selection(table: pd.DataFrame, copies: np.ndarray | pd.Series) -> pd.DataFrame:
-    made = table.assign(copies=np.asarray(copies, dtype=np.int64))
-    return columns(made.assign(kept=made["copies"] > 0), SELECTION).sort_values("id", ignore_index=True)
+    """The policy's table; a policy that ranks nothing leaves the ranks missing."""
+    made = table.assign(copies=np.asarray(copies, dtype=np.int64), **({} if "rank" in table else {"rank": np.nan}))
+    return made.assign(kept=made["copies"] > 0)[list(SELECTION)].sort_values("id", ignore_index=True)

@@ -213,6 +213,7 @@ class Diet:
 SAMPLES = ("id", "prompt", "image_seed", "file", "latent_sha256")
 JUDGEMENTS = ("id", "concept", "score", "threshold", "answer", "reason")
 SCORES = ("id", "score")
+ATTRIBUTES = ("id", "attribute", "value", "score", "reason")
 SELECTION = ("id", "score", "rank", "kept", "copies")
 DIET = ("id", "prompt", "real")
 MEASURES = (
@@ -271,7 +272,10 @@ RUN_JUDGEMENTS = (
 
 
 def columns(table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
-    """The table with exactly these columns in this order; a column it lacks is missing data."""
+    """A table of ours with exactly these columns in this order: one that it lacks is missing data. Raises ValueError
+    for one that is not among them."""
+    if unknown := set(map(str, table)) - set(names):
+        raise ValueError(f"no column of {', '.join(names)}: {', '.join(sorted(unknown))}")
     return table.reindex(columns=list(names))
 
 

@@ -22,7 +22,7 @@ def write(run: Run, g: Generation, parent: str, diet: pd.DataFrame, out: Path) -
     that has no way to load its weights elsewhere. The same for every run that shares the stage; no date, no path of
     this machine."""
     generator = run.config.generator_plugin()
-    if hasattr(generator, "loading"):
+    if generator.loading(run.config.train, run.requests(g.number, EVALUATION)[0]):
         (out / "README.md").write_text(_text(run, g, parent, diet, generator), encoding="utf-8")
 
 

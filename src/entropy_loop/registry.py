@@ -294,6 +294,12 @@ def identity(plugin: Plugin) -> dict[str, object]:
     return {"kind": kind, "plugin": name, "version": plugin.version, "options": asdict(plugin)}
 
 
+def named(plugin: Plugin) -> str:
+    """Kind and registered name, as errors tell of a plug-in."""
+    kind, name = _registered(type(plugin))
+    return f"{kind} {name!r}"
+
+
 def _registered(cls: type) -> tuple[str, str]:
     """Kind and name under which a class is registered. Raises ConfigError where it is not."""
     for kind in KINDS.values():

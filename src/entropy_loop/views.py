@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from entropy_loop.data import HELD_OUT, POOL, REAL, SAMPLES, TAUGHT, Stage, Tick, columns
+from entropy_loop import validation
+from entropy_loop.data import HELD_OUT, POOL, REAL, SAMPLES, TAUGHT, Samples, Stage, Tick
 from entropy_loop.plan import Generation, Looks, Run
+from entropy_loop.registry import named
 from entropy_loop.store import Store
 
 STOCK = "stock.json"  # in the folder of the held-out images: prompt -> how many there are to draw from, null for no end
@@ -83,8 +85,9 @@ def hold_out(run: Run, out: Path, tick: Tick) -> None:
     enough = {p.text for p in prompts if (has := stock[p.text]) is None or has >= run.config.images_of(p)}
     if requests := [request for request in run.requests(0, HELD_OUT) if request.prompt in enough]:
         plugin.draw(requests, out, tick)
+        validation.made(Samples(out).table, requests, named(plugin))
     else:
-        columns(pd.DataFrame(), SAMPLES).to_parquet(out / "samples.parquet", index=False)
+        pd.DataFrame(columns=list(SAMPLES)).to_parquet(out / "samples.parquet", index=False)
 
 
 def views(run: Run, generation: int, store: Store) -> Views:

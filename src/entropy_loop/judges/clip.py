@@ -9,20 +9,20 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from entropy_loop import assets
-from entropy_loop.contracts import CalibratedJudge, Embedder, Scorer
-from entropy_loop.data import SCORES, Concept, Prompt, Samples, Tick
+from entropy_loop.contracts import CalibratedJudge, Calibration, Embedded, Embedder, Entry, Scorer, Weights
+from entropy_loop.data import Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.judges import answers, embeddings, vision
-from entropy_loop.judges.calibration import Calibration, Entry, given, own
+from entropy_loop.judges.calibration import given, own
 from entropy_loop.judges.loaded import BLOCK, Loaded, described, load, tag
 
 UNKNOWN = "[unk]"
@@ -74,10 +74,12 @@ class _Clip:
         told = tag(self.model, self.pretrained) if self.pretrained else {}
         return load(self._repository(), self.revision, bool(told.get("quick_gelu")))
 
-    def describe(self, out: Path) -> None:
-        """Write model.json: weights, preprocessing and activation as they were loaded."""
-        loaded = self.loaded()
-        (out / "model.json").write_text(described(loaded), encoding="utf-8")
+    def weights(self) -> Weights:
+        return Weights(self.model, self.pretrained)
+
+    def description(self) -> str:
+        """Weights, preprocessing and activation as they were loaded."""
+        return described(self.loaded())
 
     def readable(self, texts: Iterable[str], where: str) -> None:
         """Raises ConfigError when the model is not here, or not all of it, and for a text with words that it does not
@@ -134,17 +136,15 @@ class ClipScorer(_Clip, Scorer):
         """Raises ConfigError when the model is not here, or cannot read a prompt."""
         self.readable(prompts, "prompts")
 
-    def score(self, samples: Samples, prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
-        """Writes scores.parquet. Raises EntropyLoopError for a score that is not finite."""
+    def score(self, samples: Samples, prompts: tuple[str, ...], tick: Tick) -> pd.DataFrame:
+        """Raises EntropyLoopError for a score that is not finite."""
         table = samples.table[samples.table["prompt"].isin(prompts)]
         logits = self.logits([samples.folder / f for f in table["file"]], list(prompts), tick)
         own = logits[np.arange(len(table)), [prompts.index(prompt) for prompt in table["prompt"]]]
         scores = [
             answers.finite(float(score), self.label, image) for image, score in zip(table["id"], own, strict=True)
         ]
-        rows = pd.DataFrame({"id": table["id"], "score": scores}).astype({"score": float})
-        rows[list(SCORES)].to_parquet(out / "scores.parquet", index=False)
-        self.describe(out)
+        return pd.DataFrame({"id": table["id"], "score": scores}).astype({"score": float})
 
 
 @dataclass(frozen=True)
@@ -174,9 +174,9 @@ class ClipRecogniser(_Clip, CalibratedJudge):
             self.readable((*concept.yes, *concept.no), f"concepts.{concept.name}")
 
     def judge(
-        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
-    ) -> None:
-        """Writes judgements.parquet. Raises EntropyLoopError for a score that is not finite."""
+        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], tick: Tick
+    ) -> pd.DataFrame:
+        """Raises EntropyLoopError for a score that is not finite."""
         table = samples.table
         prompts = tuple(prompt for prompt in prompts if prompt.text in set(table["prompt"]))
         names = {name for prompt in prompts for name in prompt.concepts}
@@ -192,18 +192,20 @@ class ClipRecogniser(_Clip, CalibratedJudge):
                 scores = _evidence(logits[asked][:, for_it]) - _evidence(logits[asked][:, against])
                 ids = table["id"].iloc[asked]
                 rows += [(image, name, score, threshold) for image, score in zip(ids, scores, strict=True)]
-        answers.write(rows, self.label, samples, out)
-        self.describe(out)
+        return answers.judged(rows, self.label, samples)
 
-    def known(self) -> Calibration:
-        """The calibration in force: the file that the config names, else the model's own, which may be empty."""
+    def calibration_in_force(self) -> Calibration:
+        """The file that the config names, else the model's own, which may be empty."""
         if self.calibration:
             return given(Path(self.calibration), self.calibration_revision, self)
         return own(self.folder() / "calibration.json")
 
     def measured(self, concepts: tuple[Concept, ...]) -> dict[str, Entry]:
         """What the calibration says of these concepts as they are asked here, and of `all` of them in one image."""
-        return self.known().measured({concept.name: _question(concept) for concept in concepts})
+        return self.calibration_in_force().measured({concept.name: _question(concept) for concept in concepts})
+
+    def without_calibration(self) -> Self:
+        return replace(self, calibration=None, calibration_revision=None)
 
     def question(self, concept: Concept) -> dict[str, list[str]]:
         """What is asked for a concept, as a calibration file keeps it."""
@@ -212,7 +214,7 @@ class ClipRecogniser(_Clip, CalibratedJudge):
 
     def _texts(self, concept: Concept) -> tuple[tuple[str, ...], tuple[str, ...], float]:
         """(yes texts, no texts, threshold)."""
-        known = self.known()
+        known = self.calibration_in_force()
         if entry := known.entry(concept.name, _question(concept)):
             return tuple(entry["yes"]), tuple(entry["no"]), float(entry["threshold"])
         if concept.yes:
@@ -238,10 +240,8 @@ class ClipEmbedder(_Clip, Embedder):
         """Raises ConfigError when the model is not here."""
         self.folder()
 
-    def embed(self, samples: Samples, out: Path, tick: Tick) -> None:
-        """Writes embeddings.npy, float32 (images, d), and noise.parquet (one row per image), in the samples' order."""
-        embeddings.write(self._vectors([samples.folder / file for file in samples.table["file"]], tick), samples, out)
-        self.describe(out)
+    def embed(self, samples: Samples, tick: Tick) -> Embedded:
+        return embeddings.embedded(self._vectors([samples.folder / f for f in samples.table["file"]], tick), samples)
 
     def _vectors(self, files: list[Path], tick: Tick) -> Iterator[np.ndarray]:
         import torch

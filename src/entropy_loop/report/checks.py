@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from entropy_loop.config import Config
+from entropy_loop.contracts import Judge
 from entropy_loop.data import ALL, CHECK, MOVED, MOVES, POOL, Prompt
 from entropy_loop.metrics.alarm import FALL, alarm
 from entropy_loop.metrics.rates import answers, wilson
@@ -58,7 +59,7 @@ def checks(run: Run, judgements: pd.DataFrame, store: Store) -> Iterator[dict[st
 
 
 def _found(
-    config: Config, g: Generation, judge: Any, prompt: Prompt, sets: Mapping[str, pd.DataFrame], store: Store
+    config: Config, g: Generation, judge: Judge, prompt: Prompt, sets: Mapping[str, pd.DataFrame], store: Store
 ) -> Found:
     def table(stream: str) -> pd.DataFrame:
         return reading.table(store.stages / g.sets[stream].folder / "samples.parquet").set_index("id")
@@ -67,7 +68,7 @@ def _found(
         yield from _labelled(config, prompt, table(CHECK)["prompt"], sets[CHECK])
     if POOL in sets and MOVED in sets:
         rows = table(MOVED)
-        moves = [move for move in MOVES if not (move == "mirror" and getattr(judge, "averages_mirror", False))]
+        moves = [move for move in MOVES if not (move == "mirror" and judge.averages_mirror)]
         yield from _steady(prompt, rows[rows["prompt"] == prompt.text], moves, sets)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from entropy_loop.config import Config
+from entropy_loop.contracts import Degradation, Entry, Judge
 from entropy_loop.data import ALL
 from entropy_loop.errors import EntropyLoopError
 from entropy_loop.plan import Plan
@@ -58,26 +59,26 @@ def degraded(plan: Plan) -> dict[str, Series]:
     return found
 
 
-def _series(judge: Any, config: Config) -> Series | None:
-    if not hasattr(judge, "known"):
-        return None
+def _series(judge: Judge, config: Config) -> Series | None:
     try:
-        known = judge.known()
+        known = judge.calibration_in_force()
     except EntropyLoopError:
+        return None
+    if known is None:
         return None
     there = {row["concept"] for row in known.degradations}
     concepts = [name for name in dict.fromkeys(_asked(judge, known.joint, config)) if name in there]
     if not concepts:
         return None
-    by_level: dict[str, dict[str, dict[str, Any]]] = {}
+    by_level: dict[str, dict[str, Degradation]] = {}
     for row in known.degradations:
         by_level.setdefault(_name(row), {})[row["concept"]] = row
-    clean = by_level.get("clean", {}).get(concepts[-1], {}).get("sensitivity")
+    clean = by_level["clean"][concepts[-1]]["sensitivity"] if concepts[-1] in by_level.get("clean", {}) else None
     levels = [_level(name, [of.get(concept) for concept in concepts], clean) for name, of in by_level.items()]
     return Series(concepts, int(known.degradations[0]["n"]), levels)
 
 
-def _asked(judge: Any, joints: dict[str, Any], config: Config) -> Iterator[str]:
+def _asked(judge: Judge, joints: Mapping[str, Entry], config: Config) -> Iterator[str]:
     """Concepts that were calibrated as the config asks for them, then conjunctions by their names in the file."""
     prompts = [(prompt.concepts, calibration(judge, config, prompt).entries) for prompt in config.prompt_nouns()]
     yield from (name for concepts, entries in prompts for name in concepts if name in entries)
@@ -86,19 +87,20 @@ def _asked(judge: Any, joints: dict[str, Any], config: Config) -> Iterator[str]:
             yield name
 
 
-def _name(row: dict[str, Any]) -> str:
+def _name(row: Degradation) -> str:
     return "clean" if row["kind"] == "none" else f"{row['kind'].replace('_', ' ')} {row['level']:g}"
 
 
-def _level(name: str, rows: list[dict[str, Any] | None], clean: float | None) -> Level:
+def _level(name: str, rows: list[Degradation | None], clean: float | None) -> Level:
     shares = [(_share(row, "sensitivity"), _share(row, "specificity")) for row in rows]
     last = rows[-1]
-    if not clean or last is None or last.get("sensitivity") is None:
+    sensitivity = last and last["sensitivity"]
+    if not clean or sensitivity is None:
         return Level(name, shares, Value(reason="not measured"))
-    return Level(name, shares, Value(1 - last["sensitivity"] / clean))
+    return Level(name, shares, Value(1 - sensitivity / clean))
 
 
-def _share(row: dict[str, Any] | None, what: str) -> Value:
+def _share(row: Mapping[str, Any] | None, what: str) -> Value:
     if row is None or row.get(what) is None:
         return Value(reason="not measured")
     return Value(row[what])

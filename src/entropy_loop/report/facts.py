@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from entropy_loop.checks import curator_measures
 from entropy_loop.config import Config
+from entropy_loop.contracts import Judge
 from entropy_loop.data import ALL, Concept
 from entropy_loop.plan import Plan
 from entropy_loop.report import reading
@@ -49,11 +51,7 @@ def curator_judges(config: Config) -> bool:
     """Whether the weights that select in this arm are among those that measure it."""
     if config.train.method == "none" or not config.policy_plugin().reads_scores:
         return False
-    curator, *judges = (
-        (getattr(plugin, "model", None), getattr(plugin, "pretrained", None))
-        for plugin in (config.scorer_plugin(), *config.judge_plugins())
-    )
-    return curator[0] is not None and curator in judges
+    return curator_measures(config.scorer_plugin(), config.judge_plugins()) is not None
 
 
 # ---- judges ------------------------------------------------------------------------------------------
@@ -69,7 +67,7 @@ def judges(plan: Plan) -> dict[str, list[Calibration]]:
     return found
 
 
-def _lines(judge: Any, config: Config) -> list[Calibration]:
+def _lines(judge: Judge, config: Config) -> list[Calibration]:
     concepts = {concept.name: concept for concept in config.concept_nouns()}
     singles: dict[str, Calibration] = {}
     joints: dict[str, Calibration] = {}
@@ -89,7 +87,7 @@ def _line(concept: Concept, known: Known) -> Calibration:
     return _measured(concept.name, entry, known.why)
 
 
-def _measured(name: str, entry: dict[str, Any] | None, why: str, has_threshold: bool = True) -> Calibration:
+def _measured(name: str, entry: Mapping[str, Any] | None, why: str, has_threshold: bool = True) -> Calibration:
     no_threshold = Value(reason="each concept has its own")
     if entry is None:
         unknown = Value(reason=why)
@@ -100,7 +98,7 @@ def _measured(name: str, entry: dict[str, Any] | None, why: str, has_threshold: 
     return Calibration(name, threshold, sensitivity, specificity, junk)
 
 
-def _share(entry: dict[str, Any], what: str, n: str) -> Value:
+def _share(entry: Mapping[str, Any], what: str, n: str) -> Value:
     """A calibration that only has texts and thresholds has measured nothing."""
     if what not in entry:
         return Value(reason=entry.get("reason", "not measured"))

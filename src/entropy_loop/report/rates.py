@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from entropy_loop.config import Config
+from entropy_loop.contracts import Judge
 from entropy_loop.data import ALL, Prompt
 from entropy_loop.errors import EntropyLoopError
 from entropy_loop.metrics.corrected import corrected
@@ -20,7 +21,7 @@ class Known(NamedTuple):
     """What a judge's calibration says of a prompt's concepts as the config asks for them, and as `all` of all of them
     in one image. why: what to say of a concept that is not there."""
 
-    entries: dict[str, dict[str, Any]]
+    entries: Mapping[str, Mapping[str, Any]]
     why: str
 
 
@@ -40,7 +41,7 @@ def rates(judgements: pd.DataFrame, prompt: Prompt, known: Known) -> Iterator[di
         yield row | {"rate": hits / n, "low": low, "high": high, **told, "reason": "; ".join([*reasons, *why])}
 
 
-def _corrected(hits: int, n: int, entry: dict[str, Any], why: str) -> tuple[dict[str, Any], list[str]]:
+def _corrected(hits: int, n: int, entry: Mapping[str, Any], why: str) -> tuple[dict[str, Any], list[str]]:
     """The corrected rate's columns, and why it is missing or clipped."""
     if not entry.get("positives") or not entry.get("negatives"):
         return {}, [f"not corrected: {entry.get('reason', why)}"]
@@ -49,15 +50,15 @@ def _corrected(hits: int, n: int, entry: dict[str, Any], why: str) -> tuple[dict
     return columns, [told.reason] if told.reason else []
 
 
-def _counts(entry: dict[str, Any], share: str, number: str) -> tuple[int, int]:
+def _counts(entry: Mapping[str, Any], share: str, number: str) -> tuple[int, int]:
     return round(entry[share] * entry[number]), entry[number]
 
 
-def calibration(judge: Any, config: Config, prompt: Prompt) -> Known:
+def calibration(judge: Judge, config: Config, prompt: Prompt) -> Known:
     """What is known of a judge on a prompt's concepts; nothing where it has no calibration, or where its model or its
     calibration file is not on this machine."""
     try:
         entries = judge.measured(tuple(c for c in config.concept_nouns() if c.name in prompt.concepts))
-        return Known({}, "this kind of judge has no calibration") if entries is None else Known(entries, UNCALIBRATED)
     except EntropyLoopError as error:
         return Known({}, str(error))
+    return Known({}, "this kind of judge has no calibration") if entries is None else Known(entries, UNCALIBRATED)

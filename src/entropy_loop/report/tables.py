@@ -83,9 +83,9 @@ def tables(plan: Plan, store: Store) -> Tables:
         summary=summary,
         ledger=_table([row for run in plan.runs for row in ledgers(run, models, store)], data.LEDGER),
         checks=_table([row for run in plan.runs for row in checks(run, models, store)], data.CHECKS),
-        diversity=data.columns(measured[measured["table"] == "diversity"], data.MEASURED),
-        noise=data.columns(measured[measured["table"] == "noise"], data.MEASURED),
-        tails=data.columns(measured[measured["table"] == "tails"].rename(columns={"metric": "attribute"}), data.TAILS),
+        diversity=measured.loc[measured["table"] == "diversity", list(data.MEASURED)],
+        noise=measured.loc[measured["table"] == "noise", list(data.MEASURED)],
+        tails=measured[measured["table"] == "tails"].rename(columns={"metric": "attribute"})[list(data.TAILS)],
         verdicts=_table(told, data.VERDICTS),
         instruments=_table(tests, data.INSTRUMENTS),
         agreement=_table([*people.agreement(judgements)], data.AGREEMENT).astype({"generation": "Int64"}),
@@ -122,7 +122,8 @@ def _images(run: Run, g: Generation, stream: str, store: Store) -> pd.DataFrame:
     table["file"] = [str((folder / f).relative_to(store.root)) if f else "" for f in table["file"]]
     if stream == POOL and g.curate and (selection := store.finished(g.curate)):
         table = table.merge(reading.table(selection / "selection.parquet"), on="id", how="left")
-    return table.assign(run=run.name, arm=run.arm, seed=run.config.seed, generation=g.number, set=stream)
+    table = table.assign(run=run.name, arm=run.arm, seed=run.config.seed, generation=g.number, set=stream)
+    return table[[name for name in table if name in data.IMAGES]]  # a generator's own columns stay in the store
 
 
 def _withheld(plan: Plan, store: Store) -> Iterator[dict[str, Any]]:

@@ -179,8 +179,7 @@ def judged(pixels: list[np.ndarray], prompt: Prompt, folder: Path) -> pd.DataFra
 def answered_by_judge(prompt: Prompt, folder: Path) -> pd.DataFrame:
     judge = ClipRecogniser(model=f"{assets.PREFIX}storybook-judge")
     concepts = tuple(Concept(name) for name in prompt.concepts)
-    judge.judge(Samples(folder), (prompt,), concepts, folder, lambda share: None)
-    return answers(pd.read_parquet(folder / "judgements.parquet"), prompt.concepts)
+    return answers(judge.judge(Samples(folder), (prompt,), concepts, lambda share: None), prompt.concepts)
 
 
 def junk_images(n: int) -> Iterator[np.ndarray]:

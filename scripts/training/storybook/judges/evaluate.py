@@ -172,8 +172,8 @@ def judged(judge: ClipRecogniser, images: np.ndarray, concepts: tuple[str, ...],
     prompt = Prompt("a picture", "target", concepts)
     table = pd.DataFrame({"id": names, "prompt": prompt.text, "file": [f"images/{name}.png" for name in names]})
     table.to_parquet(folder / "samples.parquet")
-    judge.judge(Samples(folder), (prompt,), tuple(map(Concept, concepts)), folder, lambda share: None)
-    return rates.answers(pd.read_parquet(folder / "judgements.parquet"), concepts)
+    told = judge.judge(Samples(folder), (prompt,), tuple(map(Concept, concepts)), lambda share: None)
+    return rates.answers(told, concepts)
 
 
 if __name__ == "__main__":
