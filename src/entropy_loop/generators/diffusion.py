@@ -184,8 +184,9 @@ class Diffusion(Generator):
     ) -> None:
         """Train the UNet, or a low-rank update of it, from `start` on the diet; see `finetune.train`. Where several
         processes were launched, all of them join in."""
-        distributed.gather(self._train, start, diet, settings, step_seeds, out)
-        self._train(start, diet, settings, step_seeds, out, tick)
+        job = partial(self._train, start, diet, settings, step_seeds, out)
+        distributed.gather(job)
+        job(tick)
 
     # ---- inside --------------------------------------------------------------------------------------
 
