@@ -109,8 +109,7 @@ class Chain:
         evaluations = images * self.generator.evaluations_per_image()
         if self.costs is None:
             return Work(images, evaluations, unknown=self.unknown)
-        half = self.generator.precision != "fp32"
-        return Work(images, evaluations, images * self.costs.sample, half, images * self.costs.image)
+        return Work(images, evaluations, images * self.costs.sample, self.costs.half, images * self.costs.image)
 
     def _training(self) -> Work:
         train = self.config.train

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from entropy_loop import measures, modelcard, regimes, seeds, views
+from entropy_loop.contracts import Generator
 from entropy_loop.data import (
     DIET,
     GENERATED,
@@ -37,34 +37,31 @@ from entropy_loop.data import (
 from entropy_loop.errors import EntropyLoopError
 from entropy_loop.people import book, picks
 from entropy_loop.plan import Generation, Run
-from entropy_loop.store import Store
+from entropy_loop.store import Parted, Store
 from entropy_loop.worlds import moved
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """The maker of a set that the generator makes, which an engine may split and join."""
+class Sampling(Parted):
+    """The maker of a set that the generator makes."""
 
-    generator: Any
+    generator: Generator
     model: Checkpoint
     requests: list[Request]
+
+    @property
+    def images(self) -> list[str]:
+        return [request.id for request in self.requests]
 
     def __call__(self, out: Path, tick: Tick) -> None:
         self.generator.sample(self.model, self.requests, out, tick)
 
     def parts(self) -> list[Sampling]:
-        """One maker for each block: what is lost or put aside is a block, however many workers there are."""
-        blocks = self.generator.split(self.requests) if hasattr(self.generator, "split") else [self.requests]
-        return [replace(self, requests=list(block)) for block in blocks]
+        """One maker for each block: what a kill costs or is put aside is a block, however many workers there are."""
+        return [replace(self, requests=block) for block in self.generator.split(self.requests)]
 
     def join(self, parts: list[Path], out: Path) -> None:
-        """Put the folders that the parts wrote together."""
         self.generator.join(parts, out)
-
-    def salvage(self, part: Sampling, folder: Path, lost: set[str], out: Path) -> bool:
-        """Whether a part's folder could be filled from the whole set's, in which these files are lost."""
-        ids = [request.id for request in part.requests]
-        return bool(self.generator.salvage(ids, folder, lost, out)) if hasattr(self.generator, "salvage") else False
 
 
 def carry(run: Run, store: Store) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,7 +133,7 @@ def provenance(plan: Plan, store: Store) -> list[tuple[str, str]]:
     return [*facts, ("stages made", f"{started[0]} to {started[-1]}")] if started else facts
 
 
-def _flat(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _flat(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for name, value in facts.items():
         if isinstance(value, dict):
             yield name, ", ".join(f"{k} {v}" for k, v in value.items() if v is not None)
