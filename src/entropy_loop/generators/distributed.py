@@ -6,7 +6,6 @@ trainings and are idle in between.
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,12 +97,14 @@ def _leave() -> None:
     190489). It may do so after everybody was told that the work is done.
     """
     _state().wait_for_everyone()
-    gc.collect()  # models of past trainings, which are parts of cycles, would keep group and threads alive
+
     _state().destroy_process_group()
 
 
 def _state() -> PartialState:
     """Accelerate's handle on the group; the first one joins it."""
+    # Before: defaults of its functions are the group that is there when it is loaded, which would never end then.
+    import torch.distributed.nn
     from accelerate import PartialState
 
     return PartialState(cpu=device.device() == "cpu", timeout=PATIENCE)
