@@ -7,11 +7,22 @@ key: across devices the promise is the rates, not the bytes.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from entropy_loop.errors import ConfigError
 
 CHOICE = "ENTROPY_LOOP_DEVICE"
+
+
+class Description(TypedDict):
+    """device: as torch names it. name: of the model. native: precisions that it has instructions for. Of a GPU, memory:
+    bytes, and capability: as CUDA counts it."""
+
+    device: str
+    name: str
+    native: list[str]
+    memory: NotRequired[int]
+    capability: NotRequired[str]
 
 
 def use(name: str) -> None:
@@ -60,14 +71,14 @@ def native(name: str) -> list[str]:
     return ["fp32"] + ["bf16"] * any(told.get(instructions) for instructions in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def describe(name: str) -> dict[str, Any]:
-    """What a result's provenance tells of a device: plain values."""
+def describe(name: str) -> Description:
+    """What a result's provenance tells of a device."""
     import torch
 
-    told: dict[str, Any] = {"device": name, "name": name, "native": native(name)}
+    told = Description(device=name, name=name, native=native(name))
     if name.startswith("cuda"):
         found = torch.cuda.get_device_properties(name)
         told |= {"name": found.name, "memory": found.total_memory, "capability": f"{found.major}.{found.minor}"}
     elif name == "cpu":
-        told |= {"name": torch.cpu.get_capabilities().get("cpu_name") or "this processor"}
+        told["name"] = str(torch.cpu.get_capabilities().get("cpu_name") or "this processor")
     return told

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from entropy_loop import manifest
 from entropy_loop.data import KEPT
 from entropy_loop.errors import as_storage_error
+from entropy_loop.manifest import Receipt, Written
 
 
 def write_text(path: Path, text: str) -> None:
@@ -58,12 +58,12 @@ def emptied(folder: Path) -> Path:
     return folder
 
 
-def publish(scratch: Path, final: Path, receipt: dict[str, Any]) -> Path:
+def publish(scratch: Path, final: Path, receipt: Receipt) -> Path:
     """Make a folder of files a result: files on the disk, a sealed receipt with their sizes and SHA-256 last, then one
     rename to `final`, in whose place nothing may stand that counts."""
     remove(scratch / KEPT)
     files = {name: _synced(scratch / name) for name in manifest.files(scratch)}
-    write_text(scratch / manifest.FILE, manifest.sealed(receipt | {"files": files}))
+    write_text(scratch / manifest.FILE, manifest.sealed({**receipt, "files": files}))
     for folder in (scratch, *(path for path in scratch.rglob("*") if path.is_dir())):
         sync(folder)
     remove(final)
@@ -72,9 +72,9 @@ def publish(scratch: Path, final: Path, receipt: dict[str, Any]) -> Path:
     return final
 
 
-def set_aside(folder: Path, name: str) -> None:
-    """Take a folder's receipt away, under another name: it is no result any more."""
-    os.replace(folder / manifest.FILE, folder / name)
+def set_aside(folder: Path) -> None:
+    """Take a folder's receipt away: it is no result any more."""
+    (folder / manifest.FILE).unlink()
     sync(folder)
 
 
@@ -103,7 +103,7 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
-def _synced(path: Path) -> dict[str, Any]:
+def _synced(path: Path) -> Written:
     """The fingerprint of a file, which is on the disk then."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())

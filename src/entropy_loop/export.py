@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from entropy_loop import experiment
+from entropy_loop.contracts import Origin
 from entropy_loop.data import EVALUATION, POOL
 from entropy_loop.disk import write_text
 from entropy_loop.errors import ConfigError, as_storage_error
@@ -21,6 +21,7 @@ from entropy_loop.report.tables import Tables
 
 SHARD = 1000  # rows of a Parquet file
 WHOLE = ("seed", "generation", "image_seed", "rank")
+Cell = str | float | None
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _imagefolder(root: Path, table: pd.DataFrame, out: Path) -> None:
     folder.mkdir()
     lines = []
     for name, row in _named(table):
-        shutil.copyfile(root / row["file"], folder / name)
+        shutil.copyfile(root / str(row["file"]), folder / name)
         told = {key: value for key, value in _plain(row).items() if key != "file"}
         lines.append(json.dumps({"file_name": name} | told, ensure_ascii=False))
     write_text(folder / "metadata.jsonl", "\n".join(lines) + "\n")
@@ -102,7 +103,7 @@ def _parquet(root: Path, table: pd.DataFrame, out: Path) -> None:
     disable_progress_bars()  # the command tells when it is done
     told = []
     for name, row in _named(table):
-        told.append({"image": {"bytes": (root / row["file"]).read_bytes(), "path": name}} | _plain(row))
+        told.append({"image": {"bytes": (root / str(row["file"])).read_bytes(), "path": name}} | _plain(row))
     frame = pd.DataFrame(told).drop(columns="file")
     count = -(-len(frame) // SHARD)
     for number in range(count):
@@ -114,15 +115,15 @@ def _parquet(root: Path, table: pd.DataFrame, out: Path) -> None:
 FORMATS: dict[str, Callable[[Path, pd.DataFrame, Path], None]] = {"imagefolder": _imagefolder, "parquet": _parquet}
 
 
-def _named(table: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
+def _named(table: pd.DataFrame) -> Iterator[tuple[str, dict[str, Cell]]]:
     """(file name, row). A plain number: `datasets` takes words such as evaluation in a name for a split."""
     for number, row in enumerate(table.to_dict("records")):
         yield f"{number:06d}{Path(row['file']).suffix}", {str(key): value for key, value in row.items()}
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
+def _plain(row: dict[str, Cell]) -> dict[str, Cell]:
     """Values for JSON; what is missing is null."""
-    kept: dict[str, Any] = {}
+    kept: dict[str, Cell] = {}
     for key, value in row.items():
         if pd.isna(value):
             kept[key] = None
@@ -139,8 +140,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 def card(plan: Plan, table: pd.DataFrame, to: str, name: str) -> str:
     """README.md of the data set, with the front matter that a hub reads."""
     config = plan.study.config
-    made_by = str(config.generator.get("checkpoint", f"the toy generator {config.generator['use']}"))
-    revision = getattr(config.generator_plugin(), "revision", None)
+    origin = config.generator_plugin().origin or Origin(f"the toy generator {config.generator['use']}", None)
     counts = table.groupby(["arm", "generation", "set"]).size().reset_index(name="images")
     lines = "\n".join(f"| {r.arm} | {r.generation} | {r.set} | {r.images} |" for r in counts.itertuples())
     prompts = "\n".join(f"- {text}" for text in dict.fromkeys(table["text"]))
@@ -165,7 +165,7 @@ from datasets import load_dataset
 {_loading(to, name)}
 ```
 
-Made by `{made_by}`{f" at revision `{revision}`" if revision else ""} and its fine-tuned successors; the licence of that
+Made by `{origin.checkpoint}`{f" at revision `{origin.revision}`" if origin.revision else ""} and its fine-tuned successors; the licence of that
 checkpoint holds for its images. `text` is the prompt; `run` and `arm` name the chains that an image belongs to (several
 where they share generation 0), `generation` the number of feedback steps before it, `set` whether it was fed back
 (`pool`) or only looked at (`evaluation`); `kept`, `score` and `rank` are the curator's of the first of its chains; a

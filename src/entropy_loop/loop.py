@@ -40,38 +40,36 @@ from entropy_loop.errors import EntropyLoopError
 from entropy_loop.people import book, picks
 from entropy_loop.plan import Generation, Run
 from entropy_loop.registry import named
-from entropy_loop.store import Store
+from entropy_loop.store import Parted, Store
 from entropy_loop.worlds import moved
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """The maker of a set that the generator makes, which an engine may split and join."""
+class Sampling(Parted):
+    """The maker of a set that the generator makes."""
 
     generator: Generator
     model: Checkpoint
     requests: list[Request]
+
+    @property
+    def images(self) -> list[str]:
+        return [request.id for request in self.requests]
 
     def __call__(self, out: Path, tick: Tick) -> None:
         self.generator.sample(self.model, self.requests, out, tick)
         self._check(out)
 
     def parts(self) -> list[Sampling]:
-        """One maker for each block: what is lost or put aside is a block, however many workers there are."""
-        return [replace(self, requests=list(block)) for block in self.generator.split(self.requests)]
+        """One maker for each block: what a kill costs or is put aside is a block, however many workers there are."""
+        return [replace(self, requests=block) for block in self.generator.split(self.requests)]
 
     def join(self, parts: list[Path], out: Path) -> None:
-        """Put the folders that the parts wrote together."""
         self.generator.join(parts, out)
         self._check(out)
 
     def _check(self, out: Path) -> None:
         validation.made(Samples(out).table, self.requests, named(self.generator), self.generator.withholds)
-
-    def salvage(self, part: Sampling, folder: Path, lost: set[str], out: Path) -> bool:
-        """Whether a part's folder could be filled from the whole set's, in which these files are lost."""
-        ids = [request.id for request in part.requests]
-        return bool(self.generator.salvage(ids, folder, lost, out)) if hasattr(self.generator, "salvage") else False
 
 
 def carry(run: Run, store: Store) -> None:

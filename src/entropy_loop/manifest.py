@@ -4,28 +4,60 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from entropy_loop.device import Description
 from entropy_loop.errors import StorageError
 
 FILE = "receipt.json"
-SEAL = "sha256"
-"""The key that holds the hash of all others, as they are written."""
+STRANGE = "was not there when the stage was finished"
 
 
-def sealed(receipt: dict[str, Any]) -> str:
+class Written(TypedDict):
+    """What is told of a file."""
+
+    bytes: int
+    sha256: str
+
+
+class Made(TypedDict):
+    """Which stage it is. reads: what its key follows from."""
+
+    verb: str
+    generation: int
+    key: str
+    reads: Mapping[str, Any]
+
+
+class Receipt(TypedDict, total=False):
+    """What is told of a folder. format, files: of any. part_of: key of the stage that it is a part of. The others: of a
+    stage. sha256: of all others, as they are written."""
+
+    format: int
+    files: dict[str, Written]
+    part_of: str
+    stage: Made
+    started: str
+    seconds: float
+    provenance: Mapping[str, object]
+    device: Description | None
+    sha256: str
+
+
+def sealed(receipt: Receipt) -> str:
     """The receipt as it is written, with its own hash."""
-    return _text(receipt | {SEAL: _seal(receipt)})
+    return _text({**receipt, "sha256": _seal(receipt)})
 
 
-def read(folder: Path, name: str = FILE) -> dict[str, Any]:
+def read(folder: Path) -> Receipt:
     """A stage's receipt. Raises StorageError when it is damaged or gone."""
-    path = folder / name
+    path = folder / FILE
     try:
         text = path.read_text(encoding="utf-8")
-        receipt: dict[str, Any] = json.loads(text)
-        whole = receipt.pop(SEAL) == _seal(receipt) and sealed(receipt) == text
+        receipt: Receipt = json.loads(text)
+        whole = receipt.pop("sha256") == _seal(receipt) and sealed(receipt) == text
     except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError):
         whole = False
     if not whole:
@@ -43,25 +75,22 @@ def faults(folder: Path, strangers: bool = False) -> list[str]:
     """What is not as the receipt says, a line each; empty for a folder that is whole. Reads every byte. strangers: also
     name files that the receipt does not know, such as a file manager's own."""
     try:
-        written: dict[str, dict[str, Any]] = read(folder)["files"]
+        written = read(folder)["files"]
     except StorageError:
         return [f"{FILE}: damaged"]
     found = {}
     if strangers:
-        found = {name: "was not there when the stage was finished" for name in files(folder) if name not in written}
-    found |= damaged(folder, written)
+        found = {name: STRANGE for name in files(folder) if name not in written}
+    found |= {name: why for name, told in written.items() if (why := fault(folder / name, told))}
     return [f"{name}: {why}" for name, why in sorted(found.items())]
 
 
-def damaged(folder: Path, written: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """What is not as it was written, by the file's name. written: a receipt's `files`. Reads every byte."""
-    return {name: why for name, told in written.items() if (why := fault(folder / name, told))}
-
-
-def fault(path: Path, told: dict[str, Any]) -> str:
-    """What is not as it was told of a file; empty for one that is whole."""
+def fault(path: Path, told: Written | None) -> str:
+    """What is not as it was told of a file; empty for one that is whole. told: None where the receipt does not know it."""
     if not path.is_file():
         return "missing"
+    if told is None:
+        return STRANGE
     if (size := path.stat().st_size) != told["bytes"]:
         return f"has {size} bytes instead of {told['bytes']}"
     return "" if fingerprint(path) == told else "other content than was written"
@@ -73,15 +102,15 @@ def files(folder: Path) -> list[str]:
     return sorted(str(name) for name in names if str(name) != FILE)
 
 
-def fingerprint(path: Path) -> dict[str, Any]:
+def fingerprint(path: Path) -> Written:
     """Size and SHA-256 of a file."""
     with open(path, "rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def _seal(receipt: dict[str, Any]) -> str:
+def _seal(receipt: Receipt) -> str:
     return hashlib.sha256(_text(receipt).encode()).hexdigest()
 
 
-def _text(receipt: dict[str, Any]) -> str:
+def _text(receipt: Receipt) -> str:
     return json.dumps(receipt, indent=1, sort_keys=True)

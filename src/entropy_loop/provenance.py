@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from entropy_loop import device
+from entropy_loop.device import Description
 
 PACKAGES = (
     "entropy-loop", "torch", "diffusers", "transformers", "accelerate", "peft", "open_clip_torch", "numpy", "pandas",
@@ -41,7 +42,7 @@ def provenance() -> Provenance:
     }
 
 
-def made_on() -> dict[str, object] | None:
+def made_on() -> Description | None:
     """The device that this process computes on; None where nothing has loaded torch."""
     return device.describe(device.device()) if "torch" in sys.modules else None
 

@@ -11,32 +11,53 @@ import json
 import os
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from entropy_loop import disk, manifest
 from entropy_loop.data import Stage, Tick
 from entropy_loop.errors import Locked, StorageError, as_storage_error
+from entropy_loop.manifest import Receipt
 from entropy_loop.provenance import made_on
 
 RECEIPT = manifest.FILE
 HOLDER = ".holder"
 ASKING = 30.0  # seconds: longer than asking for the folder takes anybody who is not stuck
-ASIDE = "damaged.json"  # a receipt that was taken away
 SCRATCH = ".scratch"
 Maker = Callable[[Path, Tick], None]
-"""Fills a folder. One with parts also has `parts()`, a maker for each, `join(folders of the parts, folder)`, and
-`salvage(part, damaged folder, names of its damaged files, folder)`: whether a part could be taken from there."""
+"""Fills a folder."""
 Listener = Callable[[str, Stage, float], None]
 """Told of ("opened" | "started" | "working" | "finished", stage, share done)."""
 
 
 def _silent(event: str, stage: Stage, share: float) -> None:
     """Nobody listens."""
+
+
+class Parted(ABC):
+    """A maker of images that can make them in parts, too."""
+
+    @property
+    @abstractmethod
+    def images(self) -> list[str]:
+        """The ids of its images."""
+
+    @abstractmethod
+    def __call__(self, out: Path, tick: Tick) -> None:
+        """Make all of them at once."""
+
+    @abstractmethod
+    def parts(self) -> Sequence[Parted]:
+        """A maker of each part, in their order; one alone where there is nothing to split."""
+
+    @abstractmethod
+    def join(self, parts: list[Path], out: Path) -> None:
+        """Put the folders of several parts together."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +67,11 @@ class Unit:
     make: Maker
     out: Path
 
+    @property
+    def images(self) -> list[str]:
+        """The ids of the images that are made, if any."""
+        return self.make.images if isinstance(self.make, Parted) else []
+
 
 Performer = Callable[[Stage, Sequence[Unit], Tick], Iterator[Unit]]
 """Has the units of a stage made, somewhere, and hands out each of them as soon as it is."""
@@ -54,8 +80,13 @@ Performer = Callable[[Stage, Sequence[Unit], Tick], Iterator[Unit]]
 def here(stage: Stage, units: Sequence[Unit], tick: Tick) -> Iterator[Unit]:
     """Make the units of a stage in this process, one after the other."""
     for done, unit in enumerate(units):
-        unit.make(disk.emptied(unit.out), lambda share, done=done: tick((done + share) / len(units)))  # type: ignore[misc]
+        unit.make(disk.emptied(unit.out), partial(_tick, tick, done, len(units)))
         yield unit
+
+
+def _tick(tick: Tick, done: int, of: int, share: float) -> None:
+    """Tell of a share of one unit as a share of them all."""
+    tick((done + share) / of)
 
 
 @dataclass(frozen=True)
@@ -73,7 +104,7 @@ class Store:
     several: bool = False
     checked: set[str] = field(default_factory=set, repr=False, compare=False)  # keys of stages that are known whole
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[Store], tuple[Path, Mapping[str, object]]]:
         """What another process gets, which reads and has nobody to tell."""
         return Store, (self.root, self.provenance)
 
@@ -86,7 +117,7 @@ class Store:
         folder = self.stages / stage.folder
         return folder if (folder / RECEIPT).is_file() else None
 
-    def receipt(self, stage: Stage) -> dict[str, Any]:
+    def receipt(self, stage: Stage) -> Receipt:
         """What a finished stage wrote down of itself. Raises StorageError when it is damaged."""
         return manifest.read(self.stages / stage.folder)
 
@@ -99,7 +130,7 @@ class Store:
 
     def set_aside(self, folder: str) -> None:
         """Take the receipt from a damaged stage, so that it is made anew; its files stay until then."""
-        disk.set_aside(self.stages / folder, ASIDE)
+        disk.set_aside(self.stages / folder)
 
     def once(self, stage: Stage, make: Maker) -> Path:
         """The stage's folder; `make(scratch folder, tick)` is called only if it is not there yet."""
@@ -128,39 +159,25 @@ class Store:
         return folder
 
     def _made(self, stage: Stage, make: Maker, scratch: Path) -> Path:
-        """The stage's files in a folder of its scratch. Parts that an earlier process finished are not made again."""
+        """The stage's files in a folder of its scratch."""
         whole = scratch / "whole"
-        parts = make.parts() if hasattr(make, "parts") else [make]
-        if len(parts) == 1:
+        if isinstance(make, Parted) and len(parts := make.parts()) > 1:
+            make.join(self._parts(stage, parts, scratch), disk.emptied(whole))
+        else:
             list(self._perform(stage, [Unit(make, whole)]))
-            return whole
+        return whole
+
+    def _parts(self, stage: Stage, parts: Sequence[Parted], scratch: Path) -> list[Path]:
+        """The folders of a stage's parts, in their order. What an earlier process finished is not made again."""
         folders = [scratch / f"part-{number:05d}" for number in range(len(parts))]
-        self._salvage(stage, make, dict(zip(folders, parts, strict=True)))
         missing = [
             Unit(part, scratch / f"{folder.name}.new")
             for part, folder in zip(parts, folders, strict=True)
             if manifest.faults(folder, strangers=True)
         ]
         for unit in self._perform(stage, missing, 1 - len(missing) / len(parts)):
-            self._publish_part(stage, unit.out)
-        make.join(folders, disk.emptied(whole))  # type: ignore[attr-defined]
-        return whole
-
-    def _salvage(self, stage: Stage, make: Maker, parts: dict[Path, Maker]) -> None:
-        """Of a stage that was found damaged, the parts that are whole."""
-        folder = self.stages / stage.folder
-        try:
-            written = manifest.read(folder, ASIDE)["files"]
-        except StorageError:
-            return  # it was never finished, or cannot be told from a damaged one
-        lost = set(manifest.damaged(folder, written))
-        for place, part in parts.items():
-            new = place.with_suffix(".new")
-            if not place.exists() and make.salvage(part, folder, lost, disk.emptied(new)):  # type: ignore[attr-defined]
-                self._publish_part(stage, new)
-
-    def _publish_part(self, stage: Stage, new: Path) -> None:
-        disk.publish(new, new.with_suffix(""), {"format": 1, "part_of": stage.key})
+            disk.publish(unit.out, unit.out.with_suffix(""), {"format": 1, "part_of": stage.key})
+        return folders
 
     def _perform(self, stage: Stage, units: Sequence[Unit], before: float = 0.0) -> Iterator[Unit]:
         """Have units made. before: the share of the stage that is made already."""
@@ -184,7 +201,7 @@ class Store:
             self.checked.add(key)
 
     def _publish(self, stage: Stage, whole: Path, started: datetime, seconds: float) -> Path:
-        receipt = {
+        receipt: Receipt = {
             "format": 1,
             "stage": {"verb": stage.verb, "generation": stage.generation, "key": stage.key, "reads": stage.reads},
             "started": started.isoformat(timespec="seconds"),

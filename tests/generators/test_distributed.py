@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,58 @@ SMALL = [
 # `--multi_gpu` is how accelerate starts several processes on one machine; on CPUs they talk through gloo.
 LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"]
 LAUNCH += ["--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
+
+
+JOINED = """
+from functools import partial
+from pathlib import Path
+
+from torch.nn import Linear
+from torch.nn.parallel import DistributedDataParallel
+
+from entropy_loop.generators import distributed
+
+if distributed.leads():
+    job = partial(DistributedDataParallel, Linear(1, 1))
+    distributed.gather(job)
+    job()
+    {end}
+else:
+    distributed.follow()
+names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+print("threads:", *(name for name in names if "gloo" in name))
+"""
+
+
+def pair(end: str) -> list[tuple[int, str, str]]:
+    """Exit code, output and errors of two processes of which the first has a job done by both and then ends so."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    told |= {"ACCELERATE_USE_CPU": "true", "ENTROPY_LOOP_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", JOINED.format(end=end)],
+            env={**os.environ, **told, "RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in "01"
+    ]  # fmt: skip
+    outputs = [one.communicate(timeout=240) for one in started]
+    return [(one.returncode, *output) for one, output in zip(started, outputs, strict=True)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are told by name in /proc")
+def test_who_is_dismissed_has_no_thread_of_the_group_left():
+    """Nor has the first process: a thread that lives while the interpreter ends may abort it."""
+    assert [(code, out) for code, out, _ in pair("distributed.dismiss()")] == [(0, "threads:\n")] * 2
+
+
+def test_nobody_waits_for_a_first_process_that_failed():
+    """It goes without a dismissal: the other ends with an error, too."""
+    (first, _, why), (second, _, _) = pair("raise SystemExit('a full disk')")
+    assert (first, why.strip().splitlines()[-1]) == (1, "a full disk")
+    assert second != 0
 
 
 def run(out: Path, *launch: str) -> Path:

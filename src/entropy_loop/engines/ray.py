@@ -106,8 +106,7 @@ class _Pool:
         """Make one unit; a worker that dies over it is replaced, and it is tried again."""
         import ray
 
-        ids = [request.id for request in getattr(unit.make, "requests", ())]
-        self._refuse_quarantined(stage, ids)
+        self._refuse_quarantined(stage, unit.images)
         for _ in range(DEATHS):
             worker, alive = self._worker(), True
             try:
@@ -120,8 +119,8 @@ class _Pool:
                 ray.kill(worker)  # one that still lives would keep the cores that its successor needs
             finally:  # whatever happened, nobody waits for this place in vain
                 self.idle.put(worker if alive else self.start())
-        disk.append(self.store.stages / QUARANTINE, json.dumps({"stage": stage.folder, "ids": ids}))
-        raise EntropyLoopError(self._told(stage, ids))
+        disk.append(self.store.stages / QUARANTINE, json.dumps({"stage": stage.folder, "ids": unit.images}))
+        raise EntropyLoopError(self._told(stage, unit.images))
 
     def _worker(self) -> Any:
         worker = self.idle.get()

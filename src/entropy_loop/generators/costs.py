@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
 from entropy_loop import flops
+from entropy_loop.contracts import Costs
 from entropy_loop.data import TrainSettings
 from entropy_loop.generators.codec import PIXELS
 from entropy_loop.generators.geometry import Geometry
 
 PNG = 1.7  # bytes per pixel of a photograph-like image, compressed as we do
 BYTES = {"fp32": 4, "no": 4, "fp16": 2, "bf16": 2}
-
-
-@dataclass(frozen=True)
-class Costs:
-    """TFLOP: `evaluation` of the UNet for one image, `sample` for one image in all, `encode` for one image of a diet,
-    `present` for one image of a training step. Bytes: `image` and `weights` of a generation on disk; `sampling` and
-    `training` in the device's memory, for which activations are only estimated and judges are left out."""
-
-    evaluation: float
-    sample: float
-    encode: float
-    present: float
-    image: int
-    weights: int
-    sampling: int
-    training: int
 
 
 def costs(
@@ -51,10 +35,10 @@ def costs(
     sampler, trained = flops.parameters(unet) * BYTES[precision], frozen or 4 * learnt
     learning = 16 + 4 * settings.use_ema  # a weight, its gradient, two moments, its average
     return Costs(
-        evaluation=flops.tflop(unet),
         sample=evaluations * flops.tflop(unet) + flops.tflop(coder[1]),
         encode=flops.tflop(coder[0]),
         present=present if settings.method != "none" else 0.0,
+        half=BYTES[precision] == 2,
         image=int(PNG * prod(size)) + 4 * shape.unet["in_channels"] * prod(latent),
         weights=4 * learnt,
         sampling=sampler + several * trained + others + _sampling(unet, coder[1], block, precision, size),

@@ -18,13 +18,14 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from entropy_loop import assets, device
-from entropy_loop.contracts import Generator
+from entropy_loop.contracts import Costs, Generator, Origin
 from entropy_loop.data import Checkpoint, Diet, Request, Tick, TrainSettings
 from entropy_loop.errors import ConfigError
 from entropy_loop.generators import (
@@ -42,7 +43,7 @@ from entropy_loop.generators import (
     sampling,
     snippet,
 )
-from entropy_loop.generators.costs import Costs, costs
+from entropy_loop.generators.costs import costs
 from entropy_loop.generators.diet import encode
 
 if TYPE_CHECKING:
@@ -91,23 +92,22 @@ class Diffusion(Generator):
         return _costs(self, settings)
 
     @property
-    def label(self) -> str:
-        """The checkpoint as others are told of it: of an absolute path its last part alone."""
+    def origin(self) -> Origin:
+        """Of an absolute path its last part alone: others are told of it."""
         path = Path(self.checkpoint)
-        return path.name if path.is_absolute() else self.checkpoint
+        return Origin(path.name if path.is_absolute() else self.checkpoint, self.revision)
 
     def loading(self, settings: TrainSettings, request: Request) -> str:
-        """Lines of Python with which plain diffusers loads a trained generation, in its folder, and makes the picture
-        of a request."""
+        """With plain diffusers, in the generation's folder."""
         return snippet.lines(self, settings, request)
 
-    def for_few(self, images: int) -> Diffusion:
-        """The same generator for sets with so few images of a prompt: a block holds no more than these."""
+    def for_few(self, images: int) -> Self:
+        """A block holds no more than these."""
         return replace(self, block=min(self.block, images))
 
     @property
     def withholds(self) -> bool:
-        """Whether sets may have fewer images than were asked for."""
+        """What the safety checker keeps back."""
         return self.safety_checker == "keep"
 
     def downloads(self) -> list[assets.Download]:
@@ -142,7 +142,7 @@ class Diffusion(Generator):
 
         parts, unet = self._loaded(model)
         objects = safety.checker(parts.folder) if self.safety_checker != "off" else None
-        rows: list[dict[str, Any]] = []
+        rows: list[dict[str, object]] = []
         kept = recording.Latents(len(requests))
         (out / "images").mkdir()
         with ThreadPoolExecutor(1) as writer:  # pictures are compressed while the next ones are made
@@ -155,7 +155,7 @@ class Diffusion(Generator):
                     if not (flag and self.safety_checker == "keep"):
                         kept.keep(request.id, latent)
                         rows.append(recording.row(request, latent, image) | ({"flagged": flag} if objects else {}))
-                        written.append(writer.submit(recording.save, image, out / rows[-1]["file"]))
+                        written.append(writer.submit(recording.save, image, out / recording.file(request)))
                 tick(done / len(blocks))
             for one in written:
                 one.result()  # a full disk is told here
@@ -168,24 +168,21 @@ class Diffusion(Generator):
         (out / "sampling.json").write_text(json.dumps(told))
 
     def split(self, requests: list[Request]) -> list[list[Request]]:
-        """The pieces that can be sampled apart: an image never sees more than its own block."""
+        """The blocks: an image never sees more than its own."""
         return list(_blocks(requests, self.block))
 
     def join(self, parts: list[Path], out: Path) -> None:
-        """Put what was sampled apart together, in the order of the requests."""
+        """The same files as if all had been sampled at once."""
         joining.join(parts, out)
-
-    def salvage(self, ids: list[str], folder: Path, lost: set[str], out: Path) -> bool:
-        """Whether what was sampled apart could be taken out of the whole again, in which these files are lost."""
-        return joining.salvage(ids, folder, lost, out)
 
     def train(
         self, start: Checkpoint, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path, tick: Tick
     ) -> None:
         """Train the UNet, or a low-rank update of it, from `start` on the diet; see `finetune.train`. Where several
         processes were launched, all of them join in."""
-        distributed.gather(self._train, start, diet, settings, step_seeds, out)
-        self._train(start, diet, settings, step_seeds, out, tick)
+        job = partial(self._train, start, diet, settings, step_seeds, out)
+        distributed.gather(job)
+        job(tick)
 
     # ---- inside --------------------------------------------------------------------------------------
 
@@ -224,7 +221,7 @@ class Diffusion(Generator):
         unet.load(parts.folder, self._trained(model))
         return parts, unet
 
-    def _made(self, parts: Model, unet: Resident, block: list[Request], n: int) -> tuple[torch.Tensor, Any]:
+    def _made(self, parts: Model, unet: Resident, block: list[Request], n: int) -> tuple[torch.Tensor, np.ndarray]:
         """Latents, float32 (n, c, h, w), and 8-bit images (n, h, w, 3) of a block, padded (or cut) to n images."""
         import torch
 

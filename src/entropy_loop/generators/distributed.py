@@ -7,13 +7,20 @@ trainings and are idle in between.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from entropy_loop import device
 from entropy_loop.data import TrainSettings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator, PartialState
+    from torch.nn import Module
+
+Job = Callable[[], None]
+"""What all processes do together; sent to the others with pickle."""
 
 PATIENCE = timedelta(days=30)  # how long a process waits for the next training
 
@@ -29,7 +36,7 @@ def leads() -> bool:
 
 
 @contextmanager
-def accelerator(settings: TrainSettings) -> Iterator[Any]:
+def accelerator(settings: TrainSettings) -> Iterator[Accelerator]:
     """Accelerate's handle on device, precision and processes, for one training."""
     from accelerate import Accelerator, InitProcessGroupKwargs
     from accelerate.state import AcceleratorState, GradientState
@@ -48,34 +55,55 @@ def accelerator(settings: TrainSettings) -> Iterator[Any]:
         GradientState._reset_state()
 
 
-def release(model: Any) -> None:
+def release(model: Module) -> None:
     """Take away what accelerate put around a model's forward, which the next training would find and keep."""
     for name in ("forward", "_original_forward", "_is_accelerate_prepared"):
         model.__dict__.pop(name, None)
 
 
-def gather(method: Any, *arguments: Any) -> None:
-    """Let the other processes call this method with these arguments, too. Does nothing where there are none."""
+def gather(job: Job) -> None:
+    """Let the other processes do this job, too. Does nothing where there are none."""
     if processes() > 1 and leads():
-        _broadcast((method, arguments))
+        _broadcast(job)
 
 
 def follow() -> None:
-    """Join every training until the first process has done its last."""
+    """Join every training until the first process dismisses. Raises RuntimeError when it goes without that."""
     while job := _broadcast(None):
-        method, arguments = job
-        method(*arguments)
+        job()
+    _leave()
 
 
 def dismiss() -> None:
-    """Tell the other processes that there is nothing left to do."""
+    """Tell the other processes that there is nothing left to do; nobody trains together afterwards."""
     if processes() > 1 and leads():
         _broadcast(None)
+        _leave()
 
 
-def _broadcast(job: Any) -> Any:
-    from accelerate import PartialState
+def _broadcast(job: Job | None) -> Job | None:
+    """The first process's job, on every process; None dismisses."""
     from accelerate.utils import broadcast_object_list
 
-    PartialState(cpu=device.device() == "cpu", timeout=PATIENCE)
-    return broadcast_object_list([job])[0]
+    _state()
+    jobs: list[Job | None] = broadcast_object_list([job])
+    return jobs[0]
+
+
+def _leave() -> None:
+    """Leave the group, all at once, and wait for its threads.
+
+    A thread of gloo that lets go of a tensor while the interpreter ends aborts the process (SIGABRT; pytorch issue
+    190489). It may do so after everybody was told that the work is done.
+    """
+    _state().wait_for_everyone()
+
+    _state().destroy_process_group()
+
+
+def _state() -> PartialState:
+    """Accelerate's handle on the group; the first one joins it."""
+    # Before: defaults of its functions are the group that is there when it is loaded, which would never end then.
+    from accelerate import PartialState
+
+    return PartialState(cpu=device.device() == "cpu", timeout=PATIENCE)

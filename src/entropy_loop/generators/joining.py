@@ -1,4 +1,4 @@
-"""Samples that were made in parts, put together: the same bytes as if they had been made at once. And taken apart."""
+"""Samples that were made in parts, put together: the same bytes as if they had been made at once."""
 
 from __future__ import annotations
 
@@ -33,27 +33,3 @@ def join(parts: list[Path], out: Path) -> None:
     save_file(latents, out / "latents.safetensors")
     shutil.copymode(out / "samples.parquet", out / "latents.safetensors")  # safetensors shuts others out
     (out / "sampling.json").write_text(json.dumps({name: sum(one[name] for one in counts) for name in counts[0]}))
-
-
-def salvage(ids: list[str], folder: Path, lost: set[str], out: Path) -> bool:
-    """Write the part with these images from a folder in which some files are lost, as sampling would have written it.
-    False, and nothing is written, when it cannot be: its tables or one of its images are among the lost."""
-    from safetensors.torch import load_file, save_file
-
-    if lost & {"samples.parquet", "latents.safetensors", "sampling.json"}:
-        return False
-    table = pd.read_parquet(folder / "samples.parquet")
-    mine = table[table["id"].isin(ids)]
-    if lost & set(mine["file"]):
-        return False
-    (out / "images").mkdir()
-    for name in mine["file"]:
-        disk.link(folder / name, out / name)
-    mine.to_parquet(out / "samples.parquet", index=False)
-    latents = load_file(folder / "latents.safetensors")
-    save_file({id_: latents[id_] for id_ in mine["id"]}, out / "latents.safetensors")
-    told = json.loads((folder / "sampling.json").read_text())
-    each = told["unet_evaluations"] // (told["images"] + told["withheld"])
-    counts = {"images": len(mine), "withheld": len(ids) - len(mine), "unet_evaluations": each * len(ids)}
-    (out / "sampling.json").write_text(json.dumps(counts))
-    return True

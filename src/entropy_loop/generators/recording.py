@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from entropy_loop.data import SAMPLES, Request
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 COLUMNS = (*SAMPLES, "darkest", "brightest", "pixel_sha256")
 """The last three tell who counts them how many images are black, of one colour, or the same."""
 
 
-def row(request: Request, latent: torch.Tensor, image: Any) -> dict[str, Any]:
+def row(request: Request, latent: torch.Tensor, image: np.ndarray) -> dict[str, object]:
     """COLUMNS of an image. latent: float32 (c, h, w), on the CPU. image: 8-bit array (h, w, 3)."""
     digest = hashlib.sha256(latent.numpy().tobytes()).hexdigest()
-    asked = (request.id, request.prompt, request.seed, f"images/{request.id}.png", digest)
+    asked = (request.id, request.prompt, request.seed, file(request), digest)
     seen = (int(image.min()), int(image.max()), hashlib.sha256(image.tobytes()).hexdigest())
     return dict(zip(COLUMNS, (*asked, *seen), strict=True))
 
 
-def save(image: Any, file: Path) -> None:
+def file(request: Request) -> str:
+    """Where an image is, in the folder of its set."""
+    return f"images/{request.id}.png"
+
+
+def save(image: np.ndarray, file: Path) -> None:
     """As PNG, compressed quickly."""
     from PIL import Image
 

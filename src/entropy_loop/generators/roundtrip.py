@@ -11,7 +11,7 @@ from typing import ClassVar
 import pandas as pd
 
 from entropy_loop.data import SAMPLES, Checkpoint, Diet, Request, Tick, TrainSettings
-from entropy_loop.generators import codec
+from entropy_loop.generators import codec, recording
 from entropy_loop.generators.diffusion import Diffusion
 
 
@@ -52,6 +52,10 @@ class VaeRoundtrip(Diffusion):
         """Nothing is worth splitting: most images are copies of files."""
         return [requests]
 
+    def loading(self, settings: TrainSettings, request: Request) -> str:
+        """There is nothing to load: a generation is images."""
+        return ""
+
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
         """Generation 0 is sampled; afterwards image i of a prompt is image i of what has passed the codec."""
         if not (model.folder / "passed.parquet").is_file():
@@ -63,7 +67,7 @@ class VaeRoundtrip(Diffusion):
         for request in requests:
             if request.prompt in passed:
                 source = model.folder / passed[request.prompt][request.index % len(passed[request.prompt])]
-                file = f"images/{request.id}.png"
+                file = recording.file(request)
                 shutil.copyfile(source, out / file)
                 digest = hashlib.sha256(source.read_bytes()).hexdigest()
                 rows.append((request.id, request.prompt, request.seed, file, digest))

@@ -21,7 +21,8 @@ def lines(generator: Diffusion, settings: TrainSettings, request: Request) -> st
     """
     scheduler, fixed = SCHEDULERS[generator.scheduler]
     options = "".join(f", {name}={value!r}" for name, value in fixed.items())
-    size = "".join(f", {name}={value}" for name in ("height", "width") if (value := getattr(generator, name)))
+    size = f", height={generator.height}" if generator.height else ""
+    size += f", width={generator.width}" if generator.width else ""
     classes, load = _load(generator, settings)
     return f"""import torch
 from diffusers import {", ".join(sorted({*classes, scheduler}))}
@@ -40,7 +41,7 @@ def _base(generator: Diffusion) -> str:
     """Where the checkpoint is: a hub id, a folder, or what this package brings."""
     if generator.checkpoint.startswith(assets.PREFIX):
         return f"from entropy_loop import assets\n\nbase = assets.find({generator.checkpoint!r})"
-    return f"\nbase = {generator.label!r}" + ("" if _commit(generator) else "  # wherever it lies")
+    return f"\nbase = {generator.origin.checkpoint!r}" + ("" if _commit(generator) else "  # wherever it lies")
 
 
 def _load(generator: Diffusion, settings: TrainSettings) -> tuple[set[str], str]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from entropy_loop import manifest
 from entropy_loop.errors import StorageError
+from entropy_loop.manifest import Receipt
 
 
 def table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -27,18 +28,18 @@ def values(path: Path) -> dict[str, Any]:
 
 
 def _refuse_damaged(path: Path) -> None:
-    if why := manifest.fault(path, receipt(path.parent)["files"].get(path.name, {"bytes": None})):
+    if why := manifest.fault(path, receipt(path.parent)["files"].get(path.name)):
         raise StorageError(f"{path}: {why}; delete {path.parent} and run again, which makes it anew.")
 
 
-def receipt(folder: Path) -> dict[str, Any]:
+def receipt(folder: Path) -> Receipt:
     """What a finished stage wrote down of itself. Raises StorageError when it is damaged or gone."""
     path = folder / manifest.FILE
     return _receipt(folder, path.stat().st_mtime_ns if path.is_file() else 0)
 
 
 @lru_cache(maxsize=1024)
-def _receipt(folder: Path, written: int) -> dict[str, Any]:
+def _receipt(folder: Path, written: int) -> Receipt:
     return manifest.read(folder)
 
 

@@ -131,7 +131,7 @@ def _withheld(plan: Plan, store: Store) -> Iterator[dict[str, Any]]:
     back. Those have no row among the images."""
     for run, g, stream in _sets(plan):
         folder = store.finished(g.sets[stream])
-        if folder and stream in GENERATED and getattr(run.config.generator_plugin(), "withholds", False):
+        if folder and stream in GENERATED and run.config.generator_plugin().withholds:
             told = reading.values(folder / "sampling.json")
             asked = told["images"] + told["withheld"]
             where = {"run": run.name, "generation": g.number, "set": stream}

@@ -74,7 +74,8 @@ def _steps(config: Config) -> str:
 
 
 def _maker(config: Config) -> str:
-    return str(getattr(config.generator_plugin(), "checkpoint", f"the toy generator {config.generator['use']}"))
+    origin = config.generator_plugin().origin
+    return origin.checkpoint if origin else f"the toy generator {config.generator['use']}"
 
 
 def _kept(config: Config) -> str:
@@ -107,7 +108,7 @@ def _taught(config: Config) -> str:
 def _trained(config: Config) -> str:
     """Empty where nothing with weights is trained."""
     train = config.train
-    if train.method == "none" or not hasattr(config.generator_plugin(), "checkpoint"):
+    if train.method == "none" or config.generator_plugin().origin is None:
         return ""
     start = "the previous generation\u2019s" if train.start_from == "previous" else "generation 0\u2019s"
     return (
