@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,30 +110,34 @@ def _share(entry: dict[str, Any], what: str, n: str) -> Value:
 # ---- receipts ----------------------------------------------------------------------------------------
 
 
-def timings(plan: Plan, store: Store) -> list[Timing]:
+def receipts(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
+    """The receipts of the finished stages, by the stage's key."""
+    finished = ((key, store.finished(stage)) for key, stage in plan.stages().items())
+    return {key: reading.receipt(folder) for key, folder in finished if folder}
+
+
+def timings(plan: Plan, receipts: Mapping[str, dict[str, Any]]) -> list[Timing]:
     """Per verb, in the order in which verbs first come."""
     rows: dict[str, Timing] = {}
-    for stage in plan.stages().values():
+    for key, stage in plan.stages().items():
         row = rows.get(stage.verb, Timing(stage.verb, 0, 0, 0.0))
-        folder = store.finished(stage)
-        seconds = float(reading.receipt(folder)["seconds"]) if folder else 0.0
-        rows[stage.verb] = Timing(stage.verb, row.planned + 1, row.made + bool(folder), row.seconds + seconds)
+        seconds = float(receipts[key]["seconds"]) if key in receipts else 0.0
+        rows[stage.verb] = Timing(stage.verb, row.planned + 1, row.made + (key in receipts), row.seconds + seconds)
     return list(rows.values())
 
 
-def provenance(plan: Plan, store: Store) -> list[tuple[str, str]]:
-    """(what, value): of the results folder, else of its first stage that tells."""
-    receipts = [reading.receipt(folder) for stage in plan.stages().values() if (folder := store.finished(stage))]
-    told = [r["provenance"] for r in receipts if r.get("provenance")]
-    facts = list(_flat(store.provenance or (told[0] if told else {})))
+def provenance(folder: Mapping[str, Any], receipts: Mapping[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    """(what, value): of the results folder (its own, where it is known), else of its first stage that tells."""
+    told = [r["provenance"] for r in receipts.values() if r.get("provenance")]
+    facts = list(_flat(folder or (told[0] if told else {})))
     revisions = sorted({str(p.get("revision")) for p in told})
     if len(revisions) > 1:
         facts.append(("revisions of the stages", ", ".join(revisions)))
-    started = sorted(str(r["started"]) for r in receipts)
+    started = sorted(str(r["started"]) for r in receipts.values())
     return [*facts, ("stages made", f"{started[0]} to {started[-1]}")] if started else facts
 
 
-def _flat(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _flat(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in facts.items():
         if isinstance(value, dict):
             yield name, ", ".join(f"{k} {v}" for k, v in value.items() if v is not None)
