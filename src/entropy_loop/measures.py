@@ -23,10 +23,9 @@ from entropy_loop.metrics.copying import copied
 from entropy_loop.metrics.coverage import SHARES, coverage
 from entropy_loop.metrics.distance import distance
 from entropy_loop.metrics.diversity import diversity
-from entropy_loop.metrics.nulls import REPLICATES
 from entropy_loop.metrics.rates import Interval
 from entropy_loop.metrics.resample import Family, another_pool, interval, means, same_model, standard_error
-from entropy_loop.regimes import neutral_diet
+from entropy_loop.null_model import NullModel, Still, Unknown, null_model
 from entropy_loop.views import Look, Views
 
 NONE, FIRST, REAL, DIET = "none", "generation0", "real", "diet"  # references of a row
@@ -125,13 +124,14 @@ def _drifted(config: Config, steps: int, first: np.ndarray | None, seed: int) ->
     that does."""
     if first is None:
         return None
-    fair = _same(diversity, first)
-    if config.train.method == "none" or steps == 0:
+    fair, every = _same(diversity, first), np.ones(len(first), int)
+    null = _null(config, every, steps)
+    if isinstance(null, Still):
         return fair
-    null = _drift(config, np.ones(len(first), int), steps, seed, DRIFTED)
-    if null.counts is None:
+    if isinstance(null, Unknown):
         return {}
-    drawn = [diversity(np.repeat(first, counts, axis=0)) for counts in null.counts]
+    pools = tails.drift([every], null, steps, seed, DRIFTED)[-1]
+    drawn = [diversity(np.repeat(first, counts, axis=0)) for counts in pools]
     lost = {name: _spread(np.array([numbers[name] for numbers in drawn])) for name in fair}
     return {name: row | {"null_high": max(row["null_high"], fair[name]["null_high"])} for name, row in lost.items()}
 
@@ -168,7 +168,7 @@ class _Attribute:
         return np.zeros(len(self.values), int) if look is None else tails.count(self.labels(look), self.values)
 
 
-class _Null(NamedTuple):
+class _Counts(NamedTuple):
     """Counts (replicates, values) in pools without any change, or why there are none."""
 
     counts: np.ndarray | None
@@ -197,7 +197,7 @@ def _tails(config: Config, steps: int, views: Views, withheld: str, seed: int) -
             yield {"reference": REAL, "metric": name, "n": 0, "reason": withheld}
 
 
-def _shares(attribute: _Attribute, look: Look, confusion: np.ndarray, null: _Null, seed: int) -> Iterator[Row]:
+def _shares(attribute: _Attribute, look: Look, confusion: np.ndarray, null: _Counts, seed: int) -> Iterator[Row]:
     """The entropy of an attribute in a set of images, how many of the wanted values occur in it at all (as they were
     read, without interval: see `resample.interval`), and the share of each of those, corrected for misreading."""
     values, counts = attribute.values, attribute.counts(look)
@@ -223,25 +223,25 @@ def _share(place: int, counts: np.ndarray) -> np.ndarray:
     return counts[:, place] / counts.sum(axis=1)
 
 
-def _drift(config: Config, first: np.ndarray, steps: int, seed: int, replicates: int = REPLICATES) -> _Null:
-    """After `steps` of neutral drift from generation 0's counts through the arm's own policy and regime.
-
-    Real images are taken as generation 0's: what a diet of other images changes is change, and no drift. Of the kept
-    images as many count as of the pool, where not every one could be read.
-    """
-    policy, regime, n = config.policy_plugin(), config.regime_plugin(), int(first.sum())
-    if config.train.method == "none" or steps == 0 or not n:
+def _drift(config: Config, first: np.ndarray, steps: int, seed: int) -> _Counts:
+    """After `steps` of neutral drift from generation 0's counts through the arm's own policy and regime."""
+    null = _null(config, first, steps)
+    if isinstance(null, Still):
         return _another(first, seed)
-    if why := config.size_unknown():
-        return _Null(None, f"no drift band: {why}")
-    kept = max(1, round(policy.most_kept(config.images) * n / config.images))
-    diet = neutral_diet(regime, kept, first / n if regime.real_fraction else None)
-    return _Null(tails.drift([first], kept, diet, steps, seed, policy.repeats, replicates)[-1])
+    if isinstance(null, Unknown):
+        return _Counts(None, f"no drift band: {null.why}")
+    return _Counts(tails.drift([first], null, steps, seed)[-1])
 
 
-def _another(counts: np.ndarray, seed: int) -> _Null:
+def _null(config: Config, first: np.ndarray, steps: int) -> NullModel:
+    """Real images are taken as generation 0's: what a diet of other images changes is change, and no drift."""
+    n = int(first.sum())
+    return null_model(config, n, first / n, fed_back=steps > 0) if n else Still()
+
+
+def _another(counts: np.ndarray, seed: int) -> _Counts:
     """Other pools of one model; none without images."""
-    return _Null(tails.other_pools(counts, seed) if counts.any() else None)
+    return _Counts(tails.other_pools(counts, seed) if counts.any() else None)
 
 
 def _spread(values: np.ndarray) -> Row:

@@ -16,6 +16,7 @@ from entropy_loop.plan import Plan, plan
 from entropy_loop.report import page, plain
 from entropy_loop.report.checks import checks, doubts, worst
 from entropy_loop.report.ending import ending
+from entropy_loop.report.reading import Reader
 from entropy_loop.report.tables import Tables, tables
 from entropy_loop.store import Store
 
@@ -59,7 +60,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Store, Tables]:
 def again(run: tuple[Plan, Store, Tables], judgements: pd.DataFrame) -> pd.DataFrame:
     """checks.csv, had the judge answered so."""
     made, store, _ = run
-    return columns(pd.DataFrame(checks(made.runs[0], judgements, store)), CHECKS)
+    return columns(pd.DataFrame(checks(made.runs[0], judgements, Reader(store))), CHECKS)
 
 
 def blind(run: tuple[Plan, Store, Tables]) -> pd.DataFrame:

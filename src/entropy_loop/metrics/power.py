@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from entropy_loop.errors import ConfigError
-from entropy_loop.metrics.chains import LEAST_CHAINS, Drift, change_rates, drift_null, mean_over_chains, p_values
-from entropy_loop.metrics.nulls import glimpsed, neutral
+from entropy_loop.metrics.chains import LEAST_CHAINS, change_rates, drift_null, mean_over_chains, p_values
+from entropy_loop.metrics.nulls import Drift, glimpsed, neutral
 
 LEVEL = 0.05
 _STUDIES = 4000
@@ -170,7 +170,8 @@ def _power(design: Design, seed: int) -> float:
     fall = (1 - d.change) ** (1 / d.generations)
     rng = np.random.default_rng(seed)
     first = rng.binomial(d.images, d.rate, (_STUDIES, d.chains))
-    rates = neutral(first.ravel(), d.images, d.kept, lambda kept, rng: fall * kept[-1], d.generations, rng)
+    falling = Drift(d.kept, lambda kept, rng: fall * kept[-1])
+    rates = neutral(first.ravel(), d.images, falling, d.generations, rng)
     seen = _said(d, rates, rng).reshape(_STUDIES, d.chains, -1)
     values = change_rates(seen)
     copier = {"copier": Drift(d.kept, lambda kept, rng: kept[-1])}

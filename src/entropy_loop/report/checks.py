@@ -14,9 +14,8 @@ from entropy_loop.data import ALL, CHECK, MOVED, MOVES, POOL, Prompt
 from entropy_loop.metrics.alarm import FALL, alarm
 from entropy_loop.metrics.rates import answers, wilson
 from entropy_loop.plan import Generation, Run
-from entropy_loop.report import reading
 from entropy_loop.report.numbers import Value, some
-from entropy_loop.store import Store
+from entropy_loop.report.reading import Reader
 
 SPECIFICITY, SENSITIVITY = "specificity", "sensitivity"
 COLUMNS: dict[str, Sequence[str]] = {
@@ -34,7 +33,7 @@ Found = Iterator[tuple[str, str, "pd.Series[bool]"]]
 """(concept, check, whether the answer is right, image by image; missing where there is none)."""
 
 
-def checks(run: Run, judgements: pd.DataFrame, store: Store) -> Iterator[dict[str, Any]]:
+def checks(run: Run, judgements: pd.DataFrame, reader: Reader) -> Iterator[dict[str, Any]]:
     """One row per judge, target prompt, generation, concept (and `all`) and check; `judgements` as in
     judgements.parquet. A check has no row where no image is made for it."""
     mine = judgements[(judgements["run"] == run.name) & judgements["set"].isin((POOL, CHECK, MOVED))]
@@ -50,7 +49,7 @@ def checks(run: Run, judgements: pd.DataFrame, store: Store) -> Iterator[dict[st
                 }
                 where = {"run": run.name, "arm": run.arm, "seed": run.config.seed, "generation": g.number}
                 where |= {"prompt": prompt.text, "judge": judge.label}
-                for concept, check, right in _found(run.config, g, judge, prompt, sets, store):
+                for concept, check, right in _found(run.config, g, judge, prompt, sets, reader):
                     row, counts = _row(right)
                     if g.number == 0:
                         first[concept, check] = counts
@@ -59,10 +58,10 @@ def checks(run: Run, judgements: pd.DataFrame, store: Store) -> Iterator[dict[st
 
 
 def _found(
-    config: Config, g: Generation, judge: Judge, prompt: Prompt, sets: Mapping[str, pd.DataFrame], store: Store
+    config: Config, g: Generation, judge: Judge, prompt: Prompt, sets: Mapping[str, pd.DataFrame], reader: Reader
 ) -> Found:
     def table(stream: str) -> pd.DataFrame:
-        return reading.table(store.stages / g.sets[stream].folder / "samples.parquet").set_index("id")
+        return reader.table(reader.store.stages / g.sets[stream].folder / "samples.parquet").set_index("id")
 
     if CHECK in sets:
         yield from _labelled(config, prompt, table(CHECK)["prompt"], sets[CHECK])

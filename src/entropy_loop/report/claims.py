@@ -13,10 +13,10 @@ import pandas as pd
 from entropy_loop.arms import random_control
 from entropy_loop.config import Config
 from entropy_loop.data import ALL, POOL, REAL
-from entropy_loop.metrics.chains import Claim, Drift, change_rates, claim, describe, drift_null, holm, slopes
-from entropy_loop.metrics.nulls import pooled
+from entropy_loop.metrics.chains import Claim, change_rates, claim, describe, drift_null, holm, slopes
+from entropy_loop.metrics.nulls import Drift, pooled
+from entropy_loop.null_model import Still, Unknown, looked_at, null_model, real_rate
 from entropy_loop.plan import Plan
-from entropy_loop.regimes import neutral_diet
 from entropy_loop.report.people import PEOPLE
 
 UNKNOWN = "no claim: how much is fed back is known only when it runs, or real images are not judged yet"
@@ -142,17 +142,11 @@ def _against(arm: _Arm, group: list[_Arm]) -> list[_Arm]:
 def _drift(arm: _Arm, rows: pd.DataFrame, fed_back: bool) -> Drift | None:
     """How the arm's rates drift when the model copies perfectly; where nothing is fed back, the rate stays. None where
     the config does not tell how much is fed back, or its real images have not been judged."""
-    config, images = arm.config, _images(arm, fed_back)
-    if config.train.method == "none" or not fed_back:
-        return _still(arm, images)
-    policy, regime = config.policy_plugin(), config.regime_plugin()
-    if config.size_unknown():
-        return None
     real = rows[(rows["set"] == REAL) & (rows["arm"] == arm.name)]
-    kept, n = policy.most_kept(images), int(real["n"].sum())
-    if regime.real_fraction and not n:
-        return None
-    return Drift(kept, neutral_diet(regime, kept, real["hits"].sum() / n if n else None), policy.repeats)
+    null = null_model(arm.config, arm.config.images, real_rate(real), fed_back)
+    if isinstance(null, Still):
+        return _still(arm, _images(arm, fed_back))
+    return None if isinstance(null, Unknown) else null
 
 
 def _still(arm: _Arm, images: int) -> Drift:
@@ -163,11 +157,9 @@ def _still(arm: _Arm, images: int) -> Drift:
 
 
 def _judged(rows: pd.DataFrame, images: int) -> int | None:
-    """Of how many images of a pool the answers are, of the fewest where that differs; None for a judge's to all."""
-    looked = rows.loc[(rows["set"] == POOL) & (rows["n"] > 0), "n"]
-    if looked.empty or (looked.min() >= images and rows["judge"].iloc[0] != PEOPLE):
-        return None
-    return int(looked.min())
+    """Of how many images of a pool the answers are, over all chains and generations of the arms."""
+    pools = rows.loc[(rows["set"] == POOL) & (rows["n"] > 0), "n"]
+    return looked_at(pools, images, people=rows["judge"].iloc[0] == PEOPLE)
 
 
 def _images(arm: _Arm, fed_back: bool) -> int:

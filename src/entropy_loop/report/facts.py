@@ -10,6 +10,7 @@ from entropy_loop.checks import curator_measures
 from entropy_loop.config import Config
 from entropy_loop.contracts import Judge
 from entropy_loop.data import ALL, Concept
+from entropy_loop.manifest import Receipt
 from entropy_loop.plan import Plan
 from entropy_loop.report import reading
 from entropy_loop.report.numbers import Value
@@ -108,26 +109,30 @@ def _share(entry: Mapping[str, Any], what: str, n: str) -> Value:
 # ---- receipts ----------------------------------------------------------------------------------------
 
 
-def timings(plan: Plan, store: Store) -> list[Timing]:
+def receipts(plan: Plan, store: Store) -> dict[str, Receipt]:
+    """The receipts of the finished stages, by the stage's key."""
+    finished = ((key, store.finished(stage)) for key, stage in plan.stages().items())
+    return {key: reading.receipt(folder) for key, folder in finished if folder}
+
+
+def timings(plan: Plan, receipts: Mapping[str, Receipt]) -> list[Timing]:
     """Per verb, in the order in which verbs first come."""
     rows: dict[str, Timing] = {}
-    for stage in plan.stages().values():
+    for key, stage in plan.stages().items():
         row = rows.get(stage.name, Timing(stage.name, 0, 0, 0.0))
-        folder = store.finished(stage)
-        seconds = float(reading.receipt(folder)["seconds"]) if folder else 0.0
-        rows[stage.name] = Timing(stage.name, row.planned + 1, row.made + bool(folder), row.seconds + seconds)
+        seconds = float(receipts[key]["seconds"]) if key in receipts else 0.0
+        rows[stage.name] = Timing(stage.name, row.planned + 1, row.made + (key in receipts), row.seconds + seconds)
     return list(rows.values())
 
 
-def provenance(plan: Plan, store: Store) -> list[tuple[str, str]]:
-    """(what, value): of the results folder, else of its first stage that tells."""
-    receipts = [reading.receipt(folder) for stage in plan.stages().values() if (folder := store.finished(stage))]
-    told = [r["provenance"] for r in receipts if r.get("provenance")]
-    facts = list(_flat(store.provenance or (told[0] if told else {})))
+def provenance(folder: Mapping[str, Any], receipts: Mapping[str, Receipt]) -> list[tuple[str, str]]:
+    """(what, value): of the results folder (its own, where it is known), else of its first stage that tells."""
+    told = [r["provenance"] for r in receipts.values() if r.get("provenance")]
+    facts = list(_flat(folder or (told[0] if told else {})))
     revisions = sorted({str(p.get("revision")) for p in told})
     if len(revisions) > 1:
         facts.append(("revisions of the stages", ", ".join(revisions)))
-    started = sorted(str(r["started"]) for r in receipts)
+    started = sorted(str(r["started"]) for r in receipts.values())
     return [*facts, ("stages made", f"{started[0]} to {started[-1]}")] if started else facts
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from entropy_loop.data import CHECK, EVALUATION, POOL, Prompt
 from entropy_loop.report.said import Said
-from entropy_loop.report.sheets import Cell, Mark, animation, png, sheet
+from entropy_loop.report.sheets import Cell, Mark, png, sheet
 from entropy_loop.report.view import Chain, View, spoken
 
 STRIPS, ROWS, POOL_SHOWN = 3, 16, 64
@@ -63,12 +63,6 @@ class Picture:
     @property
     def png(self) -> bytes:
         return png(sheet([[self._cell(tile) for tile in row] for row in self.rows], self.columns, self.labels))
-
-    @property
-    def gif(self) -> bytes:
-        """The columns one after another, the rows side by side."""
-        frames = [[self._cell(row[i]) for row in self.rows] for i in range(len(self.columns))]
-        return animation(frames, [f"generation {g}" for g in range(len(frames))], self.labels)
 
     @property
     def abreast(self) -> int:

@@ -18,7 +18,6 @@ from entropy_loop.report.numbers import DASH, number, some
 from entropy_loop.report.said import Said
 from entropy_loop.report.sheets import webp
 from entropy_loop.report.view import Chain, View
-from entropy_loop.store import Store
 
 BUDGET = 3_000_000  # bytes of all images and cards in the page; what is beyond it stands in `figures/` alone
 SETS = {POOL: "pool", EVALUATION: "evaluation set", CHECK: "check prompts"}
@@ -69,7 +68,7 @@ class Album:
     """All images of a page, within a budget of bytes: a sheet that does not fit is left out whole."""
 
     view: View
-    store: Store
+    root: Path
     said: Said
     spent: int = 0
     pixels: dict[str, Pixels] = field(default_factory=dict)
@@ -78,9 +77,9 @@ class Album:
 
     def take(self, picture: Picture, where: str) -> None:
         """Put a sheet's images in, each with its card; where the budget is too small, do nothing."""
-        tiles = [tile for row in picture.rows for tile in row if tile.there(self.store.root)]
+        tiles = [tile for row in picture.rows for tile in row if tile.there(self.root)]
         new = {tile.image.file: tile for tile in tiles if tile.image.file not in self.pixels}
-        made = {file: self._pixels(self.store.root / file, len(self.pixels) + i) for i, file in enumerate(new, start=1)}
+        made = {file: self._pixels(self.root / file, len(self.pixels) + i) for i, file in enumerate(new, start=1)}
         cards = len({_key(tile.image) for tile in tiles} - set(self.cards))
         cost = sum(len(one.source) for one in made.values()) + PLACE * len(tiles)
         cost += cards * (CARD + ROW * self._rows_of_a_card)
@@ -151,8 +150,11 @@ class Album:
 
     @cached_property
     def _lineages(self) -> dict[str, Lineage]:
-        of = dict(iter(self._images.groupby("run")))
-        return {name: Lineage(chain.run, self.store, of[name]) for name, chain in self._chains.items() if name in of}
+        images, diets = self._images, self.view.tables.diets
+        return {
+            name: Lineage(chain.run, images[images["run"] == name], diets[diets["run"] == name])
+            for name, chain in self._chains.items()
+        }
 
     @cached_property
     def _rows_of_a_card(self) -> int:

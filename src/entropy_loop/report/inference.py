@@ -33,10 +33,10 @@ class LedgerLine:
     values: list[Value]
 
 
-def claims(view: View, subject: Subject, statistic: str = "change_rate") -> list[ClaimLine]:
-    """Of one prompt under one judge, the joint concept first; arms in the order of the study."""
+def claims(view: View, subject: Subject) -> list[ClaimLine]:
+    """On c of one prompt under one judge, the joint concept first; arms in the order of the study."""
     rows = _of(view.tables.summary, subject)
-    return [_claim(row) for row in rows[rows["statistic"] == statistic].itertuples()]
+    return [_claim(row) for row in rows[rows["statistic"] == "change_rate"].itertuples()]
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ from entropy_loop.data import ALL, POOL, REAL, TAUGHT, Prompt
 from entropy_loop.metrics.ledger import Group, ledger
 from entropy_loop.metrics.rates import answers
 from entropy_loop.plan import Generation, Run
-from entropy_loop.report import reading
-from entropy_loop.store import Store
+from entropy_loop.report.reading import Reader
 
 
-def ledgers(run: Run, judgements: pd.DataFrame, store: Store) -> Iterator[dict[str, Any]]:
+def ledgers(run: Run, judgements: pd.DataFrame, reader: Reader) -> Iterator[dict[str, Any]]:
     """One row per feedback step, target prompt, judge and concept; `judgements` as in judgements.parquet."""
     mine = judgements[(judgements["run"] == run.name) & judgements["set"].isin((POOL, REAL, TAUGHT))]
     for judge, told in mine.groupby("judge", sort=False):
@@ -25,7 +24,7 @@ def ledgers(run: Run, judgements: pd.DataFrame, store: Store) -> Iterator[dict[s
                 answered = _answered(told, prompt)
                 for g, following in zip(run.generations, run.generations[1:], strict=False):
                     where = {"run": run.name, "arm": run.arm, "seed": run.config.seed, "generation": g.number}
-                    step = _step(g, following, prompt, store)
+                    step = _step(g, following, prompt, reader)
                     if step is None:
                         continue
                     for concept in (*prompt.concepts, ALL):
@@ -40,16 +39,17 @@ def _answered(told: pd.DataFrame, prompt: Prompt) -> pd.DataFrame:
     return answers(seen, prompt.concepts).join(places)
 
 
-def _step(g: Generation, following: Generation, prompt: Prompt, store: Store) -> pd.DataFrame | None:
+def _step(g: Generation, following: Generation, prompt: Prompt, reader: Reader) -> pd.DataFrame | None:
     """The images of the step, by id: copies in the diet, kept, in this pool; None if it was not made yet."""
+    store = reader.store
     trained = store.finished(following.model) if following.model.verb == "train" else None
     curated = store.finished(g.curate) if g.curate else None
     if trained is None or curated is None:
         return None
-    diet = reading.table(trained / "diet.parquet")
+    diet = reader.table(trained / "diet.parquet")
     copies = diet[diet["prompt"] == prompt.text]["id"].value_counts().rename("copies")
-    pool = reading.table(store.stages / g.sets[POOL].folder / "samples.parquet", columns=["id", "prompt"])
-    mine = pool[pool["prompt"] == prompt.text].merge(reading.table(curated / "selection.parquet"), on="id")
+    pool = reader.table(store.stages / g.sets[POOL].folder / "samples.parquet")[["id", "prompt"]]
+    mine = pool[pool["prompt"] == prompt.text].merge(reader.table(curated / "selection.parquet"), on="id")
     step = mine.set_index("id")[["kept"]].assign(in_pool=True).join(copies, how="outer")
     step["kept"], step["in_pool"] = step["kept"].eq(True), step["in_pool"].eq(True)
     return step.fillna({"copies": 0}).astype({"copies": int})

@@ -11,25 +11,23 @@ import pandas as pd
 
 from entropy_loop.data import CHECK, POOL
 from entropy_loop.plan import Run
-from entropy_loop.report import reading
 from entropy_loop.report.words import listed
-from entropy_loop.store import Store
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """The diets of one chain. pools: its images as in images.parquet."""
+    """One chain. images: its images, as in images.parquet; eaten: what its generations were trained on, one row per
+    training image."""
 
     run: Run
-    store: Store
-    pools: pd.DataFrame
+    images: pd.DataFrame
+    eaten: pd.DataFrame
 
     @cached_property
     def diets(self) -> dict[int, pd.DataFrame]:
-        """Generation -> what it was trained on, one row per training image (`DIET` columns); only those that are
-        made."""
-        trained = [(g.number, self.store.finished(g.model)) for g in self.run.generations if g.model.verb == "train"]
-        return {g: reading.table(folder / "diet.parquet") for g, folder in trained if folder}
+        """Generation -> its rows of `eaten`; only generations that are trained."""
+        of = self.eaten["generation"]
+        return {int(g): self.eaten[of == g] for g in of.unique()}
 
     @cached_property
     def copies(self) -> Mapping[str, dict[int, int]]:
@@ -75,7 +73,7 @@ class Lineage:
     @cached_property
     def _born(self) -> pd.Series[int]:
         """The generation of each image of the pools, by id."""
-        mine = self.pools[self.pools["set"] == POOL]
+        mine = self.images[self.images["set"] == POOL]
         return mine.drop_duplicates("id").set_index("id")["generation"]
 
 

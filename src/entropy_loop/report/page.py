@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FEW = decay.FEW  # arms up to which each is told in a sentence and shown whole
 FIGURE = re.compile(
-    r"(recognition|change|measured|diversity|tails|filmstrip|evaluation|pool|check|people)(-.*)?\.(svg|png|gif)"
+    r"(recognition|change|measured|diversity|tails|filmstrip|evaluation|pool|check|people)(-.*)?\.(svg|png)"
 )
 
 
@@ -80,7 +80,7 @@ def _parts(plan: Plan, store: Store, tables: Tables) -> Parts:
     from entropy_loop.report.said import Said
 
     view, said = View(plan, tables), Said(tables.judgements)
-    gallery, album = Gallery(view, store.root, said), Album(view, store, said)
+    gallery, album = Gallery(view, store.root, said), Album(view, store.root, said)
     pictures = [
         Sheets(
             prompt,
@@ -121,6 +121,7 @@ def _fill(album: Album, pictures: list[Sheets], checks: list[Picture]) -> None:
 
 
 def _render(plan: Plan, store: Store, parts: Parts) -> str:
+    receipts = facts.receipts(plan, store)
     view, configs, script = parts.view, [run.config for run in plan.runs], template.script()
     return template.render(
         "report.html.jinja",
@@ -146,8 +147,8 @@ def _render(plan: Plan, store: Store, parts: Parts) -> str:
         judges=facts.judges(plan),
         degraded=degraded.degraded(plan),
         corrected=bool(view.tables.rates["corrected"].notna().any()),
-        provenance=facts.provenance(plan, store),
-        timings=facts.timings(plan, store),
+        provenance=facts.provenance(store.provenance, receipts),
+        timings=facts.timings(plan, receipts),
         opinions=parts.opinions,
     )
 
@@ -162,8 +163,6 @@ def _figures(parts: Parts) -> Iterator[tuple[str, bytes]]:
     for group in parts.pictures:
         for picture in (*group.strips, *group.sheets, *group.pools):
             yield f"{picture.name}.png", picture.png
-        for strip in group.strips:
-            yield f"{strip.name}.gif", strip.gif
     for picture in parts.checks:
         yield f"{picture.name}.png", picture.png
 

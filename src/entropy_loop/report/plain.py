@@ -11,10 +11,10 @@ import pandas as pd
 from entropy_loop import __version__
 from entropy_loop.data import ALL
 from entropy_loop.plan import Plan
-from entropy_loop.report import conclusions, facts, inference, numbers, words
+from entropy_loop.report import conclusions, facts, inference, numbers, sections, words
 from entropy_loop.report.numbers import DASH, Value, number
 from entropy_loop.report.tables import Tables
-from entropy_loop.report.view import Chain, Subject, View
+from entropy_loop.report.view import Subject, View
 
 TABLES = ("verdicts", "instruments", "rates", "changes", "summary", "checks")
 
@@ -61,26 +61,22 @@ def _subject(view: View, subject: Subject) -> Iterator[str]:
     yield f"## \u201c{_escaped(subject.prompt.text)}\u201d, judged by {_escaped(subject.judge)}"
     yield _escaped(conclusions.verdict(view, subject))
     yield "\n".join(_escaped(f"- **{arm}.** {text}") for arm, text in conclusions.verdicts(view, subject))
-    chains = view.chains_of(subject)
-    rates = [_rates(view, subject, chain, g) for chain in chains for g in range((chain.reached or 0) + 1)]
+    rates = [
+        [chain.name, str(generation), *(value.text() for value in values)]
+        for chain, lines in sections.rates(view, subject, {})
+        for generation, values in lines[: (chain.reached or 0) + 1]
+    ]
     yield _table(["chain", "generation", *(f"V({c})" for c in subject.concepts)], rates)
-    changes = [_change(view, subject, chain, step) for chain in chains for step in chain.steps()]
+    changes = [
+        [chain.name, step.label, step.values[0].text(), _ends(step.sampling), _ends(step.drift)]
+        for chain, steps in sections.changes(view, subject)
+        for step in steps
+    ]
     yield _table(["chain", "step", "c(all)", "sampling band", "drift band"], changes)
     claims = [
         _claim(line) for line in inference.claims(view, subject) if line.concept == ALL and line.p.value is not None
     ]
     yield _table(["across chains", "c(all)", "drift band of the mean", "p (Holm)"], claims) if claims else ""
-
-
-def _rates(view: View, subject: Subject, chain: Chain, generation: int) -> list[str]:
-    shown = [numbers.rate_value(view.rate(chain, subject, c, generation)).text() for c in subject.concepts]
-    return [chain.name, str(generation), *shown]
-
-
-def _change(view: View, subject: Subject, chain: Chain, step: tuple[int, int]) -> list[str]:
-    row = view.change(chain, subject, ALL, *step)
-    bands = [_ends(numbers.band(row, name)) for name in ("sampling", "drift")]
-    return [chain.name, f"{step[0]} \u2192 {step[1]}", numbers.change_value(row).text(), *bands]
 
 
 def _claim(line: inference.ClaimLine) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,26 @@ import pandas as pd
 from entropy_loop import manifest
 from entropy_loop.errors import StorageError
 from entropy_loop.manifest import Receipt
+from entropy_loop.store import Store
 
 
-def table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """A stage's Parquet table, or some columns of it. Raises StorageError when it is damaged or gone: before it is read
-    it is held to the stage's receipt."""
-    _refuse_damaged(path)
-    return pd.read_parquet(path, columns=columns)
+@dataclass(frozen=True)
+class Reader:
+    """The stages of a results folder as one report reads them: each table is held to its receipt and read once."""
+
+    store: Store
+    _tables: dict[Path, pd.DataFrame] = field(default_factory=dict)
+
+    def table(self, path: Path) -> pd.DataFrame:
+        """A stage's Parquet table. Raises StorageError when it is damaged or gone."""
+        if path not in self._tables:
+            _refuse_damaged(path)
+            self._tables[path] = pd.read_parquet(path)
+        return self._tables[path].copy(deep=False)
 
 
 def values(path: Path) -> dict[str, Any]:
-    """A stage's JSON file, likewise."""
+    """A stage's JSON file. Raises StorageError when it is damaged or gone."""
     _refuse_damaged(path)
     return parsed(path)
 
@@ -34,12 +43,6 @@ def _refuse_damaged(path: Path) -> None:
 
 def receipt(folder: Path) -> Receipt:
     """What a finished stage wrote down of itself. Raises StorageError when it is damaged or gone."""
-    path = folder / manifest.FILE
-    return _receipt(folder, path.stat().st_mtime_ns if path.is_file() else 0)
-
-
-@lru_cache(maxsize=1024)
-def _receipt(folder: Path, written: int) -> Receipt:
     return manifest.read(folder)
 
 

@@ -93,9 +93,9 @@ def section(view: View, subject: Subject) -> Section:
         list(_by_arm(view, subject, arms)) if several else [],
         [_drawing(one, f"c{n}-{i}", c_alt(arm)) for i, (arm, one) in enumerate(steps)],
         figures.is_cut(view, subject),
-        _rates(view, subject, beside),
+        rates(view, subject, beside),
         list(beside),
-        _changes(view, subject),
+        changes(view, subject),
         words.findings(view, subject),
         conclusions.verdicts(view, subject),
         inference.overview(view, subject),
@@ -127,10 +127,11 @@ def measured(view: View, subject: Subject) -> Measured:
     file = figures.recognition(view, subject, (ALL,), 3.7, 2.9)
     alt = f"Share of images with all concepts over generations, for the measured-only prompt {subject.prompt.text}"
     drawn = _drawing(file, f"m{subject.number}", alt)
-    return Measured(subject, file, drawn, _rates(view, subject, {}), _changes(view, subject))
+    return Measured(subject, file, drawn, rates(view, subject, {}), changes(view, subject))
 
 
-def _rates(view: View, subject: Subject, beside: Mapping[str, Sequence[str]]) -> RateLines:
+def rates(view: View, subject: Subject, beside: Mapping[str, Sequence[str]]) -> RateLines:
+    """V of every concept in every generation, and beside it the worst of some checks (as of `_beside`)."""
     return [
         (chain, [(g, list(_line(view, chain, subject, g, beside))) for g in range(chain.last + 1)])
         for chain in view.chains_of(subject)
@@ -153,7 +154,8 @@ def _beside(view: View, subject: Subject) -> dict[str, Sequence[str]]:
     return {head: names for head, names in checks.COLUMNS.items() if mine["check"].isin(names).any()}
 
 
-def _changes(view: View, subject: Subject) -> list[tuple[Chain, list[Step]]]:
+def changes(view: View, subject: Subject) -> list[tuple[Chain, list[Step]]]:
+    """c of every step, chain by chain."""
     return [(chain, list(_steps(view, subject, chain))) for chain in view.chains_of(subject)]
 
 

@@ -1,4 +1,4 @@
-"""Contact sheets and animations: images side by side with what is said about each; Pillow alone."""
+"""Contact sheets: images side by side with what is said about each; Pillow alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from PIL import Image, ImageDraw, ImageFont
 SHOWN = 128  # pixels of an image's longer side on a sheet
 PAGE = 192  # the same in the page, where a card shows it larger
 GAP, FOOT = 10, 24  # between images; below each one, for its mark
-STEP, ABREAST = 900, 4  # of an animation: milliseconds per frame, images side by side
 INK, MUTED, PAPER = (29, 35, 40), (102, 112, 122), (255, 255, 255)
 YES, KEPT = (0, 158, 115), (0, 114, 178)
 
@@ -124,42 +123,3 @@ def webp(file: Path) -> tuple[bytes, tuple[int, int]]:
     data = io.BytesIO()
     image.save(data, "WEBP", lossless=small, quality=80)
     return data.getvalue(), image.size
-
-
-# ---- for talks ---------------------------------------------------------------------------------------
-
-
-def animation(frames: Sequence[Sequence[Cell]], titles: Sequence[str], labels: Sequence[str]) -> bytes:
-    """A GIF: the cells of a frame side by side at twice a sheet's size, each under its label, with the frame's title
-    and a bar that shows how far it has come. The last frame stays longest; then it starts again."""
-    width, height = _largest(frames)
-    drawn = [
-        _frame(cells, labels, title, (2 * width, 2 * height), (i + 1) / len(frames))
-        for i, (cells, title) in enumerate(zip(frames, titles, strict=True))
-    ]
-    first, *rest = (frame.quantize(256) for frame in drawn)
-    data, lasting = io.BytesIO(), [STEP] * len(rest) + [3 * STEP]
-    first.save(data, "GIF", save_all=True, append_images=rest, duration=lasting, loop=0)
-    return data.getvalue()
-
-
-def _frame(
-    cells: Sequence[Cell], labels: Sequence[str], title: str, size: tuple[int, int], share: float
-) -> Image.Image:
-    (width, height), gap = size, 2 * GAP
-    columns = min(len(cells), ABREAST)
-    down = height + 34
-    page = Image.new("RGB", (gap + columns * (width + gap), 52 + -(-len(cells) // columns) * down + gap), PAPER)
-    draw = ImageDraw.Draw(page)
-    draw.text((gap, gap), title, INK, _font(24), anchor="lt")
-    draw.rectangle((0, page.height - 6, page.width, page.height), fill=(227, 230, 232))
-    draw.rectangle((0, page.height - 6, round(page.width * share), page.height), fill=KEPT)
-    for i, (cell, label) in enumerate(zip(cells, labels, strict=True)):
-        x, y = gap + i % columns * (width + gap), 52 + i // columns * down
-        draw.text((x, y + 20), label, MUTED, _font(16), anchor="ls")
-        if cell.file and cell.file.is_file():
-            page.paste(shown(cell.file).resize(size, Image.Resampling.NEAREST), (x, y + 28))
-        else:
-            draw.rectangle((x, y + 28, x + width - 1, y + 28 + height - 1), outline=(210, 214, 218))
-            draw.text((x + width / 2, y + 28 + height / 2), _absent(cell), MUTED, _font(16), anchor="mm")
-    return page

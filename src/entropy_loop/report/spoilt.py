@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 FAINT = 8
-"""Of 255: an image whose brightest value is no higher is black, one whose values lie no further apart of one colour."""
+"""Of 255: an image whose brightest value is no higher is black, one whose values lie no further apart of one colour.
+Judges are stricter (`judges.answers.LEVELS`, per channel): their reason names a picture that shows nothing, while this
+only warns, from the one lowest and one highest value that are known of an image."""
 SHARE = 0.01
 """Of a set's images: above it the reader is told."""
 LISTED = 5

@@ -22,6 +22,7 @@ from entropy_loop.report.claims import claims
 from entropy_loop.report.ledgers import ledgers
 from entropy_loop.report.people import People
 from entropy_loop.report.rates import calibration, rates
+from entropy_loop.report.reading import Reader
 from entropy_loop.report.verdicts import verdicts
 from entropy_loop.store import Store
 
@@ -30,6 +31,7 @@ CSV = (
     "agreement",
 )  # fmt: skip
 MEASURED = ("run", "arm", "seed", "generation", *data.MEASURES)
+DIETS = ("run", "generation", *data.DIET)
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Tables:
     images: pd.DataFrame
     withheld: pd.DataFrame
     judgements: pd.DataFrame
+    diets: pd.DataFrame
 
     @property
     def warnings(self) -> list[str]:
@@ -67,12 +70,13 @@ class Tables:
 
 def tables(plan: Plan, store: Store) -> Tables:
     """Everything that the finished stages say."""
-    images = _joined([_images(run, g, stream, store) for run, g, stream in _sets(plan)], data.IMAGES)
+    reader = Reader(store)
+    images = _joined([_images(run, g, stream, reader) for run, g, stream in _sets(plan)], data.IMAGES)
     people = People(book.answers(store.root), images)
-    rows = [row for run in plan.runs for row in (*_rates(run, store), *people.rates(run))]
+    rows = [row for run in plan.runs for row in (*_rates(run, reader), *people.rates(run))]
     rated = _table(rows, data.RATES)
-    measured = _joined([_measured(run, g, store) for run in plan.runs for g in run.generations], MEASURED)
-    looks = [_judged(run, g, stream, store) for run, g, stream in _sets(plan)]
+    measured = _joined([_measured(run, g, reader) for run in plan.runs for g in run.generations], MEASURED)
+    looks = [_judged(run, g, stream, reader) for run, g, stream in _sets(plan)]
     models = _joined(looks, data.RUN_JUDGEMENTS)  # people see a part of a pool: too few for a ledger
     judgements = _joined([models, people.judgements()], data.RUN_JUDGEMENTS)
     summary = _table(list(claims(plan, rated)), data.SUMMARY)
@@ -81,8 +85,8 @@ def tables(plan: Plan, store: Store) -> Tables:
         rated,
         changes=_table([row for run in plan.runs for row in people.changes(run, [*changes(run, rated)])], data.CHANGES),
         summary=summary,
-        ledger=_table([row for run in plan.runs for row in ledgers(run, models, store)], data.LEDGER),
-        checks=_table([row for run in plan.runs for row in checks(run, models, store)], data.CHECKS),
+        ledger=_table([row for run in plan.runs for row in ledgers(run, models, reader)], data.LEDGER),
+        checks=_table([row for run in plan.runs for row in checks(run, models, reader)], data.CHECKS),
         diversity=measured.loc[measured["table"] == "diversity", list(data.MEASURED)],
         noise=measured.loc[measured["table"] == "noise", list(data.MEASURED)],
         tails=measured[measured["table"] == "tails"].rename(columns={"metric": "attribute"})[list(data.TAILS)],
@@ -92,6 +96,7 @@ def tables(plan: Plan, store: Store) -> Tables:
         images=images,
         withheld=_table([*_withheld(plan, store)], data.WITHHELD),
         judgements=judgements,
+        diets=_joined([_diet(run, g, reader) for run in plan.runs for g in run.generations], DIETS),
     )
 
 
@@ -111,17 +116,18 @@ def _joined(parts: list[pd.DataFrame], names: tuple[str, ...]) -> pd.DataFrame:
 # ---- images and judgements ---------------------------------------------------------------------------
 
 
-def _images(run: Run, g: Generation, stream: str, store: Store) -> pd.DataFrame:
+def _images(run: Run, g: Generation, stream: str, reader: Reader) -> pd.DataFrame:
     """One row per image; `file` is relative to the results folder. Score, rank and kept are missing where
     the image was not scored, not ranked, not a candidate. flagged: whether the safety checker objects to it, missing
     where none was asked."""
+    store = reader.store
     folder = store.finished(g.sets[stream])
     if folder is None:
         return pd.DataFrame()
-    table = reading.table(folder / "samples.parquet")
+    table = reader.table(folder / "samples.parquet")
     table["file"] = [str((folder / f).relative_to(store.root)) if f else "" for f in table["file"]]
     if stream == POOL and g.curate and (selection := store.finished(g.curate)):
-        table = table.merge(reading.table(selection / "selection.parquet"), on="id", how="left")
+        table = table.merge(reader.table(selection / "selection.parquet"), on="id", how="left")
     table = table.assign(run=run.name, arm=run.arm, seed=run.config.seed, generation=g.number, set=stream)
     return table[[name for name in table if name in data.IMAGES]]  # a generator's own columns stay in the store
 
@@ -138,33 +144,41 @@ def _withheld(plan: Plan, store: Store) -> Iterator[dict[str, Any]]:
             yield where | {"asked": asked, "withheld": told["withheld"]}
 
 
-def _judged(run: Run, g: Generation, stream: str, store: Store) -> pd.DataFrame:
+def _judged(run: Run, g: Generation, stream: str, reader: Reader) -> pd.DataFrame:
     parts = [
         judgements.assign(run=run.name, generation=g.number, set=stream, judge=judge)
-        for judge, judgements in _judgements(run, g, stream, store)
+        for judge, judgements in _judgements(run, g, stream, reader)
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _judgements(run: Run, g: Generation, stream: str, store: Store) -> Iterator[tuple[str, pd.DataFrame]]:
+def _judgements(run: Run, g: Generation, stream: str, reader: Reader) -> Iterator[tuple[str, pd.DataFrame]]:
     """(label of the judge, its judgements), one for each judge that has answered."""
     for judge, stage in zip(run.config.judge_plugins(), g.judged[stream], strict=True):
-        if folder := store.finished(stage):
-            yield judge.label, reading.table(folder / "judgements.parquet")
+        if folder := reader.store.finished(stage):
+            yield judge.label, reader.table(folder / "judgements.parquet")
 
 
-def _measured(run: Run, g: Generation, store: Store) -> pd.DataFrame:
-    folder = store.finished(g.measure) if g.measure else None
+def _measured(run: Run, g: Generation, reader: Reader) -> pd.DataFrame:
+    folder = reader.store.finished(g.measure) if g.measure else None
     if folder is None:
         return pd.DataFrame()
-    table = reading.table(folder / "measures.parquet")
+    table = reader.table(folder / "measures.parquet")
     return table.assign(run=run.name, arm=run.arm, seed=run.config.seed, generation=g.number)
+
+
+def _diet(run: Run, g: Generation, reader: Reader) -> pd.DataFrame:
+    """What a generation was trained on, one row per training image."""
+    folder = reader.store.finished(g.model) if g.model.verb == "train" else None
+    if folder is None:
+        return pd.DataFrame()
+    return reader.table(folder / "diet.parquet").assign(run=run.name, generation=g.number)
 
 
 # ---- rates -------------------------------------------------------------------------------------------
 
 
-def _rates(run: Run, store: Store) -> Iterator[dict[str, Any]]:
+def _rates(run: Run, reader: Reader) -> Iterator[dict[str, Any]]:
     """Every set of every generation as each judge saw it, prompt by prompt, but for those that check the judge."""
     judges = {judge.label: judge for judge in run.config.judge_plugins()}
     prompts = run.config.prompt_nouns()
@@ -172,8 +186,8 @@ def _rates(run: Run, store: Store) -> Iterator[dict[str, Any]]:
     for g in run.generations:
         for stream in [name for name in g.sets if name not in (CHECK, MOVED)]:
             where = {"run": run.name, "arm": run.arm, "seed": run.config.seed, "generation": g.number, "set": stream}
-            for judge, judgements in _judgements(run, g, stream, store):
-                prompt_of = _images(run, g, stream, store).set_index("id")["prompt"]
+            for judge, judgements in _judgements(run, g, stream, reader):
+                prompt_of = _images(run, g, stream, reader).set_index("id")["prompt"]
                 for prompt in prompts:
                     asked = judgements[judgements["id"].map(prompt_of) == prompt.text]
                     if len(asked):

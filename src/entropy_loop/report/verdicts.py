@@ -24,8 +24,8 @@ from entropy_loop.metrics.verdicts import (
     simulated,
     verdict,
 )
+from entropy_loop.null_model import Still, Unknown, null_model
 from entropy_loop.plan import Plan, Run
-from entropy_loop.regimes import neutral_diet
 from entropy_loop.report.numbers import number, some, span
 
 DIVERSITY, DISTANCES = ("vendi", "mean_pairwise_distance"), ("kid", "cmmd")
@@ -104,14 +104,10 @@ def _instruments(arm: _Arm, claim: Any, measured: pd.DataFrame) -> Iterator[Inst
 def _drift_variance(arm: _Arm) -> float | None:
     """None where the config does not tell how much is fed back."""
     config = arm.chains[0].config
-    if config.train.method == "none":
-        return drift_variance(config.images, config.images, None, arm.last)
-    policy, regime = config.policy_plugin(), config.regime_plugin()
-    if config.size_unknown():
+    null = null_model(config, config.images, real=0.5)  # as generation 0's images: the null of no change
+    if isinstance(null, Unknown):
         return None
-    kept = policy.most_kept(config.images)
-    real = 0.5 if regime.real_fraction else None  # real images are as generation 0's: the null of no change
-    return drift_variance(config.images, kept, neutral_diet(regime, kept, real), arm.last, policy.repeats)
+    return drift_variance(config.images, None if isinstance(null, Still) else null, arm.last)
 
 
 def _row(found: Verdict, claim: Any) -> Row:
