@@ -108,7 +108,7 @@ def test_all_generations_and_arms_of_a_seed_have_the_same_held_out_images(toy):
     keys = {run.name: run.generations[0].looks[HELD_OUT].images.key for run in planned.runs}
     assert len(keys) == 4
     assert len(set(keys.values())) == 2
-    assert [s.name for s in planned.stages().values()].count(HELD_OUT) == 2
+    assert [s.name for s in planned.stages().values()].count(f"draw-{HELD_OUT}") == 2
     assert len({keys[name] for name in keys if name.endswith("seed0")}) == 1
 
 
