@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 
@@ -56,14 +55,14 @@ class Bench:
 
     seed: int
 
-    def numbers(self, images: int, steps: int, generator: dict[str, Any], **config: Any) -> Moments:
+    def numbers(self, images: int, steps: int, generator: Mapping[str, object], **config: object) -> Moments:
         """4 parts of 10,000 chains, one for each number of an image, under a Gaussian generator."""
         gaussian = {"use": "gaussian", "dimensions": NUMBERS, **generator}
         with self._carried(TEXTS[:1], ["positive"], 1, images, steps, generator=gaussian, **config) as (model,):
             mean, variance = fitted(model, TEXTS[:1])[0].reshape(2, 4, -1)
         return mean, variance
 
-    def pools(self, images: int, steps: int, generator: dict[str, Any], **config: Any) -> Moments:
+    def pools(self, images: int, steps: int, generator: Mapping[str, object], **config: object) -> Moments:
         """2 parts of 64 chains, one for each prompt and seed, under a Gaussian generator; a third axis for the
         numbers of an image."""
         gaussian = {"use": "gaussian", **generator}
@@ -72,7 +71,7 @@ class Bench:
         mean, variance = found.swapaxes(0, 1).reshape(2, 2, -1, found.shape[-1])
         return mean, variance
 
-    def shares(self, images: int, steps: int, rates: dict[str, float], **config: Any) -> np.ndarray:
+    def shares(self, images: int, steps: int, rates: dict[str, float], **config: object) -> np.ndarray:
         """Rates that the last generation has learnt, float array (concepts, 2, 64): 2 parts of 64 chains, one for
         each prompt and seed, under a categorical generator."""
         categorical = {"use": "categorical", "rates": rates}
@@ -84,7 +83,7 @@ class Bench:
 
     @contextmanager
     def _carried(
-        self, texts: list[str], concepts: list[str], seeds: int, images: int, steps: int, **config: Any
+        self, texts: list[str], concepts: list[str], seeds: int, images: int, steps: int, **config: object
     ) -> Iterator[list[Checkpoint]]:
         """The last generation's model of one run per seed; their folders last as long as the context."""
         raw = {

@@ -6,9 +6,8 @@ T-th fit. mu and S are its mean and variance, n the images per generation. docs/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import prod
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ FITS = 6
 WORLD = {"use": "gaussian", "dimensions": NUMBERS}
 
 
-def replace_ml(bench: Bench, feedback: dict[str, Any]) -> Iterator[Claim]:
+def replace_ml(bench: Bench, feedback: Mapping[str, object]) -> Iterator[Claim]:
     """E[S] = (1 - 1/n)^T and E[mu²] = 1 - (1 - 1/n)^T (docs/laws.md, E1)."""
     n, steps = 5, 4
     mean, variance = bench.numbers(n, steps, generator=ML, feedback=feedback)
@@ -27,7 +26,7 @@ def replace_ml(bench: Bench, feedback: dict[str, Any]) -> Iterator[Claim]:
     yield "E[mu²]", 1 - (1 - 1 / n) ** steps, mean[1] ** 2
 
 
-def replace_unbiased(bench: Bench, images: int, policy: dict[str, Any]) -> Iterator[Claim]:
+def replace_unbiased(bench: Bench, images: int, policy: Mapping[str, object]) -> Iterator[Claim]:
     """E[S] = 1 for ever, yet S dies (docs/laws.md, E2): E[mu²] = T/n, E[√S] = c^T, c = √(2/(n-1)) Γ(n/2) / Γ((n-1)/2),
     and E[log S] = T (ψ((n-1)/2) - log((n-1)/2)). Where n are kept without a look at them, all the same (E9, r = 0)."""
     from scipy.special import gammaln, psi
@@ -49,7 +48,7 @@ def sampling_bias(bench: Bench) -> Iterator[Claim]:
     yield "E[mu²]", sum(bias**s for s in range(1, steps + 1)) / n, mean[1] ** 2
 
 
-def accumulate_ml(bench: Bench, feedback: dict[str, Any]) -> Iterator[Claim]:
+def accumulate_ml(bench: Bench, feedback: Mapping[str, object]) -> Iterator[Claim]:
     """E[S] = prod_t (1 - 1/(n t²)) and E[mu²] = 1 - E[S] (docs/laws.md, E4)."""
     n, steps = 4, FITS
     mean, variance = bench.numbers(n, steps, generator=ML, feedback=feedback)

@@ -7,11 +7,13 @@ pool; mu, S and V are mean, variance and rate that the last generation has learn
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from entropy_loop.selfcheck.bench import Bench, Claim
+
+Number = TypeVar("Number", float, np.ndarray)
 
 
 def best(bench: Bench, k: float, correlation: float) -> Iterator[Claim]:
@@ -51,7 +53,7 @@ def threshold(bench: Bench) -> Iterator[Claim]:
     yield "E[S]", v, variance[1, :, 0]
 
 
-def _above(u: Any) -> tuple[Any, Any]:
+def _above(u: Number) -> tuple[Number, Number]:
     """Mean i = φ(u) / (1 - Φ(u)) and variance 1 - i (i - u) of a standard normal number above u."""
     from scipy.stats import norm
 
@@ -86,7 +88,7 @@ def choice_categories(bench: Bench) -> Iterator[Claim]:
     yield "E[V b]", chosen[2] + chosen[3], shares[1, 1]
 
 
-def _choice(candidates: int, beta: float) -> dict[str, Any]:
+def _choice(candidates: int, beta: float) -> dict[str, object]:
     policy = {"use": "k_choice", "k": 1.0, "candidates": candidates, "beta": beta}
     return {"scorer": {"use": "exact"}, "policy": policy}
 
