@@ -86,7 +86,7 @@ def faults(folder: Path, strangers: bool = False) -> list[str]:
 
 
 def fault(path: Path, told: Written | None) -> str:
-    """What is not as it was told of a file; empty for one that is whole. told: None where the receipt does not know it."""
+    """What is not as it was told of a file, None where nothing was; empty for one that is whole."""
     if not path.is_file():
         return "missing"
     if told is None:
