@@ -141,8 +141,8 @@ def card(plan: Plan, table: pd.DataFrame, to: str, name: str) -> str:
     """README.md of the data set, with the front matter that a hub reads."""
     config = plan.study.config
     origin = config.generator_plugin().origin or Origin(f"the toy generator {config.generator['use']}", None)
+    made_by = f"`{origin.checkpoint}`" + (f" at revision `{origin.revision}`" if origin.revision else "")
     counts = table.groupby(["arm", "generation", "set"]).size().reset_index(name="images")
-    base = f"`{origin.checkpoint}`" + (f" at revision `{origin.revision}`" if origin.revision else "")
     lines = "\n".join(f"| {r.arm} | {r.generation} | {r.set} | {r.images} |" for r in counts.itertuples())
     prompts = "\n".join(f"- {text}" for text in dict.fromkeys(table["text"]))
     return f"""---
@@ -166,7 +166,7 @@ from datasets import load_dataset
 {_loading(to, name)}
 ```
 
-Made by {base} and its fine-tuned successors; the licence of that
+Made by {made_by} and its fine-tuned successors; the licence of that
 checkpoint holds for its images. `text` is the prompt; `run` and `arm` name the chains that an image belongs to (several
 where they share generation 0), `generation` the number of feedback steps before it, `set` whether it was fed back
 (`pool`) or only looked at (`evaluation`); `kept`, `score` and `rank` are the curator's of the first of its chains; a

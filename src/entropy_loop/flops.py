@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,58 @@ def _transformer(width: int, positions: int, blocks: int, linear: bool, tokens: 
 # ---- parts -------------------------------------------------------------------------------------------
 
 
-def unet(config: Mapping[str, Any], height: int, width: int, tokens: int) -> list[Layer]:
+class UnetOptions(TypedDict, total=False):
+    """What not every UNet2DConditionModel of diffusers has."""
+
+    use_linear_projection: bool
+    transformer_layers_per_block: int | list[int] | None
+    addition_embed_type: str | None
+    addition_time_embed_dim: int
+    projection_class_embeddings_input_dim: int
+
+
+class UnetConfig(UnetOptions):
+    """What every one has. sample_size: an edge of its latents, or height and width."""
+
+    sample_size: int | list[int]
+    in_channels: int
+    out_channels: int
+    layers_per_block: int
+    block_out_channels: list[int]
+    down_block_types: list[str]
+    up_block_types: list[str]
+    cross_attention_dim: int
+    attention_head_dim: int | list[int]
+    norm_num_groups: int
+
+
+class VaeConfig(TypedDict):
+    """Of diffusers' AutoencoderKL."""
+
+    block_out_channels: list[int]
+    layers_per_block: int
+    latent_channels: int
+    down_block_types: list[str]
+    up_block_types: list[str]
+    sample_size: int
+    scaling_factor: float
+    mid_block_add_attention: NotRequired[bool]
+
+
+class TextConfig(TypedDict):
+    """Of transformers' CLIPTextModel."""
+
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    vocab_size: int
+    max_position_embeddings: int
+    hidden_act: str
+    projection_dim: int
+
+
+def unet(config: UnetConfig, height: int, width: int, tokens: int) -> list[Layer]:
     """One forward pass of a UNet2DConditionModel on one latent of height x width, with so many text tokens."""
     channels, n = config["block_out_channels"], len(config["block_out_channels"])
     time, each = 4 * channels[0], config["layers_per_block"]
@@ -134,7 +185,7 @@ def _smaller(edge: int, times: int) -> int:
     return edge
 
 
-def _middle(config: Mapping[str, Any], positions: int) -> Iterator[Layer]:
+def _middle(config: VaeConfig, positions: int) -> Iterator[Layer]:
     c = config["block_out_channels"][-1]
     yield from _resnet(c, c, positions, 0)
     if config.get("mid_block_add_attention", True):
@@ -143,7 +194,7 @@ def _middle(config: Mapping[str, Any], positions: int) -> Iterator[Layer]:
     yield from _resnet(c, c, positions, 0)
 
 
-def encoder(config: Mapping[str, Any], height: int, width: int) -> list[Layer]:
+def encoder(config: VaeConfig, height: int, width: int) -> list[Layer]:
     """One pass of an AutoencoderKL's encoder on an image of height x width pixels."""
     channels, latent = config["block_out_channels"], config["latent_channels"]
     n, before = len(channels), channels[0]
@@ -160,7 +211,7 @@ def encoder(config: Mapping[str, Any], height: int, width: int) -> list[Layer]:
     return [*layers, _conv("quant_conv", 2 * latent, 2 * latent, least, 1)]
 
 
-def decoder(config: Mapping[str, Any], height: int, width: int) -> list[Layer]:
+def decoder(config: VaeConfig, height: int, width: int) -> list[Layer]:
     """One pass of an AutoencoderKL's decoder to an image of height x width pixels."""
     channels, latent = config["block_out_channels"], config["latent_channels"]
     n, before = len(channels), channels[-1]
@@ -184,7 +235,7 @@ def transformer(width: int, layers: int, inner: int, tokens: int) -> list[Layer]
     return [*block, _linear("fc1", width, inner, tokens), _linear("fc2", inner, width, tokens)] * layers
 
 
-def text(configs: Iterable[Mapping[str, Any]]) -> list[Layer]:
+def text(configs: Iterable[TextConfig]) -> list[Layer]:
     """One prompt through text encoders, given as transformers' CLIPTextConfig."""
     return [
         layer

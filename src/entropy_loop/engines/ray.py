@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from typing import Annotated, Any, ClassVar
@@ -157,16 +158,17 @@ def _pool(engine: Ray, store: Store, cores: int) -> Iterator[_Pool]:
     _environment(engine)
     import ray
 
-    own: dict[str, Any] = {
-        "num_cpus": engine.workers * cores if engine.workers else None,
-        "include_dashboard": False,
-        "object_store_memory": engine.object_store_memory,
-        "_node_ip_address": "127.0.0.1",
-    }
-    ray.init(
-        address=engine.address or "local", logging_level=logging.ERROR, log_to_driver=False, namespace="entropy-loop",
-        **({} if engine.address else own),
-    )  # fmt: skip
+    join = partial(ray.init, logging_level=logging.ERROR, log_to_driver=False, namespace="entropy-loop")
+    if engine.address:
+        join(address=engine.address)
+    else:
+        join(
+            address="local",
+            num_cpus=engine.workers * cores if engine.workers else None,
+            include_dashboard=False,
+            object_store_memory=engine.object_store_memory,
+            _node_ip_address="127.0.0.1",
+        )
     found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = int(found.get("GPU", 0))
     size = engine.workers or gpus or max(1, int(found.get("CPU", 1)) // cores)

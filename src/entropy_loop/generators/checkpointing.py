@@ -9,21 +9,34 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from entropy_loop import disk, manifest
+
+if TYPE_CHECKING:
+    import torch
 
 TENSORS, TOLD = "state.safetensors", "state.json"
 
 
+class Told(TypedDict):
+    """Plain values of a training. log: a row for each step. groups, rate, scaler: of optimizer, learning rate and
+    gradient scaler, as torch tells them. averaged: steps that the average has seen."""
+
+    log: list[tuple[float, float, float]]
+    groups: list[dict[str, object]]
+    rate: dict[str, object]
+    averaged: int
+    scaler: dict[str, object] | None
+
+
 @dataclass(frozen=True)
 class State:
-    """What training goes on from. step: optimisation steps done. tensors: float32, by name. told: plain values, a row
-    of the log for each step among them."""
+    """What training goes on from. step: optimisation steps done. tensors: float32, by name."""
 
     step: int
-    tensors: dict[str, Any]
-    told: dict[str, Any]
+    tensors: dict[str, torch.Tensor]
+    told: Told
 
 
 def save(state: State, folder: Path) -> None:

@@ -104,6 +104,7 @@ def _leave() -> None:
 def _state() -> PartialState:
     """Accelerate's handle on the group; the first one joins it."""
     # Before: defaults of its functions are the group that is there when it is loaded, which would never end then.
+    import torch.distributed.nn  # noqa: F401
     from accelerate import PartialState
 
     return PartialState(cpu=device.device() == "cpu", timeout=PATIENCE)

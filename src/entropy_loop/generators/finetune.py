@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,9 @@ from entropy_loop.generators.learning import Learning, refuse_broken
 
 if TYPE_CHECKING:
     import torch
+    from accelerate import Accelerator
+    from diffusers import DDPMScheduler, UNet2DConditionModel
+    from torch.nn import Module, Parameter
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class Batch:
 
 
 def train(
-    unet: Any, schedule: Mapping[str, Any], encoded: Encoded, settings: TrainSettings, step_seeds: list[int],
-    start: Path | None, out: Path, tick: Tick,
+    unet: UNet2DConditionModel, schedule: Mapping[str, object], encoded: Encoded, settings: TrainSettings,
+    step_seeds: list[int], start: Path | None, out: Path, tick: Tick,
 ) -> None:  # fmt: skip
     """Train `unet` in place on an encoded diet, with every process that there is; writes unet/ (diffusers' format,
     float32 safetensors) or pytorch_lora_weights.safetensors, and training.csv.
@@ -60,7 +63,9 @@ def train(
             lora.save(unet, settings, out) if settings.method == "lora" else _save(unet, out)
 
 
-def once(unet: Any, schedule: Mapping[str, Any], encoded: Encoded, settings: TrainSettings, images: int) -> None:
+def once(
+    unet: UNet2DConditionModel, schedule: Mapping[str, object], encoded: Encoded, settings: TrainSettings, images: int
+) -> None:
     """One optimisation step with so many images in a pass: does it fit into memory? Spoils the weights."""
     settings = replace(settings, train_batch_size=images, gradient_accumulation_steps=1, max_train_steps=1)
     with _prepared(unet, settings, None, 0) as learnt, distributed.accelerator(settings) as accelerator:
@@ -68,7 +73,9 @@ def once(unet: Any, schedule: Mapping[str, Any], encoded: Encoded, settings: Tra
 
 
 @contextmanager
-def _prepared(unet: Any, settings: TrainSettings, start: Path | None, seed: int) -> Iterator[list[Any]]:
+def _prepared(
+    unet: UNet2DConditionModel, settings: TrainSettings, start: Path | None, seed: int
+) -> Iterator[list[Parameter]]:
     """The parameters that are learnt, float32. Afterwards the UNet is what it was but for their values; adapters are
     taken out of it."""
     low_rank = settings.method == "lora"
@@ -86,8 +93,8 @@ def _prepared(unet: Any, settings: TrainSettings, start: Path | None, seed: int)
 
 
 def _optimise(
-    accelerator: Any, unet: Any, learnt: list[Any], schedule: Mapping[str, Any], encoded: Encoded,
-    settings: TrainSettings, step_seeds: list[int], kept: Path | None, tick: Tick,
+    accelerator: Accelerator, unet: UNet2DConditionModel, learnt: list[Parameter], schedule: Mapping[str, object],
+    encoded: Encoded, settings: TrainSettings, step_seeds: list[int], kept: Path | None, tick: Tick,
 ) -> pd.DataFrame:  # fmt: skip
     """Leaves the trained weights in the UNet; returns one row per step: loss, gradient norm, learning rate. kept: where
     checkpoints are, from the newest of which it goes on; None keeps none."""
@@ -100,7 +107,7 @@ def _optimise(
         learning.resume(kept)
     orders = _batches(len(encoded.prompt), settings, step_seeds[0])
     for step, rows in list(enumerate(orders))[len(learning.log) :]:
-        loss: Any = 0.0
+        loss: torch.Tensor | float = 0.0
         for part in _parts(draw(noise_scheduler, encoded, rows, settings, step_seeds[step]), settings, accelerator):
             with accelerator.accumulate(model):
                 error = loss_of(model, noise_scheduler, encoded, part, settings)
@@ -113,7 +120,7 @@ def _optimise(
     return learning.finish()
 
 
-def _save(unet: Any, out: Path) -> None:
+def _save(unet: UNet2DConditionModel, out: Path) -> None:
     unet.save_pretrained(out / "unet", safe_serialization=True)
     for file in (out / "unet").glob("*.safetensors"):
         shutil.copymode(out / "training.csv", file)  # safetensors shuts others out
@@ -130,7 +137,7 @@ def _batches(n: int, settings: TrainSettings, seed: int) -> Iterator[np.ndarray]
     return (order[step * size : (step + 1) * size] for step in range(steps))
 
 
-def draw(scheduler: Any, encoded: Encoded, rows: np.ndarray, settings: TrainSettings, seed: int) -> Batch:
+def draw(scheduler: DDPMScheduler, encoded: Encoded, rows: np.ndarray, settings: TrainSettings, seed: int) -> Batch:
     """Everything that is random in a step, for all its images: drawn on the CPU, whatever the device."""
     import torch
 
@@ -147,14 +154,16 @@ def draw(scheduler: Any, encoded: Encoded, rows: np.ndarray, settings: TrainSett
     return Batch(latents, noise.to(device), t.to(device), text.to(device))
 
 
-def _parts(batch: Batch, settings: TrainSettings, accelerator: Any) -> Iterator[Batch]:
+def _parts(batch: Batch, settings: TrainSettings, accelerator: Accelerator) -> Iterator[Batch]:
     """The step's images as this process takes them, one backward pass after the other."""
     size = settings.train_batch_size
     for first in range(0, settings.images, size):
         yield batch.rows(slice(first + accelerator.process_index, first + size, accelerator.num_processes))
 
 
-def loss_of(unet: Any, scheduler: Any, encoded: Encoded, batch: Batch, settings: TrainSettings) -> torch.Tensor:
+def loss_of(
+    unet: Module, scheduler: DDPMScheduler, encoded: Encoded, batch: Batch, settings: TrainSettings
+) -> torch.Tensor:
     """Noise (or velocity) prediction error of a batch, a scalar.
 
     z_t = sqrt(a_t) z + sqrt(1 - a_t) e (Ho et al. 2020, arXiv 2006.11239, eq. 4 and 14).
@@ -168,7 +177,7 @@ def loss_of(unet: Any, scheduler: Any, encoded: Encoded, batch: Batch, settings:
     return (errors * _weights(scheduler, batch.t, settings.snr_gamma, velocity)).mean()
 
 
-def _weights(scheduler: Any, t: torch.Tensor, snr_gamma: float | None, velocity: bool) -> torch.Tensor:
+def _weights(scheduler: DDPMScheduler, t: torch.Tensor, snr_gamma: float | None, velocity: bool) -> torch.Tensor:
     """Min-SNR weights min(SNR, gamma) / SNR, over SNR + 1 for velocity (Hang et al. 2023, arXiv 2303.09556)."""
     import torch
 
@@ -182,7 +191,7 @@ def _weights(scheduler: Any, t: torch.Tensor, snr_gamma: float | None, velocity:
 # ---- what is refused ---------------------------------------------------------------------------------
 
 
-def refuse_untrainable(schedule: Mapping[str, Any], settings: TrainSettings) -> None:
+def refuse_untrainable(schedule: Mapping[str, object], settings: TrainSettings) -> None:
     """Raises ConfigError when a scheduler's config asks for a target, or for weights, that this loss does not have,
     or when the images of a pass cannot be shared out."""
     target = schedule.get("prediction_type", "epsilon")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,13 @@ import pandas as pd
 from entropy_loop.data import TrainSettings
 from entropy_loop.errors import TrainingDiverged
 from entropy_loop.generators import checkpointing, distributed
-from entropy_loop.generators.checkpointing import State
+from entropy_loop.generators.checkpointing import State, Told
+
+if TYPE_CHECKING:
+    import torch
+    from accelerate import Accelerator
+    from diffusers.training_utils import EMAModel
+    from torch.nn import Module, Parameter
 
 LOG = ("loss", "grad_norm", "learning_rate")
 
@@ -20,13 +27,13 @@ class Learning:
     """AdamW on the parameters `learnt`, float32, with a learning rate that follows a schedule; of the weights, if the
     settings say so, an exponential moving average."""
 
-    def __init__(self, accelerator: Any, learnt: list[Any], settings: TrainSettings) -> None:
+    def __init__(self, accelerator: Accelerator, learnt: list[Parameter], settings: TrainSettings) -> None:
         import torch
         from diffusers.optimization import get_scheduler
         from diffusers.training_utils import EMAModel
 
         self.accelerator, self.learnt, self.settings = accelerator, learnt, settings
-        self.optimizer: Any = torch.optim.AdamW(
+        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             learnt,
             lr=settings.learning_rate,
             betas=(settings.adam_beta1, settings.adam_beta2),
@@ -36,17 +43,19 @@ class Learning:
         )
         steps = {"num_warmup_steps": settings.lr_warmup_steps, "num_training_steps": settings.max_train_steps}
         self.rate = get_scheduler(settings.lr_scheduler, self.optimizer, **steps)
-        self.average: Any = EMAModel(learnt, decay=settings.ema_decay, foreach=True) if settings.use_ema else None
-        self.log: list[tuple[Any, Any, float]] = []
+        average = EMAModel(learnt, decay=settings.ema_decay, foreach=True) if settings.use_ema else None
+        self.average: EMAModel | None = average
+        self.log: list[tuple[torch.Tensor | float, torch.Tensor | float, float]] = []
         self.read = 0  # rows of the log that are known to be numbers
         self.clips = False
 
-    def prepare(self, unet: Any) -> Any:
+    def prepare(self, unet: Module) -> Module:
         """The model to call in the place of the UNet."""
+        model: Module
         model, self.optimizer = self.accelerator.prepare(unet, self.optimizer)
         return model
 
-    def step(self, loss: Any) -> None:
+    def step(self, loss: torch.Tensor) -> None:
         """One optimisation step along the gradients that there are. Raises TrainingDiverged when the step before had a
         loss or gradient that is no number: to read this one's would be to wait for the device."""
         norm = self.accelerator.clip_grad_norm_(self.learnt, self.settings.max_grad_norm)
@@ -74,16 +83,16 @@ class Learning:
         """Write a checkpoint, by the first process if there are several. Raises TrainingDiverged, and leaves the last
         one, when something in it is no number."""
         self._refuse_diverged(len(self.log))
-        refuse_broken(dict(enumerate(self.learnt)))
+        refuse_broken({str(i): weight for i, weight in enumerate(self.learnt)})
         if not distributed.leads():
             return
         told = self.optimizer.state_dict()
-        tensors = {f"weight.{i}": value for i, value in enumerate(self.learnt)}
+        tensors: dict[str, torch.Tensor] = {f"weight.{i}": value for i, value in enumerate(self.learnt)}
         tensors |= {f"{name}.{i}": value for i, one in told["state"].items() for name, value in one.items()}
         tensors |= {f"average.{i}": value for i, value in enumerate(self.average.shadow_params if self.average else ())}
         scaler = self.accelerator.scaler
-        plain = {
-            "log": self.log,
+        plain: Told = {
+            "log": [(float(loss), float(norm), rate) for loss, norm, rate in self.log],
             "groups": told["param_groups"],
             "rate": self.rate.state_dict(),
             "averaged": self.average.optimization_step if self.average else 0,
@@ -97,15 +106,16 @@ class Learning:
 
         if not (state := checkpointing.latest(kept)):
             return
-        found: dict[str, dict[int, Any]] = {}
+        found: dict[str, dict[int, torch.Tensor]] = {}
         for name, value in state.tensors.items():
             kind, _, number = name.rpartition(".")
             found.setdefault(kind, {})[int(number)] = value
         with torch.no_grad():
             for i, weight in found.pop("weight").items():
                 self.learnt[i].copy_(weight)
-            for i, weight in found.pop("average", {}).items():
-                self.average.shadow_params[i].copy_(weight)
+            average = found.pop("average", {})
+            for i, shadow in enumerate(self.average.shadow_params if self.average else ()):
+                shadow.copy_(average[i])
         moments = {i: {name: values[i] for name, values in found.items()} for i in next(iter(found.values()), {})}
         self.optimizer.load_state_dict({"state": moments, "param_groups": state.told["groups"]})
         self.rate.load_state_dict(state.told["rate"])
@@ -113,7 +123,7 @@ class Learning:
             self.average.optimization_step = state.told["averaged"]
         if self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(state.told["scaler"])
-        self.log = [tuple(row) for row in state.told["log"]]
+        self.log = [(loss, norm, rate) for loss, norm, rate in state.told["log"]]
         self.read = len(self.log)
 
     # ---- what is refused -----------------------------------------------------------------------------
@@ -133,7 +143,7 @@ class Learning:
         self.read = max(self.read, rows)
 
 
-def _refuse_unclipped(learnt: list[Any], max_grad_norm: float) -> None:
+def _refuse_unclipped(learnt: list[Parameter], max_grad_norm: float) -> None:
     """Raises TrainingDiverged when clipping did not clip, as it would not if it was given no gradients."""
     import torch
 
@@ -143,7 +153,7 @@ def _refuse_unclipped(learnt: list[Any], max_grad_norm: float) -> None:
         raise TrainingDiverged(f"train: gradient norm {after} after clipping to {max_grad_norm}.")
 
 
-def refuse_broken(weights: dict[Any, Any]) -> None:
+def refuse_broken(weights: Mapping[str, torch.Tensor]) -> None:
     """Raises TrainingDiverged when a weight, by name, is not finite."""
     import torch
 

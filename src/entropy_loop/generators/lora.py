@@ -10,7 +10,7 @@ import json
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from entropy_loop.data import TrainSettings
 from entropy_loop.errors import ConfigError
@@ -18,6 +18,8 @@ from entropy_loop.errors import ConfigError
 if TYPE_CHECKING:
     import torch
     from diffusers import UNet2DConditionModel
+    from peft.tuners.lora import LoraLayer
+    from torch.nn import Linear, Module, Parameter
 
 FILE = "pytorch_lora_weights.safetensors"
 METADATA = "lora_adapter_metadata"  # where diffusers looks for rank and alpha
@@ -43,7 +45,7 @@ def refuse(unet: UNet2DConditionModel, settings: TrainSettings) -> None:
             )
 
 
-def add(unet: UNet2DConditionModel, settings: TrainSettings, start: Path | None, seed: int) -> list[Any]:
+def add(unet: UNet2DConditionModel, settings: TrainSettings, start: Path | None, seed: int) -> list[Parameter]:
     """Put adapters into the UNet, float32, and return their parameters: those of generation `start`, else new ones,
     A normal with standard deviation 1 / rank and B zero, as diffusers' examples do."""
     import torch
@@ -51,7 +53,9 @@ def add(unet: UNet2DConditionModel, settings: TrainSettings, start: Path | None,
     from peft.tuners.lora import LoraLayer
 
     with torch.random.fork_rng(devices=[]):  # peft draws weights, which are replaced below
-        inject_adapter_in_model(LoraConfig(**_options(settings), init_lora_weights="gaussian"), unet)
+        # Typed int; any number will do.
+        config = LoraConfig(**_options(settings), init_lora_weights="gaussian")  # type: ignore[arg-type]
+        inject_adapter_in_model(config, unet)
     for layer in unet.modules():
         if isinstance(layer, LoraLayer):
             layer.forward = partial(_updated, layer.get_base_layer(), *_factors(layer))  # type: ignore[attr-defined]
@@ -91,8 +95,7 @@ def remove(unet: UNet2DConditionModel) -> None:
 
 def update(folder: Path) -> dict[str, torch.Tensor]:
     """alpha / rank B A of every layer, float32, by the name of the weight that it is added to."""
-    weights, told = _stored(folder)
-    scale = told["unet.lora_alpha"] / told["unet.r"]
+    weights, scale = _stored(folder)
     names = [name.removesuffix(".lora_A.weight") for name in weights if name.endswith(".lora_A.weight")]
     return {
         f"{name}.weight": scale * weights[f"{name}.lora_B.weight"].float() @ weights[f"{name}.lora_A.weight"].float()
@@ -100,30 +103,40 @@ def update(folder: Path) -> dict[str, torch.Tensor]:
     }
 
 
-def _factors(layer: Any) -> tuple[Any, Any, float]:
+def _factors(layer: LoraLayer) -> tuple[Linear, Linear, float]:
     """A and B, linear layers, and alpha / rank."""
     ((name, scale),) = layer.scaling.items()
-    return layer.lora_A[name], layer.lora_B[name], scale
+    a, b = layer.lora_A[name], layer.lora_B[name]
+    return cast("Linear", a), cast("Linear", b), scale
 
 
-def _updated(base: Any, a: Any, b: Any, scale: float, x: torch.Tensor) -> torch.Tensor:
+def _updated(base: Module, a: Linear, b: Linear, scale: float, x: torch.Tensor) -> torch.Tensor:
     """What peft's layer computes, for the one adapter without dropout that there is. Looking for others in every call,
     and a product with the scale apart, took a twentieth of a step on a CPU."""
     import torch
 
-    made = base(x)
+    made: torch.Tensor = base(x)
     return torch.add(made, b(a(x.to(a.weight.dtype))), alpha=scale).to(made.dtype)
 
 
-def _stored(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The adapters of a generation and what stands beside them."""
+def _stored(folder: Path) -> tuple[dict[str, torch.Tensor], float]:
+    """The adapters of a generation, and alpha / rank."""
     from safetensors import safe_open
 
     with safe_open(folder / FILE, framework="pt") as file:
         weights = {name.removeprefix("unet."): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return weights, json.loads(file.metadata()[METADATA])
+        told = json.loads(file.metadata()[METADATA])
+        return weights, told["unet.lora_alpha"] / told["unet.r"]
 
 
-def _options(settings: TrainSettings) -> dict[str, Any]:
+class Options(TypedDict):
+    """Peft's."""
+
+    r: int
+    lora_alpha: float
+    target_modules: list[str]
+
+
+def _options(settings: TrainSettings) -> Options:
     alpha = settings.rank if settings.lora_alpha is None else settings.lora_alpha
     return {"r": settings.rank, "lora_alpha": alpha, "target_modules": sorted(settings.target_modules)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from entropy_loop import assets
 from entropy_loop.errors import ConfigError
@@ -41,7 +40,7 @@ def family(folder: Path) -> str:
     return name
 
 
-def _known(of: list[Any]) -> bool:
+def _known(of: list[object]) -> bool:
     """Whether [library, class] of a part is one that is ever loaded."""
     library, name = of if len(of) == 2 else (None, None)
     scheduler = library == "diffusers" and str(name).endswith("Scheduler") and str(name).isidentifier()
@@ -73,9 +72,9 @@ def tokenizers(folder: Path) -> list[Path]:
     return [folder / part.replace("text_encoder", "tokenizer") for part in encoders]
 
 
-def schedule(folder: Path) -> dict[str, Any]:
+def schedule(folder: Path) -> dict[str, object]:
     """The config of the scheduler that the checkpoint was trained with."""
-    config: dict[str, Any] = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+    config: dict[str, object] = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
     return config
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from entropy_loop import assets, device
 from entropy_loop.errors import ConfigError, EntropyLoopError
+from entropy_loop.flops import UnetConfig
 from entropy_loop.generators import lora, pretrained
 
 if TYPE_CHECKING:
@@ -30,14 +31,14 @@ class Text:
     states: torch.Tensor
     pooled: torch.Tensor | None = None
 
-    def rows(self, index: Any) -> Text:
+    def rows(self, index: torch.Tensor | list[int]) -> Text:
         """Some of the rows, or the same row several times."""
         return Text(self.states[index], None if self.pooled is None else self.pooled[index])
 
-    def told(self, size: tuple[int, int], dtype: torch.dtype) -> dict[str, Any]:
+    def told(self, size: tuple[int, int], dtype: torch.dtype) -> dict[str, object]:
         """The UNet's arguments. size: height and width in pixels, which an XL model is told as the size of an
         image that was neither scaled nor cut (Podell et al. 2023, arXiv 2307.01952, section 2.2)."""
-        told: dict[str, Any] = {"encoder_hidden_states": self.states.to(dtype)}
+        told: dict[str, object] = {"encoder_hidden_states": self.states.to(dtype)}
         if self.pooled is not None:
             ids = self.pooled.new_tensor([[*size, 0, 0, *size]]).expand(len(self.pooled), -1)
             told["added_cond_kwargs"] = {"text_embeds": self.pooled.to(dtype), "time_ids": ids}
@@ -50,7 +51,7 @@ class Resident:
 
     unet: UNet2DConditionModel
     holds: Path | None = None
-    compiled: Any = None
+    compiled: UNet2DConditionModel | None = None
 
     def load(self, base: Path, trained: Path | None) -> None:
         """Put a generation's weights in, in place: generation 0's from the checkpoint `base`, a whole UNet from
@@ -67,7 +68,7 @@ class Resident:
         self.unet.requires_grad_(False).eval()
         self.holds = source
 
-    def compile(self) -> Any:
+    def compile(self) -> UNet2DConditionModel:
         """The compiled UNet, which reads the weights of this one: they can be changed without compiling again."""
         import torch
 
@@ -87,9 +88,10 @@ class Model:
     moments: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
-    def config(self) -> Any:
+    def config(self) -> UnetConfig:
         """The UNet's config."""
-        return json.loads((self.folder / "unet" / "config.json").read_text(encoding="utf-8"))
+        config: UnetConfig = json.loads((self.folder / "unet" / "config.json").read_text(encoding="utf-8"))
+        return config
 
     def unet(self, precision: str) -> Resident:
         """The UNet in memory with weights of this precision, whoever's they are."""
@@ -127,7 +129,7 @@ def model(folder: str) -> Model:
     for library in (diffusers, transformers):  # the run has a bar of its own
         library.utils.logging.disable_progress_bar()
     name = pretrained.family(Path(folder))
-    absent: dict[str, Any] = {"unet": None, "feature_extractor": None, "image_encoder": None}
+    absent: dict[str, bool | None] = {"unet": None, "feature_extractor": None, "image_encoder": None}
     if name != pretrained.XL:
         absent |= {"safety_checker": None, "requires_safety_checker": False}
     try:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from entropy_loop.errors import EntropyLoopError
 
 if TYPE_CHECKING:
     import torch
+    from diffusers import SchedulerMixin, UNet2DConditionModel
 
     from entropy_loop.generators.resident import Text
 
 # An image's seed is all the randomness it has. Five are deterministic given the initial noise; DDPM and Euler
 # ancestral draw more in every step, from the image's own stream. Where a checkpoint's own scheduler would draw where
 # another is asked for (an SDE), or would need more steps than are asked for, it is overruled.
-SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
+SCHEDULERS: dict[str, tuple[str, dict[str, bool | str]]] = {
     "ddim": ("DDIMScheduler", {}),
     "ddpm": ("DDPMScheduler", {}),
     "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
@@ -26,7 +28,7 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def scheduler(name: str, trained_with: Any) -> Any:
+def scheduler(name: str, trained_with: Mapping[str, object]) -> SchedulerMixin:
     """diffusers' scheduler of this name. trained_with: the config of the checkpoint's own."""
     import diffusers
 
@@ -49,8 +51,8 @@ def noise(random: list[torch.Generator], shape: tuple[int, int, int]) -> torch.T
 
 
 def denoise(
-    unet: Any, schedule: Any, steps: int, start: torch.Tensor, random: list[torch.Generator], text: Text,
-    guidance_scale: float, size: tuple[int, int],
+    unet: UNet2DConditionModel, schedule: SchedulerMixin, steps: int, start: torch.Tensor,
+    random: list[torch.Generator], text: Text, guidance_scale: float, size: tuple[int, int],
 ) -> torch.Tensor:  # fmt: skip
     """Latents, float32 (n, c, h, w), by classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598, eq. 6 in
     diffusers' convention: guidance_scale = 1 + w).
