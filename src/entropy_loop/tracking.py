@@ -41,7 +41,8 @@ class Tracking:
 
     def __init__(self, planned: Plan, root: Path, then: Listener) -> None:
         self.root, self.then, self.lock = root, then, Lock()
-        self.name, self.started = planned.study.config.report_to, dict[str, GeneralTracker]()
+        self.name = planned.study.config.report_to
+        self.started: dict[str, GeneralTracker] = {}
         self.runs = {run.name: run for run in planned.runs}
         # Chains that have a training in common are all told of it.
         self.trainings: dict[str, list[tuple[Run, int]]] = {}
