@@ -100,7 +100,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "set": _text(f"The set of images: {_SET}.", always=True),
         **_ASKED,
         "n": _whole("Images that could be judged, ≥ 0."),
-        "hits": _number("Of these recognised, 0 to n; of people the sum over the images of the share of raters."),
+        "hits": _number("How many of them are recognised, 0 to n; of people the sum of their shares of raters."),
         "rate": _number("V = hits / n, 0 to 1; missing where n is 0."),
         **_ends("V's 95 % interval, 0 to 1 (Wilson's; of people by bootstrap)"),
         "corrected": _number("V corrected for the judge's known errors (Rogan-Gladen), 0 to 1."),

@@ -167,10 +167,12 @@ class Results:
         wanted = {"generation": generation, "arm": arm, "seed": seed, "set": set, "prompt": prompt}
         for column, value in wanted.items():
             found = found if value is None else self._only(found, column, value)
-        said = self.judgements.merge(found[IMAGE], on=IMAGE)
+        said = self.judgements
         said["column"] = said["judge"] + ":" + said["concept"]
-        answers = said.pivot(index=IMAGE, columns="column", values="answer")[said["column"].unique()]
-        return found.merge(answers.reset_index(), on=IMAGE, how="left")
+        names = list(said["column"].unique())
+        answers = said.merge(found[IMAGE], on=IMAGE).pivot(index=IMAGE, columns="column", values="answer")
+        told = answers.reindex(columns=names).reset_index()
+        return found.merge(told, on=IMAGE, how="left").astype(dict.fromkeys(names, "boolean"))
 
     def picture(self, file: str) -> Image:
         """One picture, RGB, as a PIL image. file: a cell of the column `file` of `images()`.
