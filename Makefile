@@ -32,7 +32,7 @@ lint: $(VENV)/installed
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --severity-level high src
 
-# The documentation as a site: build/site/index.html. The two reference pages are written anew from the code.
+# The documentation as a site: build/site/index.html. The reference pages are written anew from the code.
 docs: $(VENV)/installed
 	$(BIN)/python -m scripts.tools.write_reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet -f docs/site/mkdocs.yml

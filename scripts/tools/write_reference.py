@@ -1,8 +1,9 @@
-"""Write docs/reference/config.md and cli.md: what the schema, the plug-ins and the commands say of themselves.
+"""Write docs/reference: what the schema, the plug-ins, the commands and the tables say of themselves.
 
     python -m scripts.tools.write_reference
 
-A key's sentence stands in the docstring of its class, after `key:`; a test holds the two files to what this writes.
+A key's sentence stands in the docstring of its class, after `key:`, a column's in `entropy_loop.dictionary`; a test
+holds the pages to what this writes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pydantic import TypeAdapter
 
 from entropy_loop import config, registry
 from entropy_loop.cli import app
+from entropy_loop.dictionary import PARQUET, TABLES
+from entropy_loop.results import Results
 from entropy_loop.schema import sentences
 
 FOLDER = Path("docs/reference")
@@ -202,7 +205,31 @@ def _value(param: Any) -> str:
     return str(param.metavar or (param.name.upper() if param.param_type_name == "argument" else "text"))
 
 
-PAGES = {"config.md": config_page, "cli.md": cli_page}
+TABLES_OPENING = """# The tables
+
+Every column of every table that a run writes, generated from `src/entropy_loop/dictionary.py` by
+`scripts/write_reference.py`. `entropy_loop.open_results` reads them with these dtypes ([In a
+notebook](../notebook.md)). What is missing is missing (NaN or `<NA>`; an empty cell in a CSV), never 0: a column marked
+*never* has no missing cell.
+
+CSVs are UTF-8, with commas, numbers to six significant digits. V is the share of a set of images in which a concept
+is recognised, c = (V1 - V2) / V1 its change rate; what they and their bands mean:
+[How to read the numbers](../science.md).
+"""
+
+
+def tables_page() -> str:
+    """docs/reference/tables.md."""
+    lines = [TABLES_OPENING]
+    for name, columns in TABLES.items():
+        told = " ".join((inspect.getdoc(getattr(Results, name)) or "").partition("\n\n")[0].split())
+        lines += [f"## {name}", "", f"`{name}.{'parquet' if name in PARQUET else 'csv'}`. {told}", ""]
+        body = ((code(key), code(one.dtype), "never" * one.always, one.text) for key, one in columns.items())
+        lines += table(("column", "dtype", "missing", "what it is"), body)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+PAGES = {"config.md": config_page, "cli.md": cli_page, "tables.md": tables_page}
 
 if __name__ == "__main__":
     for file, page in PAGES.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -58,10 +59,11 @@ class Finished:
         return ending.ending(self.tables, self.report)
 
 
-def prepare(path: Path, overrides: tuple[str, ...] = (), check_models: bool = True) -> Plan:
-    """The plan of a config. With check_models, raises ConfigError when a model it names is not here: the
-    cheap thing that can fail comes before the costly thing that cannot."""
-    planned = plan_of(study.load(path, overrides))
+def prepare(config: Path | Mapping[str, object], overrides: tuple[str, ...] = (), check_models: bool = True) -> Plan:
+    """The plan of a config, a YAML file or what one would hold. With check_models, raises ConfigError when a model it
+    names is not here: the cheap thing that can fail comes before the costly thing that cannot."""
+    found = study.load(config, overrides) if isinstance(config, Path) else study.given(config, overrides)
+    planned = plan_of(found)
     if check_models:
         refuse_unready(planned)
     return planned

@@ -26,7 +26,7 @@ CONFIG, PLAN = "config.yaml", "plan.json"
 def planned(root: Path) -> Plan:
     """The plan of what lies in a results folder. Raises ConfigError if it is none, or one of another revision of a
     bundled model."""
-    _refuse_no_folder(root)
+    refuse_no_folder(root)
     try:
         return plan_of(study.load(root / CONFIG))
     except ConfigError:
@@ -42,7 +42,8 @@ def planned(root: Path) -> Plan:
         raise
 
 
-def _refuse_no_folder(root: Path) -> None:
+def refuse_no_folder(root: Path) -> None:
+    """Raises ConfigError for what is no results folder."""
     if not (root / CONFIG).is_file():
         raise ConfigError(f"{root}: no results folder (it has no {CONFIG}); `entropy-loop run` makes one.")
 
@@ -151,7 +152,7 @@ def _needed(plan: Plan, store: Store) -> int:
 def verify(root: Path) -> list[str]:
     """Hold every byte of every finished stage to its receipt: a line for each file that is not as it was written.
     Damaged stages lose their receipt, so that `run` makes them, and only them, anew."""
-    _refuse_no_folder(root)
+    refuse_no_folder(root)
     store, lines = Store(root), []
     with store.lock():
         for folder, faults in list(store.damaged()):

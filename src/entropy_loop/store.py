@@ -35,7 +35,7 @@ Listener = Callable[[str, Stage, float], None]
 """Told of ("opened" | "started" | "working" | "finished", stage, share done)."""
 
 
-def _silent(event: str, stage: Stage, share: float) -> None:
+def silent(event: str, stage: Stage, share: float) -> None:
     """Nobody listens."""
 
 
@@ -99,7 +99,7 @@ class Store:
 
     root: Path
     provenance: Mapping[str, object] = field(default_factory=dict)
-    listen: Listener = _silent
+    listen: Listener = silent
     perform: Performer = here
     several: bool = False
     checked: set[str] = field(default_factory=set, repr=False, compare=False)  # keys of stages that are known whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable, Iterator
 from typing import Any, NoReturn
@@ -65,6 +66,14 @@ def parse(text: str) -> Any:
         return loader.get_single_data()
     finally:
         loader.dispose()
+
+
+def line(value: Any, where: str) -> str:
+    """YAML of a plain value, on one line. Raises ConfigError, with `where` in front, for what YAML cannot hold."""
+    try:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}; a config holds text, numbers, lists and mappings.") from None
 
 
 def lines(text: str) -> dict[str, int]:

@@ -7,7 +7,7 @@ controls that a claim needs. Each of them is a config of its own, an *arm*, and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,6 +83,18 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Study:
     except ConfigError as error:
         set_ = [override.partition("=")[0].strip() for override in overrides]
         raise ConfigError(_with_lines(str(error), f"{path}: ", strict_yaml.lines(data.decode()), set_)) from None
+
+
+def given(written: Mapping[str, object], overrides: tuple[str, ...] = ()) -> Study:
+    """Override and check a config given as a mapping, as if it stood in a file. Raises ConfigError with one line per
+    mistake."""
+    try:
+        raw = strict_yaml.parse(strict_yaml.line(dict(written), "config"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"config: {error}") from None
+    for override in overrides:
+        _override(raw, override)
+    return check(raw)
 
 
 def check(raw: dict[str, object], source: str = "config") -> Study:

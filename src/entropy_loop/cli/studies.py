@@ -80,10 +80,10 @@ def run(
 
 def _tell(ending: Ending, as_json: bool = False) -> None:
     """The end of a run: V and c, warnings, and where the report is; as JSON the rates."""
-    from entropy_loop.report.compare import read
+    from entropy_loop.report.reading import written
 
     if as_json:
-        rates = json.loads(read(ending.report.parent / "rates.csv").to_json(orient="records"))
+        rates = json.loads(written(ending.report.parent / "rates.csv").to_json(orient="records"))
         print(json.dumps({"event": "done", "report": str(ending.report), "rates": rates}))
         return
     out.print(ending.summary)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from entropy_loop.data import ALL, POOL
-from entropy_loop.errors import ConfigError, StorageError
 from entropy_loop.report.numbers import DASH, Value, number, some, span
+from entropy_loop.report.reading import written
 from entropy_loop.report.view import spoken
 
 COLUMNS = (
@@ -47,7 +47,7 @@ def lines(found: pd.DataFrame) -> Iterator[tuple[str, ...]]:
 
 
 def _of(folder: Path) -> pd.DataFrame:
-    rates, summary = (read(folder / name) for name in ("rates.csv", "summary.csv"))
+    rates, summary = (written(folder / name) for name in ("rates.csv", "summary.csv"))
     pools = rates[(rates["set"] == POOL) & (rates["concept"] == ALL) & (rates["role"] == "target")]
     claims = summary[(summary["statistic"] == "change_rate") & summary["against"].isna() & (summary["concept"] == ALL)]
     by, rows = ["arm", "prompt", "judge"], []
@@ -61,13 +61,3 @@ def _of(folder: Path) -> pd.DataFrame:
     found = pd.DataFrame(rows, columns=[*by, "results", "chains", "generation", "v_first", "v_last"])
     wanted = [*by, "mean", "low", "high", "null_low", "null_high", "p_adjusted"]
     return found.merge(claims[wanted], on=by, how="left").rename(columns={"mean": "change_rate"})
-
-
-def read(path: Path) -> pd.DataFrame:
-    """A table of a results folder. Raises ConfigError where it is missing, StorageError where it is damaged."""
-    if not path.is_file():
-        raise ConfigError(f"{path}: not there; `entropy-loop run` or `entropy-loop report` writes it.")
-    try:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])  # an arm may be called none
-    except ValueError as error:
-        raise StorageError(f"{path}: damaged ({error}); `entropy-loop report {path.parent}` writes it again.") from None

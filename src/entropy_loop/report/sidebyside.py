@@ -14,8 +14,9 @@ import pandas as pd
 
 from entropy_loop.data import ALL
 from entropy_loop.disk import write_text
-from entropy_loop.report.compare import HEADS, lines, read
+from entropy_loop.report.compare import HEADS, lines
 from entropy_loop.report.drawing import PAPER, drawing, inline
+from entropy_loop.report.reading import written
 from entropy_loop.report.template import render
 from entropy_loop.report.view import Style, spoken
 
@@ -53,7 +54,7 @@ def write(folders: list[Path], found: pd.DataFrame, path: Path) -> None:
 
 
 def _panels(folder: Path) -> Iterator[_Panel]:
-    summary = read(folder / "summary.csv")
+    summary = written(folder / "summary.csv")
     rates = summary[(summary["statistic"] == "rate") & (summary["concept"] == ALL) & (summary["role"] == "target")]
     for (prompt, judge), mine in rates.groupby(["prompt", "judge"], sort=False):
         yield _Panel(folder.name, f"\u201c{prompt}\u201d, judged by {judge}", mine)

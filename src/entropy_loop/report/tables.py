@@ -12,6 +12,7 @@ import pandas as pd
 
 from entropy_loop import data
 from entropy_loop.data import CHECK, GENERATED, MOVED, POOL
+from entropy_loop.dictionary import PARQUET
 from entropy_loop.disk import write_bytes, write_text
 from entropy_loop.people import book
 from entropy_loop.plan import Generation, Plan, Run
@@ -64,7 +65,7 @@ class Tables:
         for name in CSV:
             text = getattr(self, name).to_csv(index=False, float_format="%.6g", lineterminator="\n")
             write_text(root / f"{name}.csv", text)
-        for name in ("images", "judgements"):
+        for name in PARQUET:
             write_bytes(root / f"{name}.parquet", getattr(self, name).to_parquet(index=False))
 
 
