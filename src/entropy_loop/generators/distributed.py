@@ -97,7 +97,6 @@ def _leave() -> None:
     190489). It may do so after everybody was told that the work is done.
     """
     _state().wait_for_everyone()
-
     _state().destroy_process_group()
 
 
