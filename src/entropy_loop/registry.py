@@ -149,7 +149,7 @@ REGIME = Kind[Regime](
 )
 
 KINDS: dict[str, Kind[Plugin]] = {
-    kind.name: kind for kind in (ENGINE, GENERATOR, SCORER, JUDGE, EMBEDDER, READER, REAL, POLICY, REGIME)
+    kind.name: kind for kind in (GENERATOR, REAL, SCORER, POLICY, REGIME, JUDGE, EMBEDDER, READER, ENGINE)
 }
 
 
