@@ -12,6 +12,7 @@ from entropy_loop.plan import Plan
 from entropy_loop.report import reading
 from entropy_loop.report.numbers import Value
 from entropy_loop.report.rates import UNCALIBRATED, Known, calibration
+from entropy_loop.report.reading import Json
 from entropy_loop.store import Store
 
 OWN_TEXTS = "the judge is not calibrated for the texts of the config"
@@ -110,13 +111,13 @@ def _share(entry: dict[str, Any], what: str, n: str) -> Value:
 # ---- receipts ----------------------------------------------------------------------------------------
 
 
-def receipts(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
+def receipts(plan: Plan, store: Store) -> dict[str, Json]:
     """The receipts of the finished stages, by the stage's key."""
     finished = ((key, store.finished(stage)) for key, stage in plan.stages().items())
     return {key: reading.receipt(folder) for key, folder in finished if folder}
 
 
-def timings(plan: Plan, receipts: Mapping[str, dict[str, Any]]) -> list[Timing]:
+def timings(plan: Plan, receipts: Mapping[str, Json]) -> list[Timing]:
     """Per verb, in the order in which verbs first come."""
     rows: dict[str, Timing] = {}
     for key, stage in plan.stages().items():
@@ -126,7 +127,7 @@ def timings(plan: Plan, receipts: Mapping[str, dict[str, Any]]) -> list[Timing]:
     return list(rows.values())
 
 
-def provenance(folder: Mapping[str, Any], receipts: Mapping[str, dict[str, Any]]) -> list[tuple[str, str]]:
+def provenance(folder: Mapping[str, object], receipts: Mapping[str, Json]) -> list[tuple[str, str]]:
     """(what, value): of the results folder (its own, where it is known), else of its first stage that tells."""
     told = [r["provenance"] for r in receipts.values() if r.get("provenance")]
     facts = list(_flat(folder or (told[0] if told else {})))
@@ -137,7 +138,7 @@ def provenance(folder: Mapping[str, Any], receipts: Mapping[str, dict[str, Any]]
     return [*facts, ("stages made", f"{started[0]} to {started[-1]}")] if started else facts
 
 
-def _flat(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _flat(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for name, value in facts.items():
         if isinstance(value, dict):
             yield name, ", ".join(f"{k} {v}" for k, v in value.items() if v is not None)

@@ -13,6 +13,9 @@ from entropy_loop import manifest
 from entropy_loop.errors import StorageError
 from entropy_loop.store import Store
 
+Json = dict[str, Any]
+"""A JSON object."""
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -29,7 +32,7 @@ class Reader:
         return self._tables[path].copy(deep=False)
 
 
-def values(path: Path) -> dict[str, Any]:
+def values(path: Path) -> Json:
     """A stage's JSON file. Raises StorageError when it is damaged or gone."""
     _refuse_damaged(path)
     return parsed(path)
@@ -40,15 +43,15 @@ def _refuse_damaged(path: Path) -> None:
         raise StorageError(f"{path}: {why}; delete {path.parent} and run again, which makes it anew.")
 
 
-def receipt(folder: Path) -> dict[str, Any]:
+def receipt(folder: Path) -> Json:
     """What a finished stage wrote down of itself. Raises StorageError when it is damaged or gone."""
     return manifest.read(folder)
 
 
-def parsed(path: Path) -> dict[str, Any]:
+def parsed(path: Path) -> Json:
     """A JSON file. Raises StorageError when it is damaged or gone."""
     try:
-        read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        read: Json = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, FileNotFoundError):
         raise StorageError(f"{path}: damaged; delete it and run again, which makes it anew.") from None
     return read
