@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from entropy_loop.metrics.coverage import SHARES, coverage
 from entropy_loop.metrics.distance import distance
 from entropy_loop.metrics.diversity import diversity
 from entropy_loop.metrics.rates import Interval
-from entropy_loop.metrics.resample import Family, another_pool, interval, means, same_model, standard_error
+from entropy_loop.metrics.resample import Family, Set, another_pool, interval, means, same_model, standard_error
 from entropy_loop.null_model import NullModel, Still, Unknown, null_model
 from entropy_loop.views import Look, Views
 
@@ -33,7 +33,10 @@ TABLES = ("diversity", "noise", "tails")
 DRIFTED = 200  # replicates of drift at which diversity is computed
 COMPARISONS: tuple[tuple[Family, tuple[str, ...]], ...] = ((distance, ()), (coverage, SHARES))
 """Numbers of two sets, and which of them are shares of images."""
-Row = dict[str, Any]
+Row = dict[str, object]
+"""Column -> what is written there."""
+Numbers = dict[str, float]
+"""The columns of an interval or of a null."""
 
 
 def measure(config: Config, g: int, views: Views, out: Path, tick: Tick) -> None:
@@ -101,14 +104,16 @@ def _noise(views: Views) -> Iterator[Row]:
         yield from _alone(means, pool, first, real, None if first is None else _same(means, first))
 
 
-def _alone(family: Family, pool: Any, first: Any, real: Any, null: dict[str, Row] | None) -> Iterator[Row]:
+def _alone(
+    family: Family, pool: Set, first: Set | None, real: Set | None, null: dict[str, Numbers] | None
+) -> Iterator[Row]:
     """Numbers of the pool alone, with their null; in generation 0 (no `first`) those of the real images, too."""
     yield from _rows(NONE, family, (), null or {}, pool)
     if first is None and real is not None:
         yield from _rows(REAL, family, (), _same(family, real), real)
 
 
-def _same(family: Family, images: Any) -> dict[str, Row]:
+def _same(family: Family, images: Set) -> dict[str, Numbers]:
     """Where the numbers lie in another set of as many images from the model that made these."""
     values, n = family(images), len(images)
     return {
@@ -117,7 +122,7 @@ def _same(family: Family, images: Any) -> dict[str, Row]:
     }
 
 
-def _drifted(config: Config, steps: int, first: np.ndarray | None, seed: int) -> dict[str, Row] | None:
+def _drifted(config: Config, steps: int, first: np.ndarray | None, seed: int) -> dict[str, Numbers] | None:
     """Diversity after neutral drift: each image of generation 0 is a value of its own that is copied or lost, so that
     a pool which has lost no more than chance takes is not called less diverse. The band reaches up to what another
     pool of generation 0's model would have, for a copier that does not repeat images to the pixel lies above one
@@ -137,7 +142,7 @@ def _drifted(config: Config, steps: int, first: np.ndarray | None, seed: int) ->
 
 
 def _rows(
-    reference: str, family: Family, shares: Collection[str], null: Mapping[str, Row], *sets: Any
+    reference: str, family: Family, shares: Collection[str], null: Mapping[str, Numbers], *sets: Set
 ) -> Iterator[Row]:
     """One row per number of a family. null: the columns of what it would be without any change."""
     spans = interval(family, *sets, shares=shares)
@@ -147,7 +152,7 @@ def _rows(
         yield row | _ends("", spans[name]) | null.get(name, {}) | reason
 
 
-def _ends(prefix: str, span: Interval | None) -> Row:
+def _ends(prefix: str, span: Interval | None) -> Numbers:
     return {f"{prefix}low": span.low, f"{prefix}high": span.high} if span else {}
 
 
@@ -174,7 +179,7 @@ class _Counts(NamedTuple):
     counts: np.ndarray | None
     why: str = ""
 
-    def band(self, number: Callable[[np.ndarray], np.ndarray]) -> Row:
+    def band(self, number: Callable[[np.ndarray], np.ndarray]) -> Numbers:
         return {} if self.counts is None else _spread(number(self.counts))
 
 
@@ -244,7 +249,7 @@ def _another(counts: np.ndarray, seed: int) -> _Counts:
     return _Counts(tails.other_pools(counts, seed) if counts.any() else None)
 
 
-def _spread(values: np.ndarray) -> Row:
+def _spread(values: np.ndarray) -> Numbers:
     """The null's columns from draws (replicates,) of it."""
     low, high = np.quantile(values, (0.025, 0.975)).tolist()
     return _ends("null_", Interval(low, high)) | {"null_mean": float(values.mean()), "null_sd": float(values.std())}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -91,7 +91,7 @@ def solve(
     return _smallest(design, unknown, seed)
 
 
-def _left_out(given: dict[str, Any]) -> str:
+def _left_out(given: Mapping[str, object]) -> str:
     """The one number that is to be solved for."""
     missing = [name for name, value in given.items() if value is None]
     if len(missing) != 1:

@@ -47,7 +47,7 @@ def write_csv(root: Path, out: Path) -> list[Path]:
 def write_label_studio(book: Book, root: Path, out: Path) -> list[Path]:
     """tasks.json, one task per image with its pixels inside and an opaque name, and the labeling config to paste in;
     where people are asked for concepts, for each set of these."""
-    labelings: dict[str, list[dict[str, Any]]] = {}
+    labelings: dict[str, list[dict[str, dict[str, str]]]] = {}
     questions = book.questions()
     for item in sorted(book.items().values(), key=lambda one: one.item):
         source = f"data:image/png;base64,{base64.b64encode(png(root / item.file)).decode()}"

@@ -56,7 +56,7 @@ def _aligned(lines: Iterable[tuple[str, ...]]) -> str:
 
 
 def _rate(rates: Performance, name: str) -> str:
-    value = getattr(rates, name)
+    value = vars(rates)[name]
     return DASH if value is None else number(value, 3)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 import pandas as pd
 
@@ -16,9 +15,10 @@ from entropy_loop.metrics.nulls import Drift, drift_band, sampling_band
 from entropy_loop.null_model import NullModel, looked_at, null_model, real_rate
 from entropy_loop.plan import Run
 from entropy_loop.report.people import PEOPLE
+from entropy_loop.report.rows import Row
 
 
-def changes(run: Run, rates: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def changes(run: Run, rates: pd.DataFrame) -> Iterator[Row]:
     """c between consecutive generations and from 0 to the last one there is; `rates` as in rates.csv."""
     mine, by = rates[rates["run"] == run.name], ["prompt", "role", "concept", "judge"]
     real = dict(iter(mine[mine["set"] == REAL].groupby(by)))
@@ -34,12 +34,12 @@ def changes(run: Run, rates: pd.DataFrame) -> Iterator[dict[str, Any]]:
             yield what | {"from_generation": start, "to_generation": end} | _change(run.config, rows, start, end, null)
 
 
-def _change(config: Config, rows: pd.DataFrame, start: int, end: int, null: NullModel) -> dict[str, Any]:
+def _change(config: Config, rows: pd.DataFrame, start: int, end: int, null: NullModel) -> Row:
     # People's hits are sums of shares: the nearest whole number of images stands for them.
     hits, n = (dict(zip(rows.index, rows[name].round().astype(int), strict=True)) for name in ("hits", "n"))
     pools = hits[start], n[start], hits[end], n[end]
     change = change_rate(*pools)
-    values = {"v1": rows.at[start, "rate"], "v2": rows.at[end, "rate"], "change_rate": change}
+    values: Row = {"v1": rows.at[start, "rate"], "v2": rows.at[end, "rate"], "change_rate": change}
     if change is None:
         return values | {"reason": "undefined: V1 = 0" if n[start] and n[end] else "undefined: nothing was judged"}
     seed = seeds.seed(config.seed, "null bands", start, 0, end)

@@ -4,7 +4,6 @@ is told where that falls."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -16,6 +15,7 @@ from entropy_loop.metrics.rates import answers, wilson
 from entropy_loop.plan import Generation, Run
 from entropy_loop.report.numbers import Value, some
 from entropy_loop.report.reading import Reader
+from entropy_loop.report.rows import CheckRow, Row, read
 
 SPECIFICITY, SENSITIVITY = "specificity", "sensitivity"
 COLUMNS: dict[str, Sequence[str]] = {
@@ -33,7 +33,7 @@ Found = Iterator[tuple[str, str, "pd.Series[bool]"]]
 """(concept, check, whether the answer is right, image by image; missing where there is none)."""
 
 
-def checks(run: Run, judgements: pd.DataFrame, reader: Reader) -> Iterator[dict[str, Any]]:
+def checks(run: Run, judgements: pd.DataFrame, reader: Reader) -> Iterator[Row]:
     """One row per judge, target prompt, generation, concept (and `all`) and check; `judgements` as in
     judgements.parquet. A check has no row where no image is made for it."""
     mine = judgements[(judgements["run"] == run.name) & judgements["set"].isin((POOL, CHECK, MOVED))]
@@ -92,7 +92,7 @@ def _steady(prompt: Prompt, table: pd.DataFrame, moves: Sequence[str], sets: Map
             yield concept, move, pd.Series(before.array == after.array, index=rows.index)
 
 
-def _row(right: pd.Series[bool]) -> tuple[dict[str, Any], tuple[int, int]]:
+def _row(right: pd.Series[bool]) -> tuple[Row, tuple[int, int]]:
     """The columns of a share, and (hits, n)."""
     judged = right.dropna()
     n, hits, missing = len(judged), int(judged.sum()), len(right) - len(judged)
@@ -134,6 +134,6 @@ def worst(rows: pd.DataFrame, names: Sequence[str]) -> Value:
     known = mine.dropna(subset=["rate"])
     if known.empty:
         return Value(reason=str(mine["reason"].iloc[0]))
-    row: Any = next(known.sort_values("rate", kind="stable").itertuples())
+    row = read(known.sort_values("rate", kind="stable").head(1), CheckRow)[0]
     named = "" if row.rate == 1 else f"{row.concept} " if len(names) == 1 else f"{row.concept}, {row.check} "
     return Value(some(row.rate), reason="alarm" if row.alarm else "", counts=f"{named}{row.hits}/{row.n}")

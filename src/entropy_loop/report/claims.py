@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from entropy_loop.metrics.nulls import Drift, pooled
 from entropy_loop.null_model import Still, Unknown, looked_at, null_model, real_rate
 from entropy_loop.plan import Plan
 from entropy_loop.report.people import PEOPLE
+from entropy_loop.report.rows import Row
 
 UNKNOWN = "no claim: how much is fed back is known only when it runs, or real images are not judged yet"
 # The primary outcome comes first: c from 0 to last (of `all`, the first concept of every prompt).
@@ -46,7 +46,7 @@ class _Group:
     sampling: np.ndarray
 
 
-def claims(plan: Plan, rates: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def claims(plan: Plan, rates: pd.DataFrame) -> Iterator[Row]:
     """Per prompt and judge: every statistic of every arm and of every pair, Holm-adjusted over the concepts, then the
     rates themselves. `rates` as in rates.csv.
 
@@ -84,7 +84,7 @@ def _groups(plan: Plan, rows: pd.DataFrame, fed_back: bool) -> Iterator[_Group]:
         yield _Group(group, drift_null(first, images, drifts, steps, seed=0, judged=judged), sampling)
 
 
-def _claims_of(group: _Group) -> Iterator[dict[str, Any]]:
+def _claims_of(group: _Group) -> Iterator[Row]:
     """The claims on one concept: arms that start from one generation 0 are compared with each other."""
     for statistic, of in STATISTICS.items():
         for arm in group.arms:
@@ -99,7 +99,7 @@ def _claims_of(group: _Group) -> Iterator[dict[str, Any]]:
                 yield told | {"against": other.name} | _tell(values - of(other.rates), difference)
 
 
-def _rates_of(group: _Group) -> Iterator[dict[str, Any]]:
+def _rates_of(group: _Group) -> Iterator[Row]:
     for arm in group.arms:
         for g, values in enumerate(arm.rates.T):
             told = {"arm": arm.name, "against": "", "generation": g, "statistic": "rate", "reason": ""}
@@ -127,7 +127,7 @@ def _start(arm: _Arm) -> str:
     return repr((config.generator, config.prompt_nouns(), sizes, config.judges, config.concepts, arm.rates.shape))
 
 
-def _tell(values: np.ndarray, null: np.ndarray | None) -> dict[str, Any]:
+def _tell(values: np.ndarray, null: np.ndarray | None) -> Row:
     unknown = Claim(None, None, None, UNKNOWN)
     return asdict(describe(values)) | asdict(unknown if null is None else claim(values, null))
 
@@ -166,16 +166,17 @@ def _images(arm: _Arm, fed_back: bool) -> int:
     return arm.config.images if fed_back else arm.config.measured_images
 
 
-def _adjusted(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _adjusted(rows: list[Row]) -> Iterator[Row]:
     """Holm over the concepts of one arm, partner and statistic; claims on different statistics stand alone."""
-    families: dict[tuple[str, ...], list[float | None]] = {}
+    families: dict[tuple[object, ...], list[float | None]] = {}
     for row in rows:
-        families.setdefault(_family(row), []).append(row["p"])
+        p = row["p"]
+        families.setdefault(_family(row), []).append(p if isinstance(p, float) else None)
     # Once per family: statsmodels collects garbage, of the whole process, in every call.
     adjusted = {family: iter(holm(ps)) for family, ps in families.items()}
     for row in rows:
         yield row | {"p_adjusted": next(adjusted[_family(row)])}
 
 
-def _family(row: dict[str, Any]) -> tuple[str, ...]:
+def _family(row: Row) -> tuple[object, ...]:
     return row["arm"], row["against"], row["statistic"]

@@ -8,8 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from entropy_loop.data import ALL, POOL
+from entropy_loop.report import rows
 from entropy_loop.report.numbers import DASH, Value, number, some, span
 from entropy_loop.report.reading import written
+from entropy_loop.report.rows import ComparedRow
 from entropy_loop.report.view import spoken
 
 COLUMNS = (
@@ -35,13 +37,13 @@ HEADS = (
 
 def lines(found: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     """One line of text per row, cells as in HEADS; what is missing is a dash."""
-    for row in found.itertuples():
+    for row in rows.read(found, ComparedRow):
         first, last, generation = (some(value) for value in (row.v_first, row.v_last, row.generation))
         v_first, v_last = (DASH if value is None else number(value) for value in (first, last))
         c = Value(some(row.change_rate), some(row.low), some(row.high), "V1 = 0, or not finished").text()
         band = span(some(row.null_low), some(row.null_high)) or DASH
         p = some(row.p_adjusted)
-        told = str(row.results), spoken(str(row.arm)), str(row.chains), v_first, v_last
+        told = row.results, spoken(row.arm), str(row.chains), v_first, v_last
         reached = DASH if generation is None else f"{generation:.0f}"
         yield *told, reached, c, band, DASH if p is None else number(p, 3)
 
@@ -50,14 +52,14 @@ def _of(folder: Path) -> pd.DataFrame:
     rates, summary = (written(folder / name) for name in ("rates.csv", "summary.csv"))
     pools = rates[(rates["set"] == POOL) & (rates["concept"] == ALL) & (rates["role"] == "target")]
     claims = summary[(summary["statistic"] == "change_rate") & summary["against"].isna() & (summary["concept"] == ALL)]
-    by, rows = ["arm", "prompt", "judge"], []
+    by, found = ["arm", "prompt", "judge"], []
     for key, mine in pools.groupby(by, sort=False):
         values = mine.pivot(index="seed", columns="generation", values="rate").dropna(axis="columns")
         told = dict(zip(by, key, strict=True)) | {"results": folder.name, "chains": len(values)}
         if not values.empty:
             means = values.mean()
             told |= {"generation": means.index[-1], "v_first": means.iloc[0], "v_last": means.iloc[-1]}
-        rows.append(told)
-    found = pd.DataFrame(rows, columns=[*by, "results", "chains", "generation", "v_first", "v_last"])
+        found.append(told)
+    table = pd.DataFrame(found, columns=[*by, "results", "chains", "generation", "v_first", "v_last"])
     wanted = [*by, "mean", "low", "high", "null_low", "null_high", "p_adjusted"]
-    return found.merge(claims[wanted], on=by, how="left").rename(columns={"mean": "change_rate"})
+    return table.merge(claims[wanted], on=by, how="left").rename(columns={"mean": "change_rate"})

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from entropy_loop.data import ALL
 from entropy_loop.metrics.chains import LEAST_CHAINS
-from entropy_loop.report import inference
+from entropy_loop.report import inference, rows
 from entropy_loop.report.inference import OverviewLine
 from entropy_loop.report.numbers import MINUS, number, some, span
+from entropy_loop.report.rows import InstrumentRow, VerdictRow
 from entropy_loop.report.view import Subject, View, spoken
 from entropy_loop.report.words import counted, listed, place
 
@@ -113,14 +112,15 @@ def _worth(view: View, subject: Subject, lines: list[OverviewLine]) -> str:
 
 def verdicts(view: View, subject: Subject) -> list[tuple[str, str]]:
     """(arm, what became of it and why, in two sentences; a third where decay is under the skin)."""
-    return [(spoken(str(row.arm)), _verdict(view, row)) for row in _of(view.tables.verdicts, subject).itertuples()]
+    told = rows.read(_of(view.tables.verdicts, subject), VerdictRow)
+    return [(spoken(row.arm), _verdict(view, row)) for row in told]
 
 
 def _of(table: pd.DataFrame, subject: Subject) -> pd.DataFrame:
     return table[(table["prompt"] == subject.prompt.text) & (table["judge"] == subject.judge)]
 
 
-def _verdict(view: View, row: Any) -> str:
+def _verdict(view: View, row: VerdictRow) -> str:
     tests = view.tables.instruments
     tests = tests[(tests["arm"] == row.arm) & (tests["prompt"] == row.prompt) & (tests["judge"] == row.judge)]
     told = f"{_KINDS[row.verdict]}: {_why(row, tests)}. {_basis(row, tests)}"
@@ -129,19 +129,18 @@ def _verdict(view: View, row: Any) -> str:
     return told
 
 
-def _why(row: Any, tests: pd.DataFrame) -> str:
+def _why(row: VerdictRow, tests: pd.DataFrame) -> str:
     """What moved, or what keeps the arm from being called stable."""
     moved = tests[tests["state"].isin(("up", "down"))]
     if len(moved):
-        return ", ".join(_moved(one) for one in moved.itertuples())
-    states = {name: str(getattr(row, name)) for name in _FAMILIES}
+        return ", ".join(map(_moved, rows.read(moved, InstrumentRow)))
+    states = row._asdict()
     if row.verdict == "stable":
         return (
             f"every instrument lies within \u00b1{row.margin:.0%} of generation 0, c within \u00b1{row.margin:g}, and "
             "the distances where those of one model lie"
         )
-    unclear = [name for name, state in states.items() if state == "undecided"]
-    unmeasured = [name for name, state in states.items() if state == "not measured"]
+    unclear, unmeasured = ([name for name in _FAMILIES if states[name] == of] for of in ("undecided", "not measured"))
     few = "cannot be decided by so few chains"
     how = few if row.chains < LEAST_CHAINS else "neither changed nor shown to be unchanged"
     parts = [f"{_listed(unclear)} {how}"] if unclear else []
@@ -153,8 +152,8 @@ def _listed(families: list[str]) -> str:
     return ", ".join(_FAMILIES[name] for name in families)
 
 
-def _moved(one: Any) -> str:
-    what, interval = str(one.metric).replace("_", " "), span(some(one.low), some(one.high))
+def _moved(one: InstrumentRow) -> str:
+    what, interval = one.metric.replace("_", " "), span(some(one.low), some(one.high))
     if one.instrument == "recognition":
         return f"recognition {'falls' if one.state == 'down' else 'rises'}, c\u00a0= {number(-one.mean)}"
     if one.instrument == "distance":
@@ -163,7 +162,7 @@ def _moved(one: Any) -> str:
     return f"{what} {'rises' if one.state == 'up' else 'falls'} by {sign}{abs(one.mean):.0%}"
 
 
-def _basis(row: Any, tests: pd.DataFrame) -> str:
+def _basis(row: VerdictRow, tests: pd.DataFrame) -> str:
     if tests["p"].isna().all():
         return f"Nothing is claimed with {counted(int(row.chains))} {'chain' if row.chains == 1 else 'chains'}."
     instruments = "instruments" if len(tests) > 1 else "instrument"

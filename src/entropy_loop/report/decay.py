@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 import pandas as pd
 
 from entropy_loop.data import Prompt
-from entropy_loop.report import paths, shares
+from entropy_loop.report import paths, rows, shares
 from entropy_loop.report.drawing import Drawing, inline
-from entropy_loop.report.numbers import Value, some
+from entropy_loop.report.numbers import Value, some, text
+from entropy_loop.report.rows import MeasureRow
 from entropy_loop.report.view import Chain, Subject, View, spoken
 
 HEADS = {
@@ -35,6 +35,8 @@ class Cell:
 
 Rows = list[tuple[int, list[Cell | None]]]
 """(generation, a cell or None for each column)."""
+Cells = Mapping[tuple[str, int, str], Cell]
+"""(run, generation, column) -> what stands there."""
 
 
 @dataclass(frozen=True)
@@ -114,18 +116,18 @@ def table(view: View, prompt: Prompt) -> Table | None:
     tables = view.tables
     named = pd.concat([tables.diversity, tables.noise], ignore_index=True).rename(columns={"metric": "column"})
     entropies = tables.tails[tables.tails["item"] == "entropy"].rename(columns={"attribute": "column"})
-    rows = pd.concat([named[named["column"].isin(HEADS)], entropies], ignore_index=True)
-    rows = rows[(rows["prompt"] == prompt.text) & (rows["reference"] != shares.REAL)]
-    if rows.empty:
+    every = pd.concat([named[named["column"].isin(HEADS)], entropies], ignore_index=True)
+    mine = every[(every["prompt"] == prompt.text) & (every["reference"] != shares.REAL)]
+    if mine.empty:
         return None
-    order = [name for name in (*HEADS, *dict.fromkeys(entropies["column"])) if name in set(rows["column"])]
-    cells = {(row.run, row.generation, row.column): _cell(row) for row in rows.itertuples()}
+    order = [name for name in (*HEADS, *dict.fromkeys(entropies["column"])) if name in set(mine["column"])]
+    cells = {(row.run, row.generation, row.column): _cell(row) for row in rows.read(mine, MeasureRow)}
     heads = [HEADS.get(name, f"entropy of {name}, bits") for name in order]
     chains = [(chain.name, _rows(range(chain.last + 1), order, cells, [chain])) for chain in view.chains]
     return Table(heads, list(_arms(view, order, cells)), chains)
 
 
-def _arms(view: View, order: list[str], cells: Mapping[tuple[Any, ...], Cell]) -> Iterator[tuple[str, Rows]]:
+def _arms(view: View, order: list[str], cells: Cells) -> Iterator[tuple[str, Rows]]:
     if all(chain.only for chain in view.chains):
         return
     for arm in view.arms:
@@ -135,9 +137,7 @@ def _arms(view: View, order: list[str], cells: Mapping[tuple[Any, ...], Cell]) -
         yield spoken(arm), _rows(generations, order, cells, chains)
 
 
-def _rows(
-    generations: Sequence[int], order: list[str], cells: Mapping[tuple[Any, ...], Cell], chains: Sequence[Chain]
-) -> Rows:
+def _rows(generations: Sequence[int], order: list[str], cells: Cells, chains: Sequence[Chain]) -> Rows:
     return [
         (g, [_mean([cells[key] for c in chains if (key := (c.run.name, g, name)) in cells]) for name in order])
         for g in generations
@@ -157,8 +157,7 @@ def _mean(cells: list[Cell]) -> Cell | None:
     return Cell(value, outside > len(cells) / 2)
 
 
-def _cell(row: Any) -> Cell:
+def _cell(row: MeasureRow) -> Cell:
     value, low, high = some(row.value), some(row.null_low), some(row.null_high)
     outside = value is not None and low is not None and high is not None and not low <= value <= high
-    reason = "" if pd.isna(row.reason) else str(row.reason)
-    return Cell(Value(value, some(row.low), some(row.high), reason if value is None else ""), outside)
+    return Cell(Value(value, some(row.low), some(row.high), text(row.reason) if value is None else ""), outside)

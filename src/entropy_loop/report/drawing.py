@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 INK, MUTED, GRID, PAPER = "#1d2328", "#66707a", "#e3e6e8", "#ffffff"
 DRIFT, SAMPLING = "#e4e8ec", "#bcc5ce"
@@ -28,7 +29,7 @@ SCHEME = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", DRIFT: "drif
 SCHEME |= {colour: f"arm{i}" for i, colour in enumerate(PALETTE)}
 COLUMNS = 4  # panels in a row, unless a figure has a reason for another number
 DPI, LONGEST = 200, 16_000  # of a PNG: pixels per inch, and the most on a side, for figures of hundreds of arms
-RC: Any = {
+RC: dict[RcKeyType, object] = {
     "svg.hashsalt": "entropy-loop", "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 9.0,
     "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.spines.top": False, "axes.spines.right": False,
     "axes.titlelocation": "left", "axes.titlesize": 10.0, "axes.titleweight": "bold", "axes.titlecolor": INK,
@@ -51,14 +52,14 @@ class Drawing:
     def svg(self) -> str:
         """As SVG, its words as text."""
         text = io.StringIO()
-        self._save(text, format="svg", metadata={"Date": None, "Creator": None})
+        self._save(text, "svg", {"Date": None, "Creator": None})
         return text.getvalue()
 
     def png(self) -> bytes:
         """On white, with DPI pixels per inch; fewer where a side would have more than LONGEST."""
         data = io.BytesIO()
         dpi = min(DPI, LONGEST / max(self.figure.get_size_inches()))
-        self._save(data, format="png", dpi=dpi, metadata={"Software": None})
+        self._save(data, "png", {"Software": None}, dpi)
         return data.getvalue()
 
     def files(self, name: str) -> Iterator[tuple[str, bytes]]:
@@ -66,11 +67,13 @@ class Drawing:
         yield f"{name}.svg", self.svg.encode()
         yield f"{name}.png", self.png()
 
-    def _save(self, file: io.StringIO | io.BytesIO, **options: Any) -> None:
+    def _save(
+        self, file: io.StringIO | io.BytesIO, kind: str, without: Mapping[str, None], dpi: float | str = "figure"
+    ) -> None:
         import matplotlib
 
         with matplotlib.rc_context(RC):
-            self.figure.savefig(file, **options)
+            self.figure.savefig(file, format=kind, metadata=without, dpi=dpi)
 
 
 def drawing(
@@ -116,7 +119,7 @@ def _legend(figure: Figure, handles: Sequence[Artist]) -> None:
     figure.legend(handles=list(handles), loc="outside lower center", ncols=min(max(1, columns), len(handles)))
 
 
-def cell(row: Any, name: str) -> float:
+def cell(row: object, name: str) -> float:
     """A cell of a row of a table; NaN where it is empty or there is no row."""
     return float("nan") if row is None or pd.isna(getattr(row, name)) else float(getattr(row, name))
 

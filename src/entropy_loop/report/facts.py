@@ -125,7 +125,7 @@ def timings(plan: Plan, receipts: Mapping[str, Receipt]) -> list[Timing]:
     return list(rows.values())
 
 
-def provenance(folder: Mapping[str, Any], receipts: Mapping[str, Receipt]) -> list[tuple[str, str]]:
+def provenance(folder: Mapping[str, object], receipts: Mapping[str, Receipt]) -> list[tuple[str, str]]:
     """(what, value): of the results folder (its own, where it is known), else of its first stage that tells."""
     told = [r["provenance"] for r in receipts.values() if r.get("provenance")]
     facts = list(_flat(folder or (told[0] if told else {})))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ import pandas as pd
 from entropy_loop.data import ALL
 from entropy_loop.metrics.chains import LEAST_CHAINS
 from entropy_loop.report.drawing import DRIFT, MUTED, PAPER, SAMPLING, Drawing, cell, drawing, marks
+from entropy_loop.report.rows import ChangeRow, ClaimRow, RateRow
 from entropy_loop.report.view import Chain, Subject, View, spoken
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _arm(ax: Axes, view: View, subject: Subject, concept: str, title: str, chain
     _line(ax, view, subject, concept, chains)
 
 
-def _bands(ax: Axes, arms: Sequence[Sequence[Any]]) -> None:
+def _bands(ax: Axes, arms: Sequence[Sequence[ClaimRow | None]]) -> None:
     """Both null bands of V; of several arms the widest. arms: for each its rows of summary.csv by generation."""
     x = range(len(arms[0]))
     low, high, *edges = (
@@ -96,10 +97,9 @@ def _line(ax: Axes, view: View, subject: Subject, concept: str, chains: Chains, 
     """The arm's only chain with Wilson intervals, or the mean over its chains, with t intervals if there are
     enough chains for them to say something."""
     first, generations = chains[0], range(chains[0].last + 1)
-    if len(chains) == 1:
-        rows, name = [view.rate(first, subject, concept, g) for g in generations], "rate"
-    else:
-        rows, name = [view.across(first.arm, subject, concept, g) for g in generations], "mean"
+    name, rows = "rate", list[RateRow | ClaimRow | None](view.rate(first, subject, concept, g) for g in generations)
+    if len(chains) > 1:
+        name, rows = "mean", [view.across(first.arm, subject, concept, g) for g in generations]
     x = np.arange(len(rows)) + shift
     v, low, high = (np.array([cell(row, what) for row in rows]) for what in (name, "low", "high"))
     if len(chains) == 1 or len(chains) >= LEAST_CHAINS:
@@ -157,30 +157,30 @@ def _change(ax: Axes, view: View, subject: Subject, chains: Chains, limits: tupl
     ax.set(xlim=(-0.6, places[-1] + 0.6), ylim=limits, title=spoken(chains[0].arm), xlabel="feedback step")
 
 
-def _point(ax: Axes, row: Any, x: float, half: float, chain: Chain) -> None:
+def _point(ax: Axes, row: ChangeRow | None, x: float, half: float, chain: Chain) -> None:
     """c of one chain with its interval, before its bands; nothing where it is missing. half: of the room, in steps."""
     if row is None or pd.isna(row.change_rate):
         return
     for name, colour, share in (("drift", DRIFT, 1.0), ("sampling", SAMPLING, 0.58)):
         low, high = cell(row, f"{name}_low"), cell(row, f"{name}_high")
         ax.bar(x, high - low, bottom=low, width=2 * half * share, color=colour, linewidth=0, zorder=1)
-    look: Any = {"color": chain.style.colour, "linewidth": 1.3 if chain.only else 0.7}
-    ax.vlines(x, cell(row, "low"), cell(row, "high"), zorder=3, **look)
+    colour, width = chain.style.colour, 1.3 if chain.only else 0.7
+    ax.vlines(x, cell(row, "low"), cell(row, "high"), zorder=3, color=colour, linewidth=width)
     size, edge = (5.5, 0.6) if chain.only else (max(1.5, min(3.5, 45 * half)), 0.0)
     ax.plot(
         [x], [row.change_rate], marker=chain.style.marker, markersize=size, markeredgecolor=PAPER, markeredgewidth=edge,
-        zorder=4, **look,
+        zorder=4, color=colour, linewidth=width,
     )  # fmt: skip
 
 
-def _why_not(rows: Sequence[Any]) -> str:
+def _why_not(rows: Sequence[ChangeRow | None]) -> str:
     """Why a step has no point in any chain; empty where one has."""
     if any(row is not None and not pd.isna(row.change_rate) for row in rows):
         return ""
     return "undefined" if any(row is not None for row in rows) else "not made yet"
 
 
-def _rows(view: View, subject: Subject) -> Iterator[Any]:
+def _rows(view: View, subject: Subject) -> Iterator[ChangeRow | None]:
     return (view.change(chain, subject, ALL, *s) for chain in view.chains_of(subject) for s in chain.steps())
 
 

@@ -5,15 +5,17 @@ Nothing is picked by looking: always the first images of a set, in the order in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from entropy_loop.data import CHECK, EVALUATION, POOL, Prompt
+from entropy_loop.report import rows
+from entropy_loop.report.numbers import some
+from entropy_loop.report.rows import ImageRow
 from entropy_loop.report.said import Said
 from entropy_loop.report.sheets import Cell, Mark, png, sheet
 from entropy_loop.report.view import Chain, View, spoken
@@ -32,7 +34,7 @@ class Tile:
     """An image in its place on a sheet. image: its row of images.parquet, None where there is none; then the note says
     why, if it is not only that it is not made yet."""
 
-    image: Any = None
+    image: ImageRow | None = None
     mark: Mark = ""
     note: str = ""
     framed: bool = False
@@ -92,21 +94,21 @@ class Gallery:
         return bool((files != "").any())
 
     @cached_property
-    def _images(self) -> dict[tuple[Any, ...], list[Any]]:
+    def _images(self) -> dict[Hashable, list[ImageRow]]:
         """(run, generation, set, prompt) -> its images in the order of their ids."""
         table = self.view.tables.images.sort_values(["run", "generation", "set", "id"])
         places = ["run", "generation", "set", "prompt"]
-        return {place: list(rows.itertuples(index=False)) for place, rows in table.groupby(places)}
+        return {place: rows.read(images, ImageRow) for place, images in table.groupby(places)}
 
     @cached_property
-    def _noise(self) -> dict[tuple[str, str], dict[str, dict[int, Any]]]:
+    def _noise(self) -> dict[tuple[str, str], dict[str, dict[int, ImageRow]]]:
         """(run, prompt) -> number in the evaluation set, which stands for the noise -> generation -> its image."""
-        found: dict[tuple[str, str], dict[str, dict[int, Any]]] = {}
-        for (run, generation, stream, prompt), images in self._images.items():
-            if stream == EVALUATION:
-                for image in images:
-                    number = str(image.id).rpartition("-")[2]  # the same in every arm, wherever the prompt stands
-                    found.setdefault((run, prompt), {}).setdefault(number, {})[generation] = image
+        found: dict[tuple[str, str], dict[str, dict[int, ImageRow]]] = {}
+        for images in self._images.values():
+            for image in images:
+                if image.set == EVALUATION:
+                    number = image.id.rpartition("-")[2]  # the same in every arm, wherever the prompt stands
+                    found.setdefault((image.run, image.prompt), {}).setdefault(number, {})[image.generation] = image
         return found
 
     @cached_property
@@ -204,7 +206,7 @@ class Gallery:
     def _generations(self) -> Sequence[int]:
         return range(self._last + 1)
 
-    def _set(self, chain: Chain, prompt: Prompt, generation: int, stream: str) -> list[Any]:
+    def _set(self, chain: Chain, prompt: Prompt, generation: int, stream: str) -> list[ImageRow]:
         return self._images.get((chain.run.name, generation, stream, prompt.text), [])
 
     def _row(self, chain: Chain, prompt: Prompt, name: str, shown: Sequence[int]) -> list[Tile]:
@@ -213,19 +215,20 @@ class Gallery:
         lost = {g: "withheld" if asked and (chain.run.name, g) in self._withheld else "" for g in shown}
         return [self._tile(made[g], prompt) if g in made else Tile(note=lost[g]) for g in shown]
 
-    def _tile(self, image: Any, prompt: Prompt) -> Tile:
+    def _tile(self, image: ImageRow, prompt: Prompt) -> Tile:
         said = self.said.joint(image, prompt, self.view.judges[0])
         return Tile(image, "missing" if said is None else "yes" if said else "no")
 
-    def _check_tile(self, image: Any, prompt: Prompt) -> Tile:
+    def _check_tile(self, image: ImageRow, prompt: Prompt) -> Tile:
         said = self.said.of(image).get(self.view.judges[0])
         if said is None or said["answer"].isna().any():
             return Tile(image, "missing")
         right = said["concept"].isin(prompt.concepts) == said["answer"].astype(bool)
         return Tile(image, "yes" if right.all() else "no")
 
-    def _pool_tile(self, image: Any) -> Tile:
-        return Tile(image, note="" if pd.isna(image.rank) else f"rank {int(image.rank)}", framed=bool(image.kept))
+    def _pool_tile(self, image: ImageRow) -> Tile:
+        rank = some(image.rank)
+        return Tile(image, note="" if rank is None else f"rank {int(rank)}", framed=bool(image.kept))
 
 
 def _header(generations: Sequence[int]) -> list[str]:

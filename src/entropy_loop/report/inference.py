@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from entropy_loop.data import ALL
 from entropy_loop.metrics.verdicts import LEVEL
+from entropy_loop.report import rows
 from entropy_loop.report.numbers import Value, number, some
+from entropy_loop.report.rows import ClaimRow, LedgerRow, VerdictRow
 from entropy_loop.report.view import Subject, View, spoken
 
 
@@ -35,8 +36,8 @@ class LedgerLine:
 
 def claims(view: View, subject: Subject) -> list[ClaimLine]:
     """On c of one prompt under one judge, the joint concept first; arms in the order of the study."""
-    rows = _of(view.tables.summary, subject)
-    return [_claim(row) for row in rows[rows["statistic"] == "change_rate"].itertuples()]
+    table = _of(view.tables.summary, subject)
+    return [_claim(row) for row in rows.read(table[table["statistic"] == "change_rate"], ClaimRow)]
 
 
 @dataclass(frozen=True)
@@ -53,40 +54,37 @@ class OverviewLine:
 
 def overview(view: View, subject: Subject) -> list[OverviewLine]:
     """One line per arm, in the order of the study."""
-    rows = _of(view.tables.summary, subject)
-    mine = rows[(rows["statistic"] == "change_rate") & (rows["concept"] == ALL) & (rows["against"] == "")]
-    said = {str(row.arm): row for row in _of(view.tables.verdicts, subject).itertuples()}
-    arms = [(row, *_ends(view, subject, str(row.arm)), said.get(str(row.arm))) for row in mine.itertuples()]
+    table = _of(view.tables.summary, subject)
+    mine = table[(table["statistic"] == "change_rate") & (table["concept"] == ALL) & (table["against"] == "")]
+    said = {row.arm: row for row in rows.read(_of(view.tables.verdicts, subject), VerdictRow)}
+    arms = [(row, *_ends(view, subject, row.arm), said.get(row.arm)) for row in rows.read(mine, ClaimRow)]
     return [OverviewLine(_claim(row), first, last, _word(told)) for row, first, last, told in arms]
 
 
-def _word(told: Any) -> str:
+def _word(told: VerdictRow | None) -> str:
     return "" if told is None else f"{told.verdict}{', subcutaneous' if told.subcutaneous else ''}"
 
 
 def _ends(view: View, subject: Subject, arm: str) -> tuple[Value, Value]:
-    rows = [view.across(arm, subject, ALL, g) for g in range(view.last(arm) + 1)]
-    there = [row for row in rows if row is not None and row.chains]
+    across = [view.across(arm, subject, ALL, g) for g in range(view.last(arm) + 1)]
+    there = [row for row in across if row is not None and row.chains]
     first, last = there[0], there[-1]
     return Value(some(first.mean)), Value(some(last.mean), counts=f"generation {last.generation}")
 
 
 def ledger(view: View, subject: Subject) -> list[tuple[str, list[LedgerLine]]]:
     """(chain, its steps) for the joint concept."""
-    rows = _of(view.tables.ledger, subject)
-    rows = rows[rows["concept"] == ALL]
     names = {chain.run.name: chain.name for chain in view.chains}
-    return [(names[str(run)], [_step(row) for row in of.itertuples()]) for run, of in rows.groupby("run", sort=False)]
+    chains = _steps(view, subject).groupby("run", sort=False)
+    return [(names[str(run)], [_step(row) for row in rows.read(of, LedgerRow)]) for run, of in chains]
 
 
 def ledger_totals(view: View, subject: Subject) -> list[tuple[str, list[Value]]]:
     """(arm, curation, training and response summed over its steps) for the joint concept: means over the chains,
     with the smallest and the largest. A chain that lacks a step, or an entry of one, is left out."""
-    rows = _of(view.tables.ledger, subject)
-    rows = rows[rows["concept"] == ALL]
     parts = ["curation", "training", "response"]
     found = []
-    for arm, of in rows.groupby("arm", sort=False):
+    for arm, of in _steps(view, subject).groupby("arm", sort=False):
         sums = of.groupby("run")[parts].sum(min_count=view.last(str(arm))).dropna()
         told = "1 chain" if len(sums) == 1 else f"{len(sums)} chains"
         found.append((spoken(str(arm)), [_over_chains(sums[part], told) for part in parts]))
@@ -100,11 +98,17 @@ def _over_chains(values: pd.Series[float], told: str) -> Value:
     return Value(float(values.mean()), low, high, counts=told)
 
 
+def _steps(view: View, subject: Subject) -> pd.DataFrame:
+    """Rows of ledger.csv for the joint concept."""
+    table = _of(view.tables.ledger, subject)
+    return table[table["concept"] == ALL]
+
+
 def _of(table: pd.DataFrame, subject: Subject) -> pd.DataFrame:
     return table[(table["prompt"] == subject.prompt.text) & (table["judge"] == subject.judge)]
 
 
-def _claim(row: Any) -> ClaimLine:
+def _claim(row: ClaimRow) -> ClaimLine:
     arm = f"{spoken(row.arm)} minus {spoken(row.against)}" if row.against else spoken(row.arm)
     low, high, p = some(row.null_low), some(row.null_high), some(row.p_adjusted)
     counts = "1 chain" if row.chains == 1 else f"{row.chains} chains"
@@ -118,10 +122,14 @@ def _claim(row: Any) -> ClaimLine:
     )
 
 
-def _step(row: Any) -> LedgerLine:
-    names = ("v_pool", "v_kept", "v_diet", "v_next", "curation", "training", "response")
-    values = [
-        Value(some(getattr(row, name)), reason="" if pd.notna(getattr(row, name)) else "missing") for name in names
-    ]
-    values[4] = Value(some(row.curation), some(row.curation_low), some(row.curation_high))
-    return LedgerLine(int(row.generation), values)
+def _step(row: LedgerRow) -> LedgerLine:
+    pool, kept, diet, following, training, response = map(
+        _entry, (row.v_pool, row.v_kept, row.v_diet, row.v_next, row.training, row.response)
+    )
+    curation = Value(some(row.curation), some(row.curation_low), some(row.curation_high))
+    return LedgerLine(int(row.generation), [pool, kept, diet, following, curation, training, response])
+
+
+def _entry(cell: float) -> Value:
+    value = some(cell)
+    return Value(value, reason="missing" if value is None else "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
 import pandas as pd
 
@@ -13,9 +12,10 @@ from entropy_loop.metrics.ledger import Group, ledger
 from entropy_loop.metrics.rates import answers
 from entropy_loop.plan import Generation, Run
 from entropy_loop.report.reading import Reader
+from entropy_loop.report.rows import Row
 
 
-def ledgers(run: Run, judgements: pd.DataFrame, reader: Reader) -> Iterator[dict[str, Any]]:
+def ledgers(run: Run, judgements: pd.DataFrame, reader: Reader) -> Iterator[Row]:
     """One row per feedback step, target prompt, judge and concept; `judgements` as in judgements.parquet."""
     mine = judgements[(judgements["run"] == run.name) & judgements["set"].isin((POOL, REAL, TAUGHT))]
     for judge, told in mine.groupby("judge", sort=False):
@@ -55,7 +55,7 @@ def _step(g: Generation, following: Generation, prompt: Prompt, reader: Reader) 
     return step.fillna({"copies": 0}).astype({"copies": int})
 
 
-def _row(step: pd.DataFrame, answered: pd.DataFrame, concept: str, generation: int) -> dict[str, Any]:
+def _row(step: pd.DataFrame, answered: pd.DataFrame, concept: str, generation: int) -> Row:
     told = step.join(answered[[concept, "set", "generation"]])
     places = ["in_pool", "copies", "set", "generation"]
     groups = [

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 
 from entropy_loop.data import CHECK, POOL
 from entropy_loop.plan import Run
+from entropy_loop.report.rows import ImageRow
 from entropy_loop.report.words import listed
 
 
@@ -57,7 +57,7 @@ class Lineage:
         if real.any():
             yield f"{int(real.sum())} real {'images' if real.sum() > 1 else 'image'}"
 
-    def fate(self, image: Any) -> str:
+    def fate(self, image: ImageRow) -> str:
         """What became of an image: a row of images.parquet. Images of other sets than the pools are never fed back."""
         if image.set == CHECK:
             return "never fed back: a check prompt tells of the judges"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import pandas as pd
 
+from entropy_loop.report.rows import ChangeRow, RateRow, Text
+
 MINUS, DASH = "\u2212", "\u2013"
+Null = Literal["sampling", "drift"]
+NULLS: tuple[Null, ...] = ("sampling", "drift")
 
 
 @dataclass(frozen=True)
@@ -37,38 +41,41 @@ def span(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
 
 
-def rate_value(row: Any) -> Value:
+def rate_value(row: RateRow | None) -> Value:
     """The raw V of one generation; `row` is a row of rates.csv or None."""
     if row is None:
         return Value(reason="not made yet")
-    if pd.isna(row.rate):
-        return Value(reason=_reason(row))
+    if (rate := some(row.rate)) is None:
+        return Value(reason=text(row.reason))
     # What concerns the corrected rate is not said of the raw one.
-    told = "; ".join(part for part in _reason(row).split("; ") if part.endswith("could not be judged"))
-    return Value(some(row.rate), some(row.low), some(row.high), told, f"{int(row.hits)}/{int(row.n)}")
+    told = "; ".join(part for part in text(row.reason).split("; ") if part.endswith("could not be judged"))
+    return Value(rate, some(row.low), some(row.high), told, f"{int(row.hits)}/{int(row.n)}")
 
 
-def change_value(row: Any) -> Value:
+def change_value(row: ChangeRow | None) -> Value:
     """c of one step; `row` is a row of changes.csv or None."""
     if row is None:
         return Value(reason="not made yet")
-    if pd.isna(row.change_rate):
-        return Value(reason=_reason(row) or "undefined")
-    return Value(some(row.change_rate), some(row.low), some(row.high))
+    if (change := some(row.change_rate)) is None:
+        return Value(reason=text(row.reason) or "undefined")
+    return Value(change, some(row.low), some(row.high))
 
 
-def band(row: Any, name: str) -> Value:
-    """A null band of c, 'sampling' or 'drift', in low and high."""
+def band(row: ChangeRow | None, null: Null) -> Value:
+    """A null band of c, in low and high."""
     if row is None:
         return Value(reason="not made yet")
-    low, high = some(getattr(row, f"{name}_low")), some(getattr(row, f"{name}_high"))
-    return Value(low=low, high=high, reason="" if low is not None else _reason(row) or "not simulated")
+    drifts = null == "drift"
+    ends = (row.drift_low, row.drift_high) if drifts else (row.sampling_low, row.sampling_high)
+    low, high = map(some, ends)
+    return Value(low=low, high=high, reason="" if low is not None else text(row.reason) or "not simulated")
 
 
-def some(value: Any) -> float | None:
+def some(value: float | None) -> float | None:
     """A cell of a table as a number, None where it is empty."""
     return None if pd.isna(value) else float(value)
 
 
-def _reason(row: Any) -> str:
-    return "" if pd.isna(row.reason) else str(row.reason)
+def text(cell: Text) -> str:
+    """A cell of a table as text, empty where it is empty."""
+    return cell if isinstance(cell, str) else ""

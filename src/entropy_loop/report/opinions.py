@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from entropy_loop.data import ALL, POOL, Prompt
-from entropy_loop.report import drawing
+from entropy_loop.report import drawing, rows
 from entropy_loop.report.drawing import PAPER
-from entropy_loop.report.numbers import Value, some
+from entropy_loop.report.numbers import Value, some, text
 from entropy_loop.report.people import PEOPLE
+from entropy_loop.report.rows import AgreementRow
 from entropy_loop.report.view import View, spoken
 
 if TYPE_CHECKING:
@@ -69,13 +70,13 @@ def opinions(view: View) -> Opinions | None:
 
 
 def _values(told: pd.DataFrame, judge: str, statistic: str, concepts: Sequence[str]) -> list[Value]:
-    rows = told[(told["judge"] == judge) & (told["statistic"] == statistic)].drop_duplicates("concept")
-    by = {row.concept: _value(row) for row in rows.itertuples()}
+    mine = told[(told["judge"] == judge) & (told["statistic"] == statistic)].drop_duplicates("concept")
+    by = {row.concept: _value(row) for row in rows.read(mine, AgreementRow)}
     return [by.get(concept, Value(reason="not asked")) for concept in concepts]
 
 
-def _catch(rows: pd.DataFrame, concept: str) -> Value:
-    mine = rows[rows["concept"] == concept]
+def _catch(catches: pd.DataFrame, concept: str) -> Value:
+    mine = catches[catches["concept"] == concept]
     if mine.empty:
         return Value(reason="no catch trial")
     n = int(mine["n"].sum())
@@ -83,16 +84,15 @@ def _catch(rows: pd.DataFrame, concept: str) -> Value:
 
 
 def _judges(told: pd.DataFrame) -> Iterator[tuple[str, str, str, list[Value]]]:
-    rows = told[(told["judge"] != PEOPLE) & told["statistic"].isin(OF_JUDGES)]
-    rows = rows.assign(generation=rows["generation"].astype("string").fillna("all"))
-    for (judge, concept, generation), mine in rows.groupby(["judge", "concept", "generation"], sort=False):
-        by = {row.statistic: _value(row) for row in mine.itertuples()}
+    models = told[(told["judge"] != PEOPLE) & told["statistic"].isin(OF_JUDGES)]
+    models = models.assign(generation=models["generation"].astype("string").fillna("all"))
+    for (judge, concept, generation), mine in models.groupby(["judge", "concept", "generation"], sort=False):
+        by = {row.statistic: _value(row) for row in rows.read(mine, AgreementRow)}
         yield str(judge), str(generation), str(concept), [by[name] for name in OF_JUDGES]
 
 
-def _value(row: Any) -> Value:
-    reason = "" if pd.isna(row.reason) else str(row.reason)
-    return Value(some(row.value), some(row.low), some(row.high), reason, counts=f"n = {int(row.n)}")
+def _value(row: AgreementRow) -> Value:
+    return Value(some(row.value), some(row.low), some(row.high), text(row.reason), counts=f"n = {int(row.n)}")
 
 
 # ---- the figure --------------------------------------------------------------------------------------
@@ -102,8 +102,8 @@ def _panels(view: View, mine: pd.DataFrame) -> Iterator[drawing.Panel]:
     """One per arm and prompt: V(all) of people with its interval and of each judge, of the arm's first chain."""
     for prompt in view.targets:
         for chain in view.first_chains(prompt):
-            rows = mine[(mine["run"] == chain.run.name) & (mine["prompt"] == prompt.text) & (mine["concept"] == ALL)]
-            if len(rows):
+            its = (mine["run"] == chain.run.name) & (mine["prompt"] == prompt.text) & (mine["concept"] == ALL)
+            if its.any():
                 yield partial(_panel, view=view, prompt=prompt, run=chain.run.name, title=spoken(chain.arm))
 
 
@@ -115,12 +115,15 @@ def _panel(ax: Axes, view: View, prompt: Prompt, run: str, title: str) -> None:
     rates = view.tables.rates
     pools = rates[(rates["run"] == run) & (rates["set"] == POOL) & (rates["prompt"] == prompt.text)]
     pools = pools[pools["concept"] == ALL].sort_values("generation")
-    for judge, rows in pools.groupby("judge", sort=False):
+    for judge, mine in pools.groupby("judge", sort=False):
         people = judge == PEOPLE
-        look: dict[str, Any] = {"color": "#d55e00" if people else "#0072b2", "zorder": 4 if people else 3}
-        kind: dict[str, Any] = {"marker": "D" if people else "o", "linestyle": "-" if people else "--"}
-        x = rows["generation"].to_numpy(float) + (0.06 if people else -0.06)
-        ax.plot(x, rows["rate"], label=str(judge), markeredgecolor=PAPER, markersize=6, **kind, **look)
-        ax.vlines(x, rows["low"], rows["high"], linewidth=1.3, **look)
+        colour, above = ("#d55e00", 4) if people else ("#0072b2", 3)
+        marker, line = ("D", "-") if people else ("o", "--")
+        x = mine["generation"].to_numpy(float) + (0.06 if people else -0.06)
+        ax.plot(
+            x, mine["rate"], label=str(judge), color=colour, zorder=above, marker=marker, linestyle=line, markersize=6,
+            markeredgecolor=PAPER,
+        )  # fmt: skip
+        ax.vlines(x, mine["low"], mine["high"], color=colour, zorder=above, linewidth=1.3)
     ax.set(title=title, xlabel="generation", ylim=(-0.03, 1.03), xticks=sorted(pools["generation"].unique()))
     ax.legend(frameon=False, fontsize=8, loc="lower left")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,17 +108,16 @@ def _parts(plan: Plan, store: Store, tables: Tables) -> Parts:
 
 def _fill(album: Album, pictures: list[Sheets], checks: list[Picture]) -> None:
     """The most telling first: what does not fit into the page any more is the last sheet of check prompts."""
-    for where, kind in (
-        ("first screen", "first"),
-        ("filmstrip", "strips"),
-        ("evaluation set", "sheets"),
-        ("pool", "pools"),
-    ):
-        for group in pictures:
-            for picture in getattr(group, kind):
-                album.take(picture, where)
-    for picture in checks:
-        album.take(picture, "check prompts")
+    kinds = {
+        "first screen": [group.first for group in pictures],
+        "filmstrip": [group.strips for group in pictures],
+        "evaluation set": [group.sheets for group in pictures],
+        "pool": [group.pools for group in pictures],
+        "check prompts": [checks],
+    }
+    for where, groups in kinds.items():
+        for picture in chain.from_iterable(groups):
+            album.take(picture, where)
 
 
 def _render(plan: Plan, store: Store, parts: Parts) -> str:

@@ -5,10 +5,9 @@ Only a rater's first look at an image counts; repeats and catch trials tell of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +17,12 @@ from entropy_loop.data import ALL, POOL, Prompt
 from entropy_loop.metrics import agreement, raters
 from entropy_loop.metrics.agreement import Statistic
 from entropy_loop.plan import Run
+from entropy_loop.report.rows import ChangeRow, Row, read
 
 PEOPLE = "people"
 """The judge's name in tables."""
 DIVIDED = "as many people say yes as no"
 NOBODY = "nobody could tell"
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,11 @@ class People:
         """Rows of changes.csv; in those of people c follows from shares, not from whole images, and its interval is
         that of the bootstrap where that has a width."""
         prompts = {prompt.text: prompt for prompt in run.config.prompt_nouns()}
-        for row in rows:
-            if row["judge"] == PEOPLE and row.get("v1"):
-                ends = (row["from_generation"], row["to_generation"])
-                before, after = (self.of(run, g, prompts[row["prompt"]], row["concept"]) for g in ends)
-                row = row | {"change_rate": 1 - row["v2"] / row["v1"]}
+        for row, told in zip(rows, read(pd.DataFrame(rows), ChangeRow), strict=True):
+            if told.judge == PEOPLE and told.v1 > 0:
+                ends = (told.from_generation, told.to_generation)
+                before, after = (self.of(run, g, prompts[told.prompt], told.concept) for g in ends)
+                row = row | {"change_rate": 1 - told.v2 / told.v1}
                 if between := raters.change_interval(before, after, _seed(run, ends[0])):
                     row |= {"low": between.low, "high": between.high}
             yield row
@@ -95,7 +94,7 @@ class People:
         return table.reindex(columns=[file for file in files if file in table.columns]).to_numpy(float)
 
     @cached_property
-    def _files(self) -> dict[tuple[Any, ...], list[str]]:
+    def _files(self) -> dict[Hashable, list[str]]:
         pools = self.images[self.images["set"] == POOL].groupby(["run", "generation", "prompt"])["file"]
         return {key: list(files) for key, files in pools}
 
@@ -150,7 +149,7 @@ def _with_all(answers: pd.DataFrame, look: list[str], said: list[str]) -> pd.Dat
     return pd.concat([kept, every.reset_index().assign(concept=ALL)[list(kept)]], ignore_index=True)
 
 
-def _row(judge: str, concept: str, found: Statistic, **place: Any) -> Row:
+def _row(judge: str, concept: str, found: Statistic, **place: object) -> Row:
     return {"judge": judge, "concept": concept, **place, **found._asdict()}
 
 

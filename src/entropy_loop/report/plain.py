@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -13,13 +12,14 @@ from entropy_loop.data import ALL
 from entropy_loop.plan import Plan
 from entropy_loop.report import conclusions, facts, inference, numbers, sections, words
 from entropy_loop.report.numbers import DASH, Value, number
+from entropy_loop.report.rows import Row
 from entropy_loop.report.tables import Tables
 from entropy_loop.report.view import Subject, View
 
 TABLES = ("verdicts", "instruments", "rates", "changes", "summary", "checks")
 
 
-def values(plan: Plan, tables: Tables) -> dict[str, Any]:
+def values(plan: Plan, tables: Tables) -> dict[str, object]:
     """Plain values for JSON: sentences, and tables as lists of rows in which what is missing is None."""
     view = View(plan, tables)
     told = {
@@ -36,8 +36,8 @@ def values(plan: Plan, tables: Tables) -> dict[str, Any]:
     return told | {name: _records(getattr(tables, name)) for name in TABLES}
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=15))
+def _records(table: pd.DataFrame) -> list[Row]:
+    rows: list[Row] = json.loads(table.to_json(orient="records", double_precision=15))
     return rows
 
 

@@ -13,6 +13,7 @@ from entropy_loop.data import ALL, Prompt
 from entropy_loop.errors import EntropyLoopError
 from entropy_loop.metrics.corrected import corrected
 from entropy_loop.metrics.rates import answers, wilson
+from entropy_loop.report.rows import Row
 
 UNCALIBRATED = "the judge is not calibrated for it"
 
@@ -25,7 +26,7 @@ class Known(NamedTuple):
     why: str
 
 
-def rates(judgements: pd.DataFrame, prompt: Prompt, known: Known) -> Iterator[dict[str, Any]]:
+def rates(judgements: pd.DataFrame, prompt: Prompt, known: Known) -> Iterator[Row]:
     """One row per concept of the prompt and one for `all`, from the judgements of its images."""
     answered = answers(judgements, prompt.concepts)
     for concept in (*prompt.concepts, ALL):

@@ -18,6 +18,9 @@ from entropy_loop.errors import ConfigError, StorageError, as_storage_error
 from entropy_loop.manifest import Receipt
 from entropy_loop.store import Store
 
+Json = dict[str, Any]
+"""A JSON object."""
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -34,7 +37,7 @@ class Reader:
         return self._tables[path].copy(deep=False)
 
 
-def values(path: Path) -> dict[str, Any]:
+def values(path: Path) -> Json:
     """A stage's JSON file. Raises StorageError when it is damaged or gone."""
     _refuse_damaged(path)
     return parsed(path)
@@ -50,10 +53,10 @@ def receipt(folder: Path) -> Receipt:
     return manifest.read(folder)
 
 
-def parsed(path: Path) -> dict[str, Any]:
+def parsed(path: Path) -> Json:
     """A JSON file. Raises StorageError when it is damaged or gone."""
     try:
-        read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        read: Json = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, FileNotFoundError):
         raise StorageError(f"{path}: damaged; delete it and run again, which makes it anew.") from None
     return read

@@ -8,7 +8,9 @@ from textwrap import fill
 import pandas as pd
 
 from entropy_loop.data import ALL, POOL
+from entropy_loop.report import rows
 from entropy_loop.report.numbers import DASH, band, change_value, number, span
+from entropy_loop.report.rows import ChangeRow
 from entropy_loop.report.tables import Tables
 
 COLUMNS = 11  # generations in a row; of a longer run every second, third, ... one, and the last
@@ -21,12 +23,12 @@ def summary(tables: Tables) -> str:
     """Per target prompt and judge, chain by chain: V of the pools, c of each step and from 0 to the last one."""
     rates = tables.rates[(tables.rates["set"] == POOL) & (tables.rates["role"] == "target")]
     lines: list[str] = []
-    for (prompt, judge), rows in rates.groupby(["prompt", "judge"], sort=False):
+    for (prompt, judge), of in rates.groupby(["prompt", "judge"], sort=False):
         changes = tables.changes[(tables.changes["prompt"] == prompt) & (tables.changes["judge"] == judge)]
-        shown = _thinned(sorted(rows["generation"].unique()))
+        shown = _thinned(sorted(of["generation"].unique()))
         lines += ["", str(prompt), f"judge {judge}; V of the whole pool; c > 0: recognition fell", ""]
         lines.append(_line("generation", [str(g) for g in shown]))
-        for run, mine in rows.groupby("run", sort=False):
+        for run, mine in of.groupby("run", sort=False):
             lines += _chain(str(run), mine, changes[changes["run"] == run], shown)
     return "\n".join([*lines, "", TOLD])
 
@@ -40,7 +42,7 @@ def _chain(run: str, rates: pd.DataFrame, changes: pd.DataFrame, shown: list[int
     yield _line("  c all", [_number(steps.get(g)) for g in shown])
     parts = [f"{c} {_number(values[c].iloc[-1])}" for c in rates["concept"].unique() if c != ALL]
     yield _wrapped(f"V at generation {values.index[-1]}: {', '.join(parts)}")
-    for row in joint[joint["from_generation"] == 0].tail(1).itertuples():
+    for row in rows.read(joint[joint["from_generation"] == 0].tail(1), ChangeRow):
         drift = band(row, "drift")
         bounds = span(drift.low, drift.high) or drift.text()
         yield _wrapped(f"c(0 to {row.to_generation}) = {change_value(row).text()}; drift {bounds}")

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -24,6 +23,7 @@ from entropy_loop.report.ledgers import ledgers
 from entropy_loop.report.people import People
 from entropy_loop.report.rates import calibration, rates
 from entropy_loop.report.reading import Reader
+from entropy_loop.report.rows import Row
 from entropy_loop.report.verdicts import verdicts
 from entropy_loop.store import Store
 
@@ -101,7 +101,7 @@ def tables(plan: Plan, store: Store) -> Tables:
     )
 
 
-def _table(rows: list[dict[str, Any]], names: tuple[str, ...]) -> pd.DataFrame:
+def _table(rows: list[Row], names: tuple[str, ...]) -> pd.DataFrame:
     return data.columns(pd.DataFrame(rows), names)
 
 
@@ -133,7 +133,7 @@ def _images(run: Run, g: Generation, stream: str, reader: Reader) -> pd.DataFram
     return table[[name for name in table if name in data.IMAGES]]  # a generator's own columns stay in the store
 
 
-def _withheld(plan: Plan, store: Store) -> Iterator[dict[str, Any]]:
+def _withheld(plan: Plan, store: Store) -> Iterator[Row]:
     """Of every set of a generator whose safety checker may keep images back: how many were asked for, how many it kept
     back. Those have no row among the images."""
     for run, g, stream in _sets(plan):
@@ -179,7 +179,7 @@ def _diet(run: Run, g: Generation, reader: Reader) -> pd.DataFrame:
 # ---- rates -------------------------------------------------------------------------------------------
 
 
-def _rates(run: Run, reader: Reader) -> Iterator[dict[str, Any]]:
+def _rates(run: Run, reader: Reader) -> Iterator[Row]:
     """Every set of every generation as each judge saw it, prompt by prompt, but for those that check the judge."""
     judges = {judge.label: judge for judge in run.config.judge_plugins()}
     prompts = run.config.prompt_nouns()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
-from typing import Any
 
 from entropy_loop import __version__
 from entropy_loop.report import numbers
@@ -14,7 +13,7 @@ from entropy_loop.report.view import spoken
 HERE = Path(__file__).parent
 
 
-def render(template: str, **values: Any) -> str:
+def render(template: str, **values: object) -> str:
     """The text of a page; every value that is text is escaped, a name that is missing is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from entropy_loop.metrics.rates import Interval
 from entropy_loop.metrics.verdicts import (
     MARGIN,
     Instrument,
+    Shown,
     Verdict,
     distance,
     drift_variance,
@@ -27,10 +27,10 @@ from entropy_loop.metrics.verdicts import (
 from entropy_loop.null_model import Still, Unknown, null_model
 from entropy_loop.plan import Plan, Run
 from entropy_loop.report.numbers import number, some, span
+from entropy_loop.report.rows import ClaimRow, Row, read
 
 DIVERSITY, DISTANCES = ("vendi", "mean_pairwise_distance"), ("kid", "cmmd")
 LEGIBLE = 0.5  # the share of a pool that must be read before its tails are judged
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def verdicts(plan: Plan, summary: pd.DataFrame, measured: pd.DataFrame) -> tuple
     """
     told, tests = [], []
     claims = summary[(summary["statistic"] == "change_rate") & (summary["against"] == "") & (summary["concept"] == ALL)]
-    for claim in claims[claims["role"] == "target"].itertuples():
-        arm = _arm(plan, str(claim.arm))
+    for claim in read(claims[claims["role"] == "target"], ClaimRow):
+        arm = _arm(plan, claim.arm)
         mine = measured[measured["prompt"] == claim.prompt]
         found = verdict(list(_instruments(arm, claim, mine)), arm.chains[0].config.policy_plugin().selects)
         where = {"arm": arm.name, "prompt": claim.prompt, "judge": claim.judge}
@@ -77,7 +77,7 @@ def _arm(plan: Plan, name: str) -> _Arm:
     return _Arm(name, chains, chains[0].config.generations)
 
 
-def _instruments(arm: _Arm, claim: Any, measured: pd.DataFrame) -> Iterator[Instrument]:
+def _instruments(arm: _Arm, claim: ClaimRow, measured: pd.DataFrame) -> Iterator[Instrument]:
     low, high = some(claim.null_low), some(claim.null_high)
     null = None if low is None or high is None else Interval(low, high)
     told = Description(claim.chains, some(claim.mean), some(claim.low), some(claim.high))
@@ -110,7 +110,7 @@ def _drift_variance(arm: _Arm) -> float | None:
     return drift_variance(config.images, None if isinstance(null, Still) else null, arm.last)
 
 
-def _row(found: Verdict, claim: Any) -> Row:
+def _row(found: Verdict, claim: ClaimRow) -> Row:
     reasons = [_said(shown.instrument, shown.state, shown.p_adjusted) for shown in found.shown]
     few = [f"{claim.chains} chains, a claim needs {LEAST_CHAINS}"] if claim.chains < LEAST_CHAINS else []
     missing = [f"{family}: not measured" for family, state in found.states.items() if state == "not measured"]
@@ -136,7 +136,7 @@ def _said(one: Instrument, state: str, p: float | None) -> str:
     return f"{one.family} {one.name}: {number(one.change.mean)} {digits}{sure}, {state}".replace("  ", " ")
 
 
-def _test(shown: Any) -> Row:
+def _test(shown: Shown) -> Row:
     one = shown.instrument
     return {
         "instrument": one.family,

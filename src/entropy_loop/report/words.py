@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -11,7 +10,8 @@ from entropy_loop.config import Config
 from entropy_loop.data import ALL
 from entropy_loop.metrics.chains import LEAST_CHAINS
 from entropy_loop.plan import Plan
-from entropy_loop.report.numbers import MINUS, Value, band, change_value, number, rate_value, span
+from entropy_loop.report.numbers import MINUS, NULLS, Null, Value, band, change_value, number, rate_value, span
+from entropy_loop.report.rows import ChangeRow, RateRow
 from entropy_loop.report.view import Chain, Subject, View, spoken
 
 SIGN = (
@@ -177,13 +177,13 @@ def _chain(view: View, subject: Subject, chain: Chain) -> str:
     row = view.change(chain, subject, ALL, 0, chain.reached)
     c = change_value(row)
     text += f" This chain only: c(0\u00a0\u2192\u00a0{chain.reached}) = {c.text()}"
-    if c.value is None:
+    if row is None or c.value is None:
         return f"{text}."
     places = [f"{place(row, name)} the {name} band {span(b.low, b.high)}" for name, b in _bands(row)]
     return f"{text}, {' and '.join(places)}."
 
 
-def _rate(row: Any) -> str:
+def _rate(row: RateRow | None) -> str:
     value = rate_value(row)
     return value.text() if value.value is None else f"{value.text()} ({value.counts} images)"
 
@@ -194,7 +194,7 @@ def _chains(view: View, subject: Subject, chains: Sequence[Chain]) -> str:
     rows = [row for row in found if row is not None and not pd.isna(row.change_rate)]
     if not rows:
         return "c(0 \u2192 last) is missing: it is undefined or not made yet in every chain."
-    v1, v2, c = (_range([float(getattr(row, name)) for row in rows]) for name in ("v1", "v2", "change_rate"))
+    v1, v2, c = map(_range, zip(*((row.v1, row.v2, row.change_rate) for row in rows), strict=True))
     outside = [
         f"outside its {name} band in {sum(place(row, name) == 'outside' for row in rows)} of {len(rows)} chains"
         for name, _ in _bands(rows[0])
@@ -205,15 +205,15 @@ def _chains(view: View, subject: Subject, chains: Sequence[Chain]) -> str:
     )
 
 
-def _range(values: list[float]) -> str:
+def _range(values: Sequence[float]) -> str:
     return f"{number(min(values))} to {number(max(values))}" if min(values) < max(values) else number(values[0])
 
 
-def _bands(row: Any) -> list[tuple[str, Value]]:
-    return [(name, b) for name in ("sampling", "drift") if (b := band(row, name)).low is not None]
+def _bands(row: ChangeRow) -> list[tuple[Null, Value]]:
+    return [(name, b) for name in NULLS if (b := band(row, name)).low is not None]
 
 
-def place(row: Any, name: str) -> str:
+def place(row: ChangeRow, name: Null) -> str:
     """Where c of a row of changes.csv lies: 'inside' its null band of that name, or 'outside'."""
     b = band(row, name)
     inside = b.low is not None and b.high is not None and b.low <= row.change_rate <= b.high
