@@ -13,13 +13,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from entropy_loop import assets, experiment, folder, study
+from entropy_loop import assets
+from entropy_loop.commands import experiment, folder
 from entropy_loop.data import POOL, Checkpoint, Concept, Diet, Prompt, Request, Samples, TrainSettings
 from entropy_loop.errors import TrainingDiverged
-from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop.generators.diffusion.diffusion import Diffusion
 from entropy_loop.judges.attributes import AttributeReader
 from entropy_loop.judges.clip import ClipRecogniser, ClipScorer
 from entropy_loop.plan import plan
+from entropy_loop.study import study
 from entropy_loop.worlds.storybook import scene
 
 ESSAY = "a photograph of an astronaut riding a horse"

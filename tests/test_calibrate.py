@@ -20,15 +20,17 @@ from PIL import Image
 from statsmodels.stats.proportion import proportion_confint
 from typer.testing import CliRunner
 
-from entropy_loop import calibrate, cli, registry, study
-from entropy_loop.calibrate import LEAST, Calibrated
+from entropy_loop import cli, registry
+from entropy_loop.analysis.rates import calibration, rates
+from entropy_loop.commands import calibrate
+from entropy_loop.commands.calibrate import LEAST, Calibrated
 from entropy_loop.contracts import CalibratedJudge
 from entropy_loop.data import ALL, JUDGEMENTS, Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError
 from entropy_loop.judges.clip import ClipRecogniser
 from entropy_loop.people import majority
 from entropy_loop.plan import plan
-from entropy_loop.report.rates import calibration, rates
+from entropy_loop.study import study
 from entropy_loop.worlds import labelled
 from entropy_loop.worlds.degraded import DEGRADATIONS
 

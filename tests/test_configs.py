@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from entropy_loop import study
 from entropy_loop.plan import plan
+from entropy_loop.study import study
 
 SHIPPED = sorted([*Path("configs").glob("**/*.yaml"), *Path("experiments").glob("**/*.yaml")])
 

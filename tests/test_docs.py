@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from entropy_loop import registry, study
+from entropy_loop import registry
 from entropy_loop.cli import app
+from entropy_loop.study import study
 
 README = Path("README.md").read_text()
 COMMANDS = sorted(info.name or info.callback.__name__ for info in app.registered_commands if info.callback)

@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from entropy_loop import experiment, study
+from entropy_loop.commands import experiment
 from entropy_loop.data import CHANGES, IMAGES, RATES, RUN_JUDGEMENTS
 from entropy_loop.errors import ConfigError, Locked, StorageError
 from entropy_loop.plan import plan
-from entropy_loop.store import Store
+from entropy_loop.storage.store import Store
+from entropy_loop.study import study
 
 
 class Stopped(Exception):
@@ -154,7 +155,8 @@ def test_the_outlook_counts_stages_images_and_what_is_done(toy, tmp_path):
 def test_a_missing_model_is_found_before_another_is_loaded():
     """A judge's folder that is not here is told before the generator, which is, has loaded torch."""
     code = (
-        "import sys; from pathlib import Path; from entropy_loop import errors, experiment\n"
+        "import sys; from pathlib import Path; from entropy_loop import errors\n"
+        "from entropy_loop.commands import experiment\n"
         "try: experiment.prepare(Path('configs/smoke.yaml'), ('judges=[{use: clip, model: ./no/such/model}]',))\n"
         "except errors.ConfigError as error: print(error, 'torch' in sys.modules)"
     )

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import entropy_loop
-from entropy_loop import strict_yaml
+from entropy_loop.study import strict_yaml
 
 SRC = Path(entropy_loop.__file__).parent
 REPOSITORY = SRC.parent.parent

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from scipy.optimize import brentq
 
-from entropy_loop import experiment, study
+from entropy_loop.commands import experiment
 from entropy_loop.curation import KChoice, RandomK, TopK
 from entropy_loop.data import ALL, POOL
 from entropy_loop.metrics.change import change_rate
@@ -26,6 +26,7 @@ from entropy_loop.metrics.corrected import corrected
 from entropy_loop.metrics.nulls import neutral
 from entropy_loop.plan import Plan, plan
 from entropy_loop.regimes import MixReal, neutral_diet
+from entropy_loop.study import study
 
 TABLES = ("rates.csv", "changes.csv", "images.parquet", "judgements.parquet")
 OTHER_JUDGE = {"use": "clip", "model": "ViT-B-32", "pretrained": "openai"}
@@ -56,7 +57,7 @@ def test_the_same_config_has_the_same_keys_in_another_process_and_folder(tmp_pat
     """Keys are a function of the config alone: not of the process, its hash seed or the place."""
     code = (
         "import sys, json; from pathlib import Path\n"
-        "from entropy_loop import study; from entropy_loop.plan import plan\n"
+        "from entropy_loop.study import study; from entropy_loop.plan import plan\n"
         "print(json.dumps(list(plan(study.load(Path(sys.argv[1]))).stages())))"
     )
     file = Path("configs/toy.yaml").resolve()

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from entropy_loop import study
-from entropy_loop.config import Config
+from entropy_loop.measuring.null_model import Still, Unknown, looked_at, null_model, real_rate
 from entropy_loop.metrics.nulls import Drift
-from entropy_loop.null_model import Still, Unknown, looked_at, null_model, real_rate
+from entropy_loop.study import study
+from entropy_loop.study.config import Config
 
 MIXED = {"feedback": {"use": "mix_real", "real_fraction": 0.5}, "real": {"use": "storybook"}}
 SCORED = {"scorer": {"use": "exact"}}

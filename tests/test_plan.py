@@ -6,7 +6,7 @@ import pytest
 
 from entropy_loop.data import CHECK, EVALUATION, MOVED, POOL, REAL, TAUGHT, canonical
 from entropy_loop.plan import plan
-from entropy_loop.study import load
+from entropy_loop.study.study import load
 
 HORSE = {"text": "a horse", "role": "similar", "concepts": ["horse"]}
 POLICIES = [{"use": "none"}, {"use": "top_k", "k": 2}, {"use": "random_k", "k": 2}]
@@ -25,7 +25,7 @@ def test_a_plan_follows_from_its_config_alone(toy):
     path = toy()
     code = (
         "import sys; from pathlib import Path\n"
-        "from entropy_loop.study import load; from entropy_loop.plan import plan\n"
+        "from entropy_loop.study.study import load; from entropy_loop.plan import plan\n"
         "print(*plan(load(Path(sys.argv[1]))).stages()); print('torch' in sys.modules)"
     )
     for hash_seed in ("1", "2"):

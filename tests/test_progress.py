@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from conftest import environment
-from entropy_loop import progress
+from entropy_loop.commands import progress
+from entropy_loop.commands.progress import Progress, bar
 from entropy_loop.plan import plan
-from entropy_loop.progress import Progress, bar
-from entropy_loop.study import load
+from entropy_loop.study.study import load
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@ from typing import ClassVar, Protocol
 
 import pytest
 
-from entropy_loop import checks, fetch, registry, study
+from entropy_loop import registry
 from entropy_loop.assets import Download
-from entropy_loop.config import Config, Plugin
+from entropy_loop.commands import fetch
 from entropy_loop.curation import TopK
 from entropy_loop.errors import ConfigError
+from entropy_loop.study import checks, study
+from entropy_loop.study.config import Config, Plugin
 
 BUNDLED = {"use": "diffusion", "checkpoint": "bundled:storybook"}
 

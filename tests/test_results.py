@@ -19,11 +19,12 @@ from PIL import Image
 
 import entropy_loop as el
 from conftest import TOY, Command, Toy, environment, science
-from entropy_loop import assets, data, experiment
+from entropy_loop import assets, data
+from entropy_loop.analysis.tables import CSV
+from entropy_loop.commands import experiment
 from entropy_loop.data import MEASURED
-from entropy_loop.dictionary import DTYPES, PARQUET, TABLES
 from entropy_loop.errors import ConfigError, StorageError
-from entropy_loop.report.tables import CSV
+from entropy_loop.storage.dictionary import DTYPES, PARQUET, TABLES
 
 REFERENCE = Path("results/reference")
 COLUMNS = {
@@ -400,7 +401,7 @@ def test_a_model_that_is_not_here_is_refused_before_any_work(tmp_path: Path) -> 
 
 def test_what_the_reader_is_to_know_is_a_warning(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each sentence that the command prints as a warning is one of Python's, also of a run that was finished before."""
-    monkeypatch.setattr("entropy_loop.report.tables.Tables.warnings", ["The judge tires."])
+    monkeypatch.setattr("entropy_loop.analysis.tables.Tables.warnings", ["The judge tires."])
     for _ in range(2):
         with pytest.warns(UserWarning, match="The judge tires."):
             el.run(toy(), out=tmp_path / "out", progress=False)

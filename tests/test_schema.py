@@ -11,8 +11,9 @@ import jsonschema
 import pytest
 
 from conftest import TOY, Command
-from entropy_loop import registry, schema, strict_yaml
-from entropy_loop.config import Config
+from entropy_loop import registry
+from entropy_loop.study import schema, strict_yaml
+from entropy_loop.study.config import Config
 
 CONFIGS = sorted(Path("configs").glob("*.yaml"))
 TOLD = schema.schema()

@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 
 from entropy_loop import curation, loop, regimes, registry
+from entropy_loop.commands.selfcheck import LAWS, Line, plausible, selfcheck
 from entropy_loop.curation import BottomK, KChoice, KeepAll, RandomK, Threshold, TopK
 from entropy_loop.data import POOL, REAL, Checkpoint, Diet, Selection
 from entropy_loop.errors import ConfigError
-from entropy_loop.generators.gaussian import Gaussian
+from entropy_loop.generators.toys.gaussian import Gaussian
 from entropy_loop.judges.exact import TraitScorer
 from entropy_loop.plan import Run
 from entropy_loop.regimes import Accumulate, AccumulateSubsample, FreshReal, MixReal, Replace, Window
-from entropy_loop.selfcheck import LAWS, Line, plausible, selfcheck
 
 MUTANTS = []
 

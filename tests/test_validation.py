@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from entropy_loop import experiment, registry
+from entropy_loop import registry
+from entropy_loop.commands import experiment
 from entropy_loop.contracts import Attribute, Embedded, Embedder, Judge, Policy, Reader, Scorer
 from entropy_loop.curation import TopK
 from entropy_loop.data import ATTRIBUTES, Concept, Prompt, Samples
 from entropy_loop.errors import EntropyLoopError
-from entropy_loop.generators.categorical import Categorical, CategoricalWorld
+from entropy_loop.generators.toys.categorical import Categorical, CategoricalWorld
 from entropy_loop.judges.exact import ExactRecogniser, ExactScorer
 
 Change = Callable[[pd.DataFrame], object]

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from entropy_loop import experiment, registry
+from entropy_loop import registry
+from entropy_loop.commands import experiment
 from entropy_loop.contracts import Attribute, Embedded, Embedder, Reader, Real
 from entropy_loop.data import HELD_OUT, REAL
+from entropy_loop.measuring.views import Views, views
 from entropy_loop.plan import Plan
-from entropy_loop.store import Store
-from entropy_loop.views import Views, views
+from entropy_loop.storage.store import Store
 
 PROMPT = "an astronaut on a horse"
 TOLD = {"measures": {"embedder": {"use": "toy"}}, "real": {"use": "categorical", "rates": {"astronaut": 0.5}}}

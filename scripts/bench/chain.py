@@ -54,7 +54,7 @@ def bare(root: Path) -> None:
 
     from entropy_loop import seeds
     from entropy_loop.data import Checkpoint, Diet, Request, Samples, TrainSettings
-    from entropy_loop.generators.diffusion import Diffusion
+    from entropy_loop.generators.diffusion.diffusion import Diffusion
     from entropy_loop.judges.clip import ClipRecogniser, ClipScorer
 
     generator = Diffusion("bundled:storybook", num_inference_steps=20, guidance_scale=3.0, block=16)
@@ -89,7 +89,8 @@ def main() -> None:
     file = harness.start()
     import torch
 
-    from entropy_loop import assets, experiment
+    from entropy_loop import assets
+    from entropy_loop.commands import experiment
 
     torch.set_num_threads(harness.THREADS)
     bundled = assets.find("bundled:storybook").parent
@@ -133,7 +134,7 @@ def main() -> None:
 
 def _carry(planned: object, root: Path) -> None:
     from entropy_loop import loop
-    from entropy_loop.store import Store
+    from entropy_loop.storage.store import Store
 
     for run in planned.runs:
         loop.carry(run, Store(root))

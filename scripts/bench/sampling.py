@@ -18,7 +18,7 @@ def main() -> None:
 
     from entropy_loop import assets
     from entropy_loop.data import Checkpoint, Request
-    from entropy_loop.generators.diffusion import Diffusion
+    from entropy_loop.generators.diffusion.diffusion import Diffusion
     from scripts.bench.peers import sampling as peer
 
     torch.set_num_threads(harness.THREADS)

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(2)
 from entropy_loop.data import Checkpoint, Request
-from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop.generators.diffusion.diffusion import Diffusion
 from entropy_loop import seeds
 n, root = int(sys.argv[1]), Path(sys.argv[2])
 one = Diffusion("bundled:storybook", num_inference_steps=4, guidance_scale=1.0, block=32)
@@ -38,8 +38,10 @@ RUN = """
 import json, resource, sys
 from pathlib import Path
 import torch
-from entropy_loop import experiment, loop, threads
-from entropy_loop.store import Store
+from entropy_loop.commands import experiment
+from entropy_loop import loop
+from entropy_loop.machine import threads
+from entropy_loop.storage.store import Store
 threads.use(2)
 planned = experiment.prepare(Path("configs/smoke.yaml"), tuple(sys.argv[2:]))
 peaks = {}

@@ -31,8 +31,9 @@ def main() -> None:
     file = harness.start()
     import torch
 
-    from entropy_loop import experiment, loop
-    from entropy_loop.store import Store
+    from entropy_loop import loop
+    from entropy_loop.commands import experiment
+    from entropy_loop.storage.store import Store
 
     torch.set_num_threads(harness.THREADS)
     planned = experiment.prepare(Path("configs/smoke.yaml"), tuple(CONFIG))

@@ -17,8 +17,8 @@ def main() -> None:
 
     from entropy_loop import assets
     from entropy_loop.data import Checkpoint, Diet, TrainSettings
-    from entropy_loop.generators import diet, finetune
-    from entropy_loop.generators.diffusion import Diffusion
+    from entropy_loop.generators.diffusion import diet, finetune
+    from entropy_loop.generators.diffusion.diffusion import Diffusion
     from entropy_loop.worlds.storybook import scene
     from scripts.bench.peers import sampling as peer
     from scripts.bench.peers import training as recipe

@@ -17,7 +17,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from entropy_loop.generators.geometry import SD15, SD21, SDXL, Geometry
+from entropy_loop.generators.diffusion.geometry import SD15, SD21, SDXL, Geometry
 
 SHAPES = {"sd15": SD15, "sd21": SD21, "sdxl": SDXL}
 START, END = "<|startoftext|>", "<|endoftext|>"

@@ -33,10 +33,11 @@ def main() -> None:
     import pandas as pd
     from PIL import Image
 
-    from entropy_loop import seeds, threads
+    from entropy_loop import seeds
     from entropy_loop.data import Checkpoint, Concept, Prompt, Request, Samples
-    from entropy_loop.generators.diffusion import Diffusion
+    from entropy_loop.generators.diffusion.diffusion import Diffusion
     from entropy_loop.judges.clip import ClipRecogniser
+    from entropy_loop.machine import threads
 
     threads.use(THREADS)
     judge = ClipRecogniser("bundled:storybook-judge")

@@ -12,9 +12,9 @@ import argparse
 import heapq
 from pathlib import Path
 
-from entropy_loop import study
-from entropy_loop.ledger import Chain
+from entropy_loop.commands.ledger import Chain
 from entropy_loop.plan import plan
+from entropy_loop.study import study
 
 
 def costs(path: Path, overrides: tuple[str, ...]) -> dict[str, tuple[float, int, tuple[str, ...]]]:

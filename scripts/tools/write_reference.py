@@ -2,8 +2,8 @@
 
     python -m scripts.tools.write_reference
 
-A key's sentence stands in the docstring of its class, after `key:`, a column's in `entropy_loop.dictionary`; a test
-holds the pages to what this writes.
+A key's sentence stands in the docstring of its class, after `key:`, a column's in
+`entropy_loop.storage.dictionary`; a test holds the pages to what this writes.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import typer
 import yaml
 from pydantic import TypeAdapter
 
-from entropy_loop import config, registry
+from entropy_loop import registry
 from entropy_loop.cli import app
-from entropy_loop.dictionary import PARQUET, TABLES
 from entropy_loop.results import Results
-from entropy_loop.schema import sentences
+from entropy_loop.storage.dictionary import PARQUET, TABLES
+from entropy_loop.study import config
+from entropy_loop.study.schema import sentences
 
 FOLDER = Path("docs/reference")
 
@@ -207,7 +208,7 @@ def _value(param: Any) -> str:
 
 TABLES_OPENING = """# The tables
 
-Every column of every table that a run writes, generated from `src/entropy_loop/dictionary.py` by
+Every column of every table that a run writes, generated from `src/entropy_loop/storage/dictionary.py` by
 `scripts/write_reference.py`. `entropy_loop.open_results` reads them with these dtypes ([In a
 notebook](../notebook.md)). What is missing is missing (NaN or `<NA>`; an empty cell in a CSV), never 0: a column marked
 *never* has no missing cell.

@@ -19,7 +19,7 @@ import pandas as pd
 from entropy_loop.assets import Download
 from entropy_loop.data import ALL, Checkpoint, Concept, Diet, Prompt, Request, Samples, Tick, TrainSettings
 from entropy_loop.errors import ConfigError
-from entropy_loop.store import Store
+from entropy_loop.storage.store import Store
 
 Of = TypeVar("Of")
 Chain = TypeVar("Chain")

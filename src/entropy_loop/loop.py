@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from entropy_loop import measures, modelcard, regimes, seeds, validation, views
+from entropy_loop import modelcard, regimes, seeds, validation
 from entropy_loop.contracts import Embedder, Generator, Judge, Reader, Real, Scorer
 from entropy_loop.data import (
     DIET,
@@ -37,10 +37,11 @@ from entropy_loop.data import (
     Tick,
 )
 from entropy_loop.errors import EntropyLoopError
+from entropy_loop.measuring import measures, views
 from entropy_loop.people import book, picks
 from entropy_loop.plan import Generation, Run
 from entropy_loop.registry import named
-from entropy_loop.store import Parted, Store
+from entropy_loop.storage.store import Parted, Store
 from entropy_loop.worlds import moved
 
 

@@ -66,10 +66,10 @@ GENERATOR = Kind[Generator](
     Generator,
     ("generator",),
     {
-        "categorical": "entropy_loop.generators.categorical:Categorical",
-        "diffusion": "entropy_loop.generators.diffusion:Diffusion",
-        "gaussian": "entropy_loop.generators.gaussian:Gaussian",
-        "vae_roundtrip": "entropy_loop.generators.roundtrip:VaeRoundtrip",
+        "categorical": "entropy_loop.generators.toys.categorical:Categorical",
+        "diffusion": "entropy_loop.generators.diffusion.diffusion:Diffusion",
+        "gaussian": "entropy_loop.generators.toys.gaussian:Gaussian",
+        "vae_roundtrip": "entropy_loop.generators.diffusion.roundtrip:VaeRoundtrip",
     },
 )
 SCORER = Kind[Scorer](
@@ -114,8 +114,8 @@ REAL = Kind[Real](
     Real,
     ("real", "measures.real"),
     {
-        "categorical": "entropy_loop.generators.categorical:CategoricalWorld",
-        "gaussian": "entropy_loop.generators.gaussian:GaussianWorld",
+        "categorical": "entropy_loop.generators.toys.categorical:CategoricalWorld",
+        "gaussian": "entropy_loop.generators.toys.gaussian:GaussianWorld",
         "imagefolder": "entropy_loop.worlds.imagefolder:ImageFolder",
         "storybook": "entropy_loop.worlds.storybook.real:Storybook",
     },

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from entropy_loop.dictionary import PARQUET, TABLES
+from entropy_loop.commands.folder import refuse_no_folder
 from entropy_loop.errors import ConfigError, StorageError, nearest
-from entropy_loop.folder import refuse_no_folder
-from entropy_loop.report.reading import written
-from entropy_loop.store import Store, silent
+from entropy_loop.storage.dictionary import PARQUET, TABLES
+from entropy_loop.storage.reading import written
+from entropy_loop.storage.store import Store, silent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,8 +44,10 @@ def run(
     """
     from rich.console import Console  # what follows is not needed to read results
 
-    from entropy_loop import assets, experiment, strict_yaml
-    from entropy_loop.progress import Progress
+    from entropy_loop import assets
+    from entropy_loop.commands import experiment
+    from entropy_loop.commands.progress import Progress
+    from entropy_loop.study import strict_yaml
 
     assets.settle()
     given = config if isinstance(config, Mapping) else Path(config)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from entropy_loop import seeds
-from entropy_loop.config import Config
 from entropy_loop.contracts import Judge
 from entropy_loop.data import (
     CHECK,
@@ -25,6 +24,7 @@ from entropy_loop.data import (
     canonical,
 )
 from entropy_loop.registry import identity
+from entropy_loop.study.config import Config
 
 FRESH = (POOL, CHECK)
 """Sets that the generator makes anew, from other noise, in every generation."""

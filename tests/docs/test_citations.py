@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from entropy_loop import selfcheck
+from entropy_loop.commands import selfcheck
 
 LAWS, PROTOCOL = Path("docs/laws.md"), Path("docs/protocol.md")
 IDS = [*(f"E{number}" for number in range(1, 13)), "C1", "C2"]

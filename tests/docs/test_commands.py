@@ -35,8 +35,9 @@ from shown import Shown, pages, shown
 from typer.testing import CliRunner
 
 from conftest import environment
-from entropy_loop import fetch, study
 from entropy_loop.cli import app
+from entropy_loop.commands import fetch
+from entropy_loop.study import study
 
 REPOSITORY = Path.cwd()
 EXTENDING = Path("docs/extending.md")

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from entropy_loop import registry
-from entropy_loop.config import Config
+from entropy_loop.study.config import Config
 from scripts.tools.write_reference import FOLDER, PAGES, SECTIONS, sentences
 
 

@@ -6,7 +6,7 @@ import resource
 import signal
 from pathlib import Path
 
-from entropy_loop import experiment
+from entropy_loop.commands import experiment
 from entropy_loop.errors import EntropyLoopError
 
 LIMIT = 300

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from entropy_loop import folder
+from entropy_loop.commands import folder
 from entropy_loop.data import Stage, Tick
 from entropy_loop.errors import StorageError
-from entropy_loop.store import Store
+from entropy_loop.storage.store import Store
 from faults import blocks, children
 from faults.test_kills import SMALL
 

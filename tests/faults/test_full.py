@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from entropy_loop import experiment, ledger
+from entropy_loop.commands import experiment, ledger
 from faults import children, full
 from faults.test_kills import SMALL
 

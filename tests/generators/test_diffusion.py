@@ -10,12 +10,14 @@ import pytest
 import torch
 from checkpoints import tiny_xl, with_checker
 
-from entropy_loop import assets, device, experiment
+from entropy_loop import assets
+from entropy_loop.commands import experiment
 from entropy_loop.data import Checkpoint, Request, Samples, TrainSettings
 from entropy_loop.errors import ConfigError, EntropyLoopError
-from entropy_loop.generators import codec, joining, memory, safety, sampling
-from entropy_loop.generators.diffusion import Diffusion
-from entropy_loop.generators.sampling import SCHEDULERS
+from entropy_loop.generators.diffusion import codec, joining, memory, safety, sampling
+from entropy_loop.generators.diffusion.diffusion import Diffusion
+from entropy_loop.generators.diffusion.sampling import SCHEDULERS
+from entropy_loop.machine import device
 
 BUNDLED = assets.find("bundled:storybook")
 UNET = "unet/diffusion_pytorch_model.safetensors"

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from entropy_loop.data import TrainSettings
 from entropy_loop.errors import ConfigError
-from entropy_loop.generators import finetune
+from entropy_loop.generators.diffusion import finetune
 
 SMALL = [
     "sweep={}", "generations=1", "images=6", "evaluation.images=2", "measures={}", "attributes={}", "threads=1",
@@ -34,7 +34,7 @@ from pathlib import Path
 from torch.nn import Linear
 from torch.nn.parallel import DistributedDataParallel
 
-from entropy_loop.generators import distributed
+from entropy_loop.machine import distributed
 
 if distributed.leads():
     job = partial(DistributedDataParallel, Linear(1, 1))

@@ -4,7 +4,7 @@ import pytest
 
 from entropy_loop.data import SAMPLES, Checkpoint, Concept, Diet, Prompt, Request, Samples, TrainSettings
 from entropy_loop.errors import EntropyLoopError
-from entropy_loop.generators.gaussian import Gaussian, GaussianWorld, fitted
+from entropy_loop.generators.toys.gaussian import Gaussian, GaussianWorld, fitted
 from entropy_loop.judges.exact import ExactRecogniser
 
 

@@ -12,12 +12,12 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from entropy_loop import assets
+from entropy_loop.analysis.rates import Known, rates
 from entropy_loop.data import ALL, Concept, Prompt, Samples
 from entropy_loop.errors import EntropyLoopError
 from entropy_loop.judges import answers
 from entropy_loop.judges.attributes import AttributeReader
 from entropy_loop.judges.clip import ClipRecogniser, ClipScorer
-from entropy_loop.report.rates import Known, rates
 from entropy_loop.worlds.storybook import scene
 
 PROMPT = Prompt("a photograph of an astronaut riding a horse", "target", ("astronaut", "horse", "riding"))

@@ -87,7 +87,7 @@ def test_a_program_that_is_not_there_is_refused_before_the_run():
 
 def test_a_command_that_selects_may_not_judge(toy):
     """The same command as curator and judge is refused like any other model."""
-    from entropy_loop import study
+    from entropy_loop.study import study
 
     same = {"use": "command", "name": "mine", "command": ["python3", "scorer.py"]}
     curate = {"scorer": same, "policy": {"use": "top_k", "k": 2}}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from entropy_loop import experiment
+from entropy_loop.commands import experiment
 from scripts.training.storybook.judges.loop_truth.chains import CHAINS
 from scripts.training.storybook.judges.loop_truth.parts import by_eye, labelled
 

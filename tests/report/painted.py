@@ -15,14 +15,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from entropy_loop import loop, registry, study
+from entropy_loop import loop, registry
+from entropy_loop.analysis.tables import tables
 from entropy_loop.data import Checkpoint, Request, Tick
-from entropy_loop.generators.categorical import Categorical
+from entropy_loop.generators.toys.categorical import Categorical
 from entropy_loop.plan import Plan, plan
-from entropy_loop.report import page
-from entropy_loop.report.settings import settings as resolved
-from entropy_loop.report.tables import tables
-from entropy_loop.store import Store
+from entropy_loop.report.page import page
+from entropy_loop.storage.store import Store
+from entropy_loop.study import study
+from entropy_loop.study.settings import settings as resolved
 
 SIDE = 8
 CONFIG: dict[str, Any] = {

@@ -9,16 +9,18 @@ import painted
 import pandas as pd
 import pytest
 
-from entropy_loop import loop, registry, study
+from entropy_loop import loop, registry
+from entropy_loop.analysis.checks import checks, doubts, worst
+from entropy_loop.analysis.tables import Tables, tables
 from entropy_loop.data import CHECK, CHECKS, MOVED, columns
 from entropy_loop.judges.exact import ExactRecogniser
 from entropy_loop.plan import Plan, plan
-from entropy_loop.report import page, plain
-from entropy_loop.report.checks import checks, doubts, worst
-from entropy_loop.report.ending import ending
-from entropy_loop.report.reading import Reader
-from entropy_loop.report.tables import Tables, tables
-from entropy_loop.store import Store
+from entropy_loop.report.page import page
+from entropy_loop.report.text import plain
+from entropy_loop.report.text.ending import ending
+from entropy_loop.storage.reading import Reader
+from entropy_loop.storage.store import Store
+from entropy_loop.study import study
 
 TARGET = {"text": "an astronaut on a horse", "concepts": ["astronaut", "horse"]}
 OTHERS = [

@@ -14,7 +14,7 @@ import pytest
 from painted import Made, made
 from PIL import Image
 
-from entropy_loop.report import images
+from entropy_loop.report.page import images
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 
 from entropy_loop.data import Stage
 from entropy_loop.errors import StorageError
-from entropy_loop.report import reading
-from entropy_loop.report.reading import Reader
-from entropy_loop.store import Store
+from entropy_loop.storage import reading
+from entropy_loop.storage.reading import Reader
+from entropy_loop.storage.store import Store
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from entropy_loop import experiment
+from entropy_loop.commands import experiment
 from entropy_loop.data import Checkpoint, Request
-from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop.generators.diffusion.diffusion import Diffusion
 
 pytestmark = pytest.mark.slow
 ESSAY = "a photograph of an astronaut riding a horse"

@@ -14,8 +14,8 @@ from entropy_loop.cli.door import ConfigArgument, JsonOption, OutOption, SetOpti
 from entropy_loop.units import duration, plain, size
 
 if TYPE_CHECKING:
-    from entropy_loop.ledger import Outlook
-    from entropy_loop.report.ending import Ending
+    from entropy_loop.commands.ledger import Outlook
+    from entropy_loop.report.text.ending import Ending
 
 
 def _engines(incomplete: str) -> list[str]:
@@ -47,8 +47,8 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for every event, at last the rates.")] = False,
 ) -> None:
     """Run an experiment, or continue it: finished stages are never made twice."""
-    from entropy_loop import experiment, folder
-    from entropy_loop.progress import Progress
+    from entropy_loop.commands import experiment, folder
+    from entropy_loop.commands.progress import Progress
 
     told = {"use": engine, "address": address, "workers": workers}
     machine = [f"engine.{name}={value}" for name, value in told.items() if value is not None]
@@ -80,7 +80,7 @@ def run(
 
 def _tell(ending: Ending, as_json: bool = False) -> None:
     """The end of a run: V and c, warnings, and where the report is; as JSON the rates."""
-    from entropy_loop.report.reading import written
+    from entropy_loop.storage.reading import written
 
     if as_json:
         rates = json.loads(written(ending.report.parent / "rates.csv").to_json(orient="records"))
@@ -95,7 +95,8 @@ def _tell(ending: Ending, as_json: bool = False) -> None:
 @app.command("fetch")
 def fetch_(config: ConfigArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
     """Download the models that a config needs. Everything else works without a connection."""
-    from entropy_loop import fetch, study
+    from entropy_loop.commands import fetch
+    from entropy_loop.study import study
 
     wanted = list(fetch.wanted(study.load(config, tuple(overrides or ()))))
     fetch.refuse_unpinned(wanted)
@@ -118,7 +119,7 @@ def plan(
     config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption = None, as_json: JsonOption = False
 ) -> None:
     """Show what a config would do, and how much of it is done. Changes nothing, loads no model."""
-    from entropy_loop import experiment
+    from entropy_loop.commands import experiment
 
     planned = experiment.prepare(config, tuple(overrides or ()), check_models=False)
     forecast = experiment.forecast(planned, out_dir or Path("results") / planned.study.config.name)
@@ -162,8 +163,8 @@ def report(
     ] = "html",
 ) -> None:
     """Write the tables and the report of a results folder anew from what is stored. Loads no model."""
-    from entropy_loop import experiment
-    from entropy_loop.report import plain
+    from entropy_loop.commands import experiment
+    from entropy_loop.report.text import plain
 
     if form == "html":
         _tell(experiment.report(results).ending)
@@ -181,8 +182,8 @@ def compare(
     ] = None,
 ) -> None:
     """Put results side by side: V and c of `all` in every arm, from the tables alone."""
-    from entropy_loop.report import compare as side_by_side
-    from entropy_loop.report import sidebyside
+    from entropy_loop.report.page import sidebyside
+    from entropy_loop.report.text import compare as side_by_side
 
     found = side_by_side.compare(folders)
     if html:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from entropy_loop.contracts import Chain, Engine
-from entropy_loop.store import Store
+from entropy_loop.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,14 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from entropy_loop import assets, device, disk, threads
+from entropy_loop import assets
 from entropy_loop.contracts import Chain, Engine
 from entropy_loop.data import Stage, Tick
-from entropy_loop.device import CHOICE
 from entropy_loop.errors import ConfigError, EntropyLoopError
-from entropy_loop.store import Maker, Store, Unit
+from entropy_loop.machine import device, threads
+from entropy_loop.machine.device import CHOICE
+from entropy_loop.storage import disk
+from entropy_loop.storage.store import Maker, Store, Unit
 
 DEATHS = 3  # that a piece of work may cost before it is put aside
 QUARANTINE = "quarantine.jsonl"

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from entropy_loop import assets, device
+from entropy_loop import assets
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.judges import embeddings
+from entropy_loop.machine import device
 
 if TYPE_CHECKING:
     import torch

@@ -7,8 +7,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from entropy_loop import assets, flops
+from entropy_loop import assets
 from entropy_loop.errors import ConfigError
+from entropy_loop.machine import flops
 
 
 @cache

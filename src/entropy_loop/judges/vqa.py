@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import pandas as pd
 from pydantic import Field
 
-from entropy_loop import assets, device
+from entropy_loop import assets
 from entropy_loop.contracts import Judge, Weights
 from entropy_loop.data import Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError
 from entropy_loop.judges import answers, embeddings
+from entropy_loop.machine import device
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from entropy_loop.disk import write_text
 from entropy_loop.errors import ConfigError
 from entropy_loop.people import asking
 from entropy_loop.people.asking import UNSURE, Questions, Seen
@@ -23,6 +22,7 @@ from entropy_loop.people.book import ANSWERS, Book, Item, answers, now, opaque, 
 from entropy_loop.rating import sheet
 from entropy_loop.rating.pixels import png
 from entropy_loop.rating.sheet import Asked, Said
+from entropy_loop.storage.disk import write_text
 
 NONE = "none of these"  # of the concepts
 COLUMNS = tuple(name for name in ANSWERS if name != "truth")

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from entropy_loop import assets
-from entropy_loop.config import Config
+from entropy_loop.analysis.rows import ImageRow, read
 from entropy_loop.data import POOL
 from entropy_loop.errors import ConfigError
 from entropy_loop.people.book import FILE, Book, Item, opaque
 from entropy_loop.plan import Plan
-from entropy_loop.report.rows import ImageRow, read
+from entropy_loop.study.config import Config
 
 FOLDER = "people"  # of the catch trials, in the results folder
 TRIALS = 48  # catch trials that are drawn, at most one in `catch_trials` of what one rater sees

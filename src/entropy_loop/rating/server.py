@@ -8,7 +8,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
-from entropy_loop import experiment
+from entropy_loop.commands import experiment
 from entropy_loop.errors import ConfigError
 from entropy_loop.people import picks
 from entropy_loop.people.book import Book

@@ -9,11 +9,11 @@ from string import ascii_lowercase
 
 import pandas as pd
 
+from entropy_loop.analysis import rows
+from entropy_loop.analysis.rows import ChangeRow, ClaimRow, RateRow
+from entropy_loop.analysis.tables import Tables
 from entropy_loop.data import ALL, POOL, Prompt
 from entropy_loop.plan import Plan, Run
-from entropy_loop.report import rows
-from entropy_loop.report.rows import ChangeRow, ClaimRow, RateRow
-from entropy_loop.report.tables import Tables
 
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), darkest first; markers tell arms apart without colour.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7a5c00", "#5a5a5a")

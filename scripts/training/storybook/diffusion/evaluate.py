@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageFilter
 
-from entropy_loop import assets, seeds, study
+from entropy_loop import assets, seeds
 from entropy_loop.data import ALL, Checkpoint, Concept, Prompt, Request, Samples
 from entropy_loop.judges.clip import ClipRecogniser
 from entropy_loop.metrics.rates import answers, wilson
+from entropy_loop.study import study
 from entropy_loop.worlds.storybook import album, scene
 from scripts.training.storybook.pictures import to_float, to_pixels
 from scripts.training.storybook.round_trips import Codec, degradations

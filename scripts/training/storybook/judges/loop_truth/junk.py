@@ -16,9 +16,9 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from entropy_loop.generators import codec, sampling
-from entropy_loop.generators.diffusion import Diffusion
-from entropy_loop.generators.resident import Text
+from entropy_loop.generators.diffusion import codec, sampling
+from entropy_loop.generators.diffusion.diffusion import Diffusion
+from entropy_loop.generators.diffusion.resident import Text
 from scripts.training.storybook.judges.loop_truth.chains import ESSAY, mixed, text
 
 LEVELS = (0.28, 0.35, 0.45)  # sd of the noise on a weight, over the sd of its tensor
