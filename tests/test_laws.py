@@ -23,7 +23,7 @@ from entropy_loop.curation import KChoice, RandomK, TopK
 from entropy_loop.data import ALL, POOL
 from entropy_loop.metrics.change import change_rate
 from entropy_loop.metrics.corrected import corrected
-from entropy_loop.metrics.nulls import neutral
+from entropy_loop.metrics.nulls import Drift, neutral
 from entropy_loop.plan import Plan, plan
 from entropy_loop.regimes import MixReal, neutral_diet
 from entropy_loop.study import study
@@ -247,7 +247,7 @@ def test_choice_beside_real_images_comes_to_rest_where_the_law_says() -> None:
 def test_drift_ends_with_all_or_nothing() -> None:
     """docs/laws.md, E11: after many generations all images show the concept, in a share V_0 of the chains, or none."""
     first = np.full(10_000, 3)
-    last = neutral(first, 10, 10, lambda kept, rng: kept[-1], 150, np.random.default_rng(5))[:, -1]
+    last = neutral(first, 10, Drift(10, lambda kept, rng: kept[-1]), 150, np.random.default_rng(5))[:, -1]
     assert set(last) == {0.0, 1.0}
     assert last.mean() == pytest.approx(0.3, abs=4 * math.sqrt(0.3 * 0.7 / 10_000))
 

@@ -213,8 +213,9 @@ def _lacking(cls: type, contract: type) -> list[str]:
     """The members of a contract that a class neither has nor inherits, or leaves abstract."""
     options = {option.name for option in fields(cls)}
     abstract: frozenset[str] = vars(cls).get("__abstractmethods__", frozenset())
-    members = get_protocol_members(contract)
-    return sorted(m for m in members if m in abstract or not (m in options or hasattr(cls, m)))
+    # Not `hasattr`: every class can be called, whether its objects can or not.
+    there = options.union(*map(vars, cls.__mro__)) - abstract
+    return sorted(get_protocol_members(contract) - there)
 
 
 def build(kind: Kind[P], spec: Spec, where: str = "") -> P:
