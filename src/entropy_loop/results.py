@@ -37,10 +37,10 @@ def run(
     config: a YAML file, or a mapping with the same keys. out: the results folder, `results/<name>` by default.
     overrides: config keys to replace, with dots (`{"train.max_train_steps": 60}`). progress: print how far it is.
 
-    What the reader is to know before any number comes as a Python warning. From now on this process asks no model hub
-    for anything, as `entropy-loop run` does not. Raises the library's errors: ConfigError for a wrong config, a missing
-    model, or a folder that holds another experiment; StorageError; Waiting where people have to do something first;
-    Locked while another process works in the folder.
+    What the reader is to know before any number comes as a Python warning. Hub libraries that are loaded from here on
+    stay offline in this process, as in `entropy-loop run`. Raises the library's errors: ConfigError for a wrong config,
+    a missing model, or a folder that holds another experiment; StorageError; Waiting where people have to do something
+    first; Locked while another process works in the folder.
     """
     from rich.console import Console  # what follows is not needed to read results
 
