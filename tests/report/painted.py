@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from zlib import crc32
 
 import numpy as np
@@ -43,6 +43,8 @@ CONFIG: dict[str, Any] = {
 @dataclass(frozen=True)
 class Painted(Categorical):
     """The categorical toy generator, with a picture for every image."""
+
+    version: ClassVar[int] = 1
 
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
         super().sample(model, requests, out, tick)
