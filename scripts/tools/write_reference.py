@@ -209,7 +209,7 @@ def _value(param: Any) -> str:
 TABLES_OPENING = """# The tables
 
 Every column of every table that a run writes, generated from `src/entropy_loop/storage/dictionary.py` by
-`scripts/write_reference.py`. `entropy_loop.open_results` reads them with these dtypes ([In a
+`python -m scripts.tools.write_reference`. `entropy_loop.open_results` reads them with these dtypes ([In a
 notebook](../notebook.md)). What is missing is missing (NaN or `<NA>`; an empty cell in a CSV), never 0: a column marked
 *never* has no missing cell.
 
