@@ -67,8 +67,14 @@ def _unanswered(table: pd.DataFrame) -> np.ndarray:
     return ~_each(table["answer"], lambda value: value is not None and value is not pd.NA, "biuf")
 
 
+def _is_text(column: pd.Series) -> np.ndarray:
+    if isinstance(column.dtype, pd.StringDtype):
+        return column.notna().to_numpy()
+    return _each(column, lambda value: isinstance(value, str))
+
+
 def _text(column: str) -> Rule:
-    return Rule(column, "text", lambda table: _each(table[column], lambda value: isinstance(value, str)))
+    return Rule(column, "text", lambda table: _is_text(table[column]))
 
 
 def _reason(what: str, missing: Callable[[pd.DataFrame], np.ndarray]) -> Rule:
@@ -142,7 +148,7 @@ def scores(table: pd.DataFrame, samples: Samples, prompts: Sequence[str], who: s
 def judgements(table: pd.DataFrame, samples: Samples, prompts: Sequence[Prompt], who: str) -> pd.DataFrame:
     """A judge's table (columns `JUDGEMENTS`) of the images of some prompts, in the order of its own."""
     concepts = {prompt.text: prompt.concepts for prompt in prompts}
-    texts = zip(samples.table["id"], samples.table["prompt"], strict=True)
+    texts = zip(samples.table["id"].tolist(), samples.table["prompt"].tolist(), strict=True)
     asked = [(image, concept) for image, text in texts for concept in concepts.get(text, ())]
     _checked(table, JUDGEMENTS, 2, asked, _JUDGEMENT, who)
     answers = table["answer"].astype(object if _unanswered(table).any() else bool)
@@ -166,10 +172,10 @@ def attributes(table: pd.DataFrame, samples: Samples, known: Mapping[str, Attrib
 def selection(table: pd.DataFrame, scores: pd.DataFrame, who: str) -> pd.DataFrame:
     """A policy's table (columns `SELECTION`) of one prompt's scores, in the order of these."""
     chosen = _checked(table, SELECTION, 1, [(image,) for image in scores["id"]], _CHOICE, who)
-    ranked = chosen.dropna(subset="rank").sort_values("rank", kind="stable")
-    for place, (image, rank) in enumerate(zip(ranked["id"], ranked["rank"], strict=True), start=1):
-        if rank != place:
-            _fail(who, "rank", (image,), f"is {rank}", f"1 to {len(ranked)}, each rank once, or missing")
+    ranked = chosen.dropna(subset="rank").sort_values("rank", kind="stable", ignore_index=True)
+    for place in np.flatnonzero(ranked["rank"] != ranked.index + 1):
+        told = f"is {ranked['rank'].iloc[place]}"
+        _fail(who, "rank", (ranked["id"].iloc[place],), told, f"1 to {len(ranked)}, each rank once, or missing")
     return chosen.astype({"score": float, "kept": bool, "copies": np.int64})
 
 
@@ -216,7 +222,7 @@ def _checked(
 
 
 def _keys(table: pd.DataFrame, key: int) -> list[Key]:
-    return list(zip(*(table[name] for name in table.columns[:key]), strict=True))
+    return list(zip(*(table[name].tolist() for name in table.columns[:key]), strict=True))
 
 
 def _places(found: Sequence[Key], asked: Sequence[Key], who: str) -> list[int]:
