@@ -50,11 +50,11 @@ def main() -> None:
         took = {}
         for receipt in root.glob("one0-*/store/*/receipt.json"):
             told = json.loads(receipt.read_text())
-            took.setdefault(told["stage"]["verb"], []).append(told["seconds"])
+            took.setdefault((told["stage"]["verb"], told["stage"]["reads"]["set"]), []).append(told["seconds"])
             made[told["stage"]["key"]] = receipt.parent
-        mean = {verb: sum(values) / len(values) for verb, values in took.items()}
+        mean = {name: sum(values) / len(values) for name, values in took.items()}
         stages = planned.stages().values()
-        predicted = sum(sum(v) for v in took.values()) / sum(mean[stage.verb] for stage in stages)
+        predicted = sum(sum(v) for v in took.values()) / sum(mean[stage.verb, stage.set] for stage in stages)
         same = all(
             (root / "all0/store" / s.folder / "samples.parquet").read_bytes() == (made[s.key] / "samples.parquet").read_bytes()
             for s in stages if s.verb.startswith("generate")

@@ -2,7 +2,8 @@
 
     python -m scripts.tools.draw_judges_figure PRESENT.json --out docs/images/judge-tires.svg
 
-PRESENT.json: what `judges/evaluate.py --json` wrote. The first judge's is `experiments/loop-truth/first-judge.json`.
+PRESENT.json: what `python -m scripts.training.storybook.judges.evaluate --json` wrote. The first judge's is
+`experiments/loop-truth/first-judge.json`.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Sampling(Parted):
         self._check(out)
 
     def _check(self, out: Path) -> None:
-        validation.made(Samples(out).table, self.requests, named(self.generator), self.generator.withholds)
+        validation.made(Samples(out), self.requests, named(self.generator), self.generator.withholds)
 
 
 def carry(run: Run, store: Store) -> None:
@@ -176,7 +176,8 @@ def _recognise(run: Run, g: Generation, stream: str, made: Samples, store: Store
 
 def _select(run: Run, generation: int, pool: Samples, scores: pd.DataFrame | None, out: Path, tick: Tick) -> None:
     policy, chosen = run.config.policy_plugin(), []
-    scored = pool.table.assign(score=np.nan) if scores is None else pool.table.merge(scores, on="id", how="left")
+    images = pool.table[["id", "prompt"]]
+    scored = images.assign(score=np.nan) if scores is None else images.merge(scores, on="id", how="left")
     for index, prompt in enumerate(run.config.prompt_nouns()):
         if prompt.role == "target":
             table = scored.loc[scored["prompt"] == prompt.text, list(SCORES)]
@@ -195,12 +196,12 @@ def _select(run: Run, generation: int, pool: Samples, scores: pd.DataFrame | Non
 
 def _draw(real: Real, requests: list[Request], out: Path, tick: Tick) -> None:
     real.draw(requests, out, tick)
-    validation.made(Samples(out).table, requests, named(real))
+    validation.made(Samples(out), requests, named(real))
 
 
 def _teach(real: Real, requests: list[Request], prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
     real.teach(requests, prompts, out, tick)
-    validation.made(Samples(out).table, requests, named(real), captions=True)
+    validation.made(Samples(out), requests, named(real), captions=True)
 
 
 def _score(scorer: Scorer, samples: Samples, prompts: tuple[str, ...], out: Path, tick: Tick) -> None:

@@ -6,7 +6,6 @@ the package. A third party registers with an entry point in the group `entropy_l
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cache, lru_cache
@@ -303,11 +302,14 @@ def named(plugin: Plugin) -> str:
 
 def _registered(cls: type) -> tuple[str, str]:
     """Kind and name under which a class is registered. Raises ConfigError where it is not."""
-    for kind in KINDS.values():
-        for name, place in known(kind).items():
-            module, _, attribute = place.partition(":")
-            if module in sys.modules and vars(sys.modules[module]).get(attribute) is cls:
-                return kind.name, name
+    registered = [(kind, name, place) for kind in KINDS.values() for name, place in known(kind).items()]
+    for kind, name, place in registered:
+        if place == f"{cls.__module__}:{cls.__qualname__}":
+            return kind.name, name
+    package = cls.__module__.partition(".")[0]
+    for kind, name, place in registered:  # one that is registered where it is imported, not where it is written
+        if place.startswith((f"{package}.", f"{package}:")) and load(kind, name) is cls:
+            return kind.name, name
     raise ConfigError(f"{cls.__module__}:{cls.__qualname__} is registered under no name, so no key can name it.")
 
 

@@ -47,8 +47,11 @@ def run(
     from entropy_loop import assets
     from entropy_loop.commands import experiment
     from entropy_loop.commands.progress import Progress
+    from entropy_loop.machine import distributed
     from entropy_loop.study import strict_yaml
 
+    if distributed.processes() > 1:
+        raise ConfigError("run: several processes train together only under `entropy-loop run`; start that instead.")
     assets.settle()
     given = config if isinstance(config, Mapping) else Path(config)
     said = tuple(f"{key}={strict_yaml.line(value, key)}" for key, value in (overrides or {}).items())

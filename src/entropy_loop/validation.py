@@ -93,6 +93,8 @@ _SAMPLE = (
     _text("file"),
     _text("latent_sha256"),
 )
+TAKEN = frozenset(("run", "arm", "seed", "generation", "set", *SELECTION)) - {"id"}
+"""Columns of images.parquet that do not come from who makes the images."""
 _SCORE = (_number("score", or_missing=False),)
 _JUDGEMENT = (
     _number("score"),
@@ -124,25 +126,44 @@ _CHOICE = (
 
 
 def made(
-    table: pd.DataFrame, requests: Sequence[Request], who: str, withholds: bool = False, captions: bool = False
+    samples: Samples, requests: Sequence[Request], who: str, withholds: bool = False, captions: bool = False
 ) -> None:
-    """Refuse what is not the table of the images that were asked for (columns `SAMPLES`, and others of its own).
+    """Refuse what are not the images that were asked for, in the order of the requests: their table (columns `SAMPLES`,
+    and others of its own) and the files that it names.
 
     who: kind and name of the plug-in. withholds: whether there may be fewer than were asked for. captions: whether each
     image has a caption of its own in place of what was asked for.
     """
+    if not (samples.folder / "samples.parquet").is_file():
+        _refuse(who, "wrote no samples.parquet")
+    table = samples.table
+    if taken := [name for name in table if name in TAKEN]:
+        _refuse(who, f"has a column {taken[0]!r}, which the tables of a results folder fill; give it another name")
     there = set(table["id"]) if "id" in table else set()
     asked = [(request.id,) for request in requests if request.id in there or not withholds]
     prompts = {request.id: request.prompt for request in requests}
     own = Rule("prompt", "that of its request", lambda table: (table["prompt"] == table["id"].map(prompts)).to_numpy())
+    seeds = {request.id: request.seed for request in requests}
+    seed = Rule(
+        "image_seed", "that of its request", lambda table: (table["image_seed"] == table["id"].map(seeds)).to_numpy()
+    )
+    file = Rule(
+        "file", "a file that is there, or empty", lambda table: np.array([_there(samples, f) for f in table["file"]])
+    )
     names = dict.fromkeys([*SAMPLES, *map(str, table)])
-    _checked(table, tuple(names), 1, asked, _SAMPLE if captions else (*_SAMPLE, own), who)
+    checked = _checked(table, tuple(names), 1, asked, (*_SAMPLE, seed, file, *(() if captions else (own,))), who)
+    if list(checked["id"]) != list(table["id"]):
+        _refuse(who, "its images are not in the order of the requests")
+
+
+def _there(samples: Samples, file: str) -> bool:
+    return not file or (samples.folder / file).is_file()
 
 
 def scores(table: pd.DataFrame, samples: Samples, prompts: Sequence[str], who: str) -> pd.DataFrame:
     """A scorer's table (columns `SCORES`) of the images of some prompts, in the samples' order."""
     asked = [(image,) for image in samples.table.loc[samples.table["prompt"].isin(prompts), "id"]]
-    return _checked(table, SCORES, 1, asked, _SCORE, who).astype({"score": float})
+    return _floats(_checked(table, SCORES, 1, asked, _SCORE, who), "score")
 
 
 def judgements(table: pd.DataFrame, samples: Samples, prompts: Sequence[Prompt], who: str) -> pd.DataFrame:
@@ -153,7 +174,7 @@ def judgements(table: pd.DataFrame, samples: Samples, prompts: Sequence[Prompt],
     _checked(table, JUDGEMENTS, 2, asked, _JUDGEMENT, who)
     answers = table["answer"].astype(object if _unanswered(table).any() else bool)
     told = table.assign(answer=answers.where(answers.notna(), None))
-    return told[list(JUDGEMENTS)].astype({"score": float, "threshold": float})
+    return _floats(told[list(JUDGEMENTS)], "score", "threshold")
 
 
 def attributes(table: pd.DataFrame, samples: Samples, known: Mapping[str, Attribute], who: str) -> pd.DataFrame:
@@ -166,17 +187,24 @@ def attributes(table: pd.DataFrame, samples: Samples, known: Mapping[str, Attrib
 
     asked = [(image, name) for image in samples.table["id"] for name in known]
     rules = (Rule("value", "a value of the attribute, or missing", readable), *_ATTRIBUTE)
-    return _checked(table, ATTRIBUTES, 2, asked, rules, who).astype({"score": float})
+    return _floats(_checked(table, ATTRIBUTES, 2, asked, rules, who), "score")
 
 
 def selection(table: pd.DataFrame, scores: pd.DataFrame, who: str) -> pd.DataFrame:
     """A policy's table (columns `SELECTION`) of one prompt's scores, in the order of these."""
-    chosen = _checked(table, SELECTION, 1, [(image,) for image in scores["id"]], _CHOICE, who)
+    given = dict(zip(scores["id"], scores["score"], strict=True))
+
+    def as_given(table: pd.DataFrame) -> np.ndarray:
+        return np.isclose(_numbers(table["score"]), table["id"].map(given), rtol=0, atol=0, equal_nan=True)
+
+    rules = (*_CHOICE, Rule("score", "the score that the policy was given", as_given))
+    chosen = _floats(_checked(table, SELECTION, 1, [(image,) for image in scores["id"]], rules, who), "score")
+    chosen = _floats(chosen, "rank") if chosen["rank"].dtype == object else chosen
     ranked = chosen.dropna(subset="rank").sort_values("rank", kind="stable", ignore_index=True)
     for place in np.flatnonzero(ranked["rank"] != ranked.index + 1):
         told = f"is {ranked['rank'].iloc[place]}"
         _fail(who, "rank", (ranked["id"].iloc[place],), told, f"1 to {len(ranked)}, each rank once, or missing")
-    return chosen.astype({"score": float, "kept": bool, "copies": np.int64})
+    return chosen.astype({"kept": bool, "copies": np.int64})
 
 
 def embedded(found: Embedded, samples: Samples, who: str) -> Embedded:
@@ -195,6 +223,15 @@ def embedded(found: Embedded, samples: Samples, who: str) -> Embedded:
     noise = noise.assign(id=images)
     _values(noise[["id", *found.noise]], [_number(str(index)) for index in found.noise], 1, who)
     return Embedded(vectors.astype(np.float32), noise)
+
+
+def _floats(table: pd.DataFrame, *names: str) -> pd.DataFrame:
+    return table.assign(**{name: _numbers(table[name]) for name in names})
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    """As float64, NaN where a value is missing in whatever way."""
+    return column.to_numpy(dtype=float, na_value=np.nan)
 
 
 # ---- how a table is checked --------------------------------------------------------------------------
@@ -247,7 +284,8 @@ def _values(table: pd.DataFrame, rules: Iterable[Rule], key: int, who: str) -> N
     for rule in rules:
         for place in np.flatnonzero(~rule.keeps(table)):
             row = tuple(str(table[name].iloc[place]) for name in table.columns[:key])
-            _fail(who, rule.column, row, f"is {table[rule.column].iloc[place]!r}", rule.wants)
+            value = table[rule.column].iloc[place]
+            _fail(who, rule.column, row, f"is {value.item() if isinstance(value, np.generic) else value!r}", rule.wants)
 
 
 def _fail(who: str, column: str, row: Key, told: str, wants: str) -> Never:

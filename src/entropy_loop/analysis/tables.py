@@ -22,7 +22,6 @@ from entropy_loop.analysis.verdicts import verdicts
 from entropy_loop.data import CHECK, GENERATED, MOVED, POOL
 from entropy_loop.people import book
 from entropy_loop.plan import Generation, Plan, Run
-from entropy_loop.storage import reading
 from entropy_loop.storage.dictionary import PARQUET
 from entropy_loop.storage.disk import write_bytes, write_text
 from entropy_loop.storage.reading import Reader
@@ -96,7 +95,7 @@ def tables(plan: Plan, store: Store) -> Tables:
         instruments=_table(tests, data.INSTRUMENTS),
         agreement=_table([*people.agreement(judgements)], data.AGREEMENT).astype({"generation": "Int64"}),
         images=images,
-        withheld=_table([*_withheld(plan, store)], data.WITHHELD),
+        withheld=_table([*_withheld(plan, reader)], data.WITHHELD),
         judgements=judgements,
         diets=_joined([_diet(run, g, reader) for run in plan.runs for g in run.generations], DIETS),
     )
@@ -134,16 +133,15 @@ def _images(run: Run, g: Generation, stream: str, reader: Reader) -> pd.DataFram
     return table[[name for name in table if name in data.IMAGES]]  # a generator's own columns stay in the store
 
 
-def _withheld(plan: Plan, store: Store) -> Iterator[Row]:
+def _withheld(plan: Plan, reader: Reader) -> Iterator[Row]:
     """Of every set of a generator whose safety checker may keep images back: how many were asked for, how many it kept
     back. Those have no row among the images."""
     for run, g, stream in _sets(plan):
-        folder = store.finished(g.sets[stream])
+        folder = reader.store.finished(g.sets[stream])
         if folder and stream in GENERATED and run.config.generator_plugin().withholds:
-            told = reading.values(folder / "sampling.json")
-            asked = told["images"] + told["withheld"]
+            asked, there = g.sets[stream].images, len(reader.table(folder / "samples.parquet"))
             where = {"run": run.name, "generation": g.number, "set": stream}
-            yield where | {"asked": asked, "withheld": told["withheld"]}
+            yield where | {"asked": asked, "withheld": asked - there}
 
 
 def _judged(run: Run, g: Generation, stream: str, reader: Reader) -> pd.DataFrame:

@@ -57,7 +57,8 @@ def refuse_other_keys(root: Path) -> None:
         written = json.loads((root / PLAN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return  # not there, or damaged: then nothing is known of it
-    if (root / "store").is_dir() and (form := written.get("key_form", 1)) != KEY_FORM:
+    form = written.get("key_form", 1) if isinstance(written, dict) else KEY_FORM
+    if (root / "store").is_dir() and form != KEY_FORM:
         raise ConfigError(
             f"{root}: its stages have keys of form {form}, and this version of entropy-loop makes form {KEY_FORM}, so "
             "it cannot continue them; run into another folder with --out. Its tables, figures and report.html stay as "
@@ -110,6 +111,7 @@ def differences(old: Study, new: Study) -> Iterator[str]:
 
 def fork(plan: Plan, root: Path) -> Path:
     """A new folder beside `root` for a changed config; stages that are the same are linked into it, not copied."""
+    refuse_other_keys(root)
     new = next(path for i in range(2, 1000) if not (path := root.with_name(f"{root.name}-{i}")).exists())
     old, store = Store(root), Store(new)
     with store.lock():
@@ -176,6 +178,8 @@ class Spare:
 def spare(root: Path, whole: bool = False) -> list[Spare]:
     """What of a results folder `run` could make again: what was left unfinished, stages that its config does not name
     any more, and with `whole` all stages (tables, figures and report stay)."""
+    if not whole:
+        refuse_other_keys(root)
     plan, store = planned(root), Store(root)
     named = {stage.folder for stage in plan.stages().values() if store.finished(stage)}
     found = []

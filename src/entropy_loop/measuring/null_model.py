@@ -57,5 +57,7 @@ def real_rate(rows: pd.DataFrame) -> float | None:
 def looked_at(judged: Iterable[int], images: int, people: bool) -> int | None:
     """How many of a pool's `images` were judged, the fewest where pools differ; None where a model judged all of them.
     judged: how many, per pool. people: whether people judged, whose answers vary even on a whole pool."""
-    fewest = min(judged, default=images)
-    return None if fewest >= images and not people else int(fewest)
+    counts = list(judged)
+    if not counts or (min(counts) >= images and not people):
+        return None
+    return int(min(counts))

@@ -85,7 +85,7 @@ def hold_out(run: Run, out: Path, tick: Tick) -> None:
     enough = {p.text for p in prompts if (has := stock[p.text]) is None or has >= run.config.images_of(p)}
     if requests := [request for request in run.requests(0, HELD_OUT) if request.prompt in enough]:
         plugin.draw(requests, out, tick)
-        validation.made(Samples(out).table, requests, named(plugin))
+        validation.made(Samples(out), requests, named(plugin))
     else:
         pd.DataFrame(columns=list(SAMPLES)).to_parquet(out / "samples.parquet", index=False)
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from entropy_loop.data import columns
 from entropy_loop.errors import ConfigError, StorageError, as_storage_error
 from entropy_loop.storage import manifest
 from entropy_loop.storage.dictionary import Column
@@ -100,7 +99,7 @@ def _typed(table: pd.DataFrame, told: Mapping[str, Column]) -> pd.DataFrame:
     always = [name for name, column in told.items() if column.always]
     if absent := [name for name in always if name not in table]:
         raise ValueError(f"it has no column {', '.join(absent)}")
-    typed = columns(table, tuple(told)).astype({name: column.dtype for name, column in told.items()})
+    typed = table.reindex(columns=list(told)).astype({name: column.dtype for name, column in told.items()})
     for name, column in told.items():
         if column.kind == "text":
             typed[name] = typed[name].where(typed[name] != "")
