@@ -233,7 +233,7 @@ REFUSED = [
     ("generator", cell("image_seed", 1), f"column 'image_seed', row {FIRST}: is 1; wanted: that of its request"),
     ("generator", cell("file", "no.png"), f"column 'file', row {FIRST}: is 'no.png'; wanted: a file that is there"),
     ("generator", lambda table: table.assign(score=1.0), "has a column 'score', which the tables of a results folder"),
-    ("policy", cell("score", 9.0), "is 9.0; wanted: the score that the policy was given"),
+    ("policy", cell("score", 9.0), f"column 'score', row {FIRST}: is 9.0; wanted: the score that the policy"),
     ("real", TWICE, "column 'id', row r000-00-000000: stands twice"),
 ]  # fmt: skip
 
