@@ -230,7 +230,7 @@ REFUSED = [
     ("generator", lambda table: table.drop(columns="file"), "has no column 'file'"),
     ("generator", cell("prompt", "a cow"), f"column 'prompt', row {FIRST}: is 'a cow'; wanted: that of its request"),
     ("generator", lambda table: table.iloc[::-1], "its images are not in the order of the requests"),
-    ("generator", cell("image_seed", 1), f"column 'image_seed', row {FIRST}: is 1; wanted: that of its request"),
+    ("generator", cell("image_seed", 1), f"column 'image_seed', row {FIRST}: is 1; wanted: its request's"),
     ("generator", cell("file", "no.png"), f"column 'file', row {FIRST}: is 'no.png'; wanted: a file that is there"),
     ("generator", lambda table: table.assign(score=1.0), "has a column 'score', which the tables of a results folder"),
     ("policy", cell("score", 9.0), f"column 'score', row {FIRST}: is 9.0; wanted: the score that the policy"),

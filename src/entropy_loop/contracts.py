@@ -100,8 +100,9 @@ class Generator(Plugin, Protocol):
 
     @abstractmethod
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
-        """Write samples.parquet (columns `data.SAMPLES` and the generator's own), one row per image in the order of the
-        requests, and the files that it names."""
+        """Write samples.parquet (columns `data.SAMPLES` and the generator's own, none of images.parquet's other ones),
+        one row per image in the order of the requests, and the files that it names; each image has its request's
+        seed."""
         ...
 
     @abstractmethod

@@ -70,7 +70,7 @@ class Sampling(Parted):
         self._check(out)
 
     def _check(self, out: Path) -> None:
-        validation.made(Samples(out), self.requests, named(self.generator), self.generator.withholds)
+        validation.made(Samples(out), self.requests, named(self.generator), True, self.generator.withholds)
 
 
 def carry(run: Run, store: Store) -> None:

@@ -126,13 +126,19 @@ _CHOICE = (
 
 
 def made(
-    samples: Samples, requests: Sequence[Request], who: str, withholds: bool = False, captions: bool = False
+    samples: Samples,
+    requests: Sequence[Request],
+    who: str,
+    seeded: bool = False,
+    withholds: bool = False,
+    captions: bool = False,
 ) -> None:
     """Refuse what are not the images that were asked for, in the order of the requests: their table (columns `SAMPLES`,
     and others of its own) and the files that it names.
 
-    who: kind and name of the plug-in. withholds: whether there may be fewer than were asked for. captions: whether each
-    image has a caption of its own in place of what was asked for.
+    who: kind and name of the plug-in. seeded: whether each image comes from the seed of its request. withholds: whether
+    there may be fewer than were asked for. captions: whether each image has a caption of its own in place of what was
+    asked for.
     """
     if not (samples.folder / "samples.parquet").is_file():
         _refuse(who, "wrote no samples.parquet")
@@ -144,14 +150,13 @@ def made(
     prompts = {request.id: request.prompt for request in requests}
     own = Rule("prompt", "that of its request", lambda table: (table["prompt"] == table["id"].map(prompts)).to_numpy())
     seeds = {request.id: request.seed for request in requests}
-    seed = Rule(
-        "image_seed", "that of its request", lambda table: (table["image_seed"] == table["id"].map(seeds)).to_numpy()
-    )
+    seed = Rule("image_seed", "its request's", lambda table: (table["image_seed"] == table["id"].map(seeds)).to_numpy())
     file = Rule(
         "file", "a file that is there, or empty", lambda table: np.array([_there(samples, f) for f in table["file"]])
     )
+    rules = [*_SAMPLE, file, *[seed] * seeded, *[own] * (not captions)]
     names = dict.fromkeys([*SAMPLES, *map(str, table)])
-    checked = _checked(table, tuple(names), 1, asked, (*_SAMPLE, seed, file, *(() if captions else (own,))), who)
+    checked = _checked(table, tuple(names), 1, asked, rules, who)
     if list(checked["id"]) != list(table["id"]):
         _refuse(who, "its images are not in the order of the requests")
 
