@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from entropy_loop.commands import experiment
+from entropy_loop.commands import experiment, folder
 from entropy_loop.data import CHANGES, IMAGES, RATES, RUN_JUDGEMENTS
 from entropy_loop.errors import ConfigError, Locked, StorageError
 from entropy_loop.plan import plan
@@ -191,9 +191,9 @@ def test_a_folder_without_its_store_keeps_its_tables(toy, tmp_path):
     assert not (tmp_path / "out" / "store").exists()
 
 
-@pytest.mark.parametrize("command", ["run", "report"])
+@pytest.mark.parametrize("command", ["run", "report", "fork", "clean"])
 def test_a_folder_with_keys_of_another_form_is_left_as_it_is(toy, tmp_path, command):
-    """Version 0.1 first made other keys (plan.json does not name their form): neither `run` nor `report` touches such
+    """Version 0.1 first made other keys (plan.json does not name their form): no command touches or shares such
     results, and one line says why, and how to read them."""
     root, path = tmp_path / "out", toy(generations=1)
     run(path, root)
@@ -203,7 +203,12 @@ def test_a_folder_with_keys_of_another_form_is_left_as_it_is(toy, tmp_path, comm
     with pytest.raises(
         ConfigError, match=r"keys of form 1, and this version .* `entropy_loop.open_results` reads"
     ) as told:
-        run(path, root) if command == "run" else experiment.report(root)
+        {
+            "run": lambda: run(path, root),
+            "report": lambda: experiment.report(root),
+            "fork": lambda: folder.fork(experiment.prepare(path), root),
+            "clean": lambda: folder.spare(root),
+        }[command]()
     assert "\n" not in str(told.value)
     assert hashes(root) == before
 
