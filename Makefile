@@ -32,9 +32,9 @@ lint: $(VENV)/installed
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --severity-level high src
 
-# The documentation as a site: build/site/index.html. The two reference pages are written anew from the code.
+# The documentation as a site: build/site/index.html. The reference pages are written anew from the code.
 docs: $(VENV)/installed
-	$(BIN)/python scripts/write_reference.py
+	$(BIN)/python -m scripts.tools.write_reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet -f docs/site/mkdocs.yml
 
 $(VENV)/installed: pyproject.toml .ci/constraints.txt
@@ -54,4 +54,4 @@ $(VENV)/browser: $(VENV)/installed tests/browser/install.py
 bench: $(VENV)/installed
 	rm -f bench.json
 	for id in sampling training scoring chain sweep start scaling rating; do \
-	  $(BIN)/python scripts/bench_$$id.py --json bench.json || exit 1; done
+	  $(BIN)/python -m scripts.bench.$$id --json bench.json || exit 1; done

@@ -1,7 +1,7 @@
 import pytest
 
 from entropy_loop.errors import ConfigError
-from entropy_loop.study import load
+from entropy_loop.study.study import load
 
 WORLD = {"use": "categorical", "rates": {"astronaut": 0.9, "horse": 0.7}}
 TOP = {"use": "top_k", "k": 2}

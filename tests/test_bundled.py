@@ -13,13 +13,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from entropy_loop import assets, experiment, folder, study
+from entropy_loop import assets
+from entropy_loop.commands import experiment, folder
 from entropy_loop.data import POOL, Checkpoint, Concept, Diet, Prompt, Request, Samples, TrainSettings
 from entropy_loop.errors import TrainingDiverged
-from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop.generators.diffusion.diffusion import Diffusion
 from entropy_loop.judges.attributes import AttributeReader
 from entropy_loop.judges.clip import ClipRecogniser, ClipScorer
 from entropy_loop.plan import plan
+from entropy_loop.study import study
 from entropy_loop.worlds.storybook import scene
 
 ESSAY = "a photograph of an astronaut riding a horse"
@@ -96,14 +98,12 @@ def test_the_lines_of_the_bundled_cards_work_without_this_package(tmp_path: Path
 
     table = pd.DataFrame({"id": ["i0"], "prompt": ESSAY, "file": ["picture.png"]})
     table.to_parquet(tmp_path / "samples.parquet")
-    asked = Samples(tmp_path), (Prompt(ESSAY, "target", ("horse",)),), (Concept("horse"),), tmp_path, quiet
+    asked = Samples(tmp_path), (Prompt(ESSAY, "target", ("horse",)),), (Concept("horse"),), quiet
     for name, line in (("curator", curated), ("judge", judged)):
-        ClipRecogniser(model=f"bundled:storybook-{name}").judge(*asked)
-        ours = pd.read_parquet(tmp_path / "judgements.parquet").iloc[0]
+        ours = ClipRecogniser(model=f"bundled:storybook-{name}").judge(*asked).iloc[0]
         assert float(line.split()[-1]) == pytest.approx(ours["score"], abs=1e-3)
         assert line.startswith("a horse") == ours["answer"]
-    AttributeReader().read(Samples(tmp_path), tmp_path, quiet)
-    ours = pd.read_parquet(tmp_path / "attributes.parquet").set_index("attribute")
+    ours = AttributeReader().read(Samples(tmp_path), quiet).set_index("attribute")
     assert [line.split()[0] for line in read] == list(ours.index)
     clear = ours[ours["value"].notna()]
     assert {line.split()[0]: line.split()[1] for line in read if line.split()[0] in clear.index} == dict(clear["value"])
@@ -168,8 +168,8 @@ def test_the_judge_tells_riding_from_standing_beside_and_refuses_junk(tmp_path: 
     table.to_parquet(tmp_path / "samples.parquet")
     point = study.load(Path("configs/astronaut.yaml")).points[0].config
     judge = ClipRecogniser(model="bundled:storybook-judge")
-    judge.judge(Samples(tmp_path), point.prompt_nouns(), point.concept_nouns(), tmp_path, quiet)
-    answers = pd.read_parquet(tmp_path / "judgements.parquet").pivot(index="id", columns="concept", values="answer")
+    found = judge.judge(Samples(tmp_path), point.prompt_nouns(), point.concept_nouns(), quiet)
+    answers = found.pivot(index="id", columns="concept", values="answer")
     assert answers["riding"].iloc[:10].sum() >= 9
     assert answers["riding"].iloc[10:20].sum() <= 1
     assert answers[["astronaut", "horse"]].iloc[:20].sum().min() >= 19
@@ -186,8 +186,7 @@ def test_an_image_is_scored_alone(tmp_path: Path) -> None:
         part.mkdir()
         (part / "images").symlink_to(pool.folder / "images")
         pool.table.head(n).to_parquet(part / "samples.parquet")
-        scorer.score(Samples(part), (ESSAY,), part, quiet)
-        scores.append(pd.read_parquet(part / "scores.parquet").set_index("id")["score"])
+        scores.append(scorer.score(Samples(part), (ESSAY,), quiet).set_index("id")["score"])
     pd.testing.assert_series_equal(scores[0], scores[1].head(3), check_exact=True)
 
 
@@ -221,11 +220,11 @@ def test_the_loop_checks_the_judge_on_its_own_pictures(tmp_path: Path) -> None:
         **{("sensitivity", name): n for name, n in (("astronaut", 2), ("horse", 2), ("riding", 4))},
         **{(move, name): 2 for move in ("mirror", "shift") for name in ("astronaut", "horse", "riding", "all")},
     }
-    files = [next((root / "store").glob(f"g01-{verb}-*/images/*.png")) for verb in ("generate-check", "moved")]
+    files = [next((root / "store").glob(f"g01-{verb}-*/images/*.png")) for verb in ("generate-check", "move-moved")]
     before, started = [file.read_bytes() for file in files], []
     for file in files:
         file.write_bytes(file.read_bytes()[:-1])
     assert len(folder.verify(root)) == 2
-    experiment.carry_out(planned, root, lambda event, stage, _: started.extend([stage.verb] * (event == "started")))
-    assert started == ["generate-check", "moved"]
+    experiment.carry_out(planned, root, lambda event, stage, _: started.extend([stage.name] * (event == "started")))
+    assert started == ["generate-check", "move-moved"]
     assert [file.read_bytes() for file in files] == before

@@ -20,14 +20,17 @@ from PIL import Image
 from statsmodels.stats.proportion import proportion_confint
 from typer.testing import CliRunner
 
-from entropy_loop import calibrate, cli, registry, study
-from entropy_loop.calibrate import LEAST, Calibrated
-from entropy_loop.data import ALL, JUDGEMENTS, Concept, Prompt, Samples, Tick, columns
+from entropy_loop import cli, registry
+from entropy_loop.analysis.rates import calibration, rates
+from entropy_loop.commands import calibrate
+from entropy_loop.commands.calibrate import LEAST, Calibrated
+from entropy_loop.contracts import CalibratedJudge
+from entropy_loop.data import ALL, JUDGEMENTS, Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError
 from entropy_loop.judges.clip import ClipRecogniser
 from entropy_loop.people import majority
 from entropy_loop.plan import plan
-from entropy_loop.report.rates import calibration, rates
+from entropy_loop.study import study
 from entropy_loop.worlds import labelled
 from entropy_loop.worlds.degraded import DEGRADATIONS
 
@@ -42,38 +45,43 @@ def ignore(share: float) -> None:
 
 
 @dataclass(frozen=True)
-class Bright:
+class Bright(CalibratedJudge):
     """Sees brightness and redness, each in [0, 1]; of an image that is all white it cannot tell the redness."""
 
     version: ClassVar[int] = 1
     calibration: str | None = None
     calibration_revision: str | None = None
 
-    label: ClassVar[str] = "bright"
+    @property
+    def label(self) -> str:
+        return "bright"
 
     def ready(self, concepts: tuple[Concept, ...]) -> None:
         """It needs no model."""
 
-    def question(self, concept: Concept) -> dict[str, str]:
-        return {"measures": concept.name}
+    def without_calibration(self) -> Bright:
+        return Bright()
+
+    def question(self, concept: Concept) -> dict[str, list[str]]:
+        return {"measures": [concept.name]}
 
     def judge(
-        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
-    ) -> None:
+        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], tick: Tick
+    ) -> pd.DataFrame:
         rows = []
         for name, file in samples.table[["id", "file"]].itertuples(index=False):
             pixels = np.asarray(Image.open(samples.folder / file).convert("RGB")) / 255
             red = np.nan if pixels.min() == 1 else pixels[..., 0].mean() - pixels[..., 1].mean()
-            rows += [{"id": name, "concept": "bright", "score": pixels.mean()}]
-            rows += [{"id": name, "concept": "red", "score": red}]
-        columns(pd.DataFrame(rows), JUDGEMENTS).to_parquet(out / "judgements.parquet", index=False)
+            rows += [(name, "bright", pixels.mean(), None, None, "no threshold")]
+            rows += [(name, "red", red, None, None, "no threshold")]
+        return pd.DataFrame(rows, columns=list(JUDGEMENTS))
 
 
 @pytest.fixture
 def bright(monkeypatch: pytest.MonkeyPatch):
     """A study whose judge is Bright, asked for CONCEPTS; one level of degradation, the heaviest noise."""
     monkeypatch.setattr(calibrate, "DEGRADATIONS", NOISE)
-    monkeypatch.setitem(registry.PLUGINS["judge"], "bright", f"{__name__}:Bright")
+    monkeypatch.setitem(registry.JUDGE.bundled, "bright", f"{__name__}:Bright")
     registry.known.cache_clear()
     prompt = {"text": "a red light", "concepts": list(CONCEPTS)}
     generator = {"use": "categorical", "rates": dict.fromkeys(CONCEPTS, 0.5)}
@@ -259,7 +267,7 @@ def test_another_calibration_measures_anew_and_does_nothing_else(toy):
     """Its revision enters the keys of recognition, of no other stage; planning does not look for the file."""
     horse = {"use": "clip", "model": "some/model", "calibration": "nowhere.json"}
     one, other = (plan(study.load(toy(judges=[horse | {"calibration_revision": it}]))).stages() for it in ("aa", "bb"))
-    moved = [stage.verb for key, stage in one.items() if key not in other]
+    moved = [stage.name for key, stage in one.items() if key not in other]
     assert set(moved) == {"recognise-pool", "recognise-evaluation"}
     assert len(one) == len(other)
 
@@ -325,7 +333,7 @@ def test_heavy_noise_is_seen_to_hurt(drawn):
 def test_the_line_that_is_printed_is_a_judge_that_is_ready(drawn):
     """The judge of the line has the fitted thresholds, for the model's texts as for those of the config."""
     [spec] = yaml.safe_load(drawn.line)
-    judge = registry.build("judge", spec)
+    judge = registry.build(registry.JUDGE, spec)
     own = Concept("horse", **{side: tuple(texts) for side, texts in OWN["horse"].items()})
     judge.ready((Concept("astronaut"), own, Concept("riding")))
     found = judge.measured((Concept("astronaut"), own, Concept("riding")))

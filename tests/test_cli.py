@@ -14,7 +14,7 @@ from conftest import environment
 from entropy_loop import __version__, assets, cli
 from entropy_loop.cli import door
 from entropy_loop.regimes import Replace
-from entropy_loop.store import Store
+from entropy_loop.storage.store import Store
 
 
 def test_a_run_ends_with_its_rates_and_its_report(toy, command, tmp_path):
@@ -121,7 +121,8 @@ def test_a_world_is_drawn(command, tmp_path):
 def test_a_damaged_model_is_a_problem_for_the_doctor():
     """`doctor` exits 1 and names a bundled model whose files are not what they were."""
     code = (
-        "import sys; from entropy_loop import assets, checkup, cli; assets.REVISIONS['broken'] = 'x'\n"
+        "import sys; from entropy_loop import assets, cli; from entropy_loop.commands import checkup\n"
+        "assets.REVISIONS['broken'] = 'x'\n"
         "checkup._device = lambda: 'not asked: that would load torch'\n"
         "sys.argv = ['entropy-loop', 'doctor', '--json']; cli.main()"
     )
@@ -232,10 +233,10 @@ def test_no_command_at_all_shows_the_commands(command):
 @pytest.fixture
 def two_laws(monkeypatch):
     """The self-check, cut to two quick laws."""
-    from entropy_loop.selfcheck import LAWS
+    from entropy_loop.commands.selfcheck import LAWS
 
     chosen = {name: LAWS[name] for name in ("E1 replace", "E11 missed concepts")}
-    monkeypatch.setattr("entropy_loop.selfcheck.LAWS", chosen)
+    monkeypatch.setattr("entropy_loop.commands.selfcheck.LAWS", chosen)
     return CliRunner()
 
 

@@ -3,10 +3,11 @@ import math
 
 import pytest
 
-from entropy_loop import folder, strict_yaml, study
+from entropy_loop.commands import folder
 from entropy_loop.errors import ConfigError
 from entropy_loop.plan import plan
-from entropy_loop.report.settings import settings
+from entropy_loop.study import strict_yaml, study
+from entropy_loop.study.settings import settings
 
 PROMPT = {"text": "a horse", "concepts": ["horse"]}
 CLIP = {"use": "clip", "model": "some/model"}

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from entropy_loop import flops, ledger, study
-from entropy_loop.generators import geometry
+from entropy_loop.commands import ledger
+from entropy_loop.generators.diffusion import geometry
+from entropy_loop.machine import flops
 from entropy_loop.plan import plan
+from entropy_loop.study import study
 
 SD15 = Path("configs/astronaut-sd15.yaml")
 

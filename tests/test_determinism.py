@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from conftest import environment, science
-from entropy_loop import study
 from entropy_loop.data import POOL, Checkpoint, Request, Samples
-from entropy_loop.generators import sampling
+from entropy_loop.generators.diffusion import sampling
 from entropy_loop.plan import Run, plan
+from entropy_loop.study import study
 
 ESSAY, UMLAUTS = "a photograph of an astronaut riding a horse", "Astronaut reitet ein Pferd über die Straße"
 TOY = ("generations=2", "images=16", "sweep={curate.policy: [{use: none}, {use: top_k, k: 4}], seed: [0, 1]}")

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from entropy_loop import device
 from entropy_loop.errors import ConfigError
+from entropy_loop.machine import device
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from entropy_loop import registry, study
+from entropy_loop import registry
 from entropy_loop.cli import app
+from entropy_loop.study import study
 
 README = Path("README.md").read_text()
 COMMANDS = sorted(info.name or info.callback.__name__ for info in app.registered_commands if info.callback)
@@ -37,9 +38,9 @@ def test_the_policy_of_the_readme_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     module = type(registry)("readme_policy")
     monkeypatch.setitem(__import__("sys").modules, "readme_policy", module)
     exec(source, module.__dict__)
-    monkeypatch.setitem(registry.PLUGINS["policy"], "first_k", "readme_policy:FirstK")
+    monkeypatch.setitem(registry.POLICY.bundled, "first_k", "readme_policy:FirstK")
     registry.known.cache_clear()
-    policy = registry.build("policy", {"use": "first_k", "k": 2})
+    policy = registry.build(registry.POLICY, {"use": "first_k", "k": 2})
     chosen = policy(pd.DataFrame({"id": list("abcd"), "score": [3.0, 1.0, 2.0, 0.0]}), seed=0)
     registry.known.cache_clear()
     assert sorted(chosen.loc[chosen["kept"], "id"]) == ["a", "b"]
@@ -66,7 +67,7 @@ def test_every_overriding_example_is_a_valid_one() -> None:
 def test_the_schedule_on_paper_is_what_the_simulation_prints() -> None:
     """docs/scaling.md shows a command and its table."""
     page = Path("docs/scaling.md").read_text()
-    (shown,) = re.findall(r"^    (python scripts/simulate_schedule.py .*?)\n\n", page, re.DOTALL | re.MULTILINE)
+    (shown,) = re.findall(r"^    (python -m scripts.tools.simulate_schedule .*?)\n\n", page, re.DOTALL | re.MULTILINE)
     line = [sys.executable, *shlex.split(shown.replace("\n", " "))[1:]]
     counts, table = subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip().split("\n\n")
     assert len(table.splitlines()) == 9

@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from entropy_loop import experiment, study
+from entropy_loop.commands import experiment, folder
 from entropy_loop.data import CHANGES, IMAGES, RATES, RUN_JUDGEMENTS
 from entropy_loop.errors import ConfigError, Locked, StorageError
 from entropy_loop.plan import plan
-from entropy_loop.store import Store
+from entropy_loop.storage.store import Store
+from entropy_loop.study import study
 
 
 class Stopped(Exception):
@@ -99,7 +100,7 @@ def test_a_longer_run_continues_a_shorter_one(toy, tmp_path):
     made = []
 
     def listen(event, stage, share) -> None:
-        made.extend([(stage.verb, stage.generation)] if event == "started" else [])
+        made.extend([(stage.name, stage.generation)] if event == "started" else [])
 
     run(toy(), tmp_path / "out", listen, "generations=3")
     assert ("curate", 2) in made
@@ -111,7 +112,7 @@ def test_an_unfinished_run_has_the_tables_that_it_has(toy, tmp_path):
     """After generation 0 alone, `report` writes its rates, no changes, and no error."""
 
     def stop(event, stage, share) -> None:
-        if stage.verb == "train":
+        if stage.name == "train":
             raise Stopped
 
     with pytest.raises(Stopped):
@@ -133,7 +134,7 @@ def test_a_report_anew_is_the_report(toy, tmp_path):
 def test_the_plan_on_disk_names_the_folders_in_the_store(toy, tmp_path):
     """plan.json lists, run by run, exactly the stage folders that lie in store/."""
     run(toy(sweep={"seed": [0, 1]}), tmp_path / "out")
-    told = json.loads((tmp_path / "out" / "plan.json").read_text())
+    told = json.loads((tmp_path / "out" / "plan.json").read_text())["runs"]
     assert list(told) == ["none-seed0", "none-seed1"]
     listed = {folder for generations in told.values() for g in generations for folder in g["stages"]}
     assert listed == {p.name for p in (tmp_path / "out" / "store").iterdir() if p.is_dir() and p.name[0] != "."}
@@ -142,19 +143,20 @@ def test_the_plan_on_disk_names_the_folders_in_the_store(toy, tmp_path):
 def test_the_outlook_counts_stages_images_and_what_is_done(toy, tmp_path):
     """`plan` counts every stage once, its images, and how many lie in the folder; it changes nothing there."""
     path = toy()
-    before = experiment.outlook(experiment.prepare(path), tmp_path / "out")["stages"]
+    before = experiment.forecast(experiment.prepare(path), tmp_path / "out").stages
     assert not (tmp_path / "out").exists()
     expected = {"stages": 3, "done": 0, "images": 24, "evaluations": 24.0, "tflop": 0.0, "unknown": False, "disk": 0}
     assert before["generate-pool"] == expected
     run(path, tmp_path / "out")
-    after = experiment.outlook(experiment.prepare(path), tmp_path / "out")["stages"]
+    after = experiment.forecast(experiment.prepare(path), tmp_path / "out").stages
     assert {verb: row["done"] for verb, row in after.items()} == {verb: row["stages"] for verb, row in before.items()}
 
 
 def test_a_missing_model_is_found_before_another_is_loaded():
     """A judge's folder that is not here is told before the generator, which is, has loaded torch."""
     code = (
-        "import sys; from pathlib import Path; from entropy_loop import errors, experiment\n"
+        "import sys; from pathlib import Path; from entropy_loop import errors\n"
+        "from entropy_loop.commands import experiment\n"
         "try: experiment.prepare(Path('configs/smoke.yaml'), ('judges=[{use: clip, model: ./no/such/model}]',))\n"
         "except errors.ConfigError as error: print(error, 'torch' in sys.modules)"
     )
@@ -189,14 +191,36 @@ def test_a_folder_without_its_store_keeps_its_tables(toy, tmp_path):
     assert not (tmp_path / "out" / "store").exists()
 
 
+@pytest.mark.parametrize("command", ["run", "report", "fork", "clean"])
+def test_a_folder_with_keys_of_another_form_is_left_as_it_is(toy, tmp_path, command):
+    """Version 0.1 first made other keys (plan.json does not name their form): no command touches or shares such
+    results, and one line says why, and how to read them."""
+    root, path = tmp_path / "out", toy(generations=1)
+    run(path, root)
+    plan_file = root / "plan.json"
+    plan_file.write_text(json.dumps(json.loads(plan_file.read_text())["runs"]))
+    before = hashes(root)
+    with pytest.raises(
+        ConfigError, match=r"keys of form 1, and this version .* `entropy_loop.open_results` reads"
+    ) as told:
+        {
+            "run": lambda: run(path, root),
+            "report": lambda: experiment.report(root),
+            "fork": lambda: folder.fork(experiment.prepare(path), root),
+            "clean": lambda: folder.spare(root),
+        }[command]()
+    assert "\n" not in str(told.value)
+    assert hashes(root) == before
+
+
 def test_stages_of_another_version_keep_their_tables(toy, tmp_path):
     """Where plan.json names stages that are there but that no config plans any more, `report` is refused."""
     root = tmp_path / "out"
     run(toy(generations=1), root)
     told = json.loads((root / "plan.json").read_text())
-    old = told["none-seed0"][1]["stages"][0]
+    old = told["runs"]["none-seed0"][1]["stages"][0]
     (root / "store" / old).rename(root / "store" / f"{old}-old")
-    told["none-seed0"][1]["stages"][0] = f"{old}-old"
+    told["runs"]["none-seed0"][1]["stages"][0] = f"{old}-old"
     (root / "plan.json").write_text(json.dumps(told))
     before = hashes(root)
     with pytest.raises(ConfigError, match="made by another version"):
@@ -220,7 +244,7 @@ def test_an_unfinished_run_is_told_between_its_chains(toy, tmp_path, monkeypatch
     rows = []
 
     def listen(event, stage, share) -> None:
-        if event == "started" and stage.verb == "train" and stage.generation == 1:
+        if event == "started" and stage.name == "train" and stage.generation == 1:
             rows.append(set(pd.read_csv(tmp_path / "out" / "rates.csv")["run"]))
 
     run(toy(sweep={"seed": [0, 1]}), tmp_path / "out", listen)

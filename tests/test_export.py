@@ -9,7 +9,7 @@ from typing import Any
 import painted
 import pytest
 
-from entropy_loop import export
+from entropy_loop.commands import export
 from entropy_loop.errors import ConfigError
 
 

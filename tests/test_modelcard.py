@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from entropy_loop import experiment, folder
+from entropy_loop.commands import experiment, folder
 from entropy_loop.plan import Plan
 
 README = Path("README.md").resolve()

@@ -6,14 +6,14 @@ import pytest
 
 from entropy_loop.data import CHECK, EVALUATION, MOVED, POOL, REAL, TAUGHT, canonical
 from entropy_loop.plan import plan
-from entropy_loop.study import load
+from entropy_loop.study.study import load
 
 HORSE = {"text": "a horse", "role": "similar", "concepts": ["horse"]}
 POLICIES = [{"use": "none"}, {"use": "top_k", "k": 2}, {"use": "random_k", "k": 2}]
 
 
 def keys(planned, *verbs: str) -> set[str]:
-    return {stage.key for stage in planned.stages().values() if not verbs or stage.verb in verbs}
+    return {stage.key for stage in planned.stages().values() if not verbs or stage.name in verbs}
 
 
 def folders(run) -> list[str]:
@@ -25,7 +25,7 @@ def test_a_plan_follows_from_its_config_alone(toy):
     path = toy()
     code = (
         "import sys; from pathlib import Path\n"
-        "from entropy_loop.study import load; from entropy_loop.plan import plan\n"
+        "from entropy_loop.study.study import load; from entropy_loop.plan import plan\n"
         "print(*plan(load(Path(sys.argv[1]))).stages()); print('torch' in sys.modules)"
     )
     for hash_seed in ("1", "2"):
@@ -39,7 +39,7 @@ def test_a_plan_follows_from_its_config_alone(toy):
 def test_every_generation_is_made_measured_and_fed_back_but_the_last(toy):
     """Two feedback steps are three generations; each is sampled and judged, the last one feeds nothing."""
     generations = plan(load(toy())).runs[0].generations
-    verbs = [[stage.verb for stage in g.stages()] for g in generations]
+    verbs = [[stage.name for stage in g.stages()] for g in generations]
     measured = ["generate-pool", "recognise-pool", "generate-evaluation", "recognise-evaluation"]
     assert verbs == [["base", *measured, "curate"], ["train", *measured, "curate"], ["train", *measured]]
 
@@ -47,7 +47,7 @@ def test_every_generation_is_made_measured_and_fed_back_but_the_last(toy):
 def test_scores_are_made_only_for_a_policy_that_reads_them(toy):
     """top_k has a score stage, none and random_k have none even when a scorer stands in the config."""
     planned = plan(load(toy(curate={"scorer": {"use": "exact"}}, sweep={"curate.policy": POLICIES})))
-    scored = [any(stage.verb == "score" for g in run.generations for stage in g.stages()) for run in planned.runs]
+    scored = [any(stage.name == "score" for g in run.generations for stage in g.stages()) for run in planned.runs]
     assert scored == [False, True, False]
 
 
@@ -144,7 +144,7 @@ def test_every_noise_of_a_chain_has_a_name_of_its_own(toy):
 def test_without_training_every_generation_is_the_model_of_generation_0(toy):
     """Regenerate only: one model, fresh pools, one evaluation set, and nothing is curated."""
     run = plan(load(toy(train={"method": "none"}))).runs[0]
-    assert {g.model.verb for g in run.generations} == {"base"}
+    assert {g.model.name for g in run.generations} == {"base"}
     assert len({g.sets[POOL].key for g in run.generations}) == 3
     assert len({g.sets[EVALUATION].folder for g in run.generations}) == 1
     assert all(g.curate is None for g in run.generations)
@@ -165,7 +165,7 @@ def test_check_prompts_and_moved_images_change_no_other_stage(toy, place):
     without = plan(load(toy(**more | {"prompts": prompts, "steady_images": 0})))
     prompts = [*prompts[:place], CHECKED, *prompts[place:]]
     with_ = plan(load(toy(**more | {"prompts": prompts})))
-    verbs = ("generate-check", "recognise-check", "moved", "recognise-moved")
+    verbs = ("generate-check", "recognise-check", "move-moved", "recognise-moved")
     assert keys(with_) - keys(with_, *verbs) == keys(without)
     assert len(keys(with_, *verbs)) == 3 * 4
     one, other = with_.runs[0], without.runs[0]
@@ -203,7 +203,7 @@ def test_a_fixed_real_set_is_drawn_once_and_a_fresh_one_in_every_step(toy):
     """mix_real feeds the same images for ever; fresh_real never feeds one twice."""
     for regime, drawn in (("mix_real", 1), ("fresh_real", 2)):
         planned = plan(load(toy(feedback={"use": regime, "real_fraction": 0.2}, real=WORLD)))
-        assert len(keys(planned, "real")) == drawn
+        assert len(keys(planned, "draw-real")) == drawn
         ids = {r.id for g in (1, 2) for r in planned.runs[0].requests(g, REAL)}
         seeds = {r.seed for g in (1, 2) for r in planned.runs[0].requests(g, REAL)}
         assert len(ids) == len(seeds) == 2 * drawn

@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from conftest import environment
-from entropy_loop import progress
+from entropy_loop.commands import progress
+from entropy_loop.commands.progress import Progress, bar
 from entropy_loop.plan import plan
-from entropy_loop.progress import Progress, bar
-from entropy_loop.study import load
+from entropy_loop.study.study import load
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_plain_bar_counts_one_piece_of_work():
 def test_the_pace_is_told_of_stages_that_make_or_judge_images(planned, console, monkeypatch):
     """Images per second stand in the line of a sampling or judging stage, not of a training."""
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
-    stages = {stage.verb: stage for stage in planned.stages().values()}
+    stages = {stage.name: stage for stage in planned.stages().values()}
     clock = iter(range(0, 100_000, 2))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     listener = Progress(planned, console)
@@ -132,7 +132,7 @@ def test_a_fast_pace_is_a_plain_number(toy, console, monkeypatch):
     clock = iter(range(1000))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     large = plan(load(toy(images=200_000)))
-    stage = next(stage for stage in large.stages().values() if stage.verb == "generate-pool")
+    stage = next(stage for stage in large.stages().values() if stage.name == "generate-pool")
     listener = Progress(large, console)
     listener("started", stage, 0.0)
     listener("working", stage, 0.5)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from entropy_loop import provenance
+from entropy_loop.storage import provenance
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_provenance_is_plain_values():
 def test_versions_are_read_without_loading_the_packages():
     """Asking for torch's version does not import torch; a package that is missing has none."""
     code = (
-        "import sys; from entropy_loop import provenance as p; p.PACKAGES = (*p.PACKAGES, 'no-such-package')\n"
+        "import sys; from entropy_loop.storage import provenance as p; p.PACKAGES = (*p.PACKAGES, 'no-such-package')\n"
         "told = p.provenance()['packages']; print('torch' in sys.modules, told['no-such-package'], told['torch'])"
     )
     loaded, missing, torch = subprocess.run(

@@ -1,17 +1,23 @@
 import sys
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import pytest
 
 from entropy_loop import registry
+from entropy_loop.assets import Download
+from entropy_loop.commands import fetch
 from entropy_loop.curation import TopK
 from entropy_loop.errors import ConfigError
+from entropy_loop.study import checks, study
+from entropy_loop.study.config import Config, Plugin
 
 BUNDLED = {"use": "diffusion", "checkpoint": "bundled:storybook"}
 
 
 def test_a_spec_becomes_its_plugin():
     """`use` picks the class, every other key is one of its options."""
-    assert registry.build("policy", {"use": "top_k", "k": 3}) == TopK(3)
+    assert registry.build(registry.POLICY, {"use": "top_k", "k": 3}) == TopK(3)
 
 
 @pytest.mark.parametrize(
@@ -35,20 +41,38 @@ def test_a_spec_becomes_its_plugin():
 def test_a_mistake_names_its_place(kind, spec, told):
     """A wrong spec is refused with the place in the config, what is wrong, and the nearest right name."""
     with pytest.raises(ConfigError, match=told):
-        registry.build(kind, spec, "spot")
+        registry.build(registry.KINDS[kind], spec, "spot")
 
 
 def test_all_mistakes_of_a_spec_come_at_once():
     """An unknown option and a wrong value are told in one error, a line each."""
     with pytest.raises(ConfigError) as told:
-        registry.build("policy", {"use": "top_k", "k": -1, "kk": 3}, "spot")
+        registry.build(registry.POLICY, {"use": "top_k", "k": -1, "kk": 3}, "spot")
     assert {line.partition(":")[0] for line in str(told.value).splitlines()} == {"spot.kk", "spot.k"}
 
 
-def test_identity_holds_class_version_and_options():
-    """What enters a key changes with the class, its version and every option, and with nothing else."""
-    expected = {"plugin": "entropy_loop.curation:TopK", "version": TopK.version, "options": {"k": 3}}
+def test_identity_holds_kind_name_version_and_options():
+    """What enters a key is what a plug-in is called, its version and every option; where its code lies is not in it."""
+    expected = {"kind": "policy", "plugin": "top_k", "version": TopK.version, "options": {"k": 3}}
     assert registry.identity(TopK(3)) == expected
+
+
+def test_a_class_without_a_name_has_no_identity():
+    """A key cannot name what nobody can build from a config."""
+
+    @dataclass(frozen=True)
+    class Mine(TopK):
+        version: ClassVar[int] = 1
+
+    with pytest.raises(ConfigError, match=r"Mine is registered under no name"):
+        registry.identity(Mine(3))
+
+
+def test_every_bundled_plugin_keeps_its_contract_and_has_its_own_version():
+    """All of them load; none inherits the version that enters its keys."""
+    loaded = [registry.load(kind, name) for kind in registry.KINDS.values() for name in kind.bundled]
+    assert len(loaded) > 30
+    assert all("version" in vars(cls) for cls in loaded)
 
 
 def test_every_plugin_says_what_it_is():
@@ -81,14 +105,25 @@ def third_party(tmp_path, monkeypatch):
 def test_a_third_party_registers_with_an_entry_point(third_party):
     """A policy of another distribution is built by its name like one of our own."""
     third_party("their_policy")
-    assert registry.build("policy", {"use": "their_policy"}).reads_scores is False
+    assert registry.build(registry.POLICY, {"use": "their_policy"}).reads_scores is False
 
 
 def test_a_third_party_cannot_take_a_name(third_party):
     """An entry point with a name of ours is an error that tells both, not a silent replacement."""
     third_party("top_k")
     with pytest.raises(ConfigError, match=r"their_policies:Theirs takes a name that entropy_loop.curation:TopK has"):
-        registry.known("policy")
+        registry.known(registry.POLICY)
+
+
+HEAD = """
+from dataclasses import dataclass
+from typing import ClassVar
+from entropy_loop.contracts import Policy
+@dataclass(frozen=True)
+"""
+INHERITS = f"{HEAD}class Ours(Policy):\n version: ClassVar[int] = 1\n{HEAD}class Theirs(Ours): pass"
+LACKS = f"{HEAD}class Theirs(Policy):\n version: ClassVar[int] = 1"
+APART = f"{HEAD}class Theirs:\n version: ClassVar[int] = 1"
 
 
 @pytest.mark.parametrize(
@@ -98,11 +133,60 @@ def test_a_third_party_cannot_take_a_name(third_party):
         ("Others = 1", "cannot be loaded .AttributeError"),
         ("class Theirs: version = 1", "no dataclass with a `version`"),
         ("from dataclasses import dataclass\n@dataclass\nclass Theirs: k: int = 1", "no dataclass with a `version`"),
+        (INHERITS, "no dataclass with a `version` of its own"),
+        (LACKS, "lacks `__call__`; what a policy must have stands in entropy_loop.contracts.Policy"),
+        (APART, "lacks `__call__`, `asks_people`, `check`, .*`size_known`"),
     ],
 )
 def test_a_third_party_that_is_broken_is_told_in_words(third_party, code, told):
     """What cannot be loaded, or lacks what keys are made of, is an error with its place; `list` lives on."""
     third_party("broken", code)
     with pytest.raises(ConfigError, match=f"spot.use: policy 'broken': their_policies:Theirs .*{told}"):
-        registry.build("policy", {"use": "broken"}, "spot")
+        registry.build(registry.POLICY, {"use": "broken"}, "spot")
     assert "their_policies:Theirs" in registry.catalogue()["policy"]["broken"]
+
+
+class Probe(Protocol):
+    """A kind of plug-in that the package does not have."""
+
+    version: ClassVar[int]
+
+    def downloads(self) -> list[Download]: ...
+
+    def look(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Deep:
+    """Looks deep."""
+
+    version: ClassVar[int] = 1
+    depth: int = 1
+
+    def downloads(self) -> list[Download]:
+        return [Download("some/probe", "a" * 40, ("*.json",))]
+
+    def look(self) -> int:
+        return self.depth
+
+
+def test_a_new_kind_is_one_row_of_the_table(monkeypatch, toy):
+    """Where it stands in a config, what is wrong with it there, what it downloads, what it is in a key, and what `list`
+    says of it follow from its row in KINDS."""
+    probe = registry.Kind("probe", Probe, ("probes",), {"deep": f"{__name__}:Deep"})
+    monkeypatch.setitem(registry.KINDS, "probe", probe)
+
+    class WithProbes(Config):
+        probes: tuple[Plugin, ...] = ()
+
+    raw = study.load(toy()).raw
+    assert checks.broken(raw | {"probes": [{"use": "deep", "dept": 2}, {"use": "dep"}]}) == [
+        "probes.0.dept: unknown key; known: depth. Did you mean 'depth'?",
+        "probes.1.use: no probe 'dep'; known: deep. Did you mean 'deep'?",
+    ]
+    config = WithProbes.model_validate(raw | {"probes": [{"use": "deep", "depth": 2}]})
+    assert [one.place for one in registry.placed(config.model_dump()) if one.kind is probe] == ["probes.0"]
+    wanted = fetch.wanted(study.Study(raw, config, (study.Point("none", config),)))
+    assert [one.repo for one in wanted] == ["some/probe"]
+    assert registry.identity(Deep(2)) == {"kind": "probe", "plugin": "deep", "version": 1, "options": {"depth": 2}}
+    assert registry.catalogue()["probe"] == {"deep": "Looks deep."}

@@ -11,8 +11,9 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from entropy_loop import assets, folder
+from entropy_loop import assets
 from entropy_loop.cli import app
+from entropy_loop.commands import folder
 from entropy_loop.errors import ConfigError
 
 SMALL = (

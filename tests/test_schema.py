@@ -11,8 +11,9 @@ import jsonschema
 import pytest
 
 from conftest import TOY, Command
-from entropy_loop import registry, schema, strict_yaml
-from entropy_loop.config import Config
+from entropy_loop import registry
+from entropy_loop.study import schema, strict_yaml
+from entropy_loop.study.config import Config
 
 CONFIGS = sorted(Path("configs").glob("*.yaml"))
 TOLD = schema.schema()
@@ -66,9 +67,9 @@ def test_every_key_and_plug_in_says_what_it_is() -> None:
     """Every key of the top has a sentence; every registered plug-in is a variant with a description."""
     described = {name for name, one in TOLD["properties"].items() if one.get("description")}
     assert described == set(Config.model_fields)
-    for kind, plugins in registry.PLUGINS.items():
-        variants = {one["title"]: one["description"] for one in TOLD["$defs"][kind]["oneOf"]}
-        assert set(plugins) <= set(variants)
+    for kind in registry.KINDS.values():
+        variants = {one["title"]: one["description"] for one in TOLD["$defs"][kind.name]["oneOf"]}
+        assert set(kind.bundled) <= set(variants)
         assert all(variants.values())
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from conftest import Command, environment
-from entropy_loop import starter, study
+from entropy_loop.commands import starter
+from entropy_loop.commands.starter import Answers
 from entropy_loop.errors import ConfigError
-from entropy_loop.starter import Answers
+from entropy_loop.study import study
 
 
 def test_the_usual_answers_are_the_main_job(command: Command, tmp_path: Path) -> None:

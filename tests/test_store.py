@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from entropy_loop.data import Stage
-from entropy_loop.disk import write_text
 from entropy_loop.errors import Locked, StorageError
-from entropy_loop.store import RECEIPT, Store
+from entropy_loop.storage.disk import write_text
+from entropy_loop.storage.store import RECEIPT, Store
 
 STAGE = Stage("draw", 3, "abc123", {"verb": "draw", "seed": 1})
 
@@ -68,7 +68,7 @@ def test_a_folder_without_a_receipt_is_no_result(tmp_path):
 def test_a_kill_in_the_middle_leaves_nothing_that_counts(tmp_path):
     """SIGKILL during the work: the stage is not finished, the lock is free, what was half done goes."""
     code = (
-        "import os, signal, sys; from pathlib import Path; from entropy_loop.store import Store;"
+        "import os, signal, sys; from pathlib import Path; from entropy_loop.storage.store import Store;"
         "from entropy_loop.data import Stage; store = Store(Path(sys.argv[1]));"
         "make = lambda out, tick: ((out / 'half.txt').write_text('half'), os.kill(os.getpid(), signal.SIGKILL))\n"
         "with store.lock(): store.once(Stage('draw', 3, 'abc123', {}), make)"
@@ -86,7 +86,7 @@ def test_a_kill_in_the_middle_leaves_nothing_that_counts(tmp_path):
 def test_one_process_works_in_a_folder(tmp_path):
     """While another process holds the folder, the lock is refused at once; afterwards it is free."""
     code = (
-        "import sys; from pathlib import Path; from entropy_loop.store import Store\n"
+        "import sys; from pathlib import Path; from entropy_loop.storage.store import Store\n"
         "with Store(Path(sys.argv[1])).lock(): print('held', flush=True); sys.stdin.read()"
     )
     line = [sys.executable, "-c", code, str(tmp_path)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from entropy_loop import experiment, tracking
+from entropy_loop.commands import experiment, tracking
 from entropy_loop.errors import ConfigError
 
 SMALL = (

@@ -9,18 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from entropy_loop import experiment, registry
+from entropy_loop import registry
+from entropy_loop.commands import experiment
+from entropy_loop.contracts import Attribute, Embedded, Embedder, Reader, Real
 from entropy_loop.data import HELD_OUT, REAL
+from entropy_loop.measuring.views import Views, views
 from entropy_loop.plan import Plan
-from entropy_loop.store import Store
-from entropy_loop.views import Views, views
+from entropy_loop.storage.store import Store
 
 PROMPT = "an astronaut on a horse"
 TOLD = {"measures": {"embedder": {"use": "toy"}}, "real": {"use": "categorical", "rates": {"astronaut": 0.5}}}
 
 
 @dataclass(frozen=True)
-class ToyEmbedder:
+class ToyEmbedder(Embedder):
     """A vector that follows from the image's seed."""
 
     version: ClassVar[int] = 1
@@ -28,14 +30,13 @@ class ToyEmbedder:
     def ready(self) -> None:
         """It needs no model."""
 
-    def embed(self, samples, out, tick) -> None:
-        seeds = samples.table["image_seed"]
-        np.save(out / "embeddings.npy", np.array([vector(seed) for seed in seeds], np.float32).reshape(-1, 4))
-        pd.DataFrame({"id": samples.table["id"], "noise": 0.0}).to_parquet(out / "noise.parquet")
+    def embed(self, samples, tick) -> Embedded:
+        vectors = np.array([vector(seed) for seed in samples.table["image_seed"]], np.float32).reshape(-1, 4)
+        return Embedded(vectors, pd.DataFrame({"noise": 0.0}, index=range(len(vectors))))
 
 
 @dataclass(frozen=True)
-class ToyReader:
+class ToyReader(Reader):
     """Reads an image's number as its coat."""
 
     version: ClassVar[int] = 1
@@ -43,18 +44,18 @@ class ToyReader:
     def ready(self, attributes) -> None:
         """It needs no model."""
 
-    def calibration(self) -> dict[str, object]:
-        sure = np.eye(40, dtype=int).tolist()
-        told = {"values": list(map(str, range(40))), "confusion": {"clean": sure, "round_trip": sure}}
-        return {"attributes": {"coat": told}}
+    def attributes(self) -> dict[str, Attribute]:
+        sure, values = np.eye(40).tolist(), list(map(str, range(40)))
+        told = {"confusion": {"clean": sure, "round_trip": sure}, "threshold": 0.0}
+        return {"coat": {"answers": values, "values": values, **told}}
 
-    def read(self, samples, out, tick) -> None:
-        told = {"attribute": "coat", "value": (samples.table["image_seed"] % 40).astype(str), "reason": ""}
-        samples.table[["id"]].assign(**told).to_parquet(out / "attributes.parquet")
+    def read(self, samples, tick) -> pd.DataFrame:
+        coat = (samples.table["image_seed"] % 40).astype(str)
+        return samples.table[["id"]].assign(attribute="coat", value=coat, score=1.0, reason="")
 
 
 @dataclass(frozen=True)
-class ToyFolder:
+class ToyFolder(Real):
     """So many real images, numbered, all of one prompt; the seed of each is its number."""
 
     version: ClassVar[int] = 1
@@ -78,9 +79,9 @@ def vector(seed: int) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def _plugins(monkeypatch) -> Iterator[None]:
-    monkeypatch.setitem(registry.PLUGINS["embedder"], "toy", f"{__name__}:ToyEmbedder")
-    monkeypatch.setitem(registry.PLUGINS["reader"], "toy", f"{__name__}:ToyReader")
-    monkeypatch.setitem(registry.PLUGINS["real"], "toy", f"{__name__}:ToyFolder")
+    monkeypatch.setitem(registry.EMBEDDER.bundled, "toy", f"{__name__}:ToyEmbedder")
+    monkeypatch.setitem(registry.READER.bundled, "toy", f"{__name__}:ToyReader")
+    monkeypatch.setitem(registry.REAL.bundled, "toy", f"{__name__}:ToyFolder")
     registry.known.cache_clear()
     yield
     monkeypatch.undo()
@@ -108,7 +109,7 @@ def test_all_generations_and_arms_of_a_seed_have_the_same_held_out_images(toy):
     keys = {run.name: run.generations[0].looks[HELD_OUT].images.key for run in planned.runs}
     assert len(keys) == 4
     assert len(set(keys.values())) == 2
-    assert [s.verb for s in planned.stages().values()].count(HELD_OUT) == 2
+    assert [s.name for s in planned.stages().values()].count(f"draw-{HELD_OUT}") == 2
     assert len({keys[name] for name in keys if name.endswith("seed0")}) == 1
 
 

@@ -15,45 +15,23 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, StrictFloat, StrictInt
 
-from entropy_loop.data import SELECTION, columns
+from entropy_loop.contracts import Policy
+from entropy_loop.data import SELECTION
 from entropy_loop.errors import ConfigError, EntropyLoopError
 
 Size = Annotated[StrictInt, Field(ge=1)] | Annotated[StrictFloat, Field(gt=0, le=1)]
 """How many images to keep: a number, or with a decimal point a share of the pool (1.0 is all of it)."""
 
 
-class Policy:
-    """What every policy tells beside its choice.
-
-    reads_scores: whether a scorer is asked at all; a policy without scores is not touched by the scorer. asks_people:
-    whether the scores are people's picks, for which a run waits. repeats: whether an image can be chosen more than
-    once. size_known: whether the config tells how many are passed on.
-    """
-
-    version: ClassVar[int] = 2
-    reads_scores: ClassVar[bool] = True
-    asks_people: ClassVar[bool] = False
-    repeats: ClassVar[bool] = False
-    size_known: ClassVar[bool] = True
-
-    @property
-    def selects(self) -> bool:
-        """Whether some images are preferred to others."""
-        return self.reads_scores or self.asks_people
-
-    def most_kept(self, images: int) -> int:
-        """How many of a pool's images are passed on, at most."""
-        return images
-
-    def check(self, images: int) -> None:
-        """Raises ConfigError when no pool of that size can serve this policy."""
-
-
 @dataclass(frozen=True)
 class KeepAll(Policy):
     """No curation: the whole pool is passed on."""
 
+    version: ClassVar[int] = 2
     reads_scores: ClassVar[bool] = False
+
+    def kept(self, images: int) -> str:
+        return "all"
 
     def __call__(self, scores: pd.DataFrame, seed: int) -> pd.DataFrame:
         return _selection(scores, np.ones(len(scores)))
@@ -77,7 +55,11 @@ class _KeepK(Policy):
 class TopK(_KeepK):
     """The k images with the highest score."""
 
+    version: ClassVar[int] = 2
     best_first: ClassVar[bool] = True
+
+    def kept(self, images: int) -> str:
+        return f"the {self.most_kept(images)} best"
 
     def __call__(self, scores: pd.DataFrame, seed: int) -> pd.DataFrame:
         ranked = _ranked(scores, self.best_first)
@@ -88,7 +70,11 @@ class TopK(_KeepK):
 class BottomK(TopK):
     """The k images with the lowest score; rank 1 is the worst."""
 
+    version: ClassVar[int] = 2
     best_first: ClassVar[bool] = False
+
+    def kept(self, images: int) -> str:
+        return f"the {self.most_kept(images)} worst"
 
 
 @dataclass(frozen=True)
@@ -98,16 +84,24 @@ class People(TopK):
     raters: how many people pick.
     """
 
+    version: ClassVar[int] = 2
     reads_scores: ClassVar[bool] = False
     asks_people: ClassVar[bool] = True
     raters: Annotated[int, Field(ge=1)] = 1
+
+    def kept(self, images: int) -> str:
+        return f"the {self.most_kept(images)} that people picked"
 
 
 @dataclass(frozen=True)
 class RandomK(_KeepK):
     """k images drawn at random without replacement: the control for every curated arm."""
 
+    version: ClassVar[int] = 2
     reads_scores: ClassVar[bool] = False
+
+    def kept(self, images: int) -> str:
+        return f"{self.most_kept(images)} at random"
 
     def __call__(self, scores: pd.DataFrame, seed: int) -> pd.DataFrame:
         ids = np.sort(scores["id"].to_numpy(dtype=str))
@@ -120,8 +114,12 @@ class RandomK(_KeepK):
 class Threshold(Policy):
     """Every image that scores enough. score: the lowest that is passed on."""
 
+    version: ClassVar[int] = 2
     size_known: ClassVar[bool] = False
     score: float
+
+    def kept(self, images: int) -> str:
+        return f"those that score at least {self.score:g}"
 
     def __call__(self, scores: pd.DataFrame, seed: int) -> pd.DataFrame:
         ranked = _ranked(scores)
@@ -143,9 +141,13 @@ class KChoice(_KeepK):
     candidates: how many are drawn each time. beta: how strictly the score decides; 0 chooses blindly.
     """
 
+    version: ClassVar[int] = 2
     repeats: ClassVar[bool] = True
     candidates: Annotated[int, Field(ge=1)] = 2
     beta: Annotated[float, Field(ge=0)] = 1.0
+
+    def kept(self, images: int) -> str:
+        return f"{self.most_kept(images)} choices, each of one among {self.candidates} by score"
 
     def __call__(self, scores: pd.DataFrame, seed: int) -> pd.DataFrame:
         ranked = _ranked(scores)
@@ -168,5 +170,6 @@ def _ranked(scores: pd.DataFrame, best_first: bool = True) -> pd.DataFrame:
 
 
 def _selection(table: pd.DataFrame, copies: np.ndarray | pd.Series) -> pd.DataFrame:
-    made = table.assign(copies=np.asarray(copies, dtype=np.int64))
-    return columns(made.assign(kept=made["copies"] > 0), SELECTION).sort_values("id", ignore_index=True)
+    """The policy's table; a policy that ranks nothing leaves the ranks missing."""
+    made = table.assign(copies=np.asarray(copies, dtype=np.int64), **({} if "rank" in table else {"rank": np.nan}))
+    return made.assign(kept=made["copies"] > 0)[list(SELECTION)].sort_values("id", ignore_index=True)

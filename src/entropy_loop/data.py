@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pandas as pd
 from pydantic import ConfigDict, Field
@@ -129,23 +129,36 @@ class TrainSettings:
         return self.train_batch_size * self.gradient_accumulation_steps
 
 
+Verb = Literal["base", "generate", "move", "draw", "recognise", "embed", "read", "measure", "score", "curate", "train"]
+"""What a stage does. `draw` takes real images, `move` makes moved copies, `read` reads attributes."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One piece of work. Its `key` follows from `reads` alone: what the work depends on, nothing else.
 
-    needs: keys of the stages whose folders it opens. cost: model evaluations, for progress and `plan`.
+    needs: keys of the stages whose folders it opens. set: the set of images that it makes or looks at; empty where it
+    works on no single set. images: how many it makes, looks at or, as training, presents. cost: model evaluations, for
+    progress and `plan`.
     """
 
-    verb: str
+    verb: Verb
     generation: int
     key: str
-    reads: Mapping[str, Any] = field(repr=False)
+    reads: Mapping[str, object] = field(repr=False)
     needs: tuple[str, ...] = ()
+    set: str = ""
+    images: int = 0
     cost: float = 0.0
 
     @property
+    def name(self) -> str:
+        """The verb and the set, as in 'generate-pool'."""
+        return f"{self.verb}-{self.set}" if self.set else self.verb
+
+    @property
     def folder(self) -> str:
-        return f"g{self.generation:02d}-{self.verb}-{self.key}"
+        return f"g{self.generation:02d}-{self.name}-{self.key}"
 
 
 @dataclass(frozen=True)
@@ -200,6 +213,7 @@ class Diet:
 SAMPLES = ("id", "prompt", "image_seed", "file", "latent_sha256")
 JUDGEMENTS = ("id", "concept", "score", "threshold", "answer", "reason")
 SCORES = ("id", "score")
+ATTRIBUTES = ("id", "attribute", "value", "score", "reason")
 SELECTION = ("id", "score", "rank", "kept", "copies")
 DIET = ("id", "prompt", "real")
 MEASURES = (
@@ -258,11 +272,14 @@ RUN_JUDGEMENTS = (
 
 
 def columns(table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
-    """The table with exactly these columns in this order; a column it lacks is missing data."""
+    """A table of ours with exactly these columns in this order: one that it lacks is missing data. Raises ValueError
+    for one that is not among them."""
+    if unknown := set(map(str, table)) - set(names):
+        raise ValueError(f"no column of {', '.join(names)}: {', '.join(sorted(unknown))}")
     return table.reindex(columns=list(names))
 
 
-def canonical(value: Any) -> str:
+def canonical(value: object) -> str:
     """The one way to write a value down for a key: sorted JSON. Raises TypeError for anything that two
     processes could write differently (objects, NaN)."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from entropy_loop import measures, modelcard, regimes, seeds, views
+from entropy_loop import modelcard, regimes, seeds, validation
+from entropy_loop.contracts import Embedder, Generator, Judge, Reader, Real, Scorer
 from entropy_loop.data import (
     DIET,
     GENERATED,
@@ -27,44 +28,49 @@ from entropy_loop.data import (
     SCORES,
     TAUGHT,
     Checkpoint,
+    Concept,
+    Prompt,
     Request,
     Samples,
     Selection,
     Stage,
     Tick,
-    columns,
 )
 from entropy_loop.errors import EntropyLoopError
+from entropy_loop.measuring import measures, views
 from entropy_loop.people import book, picks
 from entropy_loop.plan import Generation, Run
-from entropy_loop.store import Store
+from entropy_loop.registry import named
+from entropy_loop.storage.store import Parted, Store
 from entropy_loop.worlds import moved
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """The maker of a set that the generator makes, which an engine may split and join."""
+class Sampling(Parted):
+    """The maker of a set that the generator makes."""
 
-    generator: Any
+    generator: Generator
     model: Checkpoint
     requests: list[Request]
 
+    @property
+    def images(self) -> list[str]:
+        return [request.id for request in self.requests]
+
     def __call__(self, out: Path, tick: Tick) -> None:
         self.generator.sample(self.model, self.requests, out, tick)
+        self._check(out)
 
     def parts(self) -> list[Sampling]:
-        """One maker for each block: what is lost or put aside is a block, however many workers there are."""
-        blocks = self.generator.split(self.requests) if hasattr(self.generator, "split") else [self.requests]
-        return [replace(self, requests=list(block)) for block in blocks]
+        """One maker for each block: what a kill costs or is put aside is a block, however many workers there are."""
+        return [replace(self, requests=block) for block in self.generator.split(self.requests)]
 
     def join(self, parts: list[Path], out: Path) -> None:
-        """Put the folders that the parts wrote together."""
         self.generator.join(parts, out)
+        self._check(out)
 
-    def salvage(self, part: Sampling, folder: Path, lost: set[str], out: Path) -> bool:
-        """Whether a part's folder could be filled from the whole set's, in which these files are lost."""
-        ids = [request.id for request in part.requests]
-        return bool(self.generator.salvage(ids, folder, lost, out)) if hasattr(self.generator, "salvage") else False
+    def _check(self, out: Path) -> None:
+        validation.made(Samples(out), self.requests, named(self.generator), True, self.generator.withholds)
 
 
 def carry(run: Run, store: Store) -> None:
@@ -87,16 +93,18 @@ def feed(run: Run, g: Generation, start: Checkpoint, history: list[Selection], s
     taught again."""
     real = taught = None
     if stage := g.sets.get(REAL):
-        real = Samples(store.once(stage, partial(run.config.real_plugin().draw, run.requests(g.number, REAL))))
+        draw = partial(_draw, run.config.real_plugin(), run.requests(g.number, REAL))
+        real = Samples(store.once(stage, draw))
         _recognise(run, g, REAL, real, store)
     if stage := g.sets.get(TAUGHT):
         prompts = tuple(prompt.text for prompt in run.config.prompt_nouns())
-        taught = Samples(store.once(stage, partial(run.config.real_plugin().teach, run.lessons(g.number), prompts)))
+        teach = partial(_teach, run.config.real_plugin(), run.lessons(g.number), prompts)
+        taught = Samples(store.once(stage, teach))
         _recognise(run, g, TAUGHT, taught, store)
 
     def train(out: Path, tick: Tick) -> None:
         diet = regimes.diet(run.config.regime_plugin(), history, real, run.feed_seeds(g.number), taught)
-        columns(diet.table, DIET).to_parquet(out / "diet.parquet", index=False)
+        diet.table[list(DIET)].to_parquet(out / "diet.parquet", index=False)
         modelcard.write(run, g, start.folder.name, diet.table, out)
         run.config.generator_plugin().train(start, diet, run.config.train, run.training_seeds(g.number), out, tick)
 
@@ -125,9 +133,9 @@ def compare(run: Run, g: Generation, stage: Stage, store: Store) -> None:
     for looks in g.looks.values():
         samples = Samples(store.stages / looks.images.folder)
         if looks.embed:
-            store.once(looks.embed, partial(run.config.embedder_plugin().embed, samples))
+            store.once(looks.embed, partial(_embed, run.config.embedder_plugin(), samples))
         if looks.read:
-            store.once(looks.read, partial(run.config.reader_plugin().read, samples))
+            store.once(looks.read, partial(_read, run.config.reader_plugin(), samples))
 
     def hold_against(out: Path, tick: Tick) -> None:
         measures.measure(run.config, g.number, views.views(run, g.number, store), out, tick)
@@ -139,7 +147,7 @@ def curate(run: Run, g: Generation, stage: Stage, pool: Samples, store: Store) -
     """Select from every target prompt's pool; the policy sees scores only if it reads them."""
     scores, targets = None, _targets(run)
     if g.score:
-        folder = store.once(g.score, partial(run.config.scorer_plugin().score, pool, targets))
+        folder = store.once(g.score, partial(_score, run.config.scorer_plugin(), pool, targets))
         scores = pd.read_parquet(folder / "scores.parquet")
     if run.config.policy_plugin().asks_people and not store.finished(stage):
         scores = _picked(run, stage, pool, targets, store)
@@ -163,19 +171,68 @@ def _targets(run: Run) -> tuple[str, ...]:
 def _recognise(run: Run, g: Generation, stream: str, made: Samples, store: Store) -> None:
     asked = run.config.asked(stream), run.config.concept_nouns()
     for judge, stage in zip(run.config.judge_plugins(), g.judged[stream], strict=True):
-        store.once(stage, partial(judge.judge, made, *asked))
+        store.once(stage, partial(_judge, judge, made, *asked))
 
 
 def _select(run: Run, generation: int, pool: Samples, scores: pd.DataFrame | None, out: Path, tick: Tick) -> None:
     policy, chosen = run.config.policy_plugin(), []
-    scored = pool.table if scores is None else pool.table.merge(scores, on="id", how="left")
+    images = pool.table[["id", "prompt"]]
+    scored = images.assign(score=np.nan) if scores is None else images.merge(scores, on="id", how="left")
     for index, prompt in enumerate(run.config.prompt_nouns()):
         if prompt.role == "target":
-            table = columns(scored[scored["prompt"] == prompt.text], SCORES)
+            table = scored.loc[scored["prompt"] == prompt.text, list(SCORES)]
             if table.empty:
                 raise EntropyLoopError(
                     f"curation: {run.name}, generation {generation}: the pool of {prompt.text!r} is empty; the safety "
                     "checker withheld all of its images (generator.safety_checker: keep), so nothing can be fed back."
                 )
-            chosen.append(policy(table, seeds.seed(run.config.seed, "curate", generation, index)))
+            found = policy(table, seeds.seed(run.config.seed, "curate", generation, index))
+            chosen.append(validation.selection(found, table, named(policy)))
     pd.concat(chosen, ignore_index=True).to_parquet(out / "selection.parquet", index=False)
+
+
+# ---- plug-ins are asked, what they return is checked, and written ------------------------------------
+
+
+def _draw(real: Real, requests: list[Request], out: Path, tick: Tick) -> None:
+    real.draw(requests, out, tick)
+    validation.made(Samples(out), requests, named(real))
+
+
+def _teach(real: Real, requests: list[Request], prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
+    real.teach(requests, prompts, out, tick)
+    validation.made(Samples(out), requests, named(real), captions=True)
+
+
+def _score(scorer: Scorer, samples: Samples, prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
+    found = validation.scores(scorer.score(samples, prompts, tick), samples, prompts, named(scorer))
+    found.to_parquet(out / "scores.parquet", index=False)
+    _describe(scorer, out)
+
+
+def _judge(
+    judge: Judge, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
+) -> None:
+    told = judge.judge(samples, prompts, concepts, tick)
+    found = validation.judgements(told, samples, prompts, f"judge {judge.label!r}")
+    found.to_parquet(out / "judgements.parquet", index=False)
+    _describe(judge, out)
+
+
+def _embed(embedder: Embedder, samples: Samples, out: Path, tick: Tick) -> None:
+    found = validation.embedded(embedder.embed(samples, tick), samples, named(embedder))
+    np.save(out / "embeddings.npy", found.vectors)
+    found.noise.to_parquet(out / "noise.parquet", index=False)
+    _describe(embedder, out)
+
+
+def _read(reader: Reader, samples: Samples, out: Path, tick: Tick) -> None:
+    found = validation.attributes(reader.read(samples, tick), samples, reader.attributes(), named(reader))
+    found.to_parquet(out / "attributes.parquet", index=False)
+    _describe(reader, out)
+
+
+def _describe(plugin: Scorer | Judge | Embedder | Reader, out: Path) -> None:
+    """Keep what the answers depend on beside them."""
+    if told := plugin.description():
+        (out / "model.json").write_text(told, encoding="utf-8")

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import yaml
 
-from entropy_loop.data import EVALUATION
+from entropy_loop.contracts import Origin
+from entropy_loop.data import EVALUATION, Request
 from entropy_loop.plan import Generation, Run
 
 SHOWN = 4  # sample images
@@ -22,16 +22,20 @@ def write(run: Run, g: Generation, parent: str, diet: pd.DataFrame, out: Path) -
     that has no way to load its weights elsewhere. The same for every run that shares the stage; no date, no path of
     this machine."""
     generator = run.config.generator_plugin()
-    if hasattr(generator, "loading"):
-        (out / "README.md").write_text(_text(run, g, parent, diet, generator), encoding="utf-8")
+    shown = run.requests(g.number, EVALUATION)[:SHOWN]
+    if generator.origin and (loading := generator.loading(run.config.train, shown[0])):
+        text = _text(run, g, parent, diet, generator.origin, shown, loading)
+        (out / "README.md").write_text(text, encoding="utf-8")
 
 
-def _text(run: Run, g: Generation, parent: str, diet: pd.DataFrame, generator: Any) -> str:
+def _text(
+    run: Run, g: Generation, parent: str, diet: pd.DataFrame, origin: Origin, shown: list[Request], loading: str
+) -> str:
+    """origin: of generation 0. shown: the samples. loading: the lines that make the first of them."""
     train = run.config.train
     tags = ["stable-diffusion", "text-to-image", "diffusers", "diffusers-training"]
     tags += ["lora"] if train.method == "lora" else []
-    head = {"base_model": generator.label, "library_name": "diffusers", "tags": tags}
-    shown = run.requests(g.number, EVALUATION)[:SHOWN]
+    head = {"base_model": origin.checkpoint, "library_name": "diffusers", "tags": tags}
     samples = [f"![{one.prompt}](../{g.sets[EVALUATION].folder}/images/{one.id}.png)" for one in shown]
     counts = Counter(
         (prompt, "real" if real else "generated") for prompt, real in zip(diet["prompt"], diet["real"], strict=True)
@@ -44,13 +48,13 @@ def _text(run: Run, g: Generation, parent: str, diet: pd.DataFrame, generator: A
 
 Made by entropy-loop to study what becomes of such a model; not meant for use.
 
-- base: `{generator.label}`{f" at `{generator.revision}`" if generator.revision else ""}
+- base: `{origin.checkpoint}`{f" at `{origin.revision}`" if origin.revision else ""}
 - trained from: `{parent}`
 
 In the folder of this card, this makes the first of the samples below:
 
 ```python
-{generator.loading(train, shown[0])}
+{loading}
 ```
 
 ## Samples
@@ -70,5 +74,5 @@ In the folder of this card, this makes the first of the samples below:
 """
 
 
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+def _plain(settings: dict[str, object]) -> dict[str, object]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}

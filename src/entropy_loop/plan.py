@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from entropy_loop import seeds, stages
-from entropy_loop.config import Config
 from entropy_loop.data import CHECK, EVALUATION, GENERATED, HELD_OUT, MOVED, POOL, REAL, TAUGHT, Request, Stage
-from entropy_loop.study import Study
+from entropy_loop.study.config import Config
+from entropy_loop.study.study import Study
 
 
 @dataclass(frozen=True)

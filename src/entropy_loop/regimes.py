@@ -9,86 +9,86 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from entropy_loop.contracts import Of, Regime
 from entropy_loop.data import Diet, Samples, Selection
 from entropy_loop.metrics import nulls
-
-Entry = TypeVar("Entry")
-
-
-class Regime:
-    """Synthetic images alone, each kept image once. The named regimes below say where they differ.
-
-    real_fraction: share of the diet that is real data. fresh: new real images in every step, else one
-    fixed set. subsamples: the eaten images are cut to as many as the newest generation kept.
-    """
-
-    version: ClassVar[int] = 1
-    real_fraction: float = 0.0
-    fresh: ClassVar[bool] = False
-    subsamples: ClassVar[bool] = False
-
-    def eats(self, history: Sequence[Entry]) -> Sequence[Entry]:
-        """The generations whose kept images enter the diet, oldest first."""
-        return history[-1:]
-
-    def real_images(self, kept: int) -> int:
-        """How many real images make up `real_fraction` beside `kept` synthetic ones. At 1 the real images
-        take the place of the kept ones, one for one."""
-        return kept if self.real_fraction == 1 else round(kept * self.real_fraction / (1 - self.real_fraction))
 
 
 @dataclass(frozen=True)
 class Replace(Regime):
     """Only what the last generation kept."""
 
+    version: ClassVar[int] = 1
+
+    def fed(self) -> str:
+        return "what the last generation kept"
+
 
 @dataclass(frozen=True)
 class Accumulate(Regime):
     """Everything kept so far; each kept image counts once (Gerstgrasser et al. 2024, arXiv 2404.01413)."""
 
-    def eats(self, history: Sequence[Entry]) -> Sequence[Entry]:
+    version: ClassVar[int] = 1
+
+    def eats(self, history: Sequence[Of]) -> Sequence[Of]:
         return history
+
+    def fed(self) -> str:
+        return "everything kept so far"
 
 
 @dataclass(frozen=True)
 class AccumulateSubsample(Accumulate):
     """A random part of everything kept so far, as large as the last kept set (Kazdan et al. 2024, arXiv 2410.16713)."""
 
+    version: ClassVar[int] = 1
     subsamples: ClassVar[bool] = True
+
+    def fed(self) -> str:
+        return "of everything kept so far a random part, as large as the last kept set"
 
 
 @dataclass(frozen=True)
 class Window(Regime):
     """What the last few generations kept. generations: how many of them."""
 
+    version: ClassVar[int] = 1
     generations: Annotated[int, Field(ge=1)]
 
-    def eats(self, history: Sequence[Entry]) -> Sequence[Entry]:
+    def eats(self, history: Sequence[Of]) -> Sequence[Of]:
         return history[-self.generations :]
+
+    def fed(self) -> str:
+        return f"what the last {self.generations} generations kept"
 
 
 @dataclass(frozen=True)
 class MixReal(Regime):
     """What the last generation kept and one fixed set of real images."""
 
+    version: ClassVar[int] = 1
     real_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+    def fed(self) -> str:
+        return "what the last generation kept"
 
 
 @dataclass(frozen=True)
 class FreshReal(MixReal):
     """What the last generation kept and real images that no step has seen before."""
 
+    version: ClassVar[int] = 1
     fresh: ClassVar[bool] = True
 
 
 def diet(
-    regime: Any,
+    regime: Regime,
     history: Sequence[Selection],
     real: Samples | None,
     seeds: Mapping[str, int],
@@ -113,7 +113,7 @@ def diet(
     return Diet(pd.concat(parts, ignore_index=True))
 
 
-def neutral_diet(regime: Any, kept: int, real: float | np.ndarray | None) -> nulls.Diet:
+def neutral_diet(regime: Regime, kept: int, real: float | np.ndarray | None) -> nulls.Diet:
     """The regime as a null model sees it (`metrics.nulls.Diet`): from what generations 0..g kept, `kept` images each,
     to the diet. real: the rate of the real images if there are any, or their shares (values,) of an attribute."""
 

@@ -1,59 +1,129 @@
 """Plug-ins: kind + name -> a frozen dataclass whose fields are its options, imported when it is used.
 
-A third party registers with an entry point in the group `entropy_loop.<kind>`.
+`KINDS` is the one table of kinds: the contract of each, where it stands in a config, and the plug-ins that ship with
+the package. A third party registers with an entry point in the group `entropy_loop.<kind>`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
-from functools import cache
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Generic, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from typing_extensions import get_protocol_members
 
+from entropy_loop.contracts import (
+    Embedder,
+    Engine,
+    Generator,
+    Judge,
+    Plugin,
+    Policy,
+    Reader,
+    Real,
+    Regime,
+    Scorer,
+)
 from entropy_loop.data import canonical
 from entropy_loop.errors import ConfigError, nearest
 
-PLUGINS: dict[str, dict[str, str]] = {
-    "engine": {
-        "local": "entropy_loop.engines.local:Local",
-        "ray": "entropy_loop.engines.ray:Ray",
+P = TypeVar("P", bound=Plugin)
+C = TypeVar("C", bound=Plugin, covariant=True)
+Spec = Mapping[str, object]
+"""A plug-in as it stands in a config: `{use: name, option: value, ...}`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kind(Generic[C]):
+    """A kind of plug-in.
+
+    contract: the protocol that its plug-ins keep. places: where in a config one may stand; a list there holds several.
+    bundled: name -> 'module:class' of those that ship with the package. machine: whether it says where a study runs,
+    which is part of no key.
+    """
+
+    name: str
+    contract: type
+    places: tuple[str, ...]
+    bundled: dict[str, str] = field(repr=False)
+    machine: bool = False
+
+
+ENGINE = Kind[Engine](
+    "engine",
+    Engine,
+    ("engine",),
+    {"local": "entropy_loop.engines.local:Local", "ray": "entropy_loop.engines.ray:Ray"},
+    machine=True,
+)
+GENERATOR = Kind[Generator](
+    "generator",
+    Generator,
+    ("generator",),
+    {
+        "categorical": "entropy_loop.generators.toys.categorical:Categorical",
+        "diffusion": "entropy_loop.generators.diffusion.diffusion:Diffusion",
+        "gaussian": "entropy_loop.generators.toys.gaussian:Gaussian",
+        "vae_roundtrip": "entropy_loop.generators.diffusion.roundtrip:VaeRoundtrip",
     },
-    "generator": {
-        "categorical": "entropy_loop.generators.categorical:Categorical",
-        "diffusion": "entropy_loop.generators.diffusion:Diffusion",
-        "gaussian": "entropy_loop.generators.gaussian:Gaussian",
-        "vae_roundtrip": "entropy_loop.generators.roundtrip:VaeRoundtrip",
-    },
-    "scorer": {
+)
+SCORER = Kind[Scorer](
+    "scorer",
+    Scorer,
+    ("curate.scorer",),
+    {
         "clip": "entropy_loop.judges.clip:ClipScorer",
         "command": "entropy_loop.judges.command:CommandScorer",
         "exact": "entropy_loop.judges.exact:ExactScorer",
         "trait": "entropy_loop.judges.exact:TraitScorer",
     },
-    "judge": {
+)
+JUDGE = Kind[Judge](
+    "judge",
+    Judge,
+    ("judges",),
+    {
         "clip": "entropy_loop.judges.clip:ClipRecogniser",
         "command": "entropy_loop.judges.command:CommandRecogniser",
         "exact": "entropy_loop.judges.exact:ExactRecogniser",
         "vqa": "entropy_loop.judges.vqa:VqaRecogniser",
     },
-    "embedder": {
+)
+EMBEDDER = Kind[Embedder](
+    "embedder",
+    Embedder,
+    ("measures.embedder",),
+    {
         "clip": "entropy_loop.judges.clip:ClipEmbedder",
         "storybook": "entropy_loop.judges.attributes:AttributeEmbedder",
     },
-    "reader": {
-        "storybook": "entropy_loop.judges.attributes:AttributeReader",
-    },
-    "real": {
-        "categorical": "entropy_loop.generators.categorical:CategoricalWorld",
-        "gaussian": "entropy_loop.generators.gaussian:GaussianWorld",
+)
+READER = Kind[Reader](
+    "reader",
+    Reader,
+    ("measures.reader",),
+    {"storybook": "entropy_loop.judges.attributes:AttributeReader"},
+)
+REAL = Kind[Real](
+    "real",
+    Real,
+    ("real", "measures.real"),
+    {
+        "categorical": "entropy_loop.generators.toys.categorical:CategoricalWorld",
+        "gaussian": "entropy_loop.generators.toys.gaussian:GaussianWorld",
         "imagefolder": "entropy_loop.worlds.imagefolder:ImageFolder",
         "storybook": "entropy_loop.worlds.storybook.real:Storybook",
     },
-    "policy": {
+)
+POLICY = Kind[Policy](
+    "policy",
+    Policy,
+    ("curate.policy",),
+    {
         "none": "entropy_loop.curation:KeepAll",
         "top_k": "entropy_loop.curation:TopK",
         "bottom_k": "entropy_loop.curation:BottomK",
@@ -62,7 +132,12 @@ PLUGINS: dict[str, dict[str, str]] = {
         "k_choice": "entropy_loop.curation:KChoice",
         "people": "entropy_loop.curation:People",
     },
-    "regime": {
+)
+REGIME = Kind[Regime](
+    "regime",
+    Regime,
+    ("feedback",),
+    {
         "replace": "entropy_loop.regimes:Replace",
         "accumulate": "entropy_loop.regimes:Accumulate",
         "accumulate_subsample": "entropy_loop.regimes:AccumulateSubsample",
@@ -70,43 +145,86 @@ PLUGINS: dict[str, dict[str, str]] = {
         "fresh_real": "entropy_loop.regimes:FreshReal",
         "window": "entropy_loop.regimes:Window",
     },
+)
+
+KINDS: dict[str, Kind[Plugin]] = {
+    kind.name: kind for kind in (GENERATOR, REAL, SCORER, POLICY, REGIME, JUDGE, EMBEDDER, READER, ENGINE)
 }
 
 
+class Placed(NamedTuple):
+    """A plug-in's spec and where in a config it stands."""
+
+    kind: Kind[Plugin]
+    place: str
+    spec: Spec
+
+
+def placed(raw: Mapping[str, object]) -> Iterator[Placed]:
+    """Every plug-in that stands where one may stand in a config, which need not be a valid one."""
+    for kind in KINDS.values():
+        for place in kind.places:
+            value: object = raw
+            for part in place.split("."):
+                value = value.get(part) if isinstance(value, Mapping) else None
+            several = enumerate(value) if isinstance(value, list | tuple) else ()
+            found = [(place, value), *((f"{place}.{i}", one) for i, one in several)]
+            yield from (Placed(kind, where, spec) for where, spec in found if isinstance(spec, Mapping))
+
+
 @cache
-def known(kind: str) -> dict[str, str]:
-    """Name -> 'module:object' of every plug-in of a kind. Raises ConfigError when two share a name."""
-    table = dict(PLUGINS[kind])
-    for entry in entry_points(group=f"entropy_loop.{kind}"):
+def known(kind: Kind[P]) -> dict[str, str]:
+    """Name -> 'module:class' of every plug-in of a kind. Raises ConfigError when two share a name."""
+    table = dict(kind.bundled)
+    for entry in entry_points(group=f"entropy_loop.{kind.name}"):
         if entry.name in table:
-            raise ConfigError(f"{kind} {entry.name!r}: {entry.value} takes a name that {table[entry.name]} has.")
+            raise ConfigError(f"{kind.name} {entry.name!r}: {entry.value} takes a name that {table[entry.name]} has.")
         table[entry.name] = entry.value
     return table
 
 
-def load(kind: str, name: str) -> type:
-    """The class of a plug-in. Raises ConfigError that names the nearest known one, or says why it is none."""
+def load(kind: Kind[P], name: str) -> type[P]:
+    """The class of a plug-in. Raises ConfigError that names the nearest known one, or says what it lacks of its
+    contract."""
     if name not in known(kind):
-        raise ConfigError(f"no {kind} {name!r}; {nearest(name, list(known(kind)))}")
+        raise ConfigError(f"no {kind.name} {name!r}; {nearest(name, list(known(kind)))}")
     place = known(kind)[name]
     module, _, attribute = place.partition(":")
     try:
-        loaded: type = getattr(import_module(module), attribute)
+        loaded: type[P] = getattr(import_module(module), attribute)
     except Exception as error:  # a third party's module may fail in any way
-        raise ConfigError(f"{kind} {name!r}: {place} cannot be loaded ({type(error).__name__}: {error}).") from error
-    if not (is_dataclass(loaded) and hasattr(loaded, "version")):
-        raise ConfigError(f"{kind} {name!r}: {place} is no dataclass with a `version`, which enters keys.")
+        raise ConfigError(
+            f"{kind.name} {name!r}: {place} cannot be loaded ({type(error).__name__}: {error})."
+        ) from error
+    if not (isinstance(loaded, type) and is_dataclass(loaded) and isinstance(vars(loaded).get("version"), int)):
+        raise ConfigError(
+            f"{kind.name} {name!r}: {place} is no dataclass with a `version` of its own, which enters keys."
+        )
+    if lacking := _lacking(loaded, kind.contract):
+        raise ConfigError(
+            f"{kind.name} {name!r}: {place} lacks {', '.join(f'`{member}`' for member in lacking)}; what a "
+            f"{kind.name} must have stands in entropy_loop.contracts.{kind.contract.__name__}."
+        )
     return loaded
 
 
-def build(kind: str, spec: Mapping[str, Any], where: str = "") -> Any:
+def _lacking(cls: type, contract: type) -> list[str]:
+    """The members of a contract that a class neither has nor inherits, or leaves abstract."""
+    options = {option.name for option in fields(cls)}
+    abstract: frozenset[str] = vars(cls).get("__abstractmethods__", frozenset())
+    # Not `hasattr`: every class can be called, whether its objects can or not.
+    there = options.union(*map(vars, cls.__mro__)) - abstract
+    return sorted(get_protocol_members(contract) - there)
+
+
+def build(kind: Kind[P], spec: Spec, where: str = "") -> P:
     """A plug-in from `{use: name, option: value, ...}`.
 
     Raises ConfigError that lists every unknown option, wrong type and value out of range; `where` is the
     spec's place in the config.
     """
     options = {name: value for name, value in spec.items() if name != "use"}
-    where = where or kind
+    where = where or kind.name
     if "use" not in spec:
         raise ConfigError(f"{where}.use: missing; {nearest('', list(known(kind)))}")
     try:
@@ -116,7 +234,7 @@ def build(kind: str, spec: Mapping[str, Any], where: str = "") -> Any:
     names = [f.name for f in fields(cls)]
     mistakes = [f"{where}.{name}: unknown key; {nearest(str(name), names)}" for name in options if name not in names]
     try:
-        plugin = _schema(cls).validate_python({name: options[name] for name in names if name in options})
+        plugin = _validated(cls, canonical({name: options[name] for name in names if name in options}))
         canonical(asdict(plugin))
         mistakes += bent(options, asdict(plugin), where)
     except ValidationError as error:
@@ -130,8 +248,14 @@ def build(kind: str, spec: Mapping[str, Any], where: str = "") -> Any:
     return plugin
 
 
+@lru_cache(maxsize=1024)
+def _validated(cls: type[P], options: str) -> P:
+    """options: as canonical JSON. A study with many chains names the same plug-in many times; it is built once."""
+    return _schema(cls).validate_json(options)
+
+
 @cache
-def _schema(cls: type) -> TypeAdapter[Any]:
+def _schema(cls: type[P]) -> TypeAdapter[P]:
     return TypeAdapter(cls)
 
 
@@ -151,7 +275,7 @@ def explain(error: ValidationError, names: list[str], where: str = "") -> list[s
     return lines
 
 
-def bent(given: Any, understood: Any, where: str = "") -> list[str]:
+def bent(given: object, understood: object, where: str = "") -> list[str]:
     """One line per word or truth value that pydantic took for something else, such as '7' or true for a number."""
     if isinstance(given, Mapping) and isinstance(understood, Mapping):
         pairs = [(name, value, understood.get(name)) for name, value in given.items()]
@@ -164,18 +288,37 @@ def bent(given: Any, understood: Any, where: str = "") -> list[str]:
     return [line for place, one, other in places for line in bent(one, other, place)]
 
 
-def identity(plugin: Any) -> dict[str, Any]:
-    """What of a plug-in enters a key: its class, version and options."""
-    cls = type(plugin)
-    return {"plugin": f"{cls.__module__}:{cls.__qualname__}", "version": cls.version, "options": asdict(plugin)}
+def identity(plugin: Plugin) -> dict[str, object]:
+    """What of a plug-in enters a key: its kind, registered name, version and options, never where its code lies."""
+    kind, name = _registered(type(plugin))
+    return {"kind": kind, "plugin": name, "version": plugin.version, "options": asdict(plugin)}
+
+
+def named(plugin: Plugin) -> str:
+    """Kind and registered name, as errors tell of a plug-in."""
+    kind, name = _registered(type(plugin))
+    return f"{kind} {name!r}"
+
+
+def _registered(cls: type) -> tuple[str, str]:
+    """Kind and name under which a class is registered. Raises ConfigError where it is not."""
+    registered = [(kind, name, place) for kind in KINDS.values() for name, place in known(kind).items()]
+    for kind, name, place in registered:
+        if place == f"{cls.__module__}:{cls.__qualname__}":
+            return kind.name, name
+    package = cls.__module__.partition(".")[0]
+    for kind, name, place in registered:  # one that is registered where it is imported, not where it is written
+        if place.startswith((f"{package}.", f"{package}:")) and load(kind, name) is cls:
+            return kind.name, name
+    raise ConfigError(f"{cls.__module__}:{cls.__qualname__} is registered under no name, so no key can name it.")
 
 
 def catalogue() -> dict[str, dict[str, str]]:
     """kind -> name -> the first sentence of what it is, or why it cannot be loaded."""
-    return {kind: {name: _sentence(kind, name) for name in sorted(known(kind))} for kind in PLUGINS}
+    return {kind.name: {name: _sentence(kind, name) for name in sorted(known(kind))} for kind in KINDS.values()}
 
 
-def _sentence(kind: str, name: str) -> str:
+def _sentence(kind: Kind[Plugin], name: str) -> str:
     try:
         return (load(kind, name).__doc__ or "").strip().split("\n")[0]
     except ConfigError as error:

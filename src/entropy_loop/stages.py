@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from entropy_loop import seeds
-from entropy_loop.config import Config
+from entropy_loop.contracts import Judge
 from entropy_loop.data import (
     CHECK,
     EVALUATION,
@@ -21,28 +20,41 @@ from entropy_loop.data import (
     Prompt,
     Request,
     Stage,
+    Verb,
     canonical,
 )
 from entropy_loop.registry import identity
+from entropy_loop.study.config import Config
 
 FRESH = (POOL, CHECK)
 """Sets that the generator makes anew, from other noise, in every generation."""
+VERSIONS = {"measure": 3, "move": 1}
+"""Of what the package itself computes in a stage, where no plug-in's version says so; raise one when it changes."""
+KEY_FORM = 2
+"""Of what a key is made of. Results of another form cannot be continued: they would be made anew."""
 # Model evaluations that one image costs a judge; a rough figure, only progress and `plan` use it.
 JUDGE_COST = 4.0
 
 
 def _stage(
-    config: Config, verb: str, g: int, reads: dict[str, Any], needs: Sequence[Stage], cost: float = 0.0
+    config: Config,
+    verb: Verb,
+    g: int,
+    reads: Mapping[str, object],
+    needs: Sequence[Stage] = (),
+    stream: str = "",
+    images: int = 0,
+    cost: float = 0.0,
 ) -> Stage:
     # `threads` is in every key: another thread count may round differently.
-    reads = {"verb": verb, "threads": config.threads, "needs": [need.key for need in needs], **reads}
+    reads = {"verb": verb, "set": stream, "threads": config.threads, "needs": [need.key for need in needs], **reads}
     key = hashlib.sha256(canonical(reads).encode()).hexdigest()[:16]
-    return Stage(verb, g, key, reads, tuple(need.key for need in needs), cost)
+    return Stage(verb, g, key, reads, tuple(need.key for need in needs), stream, images, cost)
 
 
 def base(config: Config) -> Stage:
     """Which model generation 0 is."""
-    return _stage(config, "base", 0, {"generator": identity(config.generator_plugin())}, ())
+    return _stage(config, "base", 0, {"generator": identity(config.generator_plugin())})
 
 
 def generate(config: Config, g: int, stream: str, model: Stage) -> Stage:
@@ -52,26 +64,25 @@ def generate(config: Config, g: int, stream: str, model: Stage) -> Stage:
     reads = {
         "generator": identity(generator),
         "seed": config.seed,
-        "stream": stream,
         "generation": g if stream in FRESH else 0,
         "prompts": prompts,
     }
-    images = sum(count for *_, count in prompts)
+    images = _images(config, stream)
     # The evaluation set changes with its model alone, so it carries its model's generation.
     number = g if stream in FRESH else model.generation
     cost = images * generator.evaluations_per_image()
-    return _stage(config, f"generate-{stream}", number, reads, (model,), cost)
+    return _stage(config, "generate", number, reads, (model,), stream, images, cost)
 
 
 def moved(config: Config, pool: Stage) -> Stage:
     """The first images of every target prompt's pool, each moved in every way."""
     reads = {
-        "version": 1,  # of what is done to an image: no plug-in's version tells of it
+        "version": VERSIONS["move"],
         "images": config.steady(),
         "moves": list(MOVES),
         "prompts": [prompt.text for _, prompt, _ in wanted(config, MOVED)],
     }
-    return _stage(config, MOVED, pool.generation, reads, (pool,))
+    return _stage(config, "move", pool.generation, reads, (pool,), MOVED, _images(config, MOVED))
 
 
 def real(config: Config, g: int) -> Stage:
@@ -83,7 +94,7 @@ def real(config: Config, g: int) -> Stage:
         "prompts": [(index, prompt.text, images) for index, prompt, images in wanted(config, REAL)],
         "generation": g,
     }
-    return _stage(config, "real", g, reads, ())
+    return _stage(config, "draw", g, reads, (), REAL, _images(config, REAL))
 
 
 def taught(config: Config, g: int) -> Stage | None:
@@ -99,7 +110,7 @@ def taught(config: Config, g: int) -> Stage | None:
         "images": again.images,
         "first": _first_taught(config, g),
     }
-    return _stage(config, TAUGHT, g, reads, ())
+    return _stage(config, "draw", g, reads, (), TAUGHT, again.images * len(again.concepts))
 
 
 def held_out(config: Config) -> Stage:
@@ -110,10 +121,10 @@ def held_out(config: Config) -> Stage:
         "seed": config.seed,
         "prompts": [(index, prompt.text, images) for index, prompt, images in wanted(config, HELD_OUT)],
     }
-    return _stage(config, HELD_OUT, 0, reads, ())
+    return _stage(config, "draw", 0, reads, (), HELD_OUT, _images(config, HELD_OUT))
 
 
-def recognise(config: Config, judge: Any, samples: Stage, stream: str) -> Stage:
+def recognise(config: Config, judge: Judge, samples: Stage, stream: str) -> Stage:
     """One judge's look at a set: the concepts of the prompts that are in it, and nothing of other prompts."""
     asked = [(prompt.text, list(prompt.concepts)) for _, prompt, _ in wanted(config, stream)]
     names = {name for _, concepts in asked for name in concepts}
@@ -122,22 +133,22 @@ def recognise(config: Config, judge: Any, samples: Stage, stream: str) -> Stage:
         "prompts": asked,
         "concepts": [asdict(concept) for concept in config.concept_nouns() if concept.name in names],
     }
-    images = sum(images for *_, images in wanted(config, stream))
-    return _stage(config, f"recognise-{stream}", samples.generation, reads, (samples,), images * JUDGE_COST)
+    return _look(config, "recognise", samples, stream, reads)
 
 
 def embed(config: Config, samples: Stage, stream: str) -> Stage:
     """One embedding pass over a set, and its noise indices: every other measure reads these."""
-    images = sum(images for *_, images in wanted(config, stream))
-    reads = {"embedder": identity(config.embedder_plugin())}
-    return _stage(config, f"embed-{stream}", samples.generation, reads, (samples,), images * JUDGE_COST)
+    return _look(config, "embed", samples, stream, {"embedder": identity(config.embedder_plugin())})
 
 
 def read(config: Config, samples: Stage, stream: str) -> Stage:
     """The attributes of every image of a set."""
-    images = sum(images for *_, images in wanted(config, stream))
-    reads = {"reader": identity(config.reader_plugin())}
-    return _stage(config, f"read-{stream}", samples.generation, reads, (samples,), images * JUDGE_COST)
+    return _look(config, "read", samples, stream, {"reader": identity(config.reader_plugin())})
+
+
+def _look(config: Config, verb: Verb, samples: Stage, stream: str, reads: Mapping[str, object]) -> Stage:
+    images = _images(config, stream)
+    return _stage(config, verb, samples.generation, reads, (samples,), stream, images, images * JUDGE_COST)
 
 
 def measure(config: Config, g: int, opened: Sequence[Stage]) -> Stage:
@@ -145,7 +156,7 @@ def measure(config: Config, g: int, opened: Sequence[Stage]) -> Stage:
     at them."""
     policy, regime = config.policy_plugin(), config.regime_plugin()
     reads = {
-        "version": 3,  # of what is computed here: no plug-in's version tells of it
+        "version": VERSIONS["measure"],
         "seed": config.seed,
         "generation": g,
         "attributes": {name: list(values) for name, values in config.attributes.items()},
@@ -158,7 +169,8 @@ def score(config: Config, pool: Stage) -> Stage:
     """The curator's scores of the pools of target prompts."""
     targets = [(prompt.text, images) for _, prompt, images in wanted(config, POOL) if prompt.role == "target"]
     reads = {"scorer": identity(config.scorer_plugin()), "prompts": [text for text, _ in targets]}
-    return _stage(config, "score", pool.generation, reads, (pool,), sum(n for _, n in targets) * JUDGE_COST)
+    images = sum(n for _, n in targets)
+    return _stage(config, "score", pool.generation, reads, (pool,), images=images, cost=images * JUDGE_COST)
 
 
 def curate(config: Config, pool: Stage, score: Stage | None) -> Stage:
@@ -188,7 +200,8 @@ def train(config: Config, g: int, start: Stage, history: Sequence[Stage], new: S
         "real_fraction": regime.real_fraction,
     }
     cost = 3.0 * config.train.max_train_steps * config.train.train_batch_size
-    return _stage(config, "train", g, reads, (start, *eaten, *new), cost)
+    presented = config.train.max_train_steps * config.train.images
+    return _stage(config, "train", g, reads, (start, *eaten, *new), images=presented, cost=cost)
 
 
 # ---- what is asked of the generator, and of real data ------------------------------------------------
@@ -206,6 +219,11 @@ def wanted(config: Config, stream: str) -> Iterator[tuple[int, Prompt, int]]:
             yield index, prompt, config.images_of(prompt)
         elif prompt.role == "target":
             yield index, prompt, images[stream]
+
+
+def _images(config: Config, stream: str) -> int:
+    """How many images a set has."""
+    return sum(images for *_, images in wanted(config, stream))
 
 
 def requests(config: Config, generation: int, stream: str) -> Iterator[Request]:

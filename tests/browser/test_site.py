@@ -78,7 +78,8 @@ def test_a_page_asks_nothing_of_another_server(browser: Browser, address: str, p
 def test_a_page_is_as_wide_as_its_window(browser: Browser, address: str, width: int) -> None:
     """Tables and commands scroll by themselves; the page never sideways."""
     opened = browser.new_page(viewport={"width": width, "height": 800})
-    for page in ("index", "tutorial", "reading-c", "reference/config", "reference/cli", "extending"):
+    pages = ("index", "tutorial", "reading-c", "protocol", "laws", "reference/config", "reference/cli", "extending")
+    for page in pages:
         opened.goto(f"{address}/{page}.html")
         assert opened.evaluate("document.documentElement.scrollWidth") <= width, page
     opened.close()

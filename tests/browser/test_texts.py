@@ -11,11 +11,12 @@ import yaml
 from playwright.sync_api import Browser
 
 from conftest import Command
-from entropy_loop import loop, study
+from entropy_loop import loop
+from entropy_loop.analysis.tables import tables
 from entropy_loop.plan import plan
-from entropy_loop.report import page
-from entropy_loop.report.tables import tables
-from entropy_loop.store import Store
+from entropy_loop.report.page import page
+from entropy_loop.storage.store import Store
+from entropy_loop.study import study
 
 TEXTS = [
     "<script>alert(1)</script>",

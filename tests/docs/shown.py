@@ -64,7 +64,7 @@ def shown(page: Path) -> Iterator[Shown]:
     # A block in a fence, a block by four spaces after an empty line, or code in a sentence.
     parts = re.compile(
         r"^ *```(?P<language>\w*)[^\n]*\n(?P<fence>.*?)^ *```$|(?<=\n\n)(?P<block>(?:    \S[^\n]*\n(?:    [^\n]*\n)*))"
-        r"|`(?P<words>(?:entropy-loop|make|pip install|python scripts/) ?[^`]+)`",
+        r"|`(?P<words>(?:entropy-loop|make|pip install|python -m scripts\.) ?[^`]+)`",
         re.DOTALL | re.MULTILINE,
     )
     for part in parts.finditer(text):

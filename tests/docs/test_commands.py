@@ -12,7 +12,7 @@ run, in a folder with the repository's configs and reference results, as follows
 - `--engine`, `--address`, `--workers`, `--shard`: parsed, and left out of the run; tests/engines starts clusters.
 - `calibrate` is parsed alone: it needs labelled images; tests/test_calibrate.py has some.
 - `accelerate launch -m entropy_loop ...` and `srun ... entropy-loop ...`: what stands behind it, as above.
-- `make TARGET`: `make --dry-run`. `pip install 'entropy-loop[EXTRA]'`: the extra exists. `python scripts/X.py`: its
+- `make TARGET`: `make --dry-run`. `pip install 'entropy-loop[EXTRA]'`: the extra exists. `python -m scripts.X`: its
   `--help` names every option shown. `. .venv/bin/activate` is the set-up's own.
 - Forms with placeholders (`entropy-loop run CONFIG [--out DIR]`): parsed, the placeholders filled in and everything
   in brackets said. Words in a sentence that leave out what is needed: the command and the options exist.
@@ -35,8 +35,9 @@ from shown import Shown, pages, shown
 from typer.testing import CliRunner
 
 from conftest import environment
-from entropy_loop import fetch, study
 from entropy_loop.cli import app
+from entropy_loop.commands import fetch
+from entropy_loop.study import study
 
 REPOSITORY = Path.cwd()
 EXTENDING = Path("docs/extending.md")
@@ -106,8 +107,9 @@ def other(words: list[str]) -> None:
             extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
             name, _, extra = package.rstrip("]").partition("[")
             assert (name, extra in extras) == ("entropy-loop", True)
-        case ["python", script, *rest]:
-            told = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True).stdout
+        case ["python", "-m", module, *rest]:
+            line = [sys.executable, "-m", module, "--help"]
+            told = subprocess.run(line, capture_output=True, text=True, check=True).stdout
             assert {word for word in rest if word.startswith("--")} <= set(told.replace(",", " ").split())
         case _:
             assert words == [".", ".venv/bin/activate"]

@@ -7,13 +7,13 @@ import re
 import pytest
 
 from entropy_loop import registry
-from entropy_loop.config import Config
-from write_reference import FOLDER, PAGES, PLACES, SECTIONS, sentences
+from entropy_loop.study.config import Config
+from scripts.tools.write_reference import FOLDER, PAGES, SECTIONS, sentences
 
 
 @pytest.mark.parametrize("file", PAGES)
 def test_the_reference_is_what_its_script_writes(file: str) -> None:
-    """Who changes a key, an option or a command runs `python scripts/write_reference.py`."""
+    """Who changes a key, an option or a command runs `python -m scripts.tools.write_reference`."""
     assert (FOLDER / file).read_text(encoding="utf-8") == PAGES[file]()
 
 
@@ -28,9 +28,9 @@ def test_every_section_and_plug_in_is_there() -> None:
     """Each key that holds keys has its table, each plug-in its line, each top-level key its row."""
     page = PAGES["config.md"]()
     assert {"prompts", "curate", "train", "people"} <= set(SECTIONS)
-    assert set(PLACES) == set(registry.PLUGINS)
+    assert all(f"\n### {kind}\n" in page for kind in registry.KINDS)
     assert all(f"\n## {name}\n" in page for name in SECTIONS)
-    assert all(f"\n**`{name}`**: " in page for kind in registry.PLUGINS.values() for name in kind)
+    assert all(f"\n**`{name}`**: " in page for kind in registry.KINDS.values() for name in kind.bundled)
     assert all(f"\n| `{name}` |" in page for name in Config.model_fields)
 
 

@@ -16,11 +16,12 @@ import psutil
 import pytest
 
 from conftest import environment, science
-from entropy_loop import experiment, registry
+from entropy_loop import registry
+from entropy_loop.commands import experiment
 from entropy_loop.data import Request
 from entropy_loop.engines.ray import QUARANTINE, Ray, _pool
 from entropy_loop.errors import ConfigError, EntropyLoopError, TrainingDiverged
-from entropy_loop.store import Store
+from entropy_loop.storage.store import Store
 
 SWEEP = {"curate.policy": [{"use": "none"}, {"use": "random_k", "k": 3}], "seed": [0, 1]}
 
@@ -247,7 +248,7 @@ def test_an_arm_cannot_have_an_engine_of_its_own(toy):
 
 def test_requests_are_split_at_blocks(tmp_path):
     """Seven images in blocks of 2: four makers, in their order, however many workers there are."""
-    from entropy_loop.generators.diffusion import Diffusion
+    from entropy_loop.generators.diffusion.diffusion import Diffusion
     from entropy_loop.loop import Sampling
 
     asked = [Request(f"i{i}", "a horse", i, i) for i in range(7)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from entropy_loop.errors import TrainingDiverged
-from entropy_loop.generators.categorical import Categorical
+from entropy_loop.generators.toys.categorical import Categorical
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop.generators.diffusion.diffusion import Diffusion
 from faults import children
 
 

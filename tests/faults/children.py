@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from entropy_loop import experiment
-from entropy_loop.disk import write_text
+from entropy_loop.commands import experiment
 from entropy_loop.errors import EntropyLoopError, Locked
-from entropy_loop.report import page
-from entropy_loop.store import Store
+from entropy_loop.report.page import page
+from entropy_loop.storage.disk import write_text
+from entropy_loop.storage.store import Store
 
 CONTEXT = multiprocessing.get_context("forkserver")
 ONE = threading.Lock()
@@ -35,7 +35,7 @@ WHEN = {"receipt.json", "events.jsonl", "provenance.json", "report.html", "endin
 def start() -> None:
     """Have the process that forks load what runs need. Before the first child."""
     os.environ.update(OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join(sys.path))
-    CONTEXT.set_forkserver_preload(["faults.children", "entropy_loop.report.figures", "faults.models"])
+    CONTEXT.set_forkserver_preload(["faults.children", "entropy_loop.report.figures.figures", "faults.models"])
 
 
 def child(function: Callable[..., None], *arguments: Any) -> Any:

@@ -6,7 +6,7 @@ import resource
 import signal
 from pathlib import Path
 
-from entropy_loop import experiment
+from entropy_loop.commands import experiment
 from entropy_loop.errors import EntropyLoopError
 
 LIMIT = 300
@@ -18,7 +18,7 @@ def full_from(config: Path, root: Path, overrides: tuple[str, ...], verb: str, s
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write fails instead
 
     def listen(event: str, stage: object, share: float) -> None:
-        if event == "started" and stage.verb == verb:  # type: ignore[attr-defined]
+        if event == "started" and stage.name == verb:  # type: ignore[attr-defined]
             resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, resource.RLIM_INFINITY))
 
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from entropy_loop import experiment
+from entropy_loop.commands import experiment
 
 
 def sit(config: Path, root: Path, overrides: tuple[str, ...], told: Path) -> None:

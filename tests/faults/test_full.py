@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from entropy_loop import experiment, ledger
+from entropy_loop.commands import experiment, ledger
 from faults import children, full
 from faults.test_kills import SMALL
 
@@ -31,7 +31,7 @@ def test_the_disk_that_a_run_needs_is_known_before(undisturbed, tell) -> None:
     assert 0.8 < estimate / left < 1.2
 
 
-VERBS = sorted({stage.verb for stage in experiment.prepare(CONFIG, SMALL).stages().values()})
+VERBS = sorted({stage.name for stage in experiment.prepare(CONFIG, SMALL).stages().values()})
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -7,11 +7,11 @@ import signal
 import pytest
 import torch
 
-from entropy_loop import manifest
 from entropy_loop.data import KEPT, Checkpoint, TrainSettings
 from entropy_loop.errors import TrainingDiverged
-from entropy_loop.generators import finetune
-from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop.generators.diffusion import finetune
+from entropy_loop.generators.diffusion.diffusion import Diffusion
+from entropy_loop.storage import manifest
 from faults import children, trainings
 
 STAGE = "store/g01-train-train"

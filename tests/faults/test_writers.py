@@ -12,7 +12,7 @@ from faults import children, operations
 from faults.test_disk import TINY
 from faults.test_kills import SMALL
 
-WRITERS = ("entropy_loop/disk.py", "entropy_loop/store.py")
+WRITERS = ("entropy_loop/storage/disk.py", "entropy_loop/storage/store.py")
 
 
 def foreign(config: Path, root: Path, overrides: tuple[str, ...], told: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from entropy_loop import device, threads
 from entropy_loop.data import Checkpoint, Diet, Stage, TrainSettings
-from entropy_loop.store import Store
+from entropy_loop.machine import device, threads
+from entropy_loop.storage.store import Store
 
 STEPS = 12
 ESSAY = "a photograph of an astronaut riding a horse"
@@ -31,7 +31,7 @@ def diet(folder: Path, images: int = 5) -> Diet:
 
 def train(images: Path, root: Path, options: dict[str, object], killed_after: int | None) -> None:
     """Train as a stage of the store does, in steps of two images; SIGKILL after so many of the steps."""
-    from entropy_loop.generators.diffusion import Diffusion
+    from entropy_loop.generators.diffusion.diffusion import Diffusion
 
     threads.use(1)
     device.use("cpu")

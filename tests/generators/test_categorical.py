@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from entropy_loop.data import SAMPLES, Checkpoint, Diet, Request, Samples, TrainSettings
-from entropy_loop.generators.categorical import Categorical
+from entropy_loop.generators.toys.categorical import Categorical
 
 RATES = {"astronaut": 0.9, "horse": 0.6, "riding": 0.5}
 

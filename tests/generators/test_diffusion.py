@@ -6,17 +6,18 @@ from pathlib import Path
 
 import diffusers
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from checkpoints import tiny_xl, with_checker
 
-from entropy_loop import assets, device, experiment
+from entropy_loop import assets
+from entropy_loop.commands import experiment
 from entropy_loop.data import Checkpoint, Request, Samples, TrainSettings
 from entropy_loop.errors import ConfigError, EntropyLoopError
-from entropy_loop.generators import codec, joining, memory, safety, sampling
-from entropy_loop.generators.diffusion import Diffusion
-from entropy_loop.generators.sampling import SCHEDULERS
+from entropy_loop.generators.diffusion import codec, joining, memory, safety, sampling
+from entropy_loop.generators.diffusion.diffusion import Diffusion
+from entropy_loop.generators.diffusion.sampling import SCHEDULERS
+from entropy_loop.machine import device
 
 BUNDLED = assets.find("bundled:storybook")
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -385,8 +386,8 @@ def test_rates_of_half_precision_lie_in_the_sampling_band(tmp_path, generation_0
         out.mkdir()
         one = generator(precision=precision, num_inference_steps=8, block=16)
         one.sample(generation_0, asked(n), out, ignore)
-        judge.judge(Samples(out), (Prompt(ESSAY, "target", ("horse",)),), (Concept("horse"),), out, ignore)
-        hits.append(int(pd.read_parquet(out / "judgements.parquet")["answer"].sum()))
+        found = judge.judge(Samples(out), (Prompt(ESSAY, "target", ("horse",)),), (Concept("horse"),), ignore)
+        hits.append(int(found["answer"].sum()))
     pooled = (sum(hits) + 1) / (2 * n + 2)
     draws = binom(n, pooled).rvs((10_000, 2), random_state=0)
     assert abs(hits[0] - hits[1]) <= max(1, float(np.quantile(abs(draws[:, 0] - draws[:, 1]), 0.99)))

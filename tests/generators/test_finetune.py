@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 
 from entropy_loop.data import Checkpoint, Diet, TrainSettings
 from entropy_loop.errors import ConfigError, EntropyLoopError, TrainingDiverged
-from entropy_loop.generators import finetune, memory
-from entropy_loop.generators.diet import Encoded, encode
-from entropy_loop.generators.diffusion import Diffusion
-from entropy_loop.generators.resident import Text
+from entropy_loop.generators.diffusion import finetune, memory
+from entropy_loop.generators.diffusion.diet import Encoded, encode
+from entropy_loop.generators.diffusion.diffusion import Diffusion
+from entropy_loop.generators.diffusion.resident import Text
 from entropy_loop.worlds.storybook import scene
 
 TINY = Diffusion("bundled:storybook", block=4)

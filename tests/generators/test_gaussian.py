@@ -4,7 +4,7 @@ import pytest
 
 from entropy_loop.data import SAMPLES, Checkpoint, Concept, Diet, Prompt, Request, Samples, TrainSettings
 from entropy_loop.errors import EntropyLoopError
-from entropy_loop.generators.gaussian import Gaussian, GaussianWorld, fitted
+from entropy_loop.generators.toys.gaussian import Gaussian, GaussianWorld, fitted
 from entropy_loop.judges.exact import ExactRecogniser
 
 
@@ -144,8 +144,7 @@ def test_real_data_of_another_size_are_refused(base, folder):
 
 def test_a_positive_trait_is_what_is_recognised(base, folder):
     """The table's trait is the first number, and 'positive' is recognised where it is above 0."""
-    pool, out = drawn(base, folder("pool"), asked(40)), folder("judged")
-    ExactRecogniser().judge(pool, (Prompt("p", concepts=("positive",)),), (Concept("positive"),), out, ignore)
-    answers = pd.read_parquet(out / "judgements.parquet")["answer"]
+    pool, prompt = drawn(base, folder("pool"), asked(40)), Prompt("p", concepts=("positive",))
+    answers = ExactRecogniser().judge(pool, (prompt,), (Concept("positive"),), ignore)["answer"]
     assert pool.table["trait"].to_numpy() == pytest.approx(values(pool)[:, 0])
     assert answers.tolist() == (values(pool)[:, 0] > 0).tolist()

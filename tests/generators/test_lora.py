@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from entropy_loop.data import Checkpoint, Diet, TrainSettings
 from entropy_loop.errors import ConfigError
-from entropy_loop.generators import lora, resident
-from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop.generators.diffusion import lora, resident
+from entropy_loop.generators.diffusion.diffusion import Diffusion
 from entropy_loop.worlds.storybook import scene
 
 ESSAY = "a photograph of an astronaut riding a horse"

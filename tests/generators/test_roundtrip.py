@@ -10,9 +10,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from entropy_loop.data import Checkpoint, Diet, Request, Samples
-from entropy_loop.generators.diet import encode
-from entropy_loop.generators.diffusion import Diffusion
-from entropy_loop.generators.roundtrip import VaeRoundtrip
+from entropy_loop.generators.diffusion.diet import encode
+from entropy_loop.generators.diffusion.diffusion import Diffusion
+from entropy_loop.generators.diffusion.roundtrip import VaeRoundtrip
 
 CODEC = VaeRoundtrip("bundled:storybook", num_inference_steps=4, guidance_scale=2.0, block=4)
 ESSAY, OTHER = "a photograph of an astronaut riding a horse", "a photograph of a clown"

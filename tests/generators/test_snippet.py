@@ -13,7 +13,7 @@ from checkpoints import BUNDLED, tiny_xl
 from PIL import Image
 
 from entropy_loop.data import Checkpoint, Diet, Request, Samples, TrainSettings
-from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop.generators.diffusion.diffusion import Diffusion
 from entropy_loop.worlds.storybook import scene
 
 REQUEST = Request("i0", 'a photograph of a clown\'s "horse"', 0, 7)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from entropy_loop import strict_yaml
+from entropy_loop.study import strict_yaml
 
 OWN = "name: toy\n"
 
@@ -61,7 +61,7 @@ HELD = (
 )
 """From here on a process has one to two seconds of the processor and 100 MB more than it holds."""
 READER = (
-    f"from pathlib import Path; from entropy_loop import errors, study; {HELD}"
+    f"from pathlib import Path; from entropy_loop import errors; from entropy_loop.study import study; {HELD}"
     + """
 try:
     study.load(Path(sys.argv[1]))

@@ -107,7 +107,7 @@ READER = """
 import sys
 from entropy_loop.data import TrainSettings
 from entropy_loop.errors import ConfigError
-from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop.generators.diffusion.diffusion import Diffusion
 for folder in sys.argv[1:]:
     try:
         Diffusion(checkpoint=folder).ready(("a horse",), TrainSettings())

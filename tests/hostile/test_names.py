@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from entropy_loop import study
 from entropy_loop.errors import ConfigError
+from entropy_loop.study import study
 
 OUT = [
     "..",

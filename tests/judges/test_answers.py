@@ -12,12 +12,12 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from entropy_loop import assets
+from entropy_loop.analysis.rates import Known, rates
 from entropy_loop.data import ALL, Concept, Prompt, Samples
 from entropy_loop.errors import EntropyLoopError
 from entropy_loop.judges import answers
 from entropy_loop.judges.attributes import AttributeReader
 from entropy_loop.judges.clip import ClipRecogniser, ClipScorer
-from entropy_loop.report.rates import Known, rates
 from entropy_loop.worlds.storybook import scene
 
 PROMPT = Prompt("a photograph of an astronaut riding a horse", "target", ("astronaut", "horse", "riding"))
@@ -50,11 +50,10 @@ def samples(tmp_path: Path) -> Samples:
     return Samples(tmp_path)
 
 
-def test_a_no_to_a_picture_of_one_colour_counts_and_says_what_it_was(samples, tmp_path):
+def test_a_no_to_a_picture_of_one_colour_counts_and_says_what_it_was(samples):
     """It shows nothing, so it is in the denominator of V: 3 of 6, for every concept and for all of them. It has a score
     and an answer; the reason stands beside it where no channel spans more than two grey levels, and nowhere else."""
-    ClipRecogniser("bundled:storybook-judge").judge(samples, (PROMPT,), CONCEPTS, tmp_path, ignore)
-    found = pd.read_parquet(tmp_path / "judgements.parquet")
+    found = ClipRecogniser("bundled:storybook-judge").judge(samples, (PROMPT,), CONCEPTS, ignore)
     counted = {row["concept"]: (row["n"], row["hits"], row["rate"]) for row in rates(found, PROMPT, Known({}, ""))}
     assert counted == dict.fromkeys((*PROMPT.concepts, ALL), (6, 3, 0.5))
     assert np.isfinite(found["score"]).all()
@@ -63,30 +62,27 @@ def test_a_no_to_a_picture_of_one_colour_counts_and_says_what_it_was(samples, tm
     assert reasons == {name: {""} for name in ("s0", "s1", "s2", "three")} | said
 
 
-def test_a_yes_to_a_picture_of_one_colour_has_no_reason(samples, tmp_path):
+def test_a_yes_to_a_picture_of_one_colour_has_no_reason(samples):
     """A judge that sees a desert in plain sand is not corrected."""
-    answers.write([("red", "horse", 0.9, 0.5), ("two", "horse", 0.5, 0.5)], "mine", samples, tmp_path)
-    found = pd.read_parquet(tmp_path / "judgements.parquet")
+    found = answers.judged([("red", "horse", 0.9, 0.5), ("two", "horse", 0.5, 0.5)], "mine", samples)
     assert found["answer"].tolist() == [True, False]
     assert found["reason"].tolist() == ["", "flat picture: one colour"]
 
 
 @pytest.mark.parametrize(("model", "tensor"), [("judge", "logit_scale"), ("attributes", "fc.bias")])
 def test_a_score_that_is_no_number_is_an_error_and_never_a_no(samples, tmp_path, model, tensor):
-    """A model with a weight that is NaN, as judge, as curator and as reader: the model and the image are named, and no
-    table is written."""
+    """A model with a weight that is NaN, as judge, as curator and as reader: the model and the image are named."""
     folder = Path(shutil.copytree(assets.find(f"bundled:storybook-{model}"), tmp_path / model))
     (file,) = folder.glob("*.safetensors")
     weights = load_file(file)
     save_file(weights | {tensor: np.full_like(weights[tensor], np.nan)}, file)
     if model == "attributes":
-        looks = [lambda: AttributeReader(str(folder)).read(samples, tmp_path, ignore)]
+        looks = [lambda: AttributeReader(str(folder)).read(samples, ignore)]
     else:
         looks = [
-            lambda: ClipRecogniser(str(folder)).judge(samples, (PROMPT,), CONCEPTS, tmp_path, ignore),
-            lambda: ClipScorer(str(folder)).score(samples, (PROMPT.text,), tmp_path, ignore),
+            lambda: ClipRecogniser(str(folder)).judge(samples, (PROMPT,), CONCEPTS, ignore),
+            lambda: ClipScorer(str(folder)).score(samples, (PROMPT.text,), ignore),
         ]
     for look in looks:
         with pytest.raises(EntropyLoopError, match=f"{model}: its answer for image s0 is not a finite number"):
             look()
-    assert [path.name for path in tmp_path.glob("*.parquet")] == ["samples.parquet"]

@@ -9,16 +9,16 @@ import pytest
 from PIL import Image
 
 from entropy_loop import assets
-from entropy_loop.data import Samples
+from entropy_loop.data import ATTRIBUTES, Samples
 from entropy_loop.errors import ConfigError
-from entropy_loop.judges.attributes import COLUMNS, AttributeEmbedder, AttributeReader, load, pixels
+from entropy_loop.judges.attributes import AttributeEmbedder, AttributeReader, load, pixels
 from entropy_loop.metrics.diversity import vendi_score
 from entropy_loop.metrics.resample import interval
 from entropy_loop.worlds.storybook import scene
 
 FOLDER = Path(assets.__file__).parent / "storybook-attributes"
 READER = AttributeReader(str(FOLDER))
-KNOWN = {name: entry["values"] for name, entry in READER.calibration()["attributes"].items()}
+KNOWN = {name: entry["values"] for name, entry in READER.attributes().items()}
 ALBUM, N = 60_007, 240
 Read = Callable[[dict[str, np.ndarray]], pd.DataFrame]
 
@@ -44,13 +44,11 @@ def kept_in(folder: Path, images: dict[str, np.ndarray]) -> Samples:
 
 
 def read_in(folder: Path, images: dict[str, np.ndarray]) -> pd.DataFrame:
-    READER.read(kept_in(folder, images), folder, ignore)
-    return pd.read_parquet(folder / "attributes.parquet")
+    return READER.read(kept_in(folder, images), ignore)
 
 
 def embedded_in(folder: Path, images: dict[str, np.ndarray]) -> np.ndarray:
-    AttributeEmbedder(str(FOLDER)).embed(kept_in(folder, images), folder, ignore)
-    return np.load(folder / "embeddings.npy")
+    return AttributeEmbedder(str(FOLDER)).embed(kept_in(folder, images), ignore).vectors
 
 
 @pytest.fixture
@@ -86,7 +84,7 @@ def test_what_is_not_there_is_absent(drawn):
 
 def test_the_table_has_a_value_or_a_reason(drawn):
     """One row per image and attribute; scores are probabilities; a value is a known one, or empty with a reason."""
-    assert list(drawn.columns[:-1]) == list(COLUMNS)
+    assert list(drawn.columns[:-1]) == list(ATTRIBUTES)
     assert len(drawn) == N * len(KNOWN) == len(drawn.drop_duplicates(["id", "attribute"]))
     assert drawn["score"].between(0, 1).all()
     assert set(drawn["reason"]) <= {"", "absent", "unreadable"}
@@ -121,7 +119,7 @@ def test_an_image_is_read_alone(drawn, read):
 
 def test_its_measurements_ship_with_it():
     """Each value's diagonal is at least .95 of at least 100 drawings, clean and through the codec."""
-    for name, entry in READER.calibration()["attributes"].items():
+    for name, entry in READER.attributes().items():
         for version in ("clean", "round_trip"):
             counts = np.array(entry["confusion"][version])[: len(entry["values"])]
             assert counts.sum(axis=1).min() >= 100, (name, version)

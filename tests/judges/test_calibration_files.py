@@ -45,8 +45,7 @@ def judged(judge: ClipRecogniser, concepts: tuple[Concept, ...], folder: Path) -
     Image.fromarray(scene.render(scene.sample(3, 0, relation="mount_alone", mount="cow"))).save(folder / "cow.png")
     pd.DataFrame({"id": ["i"], "prompt": ["x"], "file": ["cow.png"]}).to_parquet(folder / "samples.parquet")
     prompt = Prompt("x", concepts=tuple(concept.name for concept in concepts))
-    judge.judge(Samples(folder), (prompt,), concepts, folder, lambda share: None)
-    return pd.read_parquet(folder / "judgements.parquet").set_index("concept")
+    return judge.judge(Samples(folder), (prompt,), concepts, lambda share: None).set_index("concept")
 
 
 def test_the_thresholds_of_the_file_are_in_force(tmp_path):

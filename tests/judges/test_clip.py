@@ -47,15 +47,13 @@ def part(samples: Samples, rows: pd.DataFrame, folder: Path) -> Samples:
     return Samples(folder)
 
 
-def judged(samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path) -> pd.DataFrame:
-    out.mkdir()
-    JUDGE.judge(samples, prompts, concepts, out, ignore)
-    return pd.read_parquet(out / "judgements.parquet").set_index(["id", "concept"])
+def judged(samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...]) -> pd.DataFrame:
+    return JUDGE.judge(samples, prompts, concepts, ignore).set_index(["id", "concept"])
 
 
-def test_every_image_is_asked_for_the_concepts_of_its_prompt(samples, tmp_path):
+def test_every_image_is_asked_for_the_concepts_of_its_prompt(samples):
     """One row per image and concept, with the score that makes the answer."""
-    found = judged(samples, (RIDING, COW), CONCEPTS, tmp_path / "out").reset_index()
+    found = judged(samples, (RIDING, COW), CONCEPTS).reset_index()
     assert list(found.columns) == list(JUDGEMENTS)
     assert found.groupby("id")["concept"].agg(set).tolist() == [set(RIDING.concepts)] * 6 + [{"cow"}] * 4
     assert ((found["score"] > found["threshold"]) == found["answer"]).all()
@@ -64,11 +62,11 @@ def test_every_image_is_asked_for_the_concepts_of_its_prompt(samples, tmp_path):
 
 def test_an_answer_depends_on_its_image_and_concept_alone(samples, tmp_path):
     """The same scores, bit for bit, whatever other prompts, concepts and images the judge is asked about."""
-    every = judged(samples, (RIDING, COW), CONCEPTS, tmp_path / "every")
+    every = judged(samples, (RIDING, COW), CONCEPTS)
     targets = part(samples, samples.of_prompt(RIDING.text).head(2), tmp_path / "targets")
-    few = judged(targets, (RIDING, COW), CONCEPTS, tmp_path / "few")
+    few = judged(targets, (RIDING, COW), CONCEPTS)
     horse = Prompt(RIDING.text, "target", ("horse",))
-    one = judged(targets, (horse,), (Concept("horse"),), tmp_path / "one")
+    one = judged(targets, (horse,), (Concept("horse"),))
     pd.testing.assert_frame_equal(few, every.loc[few.index], check_exact=True)
     pd.testing.assert_frame_equal(one, every.loc[one.index], check_exact=True)
 
@@ -77,14 +75,14 @@ def test_a_concept_is_only_needed_where_it_is_asked(samples, tmp_path):
     """Samples of targets alone are judged without the texts of other prompts' concepts."""
     targets = part(samples, samples.of_prompt(RIDING.text), tmp_path / "targets")
     unicorn = Prompt("a photograph of a unicorn", "unrelated", ("unicorn",))
-    found = judged(targets, (RIDING, unicorn), (*CONCEPTS, Concept("unicorn")), tmp_path / "out")
+    found = judged(targets, (RIDING, unicorn), (*CONCEPTS, Concept("unicorn")))
     assert len(found) == 18
 
 
-def test_texts_of_the_config_have_the_threshold_0(samples, tmp_path):
+def test_texts_of_the_config_have_the_threshold_0(samples):
     """Who writes yes and no texts asks which side has more evidence."""
     own = Concept("cow", ("a cow",), ("a horse", "a pig"))
-    found = judged(samples, (COW,), (own,), tmp_path / "out")
+    found = judged(samples, (COW,), (own,))
     assert set(found["threshold"]) == {0.0}
     assert found["answer"].all()
 
@@ -101,14 +99,12 @@ def test_images_go_into_the_model_as_open_clip_prepares_them(samples):
 
 def test_a_score_is_the_similarity_to_the_images_own_prompt(samples, tmp_path):
     """Images of the asked prompts alone have a score; 9 of 10 resemble their own more than the other."""
-    CURATOR.score(samples, (RIDING.text, COW.text), tmp_path, ignore)
-    own = pd.read_parquet(tmp_path / "scores.parquet")
+    own = CURATOR.score(samples, (RIDING.text, COW.text), ignore)
     assert list(own.columns) == list(SCORES)
     swapped = samples.table.assign(prompt=[COW.text] * 6 + [RIDING.text] * 4)
-    CURATOR.score(part(samples, swapped, tmp_path / "swapped"), (RIDING.text, COW.text), tmp_path, ignore)
-    assert (own["score"] > pd.read_parquet(tmp_path / "scores.parquet")["score"]).sum() >= 9
-    CURATOR.score(samples, (COW.text,), tmp_path, ignore)
-    assert pd.read_parquet(tmp_path / "scores.parquet")["id"].tolist() == ["i6", "i7", "i8", "i9"]
+    others = CURATOR.score(part(samples, swapped, tmp_path / "swapped"), (RIDING.text, COW.text), ignore)
+    assert (own["score"] > others["score"]).sum() >= 9
+    assert CURATOR.score(samples, (COW.text,), ignore)["id"].tolist() == ["i6", "i7", "i8", "i9"]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +162,7 @@ def test_a_folder_that_open_clip_cannot_load_is_told_in_words(samples, tmp_path)
     config = json.loads((folder / "open_clip_config.json").read_text())
     (folder / "open_clip_config.json").write_text(json.dumps({"model": config}))
     with pytest.raises(ConfigError, match="open_clip cannot load it"):
-        ClipRecogniser(str(folder)).judge(samples, (RIDING,), CONCEPTS, tmp_path, ignore)
+        ClipRecogniser(str(folder)).judge(samples, (RIDING,), CONCEPTS, ignore)
 
 
 def test_a_text_tower_that_is_another_model_is_refused_before_the_run(tmp_path):
@@ -198,30 +194,25 @@ def test_a_siglip_model_scores_as_open_clip_does(samples, tmp_path):
 
     scorer = ClipScorer(str(folder))
     scorer.ready((RIDING.text, COW.text))
-    scorer.score(samples, (RIDING.text, COW.text), tmp_path, ignore)
+    scores = scorer.score(samples, (RIDING.text, COW.text), ignore)["score"].tolist()
     model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
     with torch.no_grad():
         looked = torch.stack([preprocess(Image.open(samples.folder / name)) for name in samples.table["file"]])
         read = open_clip.get_tokenizer(f"local-dir:{folder}")(list(samples.table["prompt"]))
         cosines = (model.encode_image(looked, normalize=True) * model.encode_text(read, normalize=True)).sum(1)
     expected = (model.logit_scale.exp() * cosines).tolist()
-    assert pd.read_parquet(tmp_path / "scores.parquet")["score"].tolist() == pytest.approx(expected, abs=1e-4)
+    assert scores == pytest.approx(expected, abs=1e-4)
 
 
-def test_what_was_loaded_is_told_beside_the_scores(samples, tmp_path):
-    """model.json has a hash of the weights in memory, the activation and the preprocessing that the model really has;
-    the receipt hashes the file, so they are part of a result's provenance."""
+def test_a_model_describes_what_was_loaded():
+    """A hash of the weights in memory, the activation and the preprocessing that the model really has: of a judge, a
+    scorer and an embedder."""
     from safetensors.torch import load_file
 
-    judge, places = ClipRecogniser("bundled:storybook-judge"), [tmp_path / name for name in ("judge", "score", "embed")]
-    for place in places:
-        place.mkdir()
-    judge.judge(samples, (RIDING,), CONCEPTS, places[0], ignore)
-    ClipScorer(judge.model).score(samples, (RIDING.text,), places[1], ignore)
-    ClipEmbedder(judge.model).embed(samples, places[2], ignore)
-    written = [(place / "model.json").read_text() for place in places]
-    assert written[0] == written[1] == written[2]
-    told = json.loads(written[0])
+    judge = JUDGE
+    written = {plugin.description() for plugin in (judge, ClipScorer(judge.model), ClipEmbedder(judge.model))}
+    told = json.loads(written.pop())
+    assert not written
     assert told["preprocess"]["size"] == [64, 64] or told["preprocess"]["size"] == 64
     assert told["activations"]
     weights = load_file(judge.folder() / "open_clip_model.safetensors")

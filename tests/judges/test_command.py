@@ -35,14 +35,13 @@ def samples(tmp_path) -> Samples:
 def plugin(kind: str, tmp_path: Path, code: str, **options: object) -> object:
     (tmp_path / "scorer.py").write_text(code)
     line = [sys.executable, str(tmp_path / "scorer.py")]
-    return registry.build(kind, {"use": "command", "name": "mine", "command": line, **options})
+    return registry.build(registry.KINDS[kind], {"use": "command", "name": "mine", "command": line, **options})
 
 
 def test_the_scorer_of_the_docs_scores(samples, tmp_path):
     """The complete example: brighter images score higher, and the numbers are the mean grey."""
     (code,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
-    plugin("scorer", tmp_path, code, range=[0, 1]).score(samples, (PROMPT.text,), tmp_path, ignore)
-    found = pd.read_parquet(tmp_path / "scores.parquet")["score"].tolist()
+    found = plugin("scorer", tmp_path, code, range=[0, 1]).score(samples, (PROMPT.text,), ignore)["score"].tolist()
     assert found == pytest.approx([0.0, 50 / 255, 100 / 255])
 
 
@@ -50,8 +49,7 @@ def test_a_judge_answers_for_every_concept(samples, tmp_path):
     """The same example as a judge: a score and an answer per image and concept, against the threshold."""
     (code,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
     judge = plugin("judge", tmp_path, code, threshold=0.3)
-    judge.judge(samples, (PROMPT,), (Concept("horse"), Concept("moon")), tmp_path, ignore)
-    found = pd.read_parquet(tmp_path / "judgements.parquet")
+    found = judge.judge(samples, (PROMPT,), (Concept("horse"), Concept("moon")), ignore)
     assert list(found["concept"]) == ["horse", "moon"] * 3
     assert found["answer"].tolist() == [False, False, False, False, True, True]
 
@@ -74,23 +72,22 @@ ANSWER = "import json, sys\nrows = [json.loads(line) for line in sys.stdin]\n"
     ],
 )
 def test_what_is_no_answer_is_an_error(samples, tmp_path, code, told):
-    """Missing, double, foreign, infinite or outside answers, noise, failure and silence: in words, and no table."""
+    """Missing, double, foreign, infinite or outside answers, noise, failure and silence: in words."""
     scorer = plugin("scorer", tmp_path, ANSWER + code, range=[0, 1], timeout=2)
     with pytest.raises(EntropyLoopError, match=told):
-        scorer.score(samples, (PROMPT.text,), tmp_path, ignore)
-    assert not (tmp_path / "scores.parquet").exists()
+        scorer.score(samples, (PROMPT.text,), ignore)
 
 
 def test_a_program_that_is_not_there_is_refused_before_the_run():
     """With its name."""
-    scorer = registry.build("scorer", {"use": "command", "name": "mine", "command": ["no-such-program"]})
+    scorer = registry.build(registry.SCORER, {"use": "command", "name": "mine", "command": ["no-such-program"]})
     with pytest.raises(ConfigError, match="no program 'no-such-program'"):
         scorer.ready(())
 
 
 def test_a_command_that_selects_may_not_judge(toy):
     """The same command as curator and judge is refused like any other model."""
-    from entropy_loop import study
+    from entropy_loop.study import study
 
     same = {"use": "command", "name": "mine", "command": ["python3", "scorer.py"]}
     curate = {"scorer": same, "policy": {"use": "top_k", "k": 2}}

@@ -21,10 +21,9 @@ def samples(tmp_path):
     return Samples(tmp_path)
 
 
-def test_a_concept_is_recognised_if_and_only_if_it_is_shown(samples, tmp_path):
+def test_a_concept_is_recognised_if_and_only_if_it_is_shown(samples):
     """One answer per image and concept of its prompt; a longer word that contains the name is not the concept."""
-    ExactRecogniser().judge(samples, PROMPTS, CONCEPTS, tmp_path, ignore)
-    table = pd.read_parquet(tmp_path / "judgements.parquet")
+    table = ExactRecogniser().judge(samples, PROMPTS, CONCEPTS, ignore)
     assert list(table.columns) == list(JUDGEMENTS)
     found = {(row.id, row.concept): row.answer for row in table.itertuples()}
     yes = {("i1", "horse"), ("i2", "astronaut"), ("i2", "horse"), ("i4", "horse")}
@@ -32,18 +31,16 @@ def test_a_concept_is_recognised_if_and_only_if_it_is_shown(samples, tmp_path):
     assert found == dict.fromkeys(yes, True) | dict.fromkeys(no, False)
 
 
-def test_an_answer_is_its_score_over_its_threshold(samples, tmp_path):
+def test_an_answer_is_its_score_over_its_threshold(samples):
     """The continuous score is kept: answers follow from score and threshold, so thresholds can move later."""
-    ExactRecogniser().judge(samples, PROMPTS, CONCEPTS, tmp_path, ignore)
-    table = pd.read_parquet(tmp_path / "judgements.parquet")
+    table = ExactRecogniser().judge(samples, PROMPTS, CONCEPTS, ignore)
     assert ((table["score"] > table["threshold"]) == table["answer"]).all()
     assert len(table) == 9
 
 
-def test_the_score_counts_the_concepts_shown(samples, tmp_path):
+def test_the_score_counts_the_concepts_shown(samples):
     """Each image of the asked prompts has a score, the number of concepts it shows; others have none."""
-    ExactScorer().score(samples, ("p",), tmp_path, ignore)
-    table = pd.read_parquet(tmp_path / "scores.parquet")
+    table = ExactScorer().score(samples, ("p",), ignore)
     assert list(table.columns) == list(SCORES)
     assert dict(zip(table["id"], table["score"], strict=True)) == {"i0": 0.0, "i1": 1.0, "i2": 2.0, "i3": 1.0}
 
@@ -54,7 +51,6 @@ def test_a_trait_is_scored_with_the_correlation_that_is_asked_for(tmp_path, corr
     trait, n = np.random.default_rng(0).standard_normal(4000), 4000
     table = pd.DataFrame({"id": [f"i{i}" for i in range(n)], "prompt": "p", "image_seed": np.arange(n), "trait": trait})
     table.to_parquet(tmp_path / "samples.parquet")
-    TraitScorer(correlation).score(Samples(tmp_path), ("p",), tmp_path, ignore)
-    score = pd.read_parquet(tmp_path / "scores.parquet")["score"]
+    score = TraitScorer(correlation).score(Samples(tmp_path), ("p",), ignore)["score"]
     assert abs(np.corrcoef(score, trait)[0, 1] - correlation) <= 5 * (1 - correlation**2) / n**0.5 + 1e-12
     assert abs(score.var() - 1) < 5 * (2 / n) ** 0.5

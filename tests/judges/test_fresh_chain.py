@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from entropy_loop import experiment
-from loop_truth_chains import CHAINS
-from loop_truth_parts import by_eye, labelled
+from entropy_loop.commands import experiment
+from scripts.training.storybook.judges.loop_truth.chains import CHAINS
+from scripts.training.storybook.judges.loop_truth.parts import by_eye, labelled
 
 
 @pytest.mark.thorough

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-import eval_judges
-import loop_truth_parts
 from entropy_loop.judges.clip import ClipRecogniser
-from loop_truth import ANSWERS
-from loop_truth_parts import CANT_TELL, HOME, LABELS
+from scripts.training.storybook.judges import evaluate
+from scripts.training.storybook.judges.loop_truth import parts
+from scripts.training.storybook.judges.loop_truth.label import ANSWERS
+from scripts.training.storybook.judges.loop_truth.parts import CANT_TELL, HOME, LABELS
 
 MISSED = {
     "V(all), none, generations 8-10, gap",
@@ -41,7 +41,7 @@ def test_a_labeller_agrees_with_itself() -> None:
     looks = pd.read_csv(LABELS).set_index("id")
     second = looks[looks["look"] == 2]
     first = looks[looks["look"] == 1].loc[second.index]
-    early = loop_truth_parts.labelled("test", "unseen", "calibration", "training").query("generation <= 6")
+    early = parts.labelled("test", "unseen", "calibration", "training").query("generation <= 6")
     for question in ANSWERS:
         assert (first[question] == second[question]).mean() >= 0.9
         assert early[question].eq(CANT_TELL).mean() <= 0.25
@@ -56,13 +56,13 @@ def test_what_the_eye_cannot_tell_stays_open_unless_another_part_is_a_no() -> No
             "relation": ["riding", CANT_TELL, "riding", "riding"],
         }
     )
-    seen = loop_truth_parts.by_eye(table, ("astronaut", "horse", "riding"))["all"]
+    seen = parts.by_eye(table, ("astronaut", "horse", "riding"))["all"]
     assert seen.tolist() == [True, pd.NA, pd.NA, False]
 
 
 def test_the_bundled_judge_sees_what_the_eye_sees() -> None:
     """On pictures of chains that nothing was trained on V follows the eye's from generation 0 to 10, and figures are
     not seen where there are none; what is missed is known."""
-    lines = list(eval_judges.demands(ClipRecogniser(model="bundled:storybook-judge")))
+    lines = list(evaluate.demands(ClipRecogniser(model="bundled:storybook-judge")))
     assert len(lines) > 60
     assert {line.what for line in lines if not line.met} <= MISSED

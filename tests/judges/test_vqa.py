@@ -93,19 +93,17 @@ def samples(tmp_path) -> Samples:
     return Samples(tmp_path)
 
 
-def judged(model: Path, samples: Samples, out: Path, **options: object) -> pd.DataFrame:
+def judged(model: Path, samples: Samples, **options: object) -> pd.DataFrame:
     spec = {"use": "vqa", "model": str(model), "question": "Does this image show {concept} ?", **options}
-    judge = registry.build("judge", spec)
+    judge = registry.build(registry.JUDGE, spec)
     concepts = (Concept("horse"), Concept("moon"))
     judge.ready(concepts)
-    out.mkdir()
-    judge.judge(samples, (PROMPT,), concepts, out, ignore)
-    return pd.read_parquet(out / "judgements.parquet")
+    return judge.judge(samples, (PROMPT,), concepts, ignore)
 
 
 def test_the_score_is_the_probability_of_yes(model, samples, tmp_path):
     """Against a computation of its own: softmax of the last logits, yes and Yes over these and no and No."""
-    found = judged(model, samples, tmp_path / "out").set_index(["id", "concept"])["score"]
+    found = judged(model, samples).set_index(["id", "concept"])["score"]
     vlm = LlavaForConditionalGeneration.from_pretrained(model, dtype=torch.float32).eval()
     processor = LlavaProcessor.from_pretrained(model)
     for i in range(3):
@@ -121,26 +119,26 @@ def test_the_score_is_the_probability_of_yes(model, samples, tmp_path):
 
 def test_an_answer_depends_on_its_image_and_question_alone(model, samples, tmp_path):
     """Asked alone, and with a question of its own for another concept: the same score."""
-    every = judged(model, samples, tmp_path / "all").query("concept == 'horse'")["score"].tolist()
+    every = judged(model, samples).query("concept == 'horse'")["score"].tolist()
     alone = tmp_path / "alone"
     alone.mkdir()
     samples.table.tail(1).assign(file=str(tmp_path / "2.png")).to_parquet(alone / "samples.parquet")
-    one = judged(model, Samples(alone), tmp_path / "one", questions={"moon": "moon ?"}).query("concept == 'horse'")
+    one = judged(model, Samples(alone), questions={"moon": "moon ?"}).query("concept == 'horse'")
     assert one["score"].tolist() == every[2:]
 
 
 def test_what_cannot_be_asked_is_refused_before_the_run(model, samples, tmp_path):
     """A question about a concept that is not there, one without a place for the concept, a model that is not here."""
     with pytest.raises(ConfigError, match="no prompt has the concept 'cow'"):
-        judged(model, samples, tmp_path / "a", questions={"cow": "cow ?"})
+        judged(model, samples, questions={"cow": "cow ?"})
     with pytest.raises(ConfigError, match="question"):
-        judged(model, samples, tmp_path / "b", question="Is it there ?")
+        judged(model, samples, question="Is it there ?")
     with pytest.raises(ConfigError, match="needs `revision`"):
-        judged(Path("nobody/vlm"), samples, tmp_path / "c")
+        judged(Path("nobody/vlm"), samples)
 
 
 def test_a_score_that_is_no_number_is_an_error_and_never_a_no(model, samples, tmp_path):
-    """A model whose last layer is NaN: nothing is recorded, and no other image is asked about."""
+    """A model whose last layer is NaN is an error, and no other image is asked about."""
     broken = Path(shutil.copytree(model, tmp_path / "broken"))
     weights = load_file(broken / "model.safetensors")
     (head,) = [name for name in weights if name.endswith("lm_head.weight")]
@@ -148,5 +146,4 @@ def test_a_score_that_is_no_number_is_an_error_and_never_a_no(model, samples, tm
         weights | {head: torch.full_like(weights[head], torch.nan)}, broken / "model.safetensors", {"format": "pt"}
     )
     with pytest.raises(EntropyLoopError, match="broken: its answer for image i0 is not a finite number"):
-        judged(broken, samples, tmp_path / "out")
-    assert not (tmp_path / "out" / "judgements.parquet").exists()
+        judged(broken, samples)

@@ -5,7 +5,6 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from entropy_loop.metrics.chains import (
-    Drift,
     change_rates,
     claim,
     describe,
@@ -15,7 +14,7 @@ from entropy_loop.metrics.chains import (
     p_values,
     slopes,
 )
-from entropy_loop.metrics.nulls import neutral
+from entropy_loop.metrics.nulls import Drift, neutral
 
 N, STEPS = 128, 5
 ARMS = {"k=32": 32, "k=32 again": 32, "k=N": N, "k=N again": N}
@@ -68,7 +67,7 @@ def false_positives(v: float, chains: int, studies: int = 4000, replicates: int 
     rng = np.random.default_rng(round(1000 * v) + chains)
     first = rng.binomial(N, v, (studies, chains))
     seen = {
-        arm: neutral(first.ravel(), N, kept, replace, STEPS, rng).reshape(studies, chains, STEPS + 1)
+        arm: neutral(first.ravel(), N, Drift(kept, replace), STEPS, rng).reshape(studies, chains, STEPS + 1)
         for arm, kept in ARMS.items()
     }
     cells = [(statistic, *arms) for statistic in (change_rates, slopes) for arms in COMPARED]

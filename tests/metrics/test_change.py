@@ -83,7 +83,7 @@ def test_the_interval_is_defined_where_the_delta_method_is_not():
 
 @pytest.mark.parametrize(("rate", "n", "half"), [(0.8, 500, 0.06), (0.8, 1000, 0.04), (0.8, 200, 0.10)])
 def test_wide_pools_agree_with_the_law_of_c(rate, n, half):
-    """When nothing changes the interval of c is as wide as LAWS section 2 says for pools that are not small."""
+    """When nothing changes, c of pools that are not small has the interval that the law says (docs/laws.md, C1)."""
     hits = round(rate * n)
     found = change_interval(hits, n, hits, n)
     assert (found.high - found.low) / 2 == pytest.approx(half, abs=0.005)  # the law has two digits

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from entropy_loop.metrics.nulls import drift_band, neutral, sampling_band
+from entropy_loop.metrics.nulls import Drift, drift_band, neutral, sampling_band
 
 N, HITS = 128, 102  # V = .797
 REAL = 0.3  # share of hits among the real images
@@ -32,7 +32,7 @@ def sd(band) -> float:
 
 
 def test_regenerating_alone_spreads_c_as_the_law_says():
-    """LAWS section 2: at V = .8, N = 128 the standard deviation of c between two pools of one model is 0.062."""
+    """At V = .8, N = 128 the standard deviation of c between two pools of one model is 0.062 (docs/laws.md, C1)."""
     assert sd(sampling_band(HITS, N, N, seed=1)) == pytest.approx(0.062, rel=0.06)
 
 
@@ -40,16 +40,16 @@ def test_regenerating_alone_spreads_c_as_the_law_says():
     ("kept", "steps", "expected"), [(N, 1, 0.044), (32, 1, 0.089), (32, 5, 0.19)], ids=["k=N", "k=32", "five steps"]
 )
 def test_a_perfect_copier_spreads_c_as_the_law_says(kept, steps, expected):
-    """LAWS section 2: under drift 0.044 with k = N, 0.089 with k = 32, and 0.19 over five steps at k = 32."""
-    assert sd(drift_band([HITS], N, kept, replace, steps, seed=1)) == pytest.approx(expected, rel=0.06)
+    """Under drift it is 0.044 with k = N, 0.089 with k = 32, and 0.19 over five steps at k = 32 (docs/laws.md, C1)."""
+    assert sd(drift_band([HITS], N, Drift(kept, replace), steps, seed=1)) == pytest.approx(expected, rel=0.06)
 
 
 @pytest.mark.parametrize("step", [1, 5])
 def test_neutral_chains_keep_their_mean_and_spread_as_wright_and_fisher_say(step):
-    """LAWS E11 with k = N: E[V] = V_0, Var(V_t) = V_0 (1 - V_0) [1 - (1 - 1/N)^t], one t per drawn pool."""
+    """With k = N: E[V] = V_0, Var(V_t) = V_0 (1 - V_0) [1 - (1 - 1/N)^t], one t per drawn pool (docs/laws.md, E11)."""
     v0, replicates = 0.8, 40_000
     rng = np.random.default_rng(11)
-    found = neutral(rng.binomial(N, v0, replicates), N, N, replace, step, rng)[:, -1]
+    found = neutral(rng.binomial(N, v0, replicates), N, Drift(N, replace), step, rng)[:, -1]
     variance = v0 * (1 - v0) * (1 - (1 - 1 / N) ** (step + 1))
     assert found.mean() == pytest.approx(v0, abs=4 * np.sqrt(variance / replicates))
     assert found.var() == pytest.approx(variance, rel=4 * np.sqrt(2 / replicates))
@@ -58,7 +58,7 @@ def test_neutral_chains_keep_their_mean_and_spread_as_wright_and_fisher_say(step
 def test_neutral_chains_start_from_the_given_pools_and_never_leave_a_fixed_one():
     """Column 0 is the pool that was given; a concept that none or all of the images show stays there."""
     first = np.array([0, 64, N])
-    rates = neutral(first, N, 32, replace, 6, np.random.default_rng(1))
+    rates = neutral(first, N, Drift(32, replace), 6, np.random.default_rng(1))
     assert rates.shape == (3, 7)
     assert rates[:, 0].tolist() == [0, 0.5, 1]
     assert set(rates[0]) == {0.0}
@@ -67,7 +67,7 @@ def test_neutral_chains_start_from_the_given_pools_and_never_leave_a_fixed_one()
 
 def test_a_weighted_mean_that_rounds_above_one_is_one():
     """Regimes average rates in floating point: a diet of nothing but hits may come out a little above 1."""
-    rates = neutral(np.full(4, N), N, 32, lambda kept, rng: kept[-1] + 1e-12, 1, np.random.default_rng(1))
+    rates = neutral(np.full(4, N), N, Drift(32, lambda kept, rng: kept[-1] + 1e-12), 1, np.random.default_rng(1))
     assert rates.tolist() == [[1.0, 1.0]] * 4
 
 
@@ -97,44 +97,44 @@ IMAGES = {
 @pytest.mark.parametrize("diet", IMAGES, ids=lambda diet: diet.__name__)
 def test_the_drift_band_is_that_of_chains_simulated_image_by_image(diet):
     """Drawing single images, keeping k of them and copying the share in the diet gives the same band."""
-    band = drift_band([HITS], N, 32, diet, 3, seed=2)
+    band = drift_band([HITS], N, Drift(32, diet), 3, seed=2)
     assert tuple(band) == pytest.approx(tuple(chains(N, 32, 3, IMAGES[diet])), abs=0.035)
 
 
 def test_memory_narrows_drift():
     """Accumulated diets average the chance of several generations: the band is narrower than under replace."""
-    short, long = (drift_band([HITS], N, 32, diet, 5, seed=3) for diet in (replace, accumulate))
+    short, long = (drift_band([HITS], N, Drift(32, diet), 5, seed=3) for diet in (replace, accumulate))
     assert sd(long) < 0.8 * sd(short)
 
 
 @pytest.mark.parametrize("hits", [0, 1, 12, 20])
 def test_a_band_never_claims_certainty(hits):
     """Even a pool without or with nothing but hits leaves room for chance: the band has a width."""
-    for band in (sampling_band(hits, 20, 20, seed=4), drift_band([hits], 20, 5, replace, 2, seed=4)):
+    for band in (sampling_band(hits, 20, 20, seed=4), drift_band([hits], 20, Drift(5, replace), 2, seed=4)):
         assert band.low < band.high <= 1
 
 
 def test_a_band_follows_from_its_seed():
     """The same call gives the same band; another seed gives another one."""
-    band = drift_band([HITS], N, 32, replace, 2, seed=5)
-    assert drift_band([HITS], N, 32, replace, 2, seed=5) == band
-    assert drift_band([HITS], N, 32, replace, 2, seed=6) != band
+    band = drift_band([HITS], N, Drift(32, replace), 2, seed=5)
+    assert drift_band([HITS], N, Drift(32, replace), 2, seed=5) == band
+    assert drift_band([HITS], N, Drift(32, replace), 2, seed=6) != band
 
 
 def test_drift_starts_from_the_rate_that_was_seen_there():
     """A step that starts at V = .4 has the wide band of V = .4, whatever generation 0 was; under accumulation
     the older generations steady it."""
     low = round(0.4 * N)
-    late, fresh = drift_band([HITS, low], N, 32, replace, 1, seed=7), drift_band([low], N, 32, replace, 1, seed=7)
+    late, fresh = (drift_band(hits, N, Drift(32, replace), 1, seed=7) for hits in ([HITS, low], [low]))
     assert late == fresh
-    assert sd(drift_band([low] * 4, N, 32, accumulate, 1, seed=7)) < 0.8 * sd(late)
+    assert sd(drift_band([low] * 4, N, Drift(32, accumulate), 1, seed=7)) < 0.8 * sd(late)
 
 
 @pytest.mark.parametrize(("repeats", "share"), [(False, 0.0), (True, 1.0)])
 def test_choices_with_putting_back_drift_more(repeats, share):
     """All 128 of a pool chosen once pass on its rate; 128 choices with putting back add a variance V(1-V)/128."""
     start = np.full(40_000, HITS)
-    rates = neutral(start, N, N, replace, 1, np.random.default_rng(2), repeats)[:, 1]
+    rates = neutral(start, N, Drift(N, replace, repeats), 1, np.random.default_rng(2))[:, 1]
     v = HITS / N
     expected = v * (1 - v) / N * (1 + share * (1 - 1 / N))
     assert rates.var() == pytest.approx(expected, rel=0.04)
@@ -142,5 +142,5 @@ def test_choices_with_putting_back_drift_more(repeats, share):
 
 def test_the_bands_of_a_chooser_know_that_it_repeats_itself():
     """The drift band of k = N choices with putting back is wider than that of the whole pool."""
-    once, again = (drift_band([HITS], N, N, replace, 5, 1, repeats) for repeats in (False, True))
+    once, again = (drift_band([HITS], N, Drift(N, replace, repeats), 5, 1) for repeats in (False, True))
     assert sd(again) > 1.1 * sd(once)

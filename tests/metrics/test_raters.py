@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from entropy_loop.metrics import raters
-from entropy_loop.metrics.chains import Drift, change_rates, claim, drift_null
+from entropy_loop.metrics.chains import change_rates, claim, drift_null
+from entropy_loop.metrics.nulls import Drift
 from entropy_loop.metrics.rates import wilson
 
 NAN = float("nan")

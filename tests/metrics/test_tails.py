@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from entropy_loop.errors import ConfigError
+from entropy_loop.metrics.nulls import Drift
 from entropy_loop.metrics.resample import interval
 from entropy_loop.metrics.tails import corrected_shares, count, drift, entropy, other_pools, survivors, variety
 
@@ -134,8 +135,9 @@ def test_corrected_intervals_cover_the_true_shares():
 
 @pytest.mark.parametrize(("kept", "steps"), [(128, 1), (128, 4), (32, 4)])
 def test_shares_drift_as_the_law_says(kept, steps):
-    """LAWS E11: blind diets of k images keep (1 - 1/k) of V(1-V) each, the pool of n that shows it (1 - 1/n)."""
-    pools = drift([START], kept, last, steps, seed=1)
+    """Blind diets of k images keep (1 - 1/k) of V(1-V) each, the pool of n that shows it (1 - 1/n) (docs/laws.md,
+    E11)."""
+    pools = drift([START], Drift(kept, last), steps, seed=1)
     v, rates = 70 / 128, pools[-1][:, 0] / 128
     assert pools.shape == (steps + 1, 4000, 6)
     assert (pools.sum(axis=2) == 128).all()
@@ -153,26 +155,28 @@ def test_tails_drift_as_in_chains_drawn_image_by_image():
         for _ in range(3):
             diet = rng.choice(rng.choice(diet, 128), 32, replace=False)
         chains.append(len(set(rng.choice(diet, 128)) & {3, 4, 5}))
-    found = survivors(drift([START], 32, last, 3, seed=2)[-1], rare)
+    found = survivors(drift([START], Drift(32, last), 3, seed=2)[-1], rare)
     one_by_one, drawn = (np.bincount(x, minlength=4) / len(x) for x in (chains, found))
     assert drawn == pytest.approx(one_by_one, abs=0.06)
 
 
 def test_drift_alone_costs_entropy_and_memory_saves_some():
     """A perfect copier that eats 32 of its 128 images loses entropy; accumulated diets lose less."""
-    forgetful, mindful = (entropy(drift([START], 32, diet, 5, seed=3)).mean(axis=1) for diet in (last, everything))
+    forgetful, mindful = (
+        entropy(drift([START], Drift(32, diet), 5, seed=3)).mean(axis=1) for diet in (last, everything)
+    )
     assert forgetful[5] < forgetful[0] - 0.2
     assert forgetful[5] < mindful[5] < mindful[0]
 
 
 def test_what_was_eaten_before_steadies_what_comes():
     """Under accumulation a start after four generations drifts less than a first one."""
-    fresh, late = (drift([START] * g, 32, everything, 1, seed=4)[-1][:, 0].std() for g in (1, 5))
+    fresh, late = (drift([START] * g, Drift(32, everything), 1, seed=4)[-1][:, 0].std() for g in (1, 5))
     assert late < 0.9 * fresh
 
 
 def test_drift_follows_from_its_seed():
     """The same call gives the same pools, another seed others."""
-    again, other = (drift([START], 32, last, 1, seed) for seed in (6, 7))
-    assert (again == drift([START], 32, last, 1, 6)).all()
+    again, other = (drift([START], Drift(32, last), 1, seed) for seed in (6, 7))
+    assert (again == drift([START], Drift(32, last), 1, 6)).all()
     assert (again != other).any()

@@ -8,6 +8,7 @@ from scipy.stats import t
 
 from entropy_loop.metrics.chains import Description
 from entropy_loop.metrics.diversity import diversity
+from entropy_loop.metrics.nulls import Drift
 from entropy_loop.metrics.rates import Interval
 from entropy_loop.metrics.resample import interval, means, standard_error
 from entropy_loop.metrics.tails import drift, entropy
@@ -129,12 +130,12 @@ def test_the_drift_of_a_mean_over_images_is_that_of_a_perfect_copier(kept, steps
         for _ in range(steps):
             pool = rng.choice(rng.choice(pool, kept, replace=False), IMAGES)
         change.append(pool.mean() - first.mean())
-    assert drift_variance(IMAGES, kept, last_kept, steps) == pytest.approx(np.var(change), rel=0.08)
+    assert drift_variance(IMAGES, Drift(kept, last_kept), steps) == pytest.approx(np.var(change), rel=0.08)
 
 
 def test_without_feedback_two_pools_differ_by_sampling_alone():
     """Regenerate only: the variance of the difference of two means of 128."""
-    assert drift_variance(IMAGES, IMAGES, None, STEPS) == 2 / IMAGES
+    assert drift_variance(IMAGES, None, STEPS) == 2 / IMAGES
 
 
 @pytest.mark.parametrize("chains", [3, 5])
@@ -147,7 +148,7 @@ def test_drift_alone_is_called_a_change_in_five_of_a_hundred(chains):
         kept = centre[..., :32].mean(axis=-1, keepdims=True)  # the images are in no order
         centre = kept + rng.normal(0, 3, first.shape)
     errors = first.std(axis=-1, ddof=1) / np.sqrt(IMAGES) * t.ppf(0.975, 31)
-    variance = drift_variance(IMAGES, 32, last_kept, STEPS)
+    variance = drift_variance(IMAGES, Drift(32, last_kept), STEPS)
     ps = []
     for start, end, reach in zip(first.mean(axis=-1), centre.mean(axis=-1), errors, strict=True):
         spans = [Interval(x - r, x + r) for x, r in zip(start, reach, strict=True)]
@@ -166,7 +167,9 @@ def test_tails_that_drift_are_seldom_called_a_change(shares, chains, kept):
         rows = []
         for _ in range(chains):
             counts = rng.multinomial(IMAGES, shares)
-            drawn = entropy(drift([counts], kept, last_kept, STEPS, int(rng.integers(2**30)), replicates=400)[-1])
+            drawn = entropy(
+                drift([counts], Drift(kept, last_kept), STEPS, int(rng.integers(2**30)), replicates=400)[-1]
+            )
             rows.append((entropy(counts), entropy(_copied(counts, kept, rng)), drawn.mean(), drawn.std()))
         ps.append(simulated("tails", "coat", *np.array(rows).T).p)
     assert np.mean(np.array(ps) <= 0.05) <= 0.1
@@ -191,7 +194,9 @@ def test_kinds_of_images_that_drift_away_are_no_banalisation(kept):
         for _ in range(3):
             start = rng.multinomial(IMAGES, np.full(12, 1 / 12))
             first, last = (_drawn(kinds, counts, rng) for counts in (start, _copied(start, kept, rng)))
-            copies = drift([np.ones(IMAGES, int)], kept, last_kept, STEPS, int(rng.integers(2**30)), replicates=60)[-1]
+            copies = drift(
+                [np.ones(IMAGES, int)], Drift(kept, last_kept), STEPS, int(rng.integers(2**30)), replicates=60
+            )[-1]
             null = [diversity(np.repeat(first, times, axis=0)) for times in copies]
             for name, value in diversity(first).items():
                 drawn = np.array([numbers[name] for numbers in null])

@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 
 from conftest import Command, Toy
-from entropy_loop import loop, study
+from entropy_loop import loop
 from entropy_loop.data import Samples
 from entropy_loop.errors import Waiting
 from entropy_loop.people import picks
 from entropy_loop.people.book import Book
 from entropy_loop.plan import plan
-from entropy_loop.store import Store
+from entropy_loop.storage.store import Store
+from entropy_loop.study import study
 
 PEOPLE = {"policy": {"use": "people", "k": 3}}
 

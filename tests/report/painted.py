@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from zlib import crc32
 
 import numpy as np
@@ -15,14 +15,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from entropy_loop import loop, registry, study
+from entropy_loop import loop, registry
+from entropy_loop.analysis.tables import tables
 from entropy_loop.data import Checkpoint, Request, Tick
-from entropy_loop.generators.categorical import Categorical
+from entropy_loop.generators.toys.categorical import Categorical
 from entropy_loop.plan import Plan, plan
-from entropy_loop.report import page
-from entropy_loop.report.settings import settings as resolved
-from entropy_loop.report.tables import tables
-from entropy_loop.store import Store
+from entropy_loop.report.page import page
+from entropy_loop.storage.store import Store
+from entropy_loop.study import study
+from entropy_loop.study.settings import settings as resolved
 
 SIDE = 8
 CONFIG: dict[str, Any] = {
@@ -43,6 +44,8 @@ CONFIG: dict[str, Any] = {
 class Painted(Categorical):
     """The categorical toy generator, with a picture for every image."""
 
+    version: ClassVar[int] = 1
+
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
         super().sample(model, requests, out, tick)
         table = pd.read_parquet(out / "samples.parquet")
@@ -57,7 +60,7 @@ class Painted(Categorical):
 def registered() -> Iterator[None]:
     """`generator: {use: painted}` means the class above."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(registry.PLUGINS["generator"], "painted", "painted:Painted")
+        patch.setitem(registry.GENERATOR.bundled, "painted", "painted:Painted")
         registry.known.cache_clear()
         yield
     registry.known.cache_clear()

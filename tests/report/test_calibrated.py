@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from entropy_loop.analysis.numbers import DASH
 from entropy_loop.metrics.calibration import Fit, Measured, Performance
-from entropy_loop.report import calibrated
-from entropy_loop.report.numbers import DASH
+from entropy_loop.report.figures import calibrated
 from entropy_loop.report.view import Style
 
 NOISE, JPEG = "gaussian_noise_sigma", "jpeg_quality"

@@ -9,15 +9,18 @@ import painted
 import pandas as pd
 import pytest
 
-from entropy_loop import loop, registry, study
+from entropy_loop import loop, registry
+from entropy_loop.analysis.checks import checks, doubts, worst
+from entropy_loop.analysis.tables import Tables, tables
 from entropy_loop.data import CHECK, CHECKS, MOVED, columns
 from entropy_loop.judges.exact import ExactRecogniser
 from entropy_loop.plan import Plan, plan
-from entropy_loop.report import page, plain
-from entropy_loop.report.checks import checks, doubts, worst
-from entropy_loop.report.ending import ending
-from entropy_loop.report.tables import Tables, tables
-from entropy_loop.store import Store
+from entropy_loop.report.page import page
+from entropy_loop.report.text import plain
+from entropy_loop.report.text.ending import ending
+from entropy_loop.storage.reading import Reader
+from entropy_loop.storage.store import Store
+from entropy_loop.study import study
 
 TARGET = {"text": "an astronaut on a horse", "concepts": ["astronaut", "horse"]}
 OTHERS = [
@@ -59,7 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Store, Tables]:
 def again(run: tuple[Plan, Store, Tables], judgements: pd.DataFrame) -> pd.DataFrame:
     """checks.csv, had the judge answered so."""
     made, store, _ = run
-    return columns(pd.DataFrame(checks(made.runs[0], judgements, store)), CHECKS)
+    return columns(pd.DataFrame(checks(made.runs[0], judgements, Reader(store))), CHECKS)
 
 
 def blind(run: tuple[Plan, Store, Tables]) -> pd.DataFrame:
@@ -152,7 +155,7 @@ class Averaging(ExactRecogniser):
 
 def test_of_a_judge_that_averages_mirrored_views_the_mirror_is_not_reported(tmp_path, monkeypatch):
     """It would be the same by definition."""
-    monkeypatch.setitem(registry.PLUGINS["judge"], "averaging", f"{__name__}:Averaging")
+    monkeypatch.setitem(registry.JUDGE.bundled, "averaging", f"{__name__}:Averaging")
     registry.known.cache_clear()
     found = carried(tmp_path, judges=[{"use": "averaging"}], generations=1)[2].checks
     registry.known.cache_clear()

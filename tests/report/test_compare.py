@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from entropy_loop import experiment, study
+from entropy_loop.commands import experiment
 from entropy_loop.errors import ConfigError
 from entropy_loop.plan import plan
-from entropy_loop.report import sidebyside
-from entropy_loop.report.compare import COLUMNS, compare, lines
+from entropy_loop.report.page import sidebyside
+from entropy_loop.report.text.compare import COLUMNS, compare, lines
 from entropy_loop.report.view import Style
+from entropy_loop.study import study
 
 
 def test_two_results_stand_side_by_side_with_the_numbers_of_their_own_tables(toy, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from test_figures import view
 
 from entropy_loop.data import INSTRUMENTS, VERDICTS, columns
-from entropy_loop.report import conclusions
+from entropy_loop.report.text import conclusions
 
 STATES = {"recognition": "down", "noise": "up", "diversity": "undecided", "tails": "not measured", "distance": "up"}
 TESTS = [

@@ -7,7 +7,7 @@ import pytest
 from test_figures import view
 
 from entropy_loop.data import MEASURED, TAILS, columns
-from entropy_loop.report.decay import table
+from entropy_loop.report.page.decay import table
 from entropy_loop.report.view import View
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from entropy_loop import assets, study
+from entropy_loop import assets
+from entropy_loop.analysis.degraded import degraded
 from entropy_loop.plan import Plan, plan
-from entropy_loop.report.degraded import degraded
+from entropy_loop.study import study
 
 CONFIG: dict[str, Any] = {
     "name": "judges",

@@ -10,12 +10,12 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from entropy_loop import study
+from entropy_loop.analysis.tables import Tables
 from entropy_loop.data import CHANGES, RATES, SUMMARY, columns
 from entropy_loop.plan import plan
-from entropy_loop.report import drawing, figures
-from entropy_loop.report.tables import Tables
+from entropy_loop.report.figures import drawing, figures
 from entropy_loop.report.view import View
+from entropy_loop.study import study
 
 V, C = [0.8, 0.6, 0.3], {(0, 1): 0.25, (1, 2): 0.5, (0, 2): 0.625}
 PROMPT = {"prompt": "a prompt", "role": "target", "judge": "exact", "concept": "all"}

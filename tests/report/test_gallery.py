@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from entropy_loop import study
+from entropy_loop.analysis.said import Said
+from entropy_loop.analysis.tables import Tables
 from entropy_loop.data import IMAGES, RATES, RUN_JUDGEMENTS, WITHHELD, columns
 from entropy_loop.plan import plan
-from entropy_loop.report.gallery import Gallery, Picture
-from entropy_loop.report.said import Said
-from entropy_loop.report.sheets import FOOT, GAP, KEPT, YES
-from entropy_loop.report.tables import Tables
+from entropy_loop.report.figures.sheets import FOOT, GAP, KEPT, YES
+from entropy_loop.report.page.gallery import Gallery, Picture
 from entropy_loop.report.view import View
+from entropy_loop.study import study
 
 GENERATIONS, SEEDS, SIDE = 2, 18, 128
 CONFIG = {

@@ -6,7 +6,6 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 from painted import Made, made
 from PIL import Image
 
-from entropy_loop.report import images
+from entropy_loop.report.page import images
 
 
 @pytest.fixture(scope="module")
@@ -202,19 +201,6 @@ def test_the_text_of_the_page_writes_nothing(finished: Made) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.root.rglob("*")}
     assert finished.text() == finished.html
     assert {path: path.stat().st_mtime_ns for path in finished.root.rglob("*")} == before
-
-
-def test_a_filmstrip_moves_through_every_generation(finished: Made) -> None:
-    """figures/ has one animation per strip, endless, with one frame per generation that differs from the last."""
-    strips = sorted((finished.root / "figures").glob("filmstrip-*.gif"))
-    assert len(strips) == 3
-    for path in strips:
-        assert f"figures/{path.name}" in finished.html
-        with Image.open(path) as film:
-            assert film.n_frames == 1 + 3
-            assert film.info["loop"] == 0
-            frames = [np.asarray(film.convert("RGB")) for i in range(film.n_frames) if film.seek(i) is None]
-        assert all((a != b).any() for a, b in pairwise(frames))
 
 
 def test_an_unfinished_run_shows_what_there_is(tmp_path: Path) -> None:

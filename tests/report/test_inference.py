@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from entropy_loop import experiment, study
+from entropy_loop.commands import experiment
 from entropy_loop.data import ALL
 from entropy_loop.plan import plan
-from entropy_loop.report import inference
+from entropy_loop.report.text import inference
 from entropy_loop.report.view import View
+from entropy_loop.study import study
 
 TOY = yaml.safe_load(Path("configs/toy.yaml").read_text())
 

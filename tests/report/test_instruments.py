@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from entropy_loop import study
+from entropy_loop.analysis.tables import MEASURED
+from entropy_loop.analysis.verdicts import verdicts
 from entropy_loop.data import ALL, SUMMARY, columns
 from entropy_loop.plan import plan
-from entropy_loop.report.tables import MEASURED
-from entropy_loop.report.verdicts import verdicts
+from entropy_loop.study import study
 
 TOY = yaml.safe_load(Path("configs/toy.yaml").read_text())
 PLAN = plan(study.check({**TOY, "generations": 2, "sweep": {"seed": [0, 1, 2]}}))

@@ -11,11 +11,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from entropy_loop import loop, study
+from entropy_loop import loop
+from entropy_loop.analysis.tables import tables
 from entropy_loop.plan import Plan, plan
-from entropy_loop.report import facts, page
-from entropy_loop.report.tables import tables
-from entropy_loop.store import Store
+from entropy_loop.report.page import facts, page
+from entropy_loop.storage.store import Store
+from entropy_loop.study import study
 
 TOY: dict[str, Any] = {
     "name": "toy",

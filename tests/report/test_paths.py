@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from test_figures import V, view
 
 from entropy_loop.data import MEASURED, columns
-from entropy_loop.report import paths
+from entropy_loop.report.figures import paths
 from entropy_loop.report.view import View
 
 VENDI, DISTANCE = [5.0, 4.0, 2.0], [0.1, 0.4]

@@ -10,12 +10,12 @@ import painted
 import pandas as pd
 import pytest
 
+from entropy_loop.analysis.people import People
+from entropy_loop.analysis.tables import Tables, tables
 from entropy_loop.data import AGREEMENT
 from entropy_loop.people.asking import Questions
 from entropy_loop.people.book import Book, Item
 from entropy_loop.people.queue import Queue
-from entropy_loop.report.people import People
-from entropy_loop.report.tables import Tables, tables
 
 PROMPT = painted.CONFIG["prompts"][0]["text"]
 LOOKS = ["run", "generation", "set", "id"]

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from test_page import planned, written
 
+from entropy_loop.analysis.tables import Tables, tables
 from entropy_loop.plan import Plan
-from entropy_loop.report import plain
-from entropy_loop.report.tables import Tables, tables
-from entropy_loop.store import Store
+from entropy_loop.report.text import plain
+from entropy_loop.storage.store import Store
 
 Read = tuple[Path, Plan, Tables]
 

@@ -7,27 +7,39 @@ import pytest
 
 from entropy_loop.data import Stage
 from entropy_loop.errors import StorageError
-from entropy_loop.report import reading
-from entropy_loop.store import Store
+from entropy_loop.storage import reading
+from entropy_loop.storage.reading import Reader
+from entropy_loop.storage.store import Store
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Path:
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+@pytest.fixture
+def stage(store: Store) -> Path:
     """A finished stage with one table."""
     table = pd.DataFrame({"id": ["a", "b"], "score": [1.0, 2.0]})
-    return Store(tmp_path).once(
+    return store.once(
         Stage("score", 0, "0123", {}), lambda out, tick: table.to_parquet(out / "scores.parquet", index=False)
     )
 
 
-def test_a_whole_table_is_read(stage: Path) -> None:
-    """All of it, or the columns that are asked for."""
-    assert list(reading.table(stage / "scores.parquet")["score"]) == [1.0, 2.0]
-    assert list(reading.table(stage / "scores.parquet", columns=["id"]).columns) == ["id"]
+def test_a_table_is_read_once_and_nobody_changes_it_for_the_next(store: Store, stage: Path) -> None:
+    """Whoever asks again gets it as it was written, even where the file has changed since."""
+    reader, path = Reader(store), stage / "scores.parquet"
+    mine = reader.table(path)
+    mine["score"] = 0.0
+    mine.loc[0, "id"] = "c"
+    path.unlink()
+    assert reader.table(path).to_dict("list") == {"id": ["a", "b"], "score": [1.0, 2.0]}
+    with pytest.raises(StorageError):
+        Reader(store).table(path)
 
 
 @pytest.mark.parametrize("keep", [0, 4, 0.5, 0.9])
-def test_a_damaged_table_is_told_with_what_to_delete(stage: Path, keep: float) -> None:
+def test_a_damaged_table_is_told_with_what_to_delete(store: Store, stage: Path, keep: float) -> None:
     """Cut off anywhere, a table is a storage error that names the file and its stage."""
     path = stage / "scores.parquet"
     whole = path.read_bytes()
@@ -35,7 +47,7 @@ def test_a_damaged_table_is_told_with_what_to_delete(stage: Path, keep: float) -
     with pytest.raises(
         StorageError, match=r"scores\.parquet: has .* bytes instead of .*; delete .*g00-score-0123 and run"
     ):
-        reading.table(path)
+        Reader(store).table(path)
 
 
 def test_a_damaged_json_file_is_told_with_what_to_delete(tmp_path: Path) -> None:
@@ -60,9 +72,9 @@ def test_a_damaged_receipt_is_told_with_what_to_delete(stage: Path, data: bytes)
         reading.receipt(stage)
 
 
-def test_a_lost_table_is_told_with_what_to_delete(stage: Path) -> None:
+def test_a_lost_table_is_told_with_what_to_delete(store: Store, stage: Path) -> None:
     """A finished stage without its table is damaged, too; so is one that its receipt does not know."""
     (stage / "scores.parquet").rename(stage / "other.parquet")
     for name in ("scores.parquet", "other.parquet"):
         with pytest.raises(StorageError, match=rf"{name.split('.')[0]}\.parquet: .*; delete "):
-            reading.table(stage / name)
+            Reader(store).table(stage / name)

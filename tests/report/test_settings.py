@@ -4,10 +4,11 @@ from copy import deepcopy
 
 import pytest
 
-from entropy_loop import assets, strict_yaml, study
+from entropy_loop import assets
 from entropy_loop.errors import ConfigError
 from entropy_loop.plan import plan
-from entropy_loop.report.settings import settings
+from entropy_loop.study import strict_yaml, study
+from entropy_loop.study.settings import settings
 
 PIXELS = {
     "name": "pixels",

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from test_figures import view
 
 from entropy_loop.data import TAILS, columns
-from entropy_loop.report import drawing, shares
+from entropy_loop.report.figures import drawing, shares
 from entropy_loop.report.view import View
 
 COATS = {"brown": [0.5, 0.6, 0.75], "grey": [0.3, 0.3, 0.25], "blue": [0.2, 0.1, None]}

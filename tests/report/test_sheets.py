@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from entropy_loop.report.sheets import KEPT, SHOWN, YES, Cell, dot, png, sheet, shown
+from entropy_loop.report.figures.sheets import KEPT, SHOWN, YES, Cell, dot, png, sheet, shown
 
 
 def picture(folder: Path, *size: int) -> Path:

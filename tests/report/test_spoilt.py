@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from entropy_loop import data
-from entropy_loop.report import spoilt
+from entropy_loop.analysis import spoilt
 
 NONE = pd.DataFrame(columns=list(data.WITHHELD))
 SET = {"run": "none/seed=0", "set": "pool", "generation": 3, "prompt": "a horse"}

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from entropy_loop import experiment, study
+from entropy_loop.analysis.tables import Tables
+from entropy_loop.commands import experiment
 from entropy_loop.data import ALL
 from entropy_loop.plan import plan
-from entropy_loop.report.tables import Tables
+from entropy_loop.study import study
 
 TOY = yaml.safe_load(Path("configs/toy.yaml").read_text())
 ARMS = {"curate.policy": [{"use": "none"}, {"use": "top_k", "k": 8}], "seed": [0, 1, 2]}

@@ -5,9 +5,9 @@ from dataclasses import fields
 import pandas as pd
 import pytest
 
+from entropy_loop.analysis.tables import Tables
 from entropy_loop.data import CHANGES, RATES, columns
-from entropy_loop.report.summary import summary
-from entropy_loop.report.tables import Tables
+from entropy_loop.report.text.summary import summary
 
 CONCEPTS = ("astronaut", "horse", "riding", "all")
 

@@ -4,11 +4,11 @@ from dataclasses import fields
 
 import pandas as pd
 
-from entropy_loop import study
+from entropy_loop.analysis.tables import Tables
 from entropy_loop.data import RATES, columns
 from entropy_loop.plan import plan
-from entropy_loop.report.tables import Tables
 from entropy_loop.report.view import View, spoken
+from entropy_loop.study import study
 
 CONFIG = {
     "name": "views",

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from test_figures import view
 
-from entropy_loop import study
 from entropy_loop.plan import plan
-from entropy_loop.report import words
+from entropy_loop.report.text import words
+from entropy_loop.study import study
 
 BANDS = [(0.5, 0.6, "outside"), (0.5, 0.7, "inside"), (0.625, 0.7, "inside"), (0.63, 0.7, "outside")]
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from entropy_loop import experiment
+from entropy_loop.commands import experiment
 from entropy_loop.data import Checkpoint, Request
-from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop.generators.diffusion.diffusion import Diffusion
 
 pytestmark = pytest.mark.slow
 ESSAY = "a photograph of an astronaut riding a horse"
@@ -53,7 +53,7 @@ def test_a_run_compiles_once(tmp_path, method):
     counters, graphs, latents = torch._dynamo.utils.counters["stats"], [], {}
 
     def listen(event: str, stage, share: float) -> None:
-        if event == "finished" and stage.verb == "generate-pool":
+        if event == "finished" and stage.name == "generate-pool":
             graphs.append(counters["unique_graphs"])
 
     for name, compiled in (("compiled", "true"), ("eager", "false")):

@@ -16,11 +16,11 @@ import pytest
 import torch
 import yaml
 
-from build_random_checkpoint import SHAPES, build
-from entropy_loop import flops
 from entropy_loop.data import Checkpoint, Request
-from entropy_loop.generators import sampling
-from entropy_loop.generators.diffusion import Diffusion
+from entropy_loop.generators.diffusion import sampling
+from entropy_loop.generators.diffusion.diffusion import Diffusion
+from entropy_loop.machine import flops
+from scripts.tools.build_random_checkpoint import SHAPES, build
 
 pytestmark = pytest.mark.slow
 ESSAY = "a photograph of an astronaut riding a horse"

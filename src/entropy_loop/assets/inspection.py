@@ -62,14 +62,14 @@ def _refuse_json(file: Path) -> None:
         _refuse_parts(file, mapping.get("weight_map"))
 
 
-def _refuse_parts(file: Path, parts: Any) -> None:
+def _refuse_parts(file: Path, parts: object) -> None:
     """An index names the files that the weights are in: beside it, and nowhere else."""
     for part in parts.values() if isinstance(parts, dict) else ():
         if not isinstance(part, str) or Path(part).name != part or not part.endswith(".safetensors"):
             raise ConfigError(f"{file}: {part!r} is no safetensors file beside it; download the model again.")
 
 
-def _mappings(value: Any) -> list[dict[str, Any]]:
+def _mappings(value: object) -> list[dict[str, object]]:
     """Every mapping in a JSON value, at whatever depth."""
     found, waiting = [], [value]
     while waiting:
@@ -80,7 +80,7 @@ def _mappings(value: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _parsed(file: Path, data: bytes) -> Any:
+def _parsed(file: Path, data: bytes) -> object:
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

@@ -13,7 +13,7 @@ from entropy_loop import __version__, assets
 from entropy_loop.cli import care, exports, first, people, studies, tools  # noqa: F401 (they add their commands to the app)
 from entropy_loop.cli.door import app
 from entropy_loop.errors import EntropyLoopError
-from entropy_loop.stopping import Stopped, stop_on_signals
+from entropy_loop.machine.stopping import Stopped, stop_on_signals
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A results f
 def verify_(root: FolderArgument, as_json: JsonOption = False) -> None:
     """Hold every byte of every finished stage to its receipt. Damaged stages are named and put aside, so that the next
     run makes them anew; exit code 3 if there are any."""
-    from entropy_loop import folder
+    from entropy_loop.commands import folder
 
     lines = folder.verify(root)
     if as_json:
@@ -42,7 +42,7 @@ def clean_(
 ) -> None:
     """Remove what a run left unfinished and stages that the config does not name any more, after saying what and how
     much. Tables, figures and report stay."""
-    from entropy_loop import folder
+    from entropy_loop.commands import folder
 
     found = folder.spare(root, whole)
     if as_json:

@@ -44,7 +44,7 @@ def _configs(incomplete: str) -> list[str]:
 
 def _keys(incomplete: str) -> list[str]:
     """Config keys that begin so, for the shell."""
-    from entropy_loop.schema import keys
+    from entropy_loop.study.schema import keys
 
     return [f"{key}=" for key in keys() if key.startswith(incomplete)]
 

@@ -28,14 +28,14 @@ def export_(
         written = _answers(root, to, place)
         out.print("\n".join(str(path) for path in written))
         return
-    from entropy_loop import export
+    from entropy_loop.commands import export
 
     count = export.export(root, to, place, export.Wanted(arm, generation, stream))
     out.print(f"{place}: {count} images; README.md there tells what they are and how to load them")
 
 
 def _answers(root: Path, to: str, place: Path) -> list[Path]:
-    from entropy_loop import experiment
+    from entropy_loop.commands import experiment
     from entropy_loop.people.book import Book
     from entropy_loop.rating import exchange, items
 

@@ -25,7 +25,7 @@ def init(
 ) -> None:
     """Write a first config, with a comment for every line. What is not given is asked for on a terminal, and has a
     default elsewhere."""
-    from entropy_loop import starter
+    from entropy_loop.commands import starter
 
     usual, asks = starter.Answers(), sys.stdin.isatty()
     if asks and model is None:
@@ -53,8 +53,8 @@ def schema_(
 ) -> None:
     """Print the JSON Schema of a config. An editor completes and checks a config that begins with
     `# yaml-language-server: $schema=FILE`."""
-    from entropy_loop import schema
-    from entropy_loop.disk import write_text
+    from entropy_loop.storage.disk import write_text
+    from entropy_loop.study import schema
 
     text = json.dumps(schema.schema(), indent=1)
     for line in schema.left_out():

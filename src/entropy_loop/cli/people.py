@@ -23,8 +23,8 @@ def rate(
     seed: Annotated[int, typer.Option(min=0, help="Which images of a pool.")] = 0,
 ) -> None:
     """Open a page on which people say what they recognise, or pick the best k for a run that waits for them."""
+    from entropy_loop.machine.stopping import Stopped
     from entropy_loop.rating import server
-    from entropy_loop.stopping import Stopped
 
     serving = server.open_desk(root, links, images, raters, host, port, seed)
     if host not in server.LOOPBACK:
@@ -52,7 +52,7 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, or the JSON export of Label Studio.")],
 ) -> None:
     """Read answers that people gave elsewhere to what `export --to label-studio` or `export --to csv` wrote."""
-    from entropy_loop import folder
+    from entropy_loop.commands import folder
     from entropy_loop.people.book import Book
     from entropy_loop.rating import exchange
 
@@ -71,9 +71,9 @@ def watch(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 0,
 ) -> None:
     """Show the report in a browser while it grows. Nothing is written, and the run is not disturbed."""
+    from entropy_loop.machine.stopping import Stopped
     from entropy_loop.rating import server, watch
     from entropy_loop.rating.guard import Guard
-    from entropy_loop.stopping import Stopped
 
     shown = watch.Watch(root)
     shown.page()

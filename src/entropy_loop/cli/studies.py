@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -14,14 +14,15 @@ from entropy_loop.cli.door import ConfigArgument, JsonOption, OutOption, SetOpti
 from entropy_loop.units import duration, plain, size
 
 if TYPE_CHECKING:
-    from entropy_loop.report.ending import Ending
+    from entropy_loop.commands.ledger import Outlook
+    from entropy_loop.report.text.ending import Ending
 
 
 def _engines(incomplete: str) -> list[str]:
     """Engines that begin so, for the shell."""
     from entropy_loop import registry
 
-    return [name for name in registry.known("engine") if name.startswith(incomplete)]
+    return [name for name in registry.known(registry.ENGINE) if name.startswith(incomplete)]
 
 
 @app.command()
@@ -46,8 +47,8 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for every event, at last the rates.")] = False,
 ) -> None:
     """Run an experiment, or continue it: finished stages are never made twice."""
-    from entropy_loop import experiment, folder
-    from entropy_loop.progress import Progress
+    from entropy_loop.commands import experiment, folder
+    from entropy_loop.commands.progress import Progress
 
     told = {"use": engine, "address": address, "workers": workers}
     machine = [f"engine.{name}={value}" for name, value in told.items() if value is not None]
@@ -79,10 +80,10 @@ def run(
 
 def _tell(ending: Ending, as_json: bool = False) -> None:
     """The end of a run: V and c, warnings, and where the report is; as JSON the rates."""
-    from entropy_loop.report.compare import read
+    from entropy_loop.storage.reading import written
 
     if as_json:
-        rates = json.loads(read(ending.report.parent / "rates.csv").to_json(orient="records"))
+        rates = json.loads(written(ending.report.parent / "rates.csv").to_json(orient="records"))
         print(json.dumps({"event": "done", "report": str(ending.report), "rates": rates}))
         return
     out.print(ending.summary)
@@ -94,7 +95,8 @@ def _tell(ending: Ending, as_json: bool = False) -> None:
 @app.command("fetch")
 def fetch_(config: ConfigArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
     """Download the models that a config needs. Everything else works without a connection."""
-    from entropy_loop import fetch, study
+    from entropy_loop.commands import fetch
+    from entropy_loop.study import study
 
     wanted = list(fetch.wanted(study.load(config, tuple(overrides or ()))))
     fetch.refuse_unpinned(wanted)
@@ -117,40 +119,38 @@ def plan(
     config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption = None, as_json: JsonOption = False
 ) -> None:
     """Show what a config would do, and how much of it is done. Changes nothing, loads no model."""
-    from entropy_loop import experiment
+    from entropy_loop.commands import experiment
 
     planned = experiment.prepare(config, tuple(overrides or ()), check_models=False)
-    counts = experiment.outlook(planned, out_dir or Path("results") / planned.study.config.name)
+    forecast = experiment.forecast(planned, out_dir or Path("results") / planned.study.config.name)
     if as_json:
-        print(json.dumps(counts, indent=1))
+        print(json.dumps(forecast.values(), indent=1))
         return
     config_ = planned.study.config
     steps = f"{config_.generations} feedback {'steps' if config_.generations > 1 else 'step'}"
     runs = f"{len(planned.runs)} {'runs' if len(planned.runs) > 1 else 'run'}"
     out.print(f"{config_.name}: {runs}, {steps}")
     table = Table("stage", "in all", "done", "images", "UNet evaluations", "TFLOP", "disk", box=None)
-    for verb, row in counts["stages"].items():
+    for stage, row in forecast.stages.items():
         numbers = (f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations"))
-        tflop = [plain(row["tflop"])] * (row["tflop"] > 0) + ["unknown"] * row["unknown"]
-        table.add_row(verb, *numbers, " + ".join(tflop), size(row["disk"]))
+        tflop = [plain(row["tflop"])] * (row["tflop"] > 0) + ["unknown"] * int(row["unknown"])
+        table.add_row(stage, *numbers, " + ".join(tflop), size(int(row["disk"])))
     out.print(table)
-    if any(row["tflop"] for row in counts["stages"].values()):
-        out.print(_estimates(counts["estimates"]))
+    if any(row["tflop"] for row in forecast.stages.values()):
+        out.print(_estimates(forecast.estimates))
         out.print("estimates from arithmetic alone, not measured; memory is rough")
         out.print("left out: what is unknown, the judges' memory, measures and reports")
-    for name in counts["runs"]:
+    for name in forecast.runs:
         out.print(f"  {name}")
 
 
-def _estimates(rows: list[dict[str, Any]]) -> Table:
+def _estimates(rows: list[Outlook]) -> Table:
     """What the whole plan would take on one of each device."""
-    from entropy_loop.ledger import DEVICES
-
     table = Table("on one", "time", "memory, sampling", "training", "at", box=None)
-    for device, row in zip(DEVICES, rows, strict=True):
-        speed = f"{device.used:.0%} of {device.fp32:g} TFLOP/s fp32, {device.half:g} half"
-        fits = "" if row["fits"] else "  does not fit"
-        table.add_row(device.name, duration(row["hours"]), size(row["sampling"]), size(row["training"]), speed + fits)
+    for row in rows:
+        speed = f"{row.device.used:.0%} of {row.device.fp32:g} TFLOP/s fp32, {row.device.half:g} half"
+        fits = "" if row.fits else "  does not fit"
+        table.add_row(row.device.name, duration(row.hours), size(row.sampling), size(row.training), speed + fits)
     return table
 
 
@@ -163,8 +163,8 @@ def report(
     ] = "html",
 ) -> None:
     """Write the tables and the report of a results folder anew from what is stored. Loads no model."""
-    from entropy_loop import experiment
-    from entropy_loop.report import plain
+    from entropy_loop.commands import experiment
+    from entropy_loop.report.text import plain
 
     if form == "html":
         _tell(experiment.report(results).ending)
@@ -182,8 +182,8 @@ def compare(
     ] = None,
 ) -> None:
     """Put results side by side: V and c of `all` in every arm, from the tables alone."""
-    from entropy_loop.report import compare as side_by_side
-    from entropy_loop.report import sidebyside
+    from entropy_loop.report.page import sidebyside
+    from entropy_loop.report.text import compare as side_by_side
 
     found = side_by_side.compare(folders)
     if html:

@@ -47,8 +47,8 @@ def power(
 @app.command("selfcheck")
 def selfcheck_(seed: Annotated[int, typer.Option(min=0, help="Which noise.")] = 0, as_json: JsonOption = False) -> None:
     """Check the loop against closed forms that it must reproduce. Exit code 3 if it does not."""
-    from entropy_loop.progress import bar
-    from entropy_loop.selfcheck import LAWS, plausible, selfcheck, surprise
+    from entropy_loop.commands.progress import bar
+    from entropy_loop.commands.selfcheck import LAWS, plausible, selfcheck, surprise
 
     lines = []
     with bar(out, f"checking {len(LAWS)} laws") as tick:
@@ -82,8 +82,9 @@ def calibrate_(
     as_json: JsonOption = False,
 ) -> None:
     """Fit the judges' thresholds on labelled images, and measure how often their answers are right."""
-    from entropy_loop import calibrate, study
-    from entropy_loop.progress import bar
+    from entropy_loop.commands import calibrate
+    from entropy_loop.commands.progress import bar
+    from entropy_loop.study import study
 
     with bar(out, "calibrating") as tick:
         asked = study.load(config, tuple(overrides or ()))
@@ -105,8 +106,8 @@ def world(
     out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")] = Path("results/world"),
 ) -> None:
     """Draw scenes with known truth: an imagefolder that `datasets` loads, and a contact sheet."""
+    from entropy_loop.commands.progress import bar
     from entropy_loop.errors import ConfigError, nearest
-    from entropy_loop.progress import bar
     from entropy_loop.worlds.storybook import album
 
     if name != "storybook":
@@ -143,15 +144,16 @@ def doctor(
 ) -> None:
     """Check this machine: versions and their known faults, device, memory, disk, and that the bundled models are
     whole."""
-    from entropy_loop import checkup
+    from entropy_loop.commands import checkup
 
     found = checkup.checkup(config)
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps({**found.facts, "problems": found.problems, "notes": found.notes}, indent=1))
     else:
-        for name, value in found.items():
-            lines = (value or ["none"]) if name in ("problems", "notes") else [value]
-            for i, line in enumerate(lines):
+        for name, value in found.facts.items():
+            out.print(f"{name:>24}  {value}")
+        for name, lines in (("problems", found.problems), ("notes", found.notes)):
+            for i, line in enumerate(lines or ["none"]):
                 out.print(f"{'' if i else name:>24}  {line}")
-    if found["problems"]:
+    if found.problems:
         raise typer.Exit(1)

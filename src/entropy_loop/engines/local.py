@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from entropy_loop.store import Store
+from entropy_loop.contracts import Chain, Engine
+from entropy_loop.storage.store import Store
 
 
 @dataclass(frozen=True)
-class Local:
+class Local(Engine):
     """One run after the other, in this process."""
 
     version: ClassVar[int] = 1
@@ -19,7 +20,12 @@ class Local:
         """It needs nothing."""
 
     def carry(
-        self, runs: Sequence[Any], store: Store, work: Callable[[Any, Store], None], between: Callable[[], None]
+        self,
+        runs: Sequence[Chain],
+        store: Store,
+        work: Callable[[Chain, Store], None],
+        between: Callable[[], None],
+        threads: int,
     ) -> None:
         for run in runs:
             between()

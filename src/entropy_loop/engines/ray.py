@@ -15,24 +15,28 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from entropy_loop import assets, device, disk, threads
+from entropy_loop import assets
+from entropy_loop.contracts import Chain, Engine
 from entropy_loop.data import Stage, Tick
-from entropy_loop.device import CHOICE
 from entropy_loop.errors import ConfigError, EntropyLoopError
-from entropy_loop.store import Maker, Store, Unit
+from entropy_loop.machine import device, threads
+from entropy_loop.machine.device import CHOICE
+from entropy_loop.storage import disk
+from entropy_loop.storage.store import Maker, Store, Unit
 
 DEATHS = 3  # that a piece of work may cost before it is put aside
 QUARANTINE = "quarantine.jsonl"
 
 
 @dataclass(frozen=True)
-class Ray:
+class Ray(Engine):
     """Runs and blocks of images spread over the workers of a Ray cluster.
 
     address: None starts a cluster of its own on this machine, 'auto' joins the one that is here, or host:port.
@@ -54,10 +58,15 @@ class Ray:
             raise ConfigError("engine: Ray is not installed; `pip install 'entropy-loop[ray]'`.")
 
     def carry(
-        self, runs: Sequence[Any], store: Store, work: Callable[[Any, Store], None], between: Callable[[], None]
+        self,
+        runs: Sequence[Chain],
+        store: Store,
+        work: Callable[[Chain, Store], None],
+        between: Callable[[], None],
+        threads: int,
     ) -> None:
         """Every run goes on to its end, whatever becomes of the others; then the first error is raised."""
-        with _pool(self, store, runs[0].config.threads) as pool:
+        with _pool(self, store, threads) as pool:
             shared = replace(store, several=True, perform=pool.perform)
             with ThreadPoolExecutor(len(runs)) as walkers:
                 walks = [walkers.submit(work, run, shared) for run in runs]
@@ -100,8 +109,7 @@ class _Pool:
         """Make one unit; a worker that dies over it is replaced, and it is tried again."""
         import ray
 
-        ids = [request.id for request in getattr(unit.make, "requests", ())]
-        self._refuse_quarantined(stage, ids)
+        self._refuse_quarantined(stage, unit.images)
         for _ in range(DEATHS):
             worker, alive = self._worker(), True
             try:
@@ -114,8 +122,8 @@ class _Pool:
                 ray.kill(worker)  # one that still lives would keep the cores that its successor needs
             finally:  # whatever happened, nobody waits for this place in vain
                 self.idle.put(worker if alive else self.start())
-        disk.append(self.store.stages / QUARANTINE, json.dumps({"stage": stage.folder, "ids": ids}))
-        raise EntropyLoopError(self._told(stage, ids))
+        disk.append(self.store.stages / QUARANTINE, json.dumps({"stage": stage.folder, "ids": unit.images}))
+        raise EntropyLoopError(self._told(stage, unit.images))
 
     def _worker(self) -> Any:
         worker = self.idle.get()
@@ -152,16 +160,17 @@ def _pool(engine: Ray, store: Store, cores: int) -> Iterator[_Pool]:
     _environment(engine)
     import ray
 
-    own: dict[str, Any] = {
-        "num_cpus": engine.workers * cores if engine.workers else None,
-        "include_dashboard": False,
-        "object_store_memory": engine.object_store_memory,
-        "_node_ip_address": "127.0.0.1",
-    }
-    ray.init(
-        address=engine.address or "local", logging_level=logging.ERROR, log_to_driver=False, namespace="entropy-loop",
-        **({} if engine.address else own),
-    )  # fmt: skip
+    join = partial(ray.init, logging_level=logging.ERROR, log_to_driver=False, namespace="entropy-loop")
+    if engine.address:
+        join(address=engine.address)
+    else:
+        join(
+            address="local",
+            num_cpus=engine.workers * cores if engine.workers else None,
+            include_dashboard=False,
+            object_store_memory=engine.object_store_memory,
+            _node_ip_address="127.0.0.1",
+        )
     found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = int(found.get("GPU", 0))
     size = engine.workers or gpus or max(1, int(found.get("CPU", 1)) // cores)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from entropy_loop.data import JUDGEMENTS, Samples, columns
+from entropy_loop.data import JUDGEMENTS, Samples
 from entropy_loop.errors import EntropyLoopError
 from entropy_loop.judges import embeddings
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 FLAT = "flat picture: one colour"
 LEVELS = 2
@@ -28,22 +30,22 @@ def finite(told: Numbers, model: str, image: str) -> Numbers:
     return told
 
 
-def write(rows: Iterable[tuple[str, str, float, float]], model: str, samples: Samples, out: Path) -> None:
-    """judgements.parquet of (id, concept, score, threshold): a concept is recognised when its score is above its
+def judged(rows: Iterable[tuple[str, str, float, float]], model: str, samples: Samples) -> pd.DataFrame:
+    """Judgements from (id, concept, score, threshold): a concept is recognised when its score is above its
     threshold. Raises EntropyLoopError at the first score that is not finite.
 
     A picture of one colour shows no concept, so a no to it is an answer like any other; `reason` tells what it was.
     """
-    judged = [(image, concept, finite(score, model, image), threshold) for image, concept, score, threshold in rows]
-    table = pd.DataFrame(judged, columns=list(JUDGEMENTS[:4])).astype({"score": float, "threshold": float})
+    told = [(image, concept, finite(score, model, image), threshold) for image, concept, score, threshold in rows]
+    table = pd.DataFrame(told, columns=list(JUDGEMENTS[:4])).astype({"score": float, "threshold": float})
     answer = table["score"] > table["threshold"]
     refused = samples.table[samples.table["id"].isin(table["id"][~answer])]
     pictures = embeddings.opened(samples.folder / file for file in refused["file"])
-    flat = [image for image, picture in zip(refused["id"], pictures, strict=True) if _flat(picture.getextrema())]
+    flat = [image for image, picture in zip(refused["id"], pictures, strict=True) if _flat(picture)]
     reason = np.where(~answer & table["id"].isin(flat), FLAT, "")
-    columns(table.assign(answer=answer, reason=reason), JUDGEMENTS).to_parquet(out / "judgements.parquet", index=False)
+    return table.assign(answer=answer, reason=reason)
 
 
-def _flat(extremes: Iterable[tuple[int, int]]) -> bool:
-    """Whether every channel has one value. extremes: lowest and highest of each."""
-    return all(highest - lowest <= LEVELS for lowest, highest in extremes)
+def _flat(picture: Image.Image) -> bool:
+    """Whether every channel has one value."""
+    return all(np.ptp(extremes) <= LEVELS for extremes in picture.getextrema())

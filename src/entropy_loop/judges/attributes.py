@@ -3,9 +3,6 @@
 A model is a folder with `config.json` (a network of timm), `model.safetensors` and `attributes.json`: what
 each attribute's answers are, in the order of the network's outputs, the least probability at which a value
 counts, and confusion matrices on drawings it was not trained on.
-
-reader.read(samples, out, tick)    -> attributes.parquet (COLUMNS), one row per image and attribute
-embedder.embed(samples, out, tick) -> embeddings.npy and noise.parquet, one row per image
 """
 
 from __future__ import annotations
@@ -15,30 +12,40 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, cast
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from entropy_loop import assets
-from entropy_loop.data import Samples, Tick
+from entropy_loop.contracts import Attribute, Embedded, Embedder, Reader
+from entropy_loop.data import ATTRIBUTES, Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.judges import embeddings
 from entropy_loop.judges.answers import finite
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
-COLUMNS = ("id", "attribute", "value", "score", "reason")
 ABSENT, UNREADABLE = "absent", "unreadable"
+
+
+class Network(Protocol):
+    """A network of timm: an image, float32 (1, 3, 64, 64), to the logits of all answers."""
+
+    def __call__(self, images: torch.Tensor, /) -> torch.Tensor: ...
+    def forward_features(self, images: torch.Tensor, /) -> torch.Tensor: ...
+    def forward_head(self, features: torch.Tensor, /, *, pre_logits: bool) -> torch.Tensor: ...
+
+
+Part = Callable[[Network, "torch.Tensor"], "torch.Tensor"]
 
 
 @dataclass(frozen=True)
 class _Model:
     """model: `bundled:...`, a folder, or a hub id. revision: a hub commit; set by itself for a bundled model."""
-
-    version: ClassVar[int] = 1
 
     model: Annotated[str, Field(min_length=1)] = "bundled:storybook-attributes"
     revision: str | None = None
@@ -51,12 +58,13 @@ class _Model:
         """A short name for tables."""
         return Path(self.model.removeprefix(assets.PREFIX)).name
 
-    def calibration(self) -> dict[str, Any]:
-        """The model's attributes.json. Raises ConfigError when it has none."""
+    def attributes(self) -> dict[str, Attribute]:
+        """Every attribute that the model knows, from its attributes.json. Raises ConfigError when it has none."""
         path = self._folder() / "attributes.json"
         if not path.is_file():
             raise ConfigError(f"{self.model}: no attributes.json in {path.parent}; it is no attribute reader.")
-        return json.loads(path.read_text(encoding="utf-8"))
+        known: dict[str, Attribute] = json.loads(path.read_text(encoding="utf-8"))["attributes"]
+        return known
 
     def downloads(self) -> list[assets.Download]:
         """What `fetch` gets for it."""
@@ -65,7 +73,7 @@ class _Model:
     def _folder(self) -> Path:
         return assets.find(self.model, self.revision)
 
-    def _each(self, part: Callable[[Any, Any], Any], samples: Samples, tick: Tick) -> Iterator[np.ndarray]:
+    def _each(self, part: Part, samples: Samples, tick: Tick) -> Iterator[np.ndarray]:
         """What a part of the network makes of every image, a vector each.
 
         Images pass through the network one by one: an answer never depends on what else is looked at.
@@ -81,12 +89,14 @@ class _Model:
 
 
 @dataclass(frozen=True)
-class AttributeReader(_Model):
+class AttributeReader(_Model, Reader):
     """Reads every attribute that its model knows. model: `bundled:...` or a folder."""
+
+    version: ClassVar[int] = 1
 
     def ready(self, attributes: Mapping[str, tuple[str, ...]]) -> None:
         """Raises ConfigError when the model is not here, or does not read one of these attributes or values."""
-        known = {name: entry["values"] for name, entry in self.calibration()["attributes"].items()}
+        known = {name: entry["values"] for name, entry in self.attributes().items()}
         for name, values in attributes.items():
             if name not in known:
                 raise ConfigError(f"attributes.{name}: {self.label} does not read it; {nearest(name, list(known))}")
@@ -95,20 +105,20 @@ class AttributeReader(_Model):
                     told = nearest(value, known[name])
                     raise ConfigError(f"attributes.{name}: {self.label} does not read {value!r}; {told}")
 
-    def read(self, samples: Samples, out: Path, tick: Tick) -> None:
-        """Write attributes.parquet: `value` and how probable it is (`score`), or no value and the reason,
+    def read(self, samples: Samples, tick: Tick) -> pd.DataFrame:
+        """`value` and how probable it is (`score`), or no value and the reason,
         'absent' (no animal, so no coat) or 'unreadable'; then the score is that of the likeliest value. Raises
         EntropyLoopError at the first answer that is not finite.
         """
-        attributes, rows = self.calibration()["attributes"], []
+        attributes, rows = self.attributes(), []
         told = self._each(lambda network, image: network(image), samples, tick)
         for name, logits in zip(samples.table["id"], told, strict=True):
             rows += [(name, *answer) for answer in answers(finite(logits, self.label, name), attributes)]
-        pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(out / "attributes.parquet", index=False)
+        return pd.DataFrame(rows, columns=list(ATTRIBUTES))
 
 
 @dataclass(frozen=True)
-class AttributeEmbedder(_Model):
+class AttributeEmbedder(_Model, Embedder):
     """Scenes of the storybook world as the attribute reader sees them: what lies in front of its last layer, mean
     over the picture, float32 (256,). model: as the reader's.
 
@@ -121,20 +131,21 @@ class AttributeEmbedder(_Model):
     noise either (KID of noise .2 to real inside its null band): the noise indices do.
     """
 
+    version: ClassVar[int] = 1
+
     def ready(self) -> None:
         """Raises ConfigError when the model is not here, or is another kind of model."""
-        self.calibration()
+        self.attributes()
 
-    def embed(self, samples: Samples, out: Path, tick: Tick) -> None:
-        """Writes embeddings.npy, float32 (images, d), and noise.parquet (one row per image), in the samples' order."""
-        embeddings.write(self._each(_penultimate, samples, tick), samples, out)
+    def embed(self, samples: Samples, tick: Tick) -> Embedded:
+        return embeddings.embedded(self._each(_penultimate, samples, tick), samples)
 
 
-def _penultimate(network: Any, image: Any) -> Any:
+def _penultimate(network: Network, image: torch.Tensor) -> torch.Tensor:
     return network.forward_head(network.forward_features(image), pre_logits=True)
 
 
-def answers(logits: np.ndarray, attributes: Mapping[str, Any]) -> Iterator[tuple[str, str | None, float, str]]:
+def answers(logits: np.ndarray, attributes: Mapping[str, Attribute]) -> Iterator[tuple[str, str | None, float, str]]:
     """(attribute, value, score, reason) for one image's logits, shape (all answers of all attributes,).
 
     Each attribute has a softmax of its own. A value is given when it is the likeliest of all answers and its
@@ -154,7 +165,7 @@ def answers(logits: np.ndarray, attributes: Mapping[str, Any]) -> Iterator[tuple
             yield name, None, score, ABSENT if said == ABSENT else UNREADABLE
 
 
-def pixels(image: Any) -> torch.Tensor:
+def pixels(image: Image.Image) -> torch.Tensor:
     """A PIL image as the network's input, float32 (1, 3, 64, 64) in [-1, 1]; another size is resized."""
     import torch
     from PIL import Image
@@ -167,7 +178,7 @@ def pixels(image: Any) -> torch.Tensor:
 
 
 @cache
-def load(folder: Path) -> Any:
+def load(folder: Path) -> Network:
     """The network of a reader's folder, in float32 on the CPU: it takes milliseconds per image."""
     import timm
     import torch
@@ -177,4 +188,4 @@ def load(folder: Path) -> Any:
     with torch.random.fork_rng(devices=[]):  # timm draws initial weights before the real ones are loaded
         network = timm.create_model(config["architecture"], num_classes=config["num_classes"], **config["model_args"])
     network.load_state_dict(load_file(folder / "model.safetensors"))
-    return network.eval()
+    return cast(Network, network.eval())

@@ -11,54 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
-from entropy_loop.data import ALL
+from entropy_loop.contracts import Calibration, Judge
 from entropy_loop.errors import ConfigError
-
-Entry = dict[str, Any]
-Question = Mapping[str, Any]
-"""What a judge is asked for a concept, as it stands in an entry; empty: whatever the calibration asked."""
 
 OPTIONS = ("calibration", "calibration_revision")
 """The options that name a calibration file in a judge that can have one."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What a file says of single concepts, of several in one image, and of both on degraded images (rows with kind,
-    level, concept or name of several, n). file: its path if the config names it."""
-
-    concepts: dict[str, Entry] = field(default_factory=dict)
-    joint: dict[str, Entry] = field(default_factory=dict)
-    degradations: tuple[Entry, ...] = ()
-    file: str = ""
-
-    def entry(self, concept: str, asked: Question) -> Entry | None:
-        """The concept's entry if it was calibrated with this very question. Raises ConfigError where a file that the
-        config names was fitted with another one: the config says two things."""
-        entry = self.concepts.get(concept)
-        if entry is None or all(entry.get(name) == value for name, value in asked.items()):
-            return entry
-        if self.file:
-            raise ConfigError(
-                f"concepts.{concept}: its texts are not those that {self.file} was fitted with; calibrate anew, or "
-                "leave the texts out."
-            )
-        return None
-
-    def measured(self, asked: Mapping[str, Question]) -> dict[str, Entry]:
-        """The entries of the concepts that were calibrated so, and as `all` that of all of them in one image."""
-        entries = {name: entry for name, question in asked.items() if (entry := self.entry(name, question))}
-        if len(entries) < len(asked):
-            return entries
-        joint = [entry for entry in self.joint.values() if sorted(entry.get("concepts", ())) == sorted(asked)]
-        if len(entries) == 1:  # of one concept, all of them is that one
-            joint = list(entries.values())
-        return entries | {ALL: joint[0]} if joint else entries
 
 
 def own(path: Path) -> Calibration:
@@ -66,7 +26,7 @@ def own(path: Path) -> Calibration:
     return _parsed(path.read_bytes(), path)[0] if path.is_file() else Calibration()
 
 
-def given(path: Path, wanted: str | None, judge: Any) -> Calibration:
+def given(path: Path, wanted: str | None, judge: Judge) -> Calibration:
     """The calibration in a file that the config names.
 
     Raises ConfigError when the file is not there or not of the wanted revision, which enters keys in the place of
@@ -93,12 +53,12 @@ def revision(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def options(judge: Any) -> dict[str, Any]:
+def options(judge: Judge) -> dict[str, object]:
     """What of a judge's options its scores follow from: all but those that name a calibration."""
     return {name: value for name, value in asdict(judge).items() if name not in OPTIONS}
 
 
-def _parsed(data: bytes, path: Path) -> tuple[Calibration, dict[str, Any] | None]:
+def _parsed(data: bytes, path: Path) -> tuple[Calibration, dict[str, object] | None]:
     """(calibration, the judge it was fitted for; None in a model's own, which lies with the model)."""
     try:
         content = json.loads(data)

@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from entropy_loop import assets
-from entropy_loop.data import SCORES, Concept, Prompt, Samples, Tick
+from entropy_loop.contracts import CalibratedJudge, Calibration, Embedded, Embedder, Entry, Scorer, Weights
+from entropy_loop.data import Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.judges import answers, embeddings, vision
-from entropy_loop.judges.calibration import Calibration, Entry, given, own
+from entropy_loop.judges.calibration import given, own
 from entropy_loop.judges.loaded import BLOCK, Loaded, described, load, tag
 
 UNKNOWN = "[unk]"
@@ -37,8 +38,6 @@ PUNCTUATION = str.maketrans("_", " ", string.punctuation.replace("_", ""))  # wh
 class _Clip:
     """model: `bundled:...`, a folder, a downloaded hub id, or an open_clip architecture; pretrained: its tag in
     the last case, which stands for a hub id. revision: a hub commit; set by itself for a bundled model."""
-
-    version: ClassVar[int] = 1
 
     model: Annotated[str, Field(min_length=1)]
     pretrained: str | None = None
@@ -75,10 +74,12 @@ class _Clip:
         told = tag(self.model, self.pretrained) if self.pretrained else {}
         return load(self._repository(), self.revision, bool(told.get("quick_gelu")))
 
-    def describe(self, out: Path) -> None:
-        """Write model.json: weights, preprocessing and activation as they were loaded."""
-        loaded = self.loaded()
-        (out / "model.json").write_text(described(loaded), encoding="utf-8")
+    def weights(self) -> Weights:
+        return Weights(self.model, self.pretrained)
+
+    def description(self) -> str:
+        """Weights, preprocessing and activation as they were loaded."""
+        return described(self.loaded())
 
     def readable(self, texts: Iterable[str], where: str) -> None:
         """Raises ConfigError when the model is not here, or not all of it, and for a text with words that it does not
@@ -126,28 +127,28 @@ class _Clip:
 
 
 @dataclass(frozen=True)
-class ClipScorer(_Clip):
+class ClipScorer(_Clip, Scorer):
     """An image's score is the logit of its own prompt (CLIP score: Hessel et al. 2021, arXiv 2104.08718)."""
+
+    version: ClassVar[int] = 1
 
     def ready(self, prompts: tuple[str, ...]) -> None:
         """Raises ConfigError when the model is not here, or cannot read a prompt."""
         self.readable(prompts, "prompts")
 
-    def score(self, samples: Samples, prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
-        """Writes scores.parquet. Raises EntropyLoopError for a score that is not finite."""
+    def score(self, samples: Samples, prompts: tuple[str, ...], tick: Tick) -> pd.DataFrame:
+        """Raises EntropyLoopError for a score that is not finite."""
         table = samples.table[samples.table["prompt"].isin(prompts)]
         logits = self.logits([samples.folder / f for f in table["file"]], list(prompts), tick)
         own = logits[np.arange(len(table)), [prompts.index(prompt) for prompt in table["prompt"]]]
         scores = [
             answers.finite(float(score), self.label, image) for image, score in zip(table["id"], own, strict=True)
         ]
-        rows = pd.DataFrame({"id": table["id"], "score": scores}).astype({"score": float})
-        rows[list(SCORES)].to_parquet(out / "scores.parquet", index=False)
-        self.describe(out)
+        return pd.DataFrame({"id": table["id"], "score": scores}).astype({"score": float})
 
 
 @dataclass(frozen=True)
-class ClipRecogniser(_Clip):
+class ClipRecogniser(_Clip, CalibratedJudge):
     """A concept is recognised when log-sum-exp of its `yes` logits minus that of its `no` logits is above the
     threshold. Texts come from the config, else from the calibration, which has the threshold of its own texts; other
     texts have the threshold 0: the side with more evidence wins.
@@ -155,6 +156,8 @@ class ClipRecogniser(_Clip):
     calibration: a file that `entropy-loop calibrate` wrote, in the place of the model's own. calibration_revision:
     the first 16 hex digits of its SHA-256, which enter keys for its content.
     """
+
+    version: ClassVar[int] = 1
 
     calibration: Annotated[str, Field(min_length=1)] | None = None
     calibration_revision: str | None = None
@@ -171,9 +174,9 @@ class ClipRecogniser(_Clip):
             self.readable((*concept.yes, *concept.no), f"concepts.{concept.name}")
 
     def judge(
-        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
-    ) -> None:
-        """Writes judgements.parquet. Raises EntropyLoopError for a score that is not finite."""
+        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], tick: Tick
+    ) -> pd.DataFrame:
+        """Raises EntropyLoopError for a score that is not finite."""
         table = samples.table
         prompts = tuple(prompt for prompt in prompts if prompt.text in set(table["prompt"]))
         names = {name for prompt in prompts for name in prompt.concepts}
@@ -189,18 +192,20 @@ class ClipRecogniser(_Clip):
                 scores = _evidence(logits[asked][:, for_it]) - _evidence(logits[asked][:, against])
                 ids = table["id"].iloc[asked]
                 rows += [(image, name, score, threshold) for image, score in zip(ids, scores, strict=True)]
-        answers.write(rows, self.label, samples, out)
-        self.describe(out)
+        return answers.judged(rows, self.label, samples)
 
-    def known(self) -> Calibration:
-        """The calibration in force: the file that the config names, else the model's own, which may be empty."""
+    def calibration_in_force(self) -> Calibration:
+        """The file that the config names, else the model's own, which may be empty."""
         if self.calibration:
             return given(Path(self.calibration), self.calibration_revision, self)
         return own(self.folder() / "calibration.json")
 
     def measured(self, concepts: tuple[Concept, ...]) -> dict[str, Entry]:
         """What the calibration says of these concepts as they are asked here, and of `all` of them in one image."""
-        return self.known().measured({concept.name: _question(concept) for concept in concepts})
+        return self.calibration_in_force().measured({concept.name: _question(concept) for concept in concepts})
+
+    def without_calibration(self) -> Self:
+        return replace(self, calibration=None, calibration_revision=None)
 
     def question(self, concept: Concept) -> dict[str, list[str]]:
         """What is asked for a concept, as a calibration file keeps it."""
@@ -209,7 +214,7 @@ class ClipRecogniser(_Clip):
 
     def _texts(self, concept: Concept) -> tuple[tuple[str, ...], tuple[str, ...], float]:
         """(yes texts, no texts, threshold)."""
-        known = self.known()
+        known = self.calibration_in_force()
         if entry := known.entry(concept.name, _question(concept)):
             return tuple(entry["yes"]), tuple(entry["no"]), float(entry["threshold"])
         if concept.yes:
@@ -226,17 +231,17 @@ def _question(concept: Concept) -> dict[str, list[str]]:
 
 
 @dataclass(frozen=True)
-class ClipEmbedder(_Clip):
+class ClipEmbedder(_Clip, Embedder):
     """Image embeddings as the model makes them, not brought to length one, and noise indices of the pixels."""
+
+    version: ClassVar[int] = 1
 
     def ready(self) -> None:
         """Raises ConfigError when the model is not here."""
         self.folder()
 
-    def embed(self, samples: Samples, out: Path, tick: Tick) -> None:
-        """Writes embeddings.npy, float32 (images, d), and noise.parquet (one row per image), in the samples' order."""
-        embeddings.write(self._vectors([samples.folder / file for file in samples.table["file"]], tick), samples, out)
-        self.describe(out)
+    def embed(self, samples: Samples, tick: Tick) -> Embedded:
+        return embeddings.embedded(self._vectors([samples.folder / f for f in samples.table["file"]], tick), samples)
 
     def _vectors(self, files: list[Path], tick: Tick) -> Iterator[np.ndarray]:
         import torch

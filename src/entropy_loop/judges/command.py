@@ -12,17 +12,26 @@ import json
 import math
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar, NotRequired, TypedDict
 
 import pandas as pd
 from pydantic import Field
 
+from entropy_loop.contracts import Judge, Scorer, Weights
 from entropy_loop.data import Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError, EntropyLoopError
 from entropy_loop.judges import answers
+
+
+class Question(TypedDict):
+    """A line that the command reads. file: absolute. concept: asked of a judge."""
+
+    id: str
+    file: str
+    prompt: str
+    concept: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -30,8 +39,6 @@ class _Command:
     """command: program and arguments, started without a shell. name: of the scorer in tables. revision: a word of
     yours for what the command computes; change it when that changes, for it enters keys and the command's own files
     do not. range: lowest and highest score that it can give. timeout: seconds for one set of images."""
-
-    version: ClassVar[int] = 1
 
     command: Annotated[tuple[str, ...], Field(min_length=1)]
     name: Annotated[str, Field(min_length=1)]
@@ -44,10 +51,9 @@ class _Command:
         """A short name for tables."""
         return self.name
 
-    @property
-    def model(self) -> str:
-        """What tells two commands apart: a curator that is the judge is refused."""
-        return " ".join(self.command)
+    def weights(self) -> Weights:
+        """The command line, which tells two commands apart."""
+        return Weights(" ".join(self.command))
 
     def tflop_per_image(self) -> float | None:
         """For `plan`: not known."""
@@ -58,7 +64,7 @@ class _Command:
         if shutil.which(self.command[0]) is None:
             raise ConfigError(f"{self.name}: no program {self.command[0]!r} here, or it may not be executed.")
 
-    def answers(self, asked: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
+    def answers(self, asked: Sequence[Question]) -> dict[tuple[str, str], float]:
         """(id, concept) -> score. Raises EntropyLoopError unless every question has exactly one finite answer."""
         questions = "".join(json.dumps(one) + "\n" for one in asked)
         try:
@@ -99,32 +105,36 @@ class _Command:
             raise EntropyLoopError(f"{self.name}: {what} {', '.join(listed[:3])}{more}; nothing was recorded.")
 
 
-def _question(samples: Samples, row: Any) -> dict[str, Any]:
-    return {"id": row.id, "file": str((samples.folder / row.file).resolve()), "prompt": row.prompt}
+def _questions(samples: Samples, table: pd.DataFrame) -> Iterator[Question]:
+    """One for each image of a part of the samples' table."""
+    for image, file, prompt in table[["id", "file", "prompt"]].itertuples(index=False):
+        yield {"id": image, "file": str((samples.folder / file).resolve()), "prompt": prompt}
 
 
 @dataclass(frozen=True)
-class CommandScorer(_Command):
+class CommandScorer(_Command, Scorer):
     """An external scorer as the curator: a score of every image for its prompt."""
+
+    version: ClassVar[int] = 1
 
     def ready(self, prompts: tuple[str, ...]) -> None:
         """Raises ConfigError when the program is not here."""
         self.found()
 
-    def score(self, samples: Samples, prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
-        """Writes scores.parquet."""
+    def score(self, samples: Samples, prompts: tuple[str, ...], tick: Tick) -> pd.DataFrame:
         table = samples.table[samples.table["prompt"].isin(prompts)]
-        found = self.answers([_question(samples, row) for row in table.itertuples()])
-        scores = [found[id_, ""] for id_ in table["id"]]
-        pd.DataFrame({"id": table["id"], "score": scores}).to_parquet(out / "scores.parquet", index=False)
+        found = self.answers(list(_questions(samples, table)))
+        return pd.DataFrame({"id": table["id"], "score": [found[image, ""] for image in table["id"]]})
 
 
 @dataclass(frozen=True)
-class CommandRecogniser(_Command):
+class CommandRecogniser(_Command, Judge):
     """An external scorer as a judge: a concept is recognised when its score is above the threshold.
 
     threshold: of every concept.
     """
+
+    version: ClassVar[int] = 1
 
     threshold: float = 0.5
 
@@ -133,15 +143,14 @@ class CommandRecogniser(_Command):
         self.found()
 
     def judge(
-        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
-    ) -> None:
-        """Writes judgements.parquet."""
+        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], tick: Tick
+    ) -> pd.DataFrame:
         named = {prompt.text: prompt.concepts for prompt in prompts}
-        asked = [
-            {**_question(samples, row), "concept": concept}
-            for row in samples.table.itertuples()
-            for concept in named.get(str(row.prompt), ())
+        asked: list[Question] = [
+            {**question, "concept": concept}
+            for question in _questions(samples, samples.table)
+            for concept in named.get(question["prompt"], ())
         ]
         found = self.answers(asked)
         keys = [(one["id"], one["concept"]) for one in asked]
-        answers.write([(*key, found[key], self.threshold) for key in keys], self.label, samples, out)
+        return answers.judged([(*key, found[key], self.threshold) for key in keys], self.label, samples)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from entropy_loop.data import JUDGEMENTS, Concept, Prompt, Samples, Tick, columns
+from entropy_loop.contracts import Judge, Scorer
+from entropy_loop.data import JUDGEMENTS, Concept, Prompt, Samples, Tick
 
 
 @dataclass(frozen=True)
-class ExactScorer:
+class ExactScorer(Scorer):
     """The score of an image is the number of concepts it shows."""
 
     version: ClassVar[int] = 1
@@ -22,14 +22,14 @@ class ExactScorer:
     def ready(self, prompts: tuple[str, ...]) -> None:
         """It needs no model."""
 
-    def score(self, samples: Samples, prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
+    def score(self, samples: Samples, prompts: tuple[str, ...], tick: Tick) -> pd.DataFrame:
         table = samples.table[samples.table["prompt"].isin(prompts)]
         scores = [float(len(shows.split("+"))) if shows else 0.0 for shows in table["shows"]]
-        pd.DataFrame({"id": table["id"], "score": scores}).to_parquet(out / "scores.parquet", index=False)
+        return pd.DataFrame({"id": table["id"], "score": scores})
 
 
 @dataclass(frozen=True)
-class TraitScorer:
+class TraitScorer(Scorer):
     """The score of an image has a known correlation with its trait.
 
     correlation: r in score = r trait + sqrt(1 - r^2) noise, a standard normal number of the image's own: the
@@ -42,16 +42,16 @@ class TraitScorer:
     def ready(self, prompts: tuple[str, ...]) -> None:
         """It needs no model."""
 
-    def score(self, samples: Samples, prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
+    def score(self, samples: Samples, prompts: tuple[str, ...], tick: Tick) -> pd.DataFrame:
         table = samples.table[samples.table["prompt"].isin(prompts)]
         # A second word in the seed: another stream than the one that made the image.
         noise = np.array([np.random.default_rng((seed, 1)).standard_normal() for seed in table["image_seed"]])
         scores = self.correlation * table["trait"] + (1 - self.correlation**2) ** 0.5 * noise
-        pd.DataFrame({"id": table["id"], "score": scores}).to_parquet(out / "scores.parquet", index=False)
+        return pd.DataFrame({"id": table["id"], "score": scores})
 
 
 @dataclass(frozen=True)
-class ExactRecogniser:
+class ExactRecogniser(Judge):
     """A concept is recognised if and only if the image shows it."""
 
     version: ClassVar[int] = 1
@@ -64,8 +64,8 @@ class ExactRecogniser:
         """It needs no model."""
 
     def judge(
-        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
-    ) -> None:
+        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], tick: Tick
+    ) -> pd.DataFrame:
         wanted = {prompt.text: prompt.concepts for prompt in prompts}
         rows = [
             (image, name, name in shows.split("+"))
@@ -74,4 +74,4 @@ class ExactRecogniser:
         ]
         table = pd.DataFrame(rows, columns=["id", "concept", "answer"])
         table = table.assign(score=table["answer"].astype(float), threshold=0.5, reason="")
-        columns(table, JUDGEMENTS).to_parquet(out / "judgements.parquet", index=False)
+        return table[list(JUDGEMENTS)]

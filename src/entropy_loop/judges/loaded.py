@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from entropy_loop import assets, device
+from entropy_loop import assets
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.judges import embeddings
+from entropy_loop.machine import device
 
 if TYPE_CHECKING:
     import torch
+    from open_clip import CLIP
+    from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
+    from PIL import Image
+    from torchvision.transforms import Compose
 
 BLOCK = 64  # images per call, the last one padded: an image's score never depends on how many are judged
 LOCAL = "local-dir:"  # how open_clip is told of a folder
@@ -29,9 +34,9 @@ LOCAL = "local-dir:"  # how open_clip is told of a folder
 class Loaded:
     """model, preprocess, tokenizer: as open_clip makes them."""
 
-    model: Any
-    preprocess: Any
-    tokenizer: Any
+    model: CLIP
+    preprocess: Compose
+    tokenizer: SimpleTokenizer | HFTokenizer
     device: str
 
     def encode(self, files: list[Path], normalize: bool = True) -> Iterator[torch.Tensor]:
@@ -64,18 +69,26 @@ class Loaded:
         return torch.cat([images, torch.zeros(BLOCK - len(images), *images.shape[1:])])
 
 
-def _then(image: Any, transform: Any) -> Any:
+def _then(image: Image.Image, transform: Callable[[Image.Image], Image.Image]) -> Image.Image:
     return transform(image)
 
 
-def tag(model: str, pretrained: str) -> dict[str, Any]:
+class Tag(TypedDict, total=False):
+    """What open_clip says of an architecture's weights. hf_hub: where they lie. quick_gelu: their activation."""
+
+    hf_hub: str
+    quick_gelu: bool
+
+
+def tag(model: str, pretrained: str) -> Tag:
     """What open_clip says of an architecture's weights. Raises ConfigError when it has none of that tag."""
     import open_clip
 
-    if not (known_tag := open_clip.get_pretrained_cfg(model, pretrained)):
+    told: Tag = open_clip.get_pretrained_cfg(model, pretrained)
+    if not told:
         known = open_clip.list_pretrained_tags_by_model(model)
         raise ConfigError(f"{model}: open_clip has no weights {pretrained!r} for it; {nearest(pretrained, known)}")
-    return dict(known_tag)
+    return told
 
 
 @lru_cache(maxsize=2)  # the curator and a judge

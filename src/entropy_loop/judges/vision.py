@@ -6,10 +6,10 @@ import json
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from entropy_loop import assets, flops
+from entropy_loop import assets
 from entropy_loop.errors import ConfigError
+from entropy_loop.machine import flops
 
 
 @cache
@@ -19,7 +19,7 @@ def tflop(model: str, revision: str | None, pretrained: str | None) -> float | N
     return flops.tflop(flops.vision(config)) if {"width", "layers", "patch_size"} <= config.keys() else None
 
 
-def _config(model: str, revision: str | None, pretrained: str | None) -> dict[str, Any]:
+def _config(model: str, revision: str | None, pretrained: str | None) -> dict[str, object]:
     """The model's `vision_cfg`: open_clip's own of an architecture, else that of its folder."""
     spec = find_spec("open_clip")
     if pretrained and not (spec and spec.origin):
@@ -30,5 +30,5 @@ def _config(model: str, revision: str | None, pretrained: str | None) -> dict[st
         told = json.loads(file.read_text(encoding="utf-8"))
     except (ConfigError, OSError):
         return {}
-    config: dict[str, Any] = told.get("model_cfg", told).get("vision_cfg", {})
+    config: dict[str, object] = told.get("model_cfg", told).get("vision_cfg", {})
     return config

@@ -9,24 +9,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+import pandas as pd
 from pydantic import Field
 
-from entropy_loop import assets, device
+from entropy_loop import assets
+from entropy_loop.contracts import Judge, Weights
 from entropy_loop.data import Concept, Prompt, Samples, Tick
 from entropy_loop.errors import ConfigError
 from entropy_loop.judges import answers, embeddings
+from entropy_loop.machine import device
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 FILES = ("*.json", "*.txt", "*.model", "*.jinja", "model*.safetensors")
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
-class VqaRecogniser:
+class VqaRecogniser(Judge):
     """A concept is recognised when P(yes) to its question is above the threshold.
 
     model: a folder or a downloaded hub id (transformers' image-text-to-text models); revision: a hub commit.
@@ -54,6 +59,9 @@ class VqaRecogniser:
         """What `fetch` gets for it."""
         return assets.download(self.model, self.revision, FILES)
 
+    def weights(self) -> Weights:
+        return Weights(self.model)
+
     def tflop_per_image(self) -> float | None:
         """For `plan`: not known."""
         return None
@@ -67,10 +75,10 @@ class VqaRecogniser:
             raise ConfigError(f"judges: questions: no prompt has the concept {unknown[0]!r}.")
 
     def judge(
-        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
-    ) -> None:
-        """Writes judgements.parquet. Raises EntropyLoopError at the first score that is not finite."""
-        answers.write(self._judged(samples, prompts, tick), self.label, samples, out)
+        self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], tick: Tick
+    ) -> pd.DataFrame:
+        """Raises EntropyLoopError at the first score that is not finite."""
+        return answers.judged(self._judged(samples, prompts, tick), self.label, samples)
 
     def _judged(
         self, samples: Samples, prompts: tuple[Prompt, ...], tick: Tick
@@ -90,11 +98,11 @@ class VqaRecogniser:
 class _Loaded:
     """words: token ids that begin a "yes", and a "no"."""
 
-    model: Any
-    processor: Any
+    model: PreTrainedModel
+    processor: ProcessorMixin
     words: tuple[list[int], list[int]]
 
-    def yes(self, image: Any, question: str) -> float:
+    def yes(self, image: Image.Image, question: str) -> float:
         """P(yes) / (P(yes) + P(no)) of the next token."""
         import torch
 
@@ -103,7 +111,7 @@ class _Loaded:
         yes, no = (torch.logsumexp(logits[ids], dim=0) for ids in self.words)
         return float(torch.sigmoid(yes - no))
 
-    def _inputs(self, image: Any, question: str) -> dict[str, torch.Tensor]:
+    def _inputs(self, image: Image.Image, question: str) -> dict[str, torch.Tensor]:
         content = [{"type": "image"}, {"type": "text", "text": question}]
         text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
         inputs = self.processor(images=image, text=text, return_tensors="pt").to(self.model.device)
@@ -129,7 +137,7 @@ def _load(folder: Path, precision: str) -> _Loaded:
     return _Loaded(model.eval().to(device.device()), processor, _words(processor.tokenizer, folder))
 
 
-def _words(tokenizer: Any, folder: Path) -> tuple[list[int], list[int]]:
+def _words(tokenizer: PreTrainedTokenizerBase, folder: Path) -> tuple[list[int], list[int]]:
     """The first tokens of "yes" and of "no" in the spellings that an answer begins with, none of them in both."""
     found = []
     for word in ("yes", "no"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -82,10 +82,12 @@ def of_judge(said: pd.Series, people: pd.Series) -> Iterator[Statistic]:
     both = pd.DataFrame({"said": said.astype("boolean"), "people": people.astype("boolean")}).dropna()
     yield _kappa(both["said"].to_numpy(bool), both["people"].to_numpy(bool))
     found = performance(both["said"], both["people"])
-    for name, n in (("sensitivity", found.positives), ("specificity", found.negatives)):
-        interval: tuple[Any, Any] = getattr(found, f"{name}_low"), getattr(found, f"{name}_high")
-        reason = "" if n else f"people say {'no' if name == 'sensitivity' else 'yes'} to every image"
-        yield Statistic(name, n, getattr(found, name), *interval, reason)
+    says = "" if found.positives else "people say no to every image"
+    sensitivity = found.sensitivity, found.sensitivity_low, found.sensitivity_high
+    yield Statistic("sensitivity", found.positives, *sensitivity, says)
+    says = "" if found.negatives else "people say yes to every image"
+    specificity = found.specificity, found.specificity_low, found.specificity_high
+    yield Statistic("specificity", found.negatives, *specificity, says)
 
 
 def _kappa(said: np.ndarray, people: np.ndarray) -> Statistic:

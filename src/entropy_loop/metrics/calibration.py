@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.extensions import ExtensionArray
 
 from entropy_loop.metrics.rates import wilson
 
 CLEAN = "none"  # the kind of degradation of images as they are
+Answers = pd.Series | np.ndarray | ExtensionArray
+"""Booleans, image by image; missing allowed."""
 AXES = ("false_positive_rate", "sensitivity")  # of a ROC curve
 
 
@@ -105,9 +107,9 @@ def thinned(table: pd.DataFrame, most: int) -> pd.DataFrame:
     return table.iloc[np.linspace(0, len(table) - 1, most).round().astype(int)]
 
 
-def performance(said: Any, true: Any) -> Performance:
-    """Answers against the truth, image by image (booleans, missing allowed); an image that lacks one says nothing."""
-    answers, truths = pd.array(said, dtype="boolean"), pd.array(true, dtype="boolean")
+def performance(said: Answers, true: Answers) -> Performance:
+    """Answers against the truth, image by image; an image that lacks one says nothing."""
+    answers, truths = (pd.Series(one, dtype="boolean").array for one in (said, true))
     known = ~(answers.isna() | truths.isna())
     answer, truth = answers[known].to_numpy(bool), truths[known].to_numpy(bool)
     return Performance(*_share(answer[truth]), *_share(~answer[~truth]))

@@ -1,7 +1,7 @@
 """Statistics across chains. The unit of inference is the chain: one number each, and a claim only against drift.
 
 Drift is a random walk, so a trend inside one chain proves nothing. The mean of a statistic over C chains is held
-against its distribution over C chains of a perfect copier (LAWS E11) under the arm's own regime and k.
+against its distribution over C chains of a perfect copier (docs/laws.md, E11) under the arm's own regime and k.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from entropy_loop import seeds
-from entropy_loop.metrics.nulls import REPLICATES, Diet, neutral, pooled, said
+from entropy_loop.metrics.nulls import REPLICATES, Drift, neutral, pooled, said
 
 LEAST_CHAINS = 3
 """Fewer chains than these are described and never claimed on."""
@@ -37,16 +37,6 @@ class Claim:
     null_high: float | None
     p: float | None
     reason: str
-
-
-@dataclass(frozen=True)
-class Drift:
-    """What moves an arm's rates when the model copies perfectly: `kept` images of each pool (repeats: drawn with
-    putting back), fed back by `diet`."""
-
-    kept: int
-    diet: Diet
-    repeats: bool = False
 
 
 def change_rates(rates: np.ndarray) -> np.ndarray:
@@ -105,7 +95,7 @@ def drift_null(
     found = {}
     for arm, drift in drifts.items():
         rng = np.random.default_rng(seeds.seed(seed, f"drift of {arm}"))
-        rates = neutral(pools, images, drift.kept, drift.diet, steps, rng, drift.repeats)
+        rates = neutral(pools, images, drift, steps, rng)
         found[arm] = rates.reshape(*shape, steps + 1)
     # Arms that share generation 0 share what was seen of it, too.
     start = np.random.default_rng(seeds.seed(seed, "seen of generation 0"))

@@ -12,12 +12,11 @@ _Z = 1.959963984540054  # 97.5 % quantile of the normal law
 
 @dataclass(frozen=True)
 class Corrected:
-    """Rate and 95 % interval in [0, 1], None where missing. clipped: the bare correction lay outside of [0, 1]."""
+    """Rate and 95 % interval in [0, 1], None where missing; reason: why, or that the rate was clipped to [0, 1]."""
 
     rate: float | None
     low: float | None
     high: float | None
-    clipped: bool
     reason: str
 
 
@@ -39,10 +38,9 @@ def corrected(hits: int, n: int, positives: tuple[int, int], negatives: tuple[in
     bare = round((v + sp - 1) / (se + sp - 1), 12)  # V = Se is 1, not a rounding error more
     rate = _clip(bare)
     low, high = _interval(hits, n, positives, negatives)
-    clipped = rate != bare
     # With a handful of labels the interval can miss the rate: then it is stretched to hold it.
-    reason = f"clipped: the bare correction is {bare:.3f}" if clipped else ""
-    return Corrected(rate, min(low, rate), max(high, rate), clipped, reason)
+    reason = f"clipped: the bare correction is {bare:.3f}" if rate != bare else ""
+    return Corrected(rate, min(low, rate), max(high, rate), reason)
 
 
 def _interval(hits: int, n: int, positives: tuple[int, int], negatives: tuple[int, int]) -> Interval:
@@ -67,4 +65,4 @@ def _clip(value: float) -> float:
 
 
 def _missing(reason: str) -> Corrected:
-    return Corrected(None, None, None, False, reason)
+    return Corrected(None, None, None, reason)

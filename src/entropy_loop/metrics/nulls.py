@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,21 +16,23 @@ to the rate of what generation g+1 trains on, with its real images and its own d
 attribute, (replicates, values)."""
 
 
-def neutral(
-    first_hits: np.ndarray,
-    images: int,
-    kept: int,
-    diet: Diet,
-    steps: int,
-    rng: np.random.Generator,
-    repeats: bool = False,
-) -> np.ndarray:
-    """Rates of the pools of a perfect copier (LAWS E11), float array (replicates, steps + 1).
+@dataclass(frozen=True)
+class Drift:
+    """What moves an arm's rates when the model copies perfectly: `kept` images of each pool, chosen blindly (repeats:
+    with putting back), are fed back by `diet`."""
 
-    first_hits: int array (replicates,), hits among the `images` of generation 0's pool. In each step `kept` images
-    of the pool are kept blindly (repeats: with putting back), and the next pool is drawn at the rate of the diet.
+    kept: int
+    diet: Diet
+    repeats: bool = False
+
+
+def neutral(first_hits: np.ndarray, images: int, drift: Drift, steps: int, rng: np.random.Generator) -> np.ndarray:
+    """Rates of the pools of a perfect copier (docs/laws.md, E11), float array (replicates, steps + 1).
+
+    first_hits: int array (replicates,), hits among the `images` of generation 0's pool. Each next pool is drawn at the
+    rate of the diet.
     """
-    return _drift([], first_hits, images, kept, diet, steps, rng, repeats)
+    return _copied([], first_hits, images, drift, steps, rng)
 
 
 def sampling_band(hits1: int, n1: int, n2: int, seed: int) -> Interval | None:
@@ -40,27 +43,20 @@ def sampling_band(hits1: int, n1: int, n2: int, seed: int) -> Interval | None:
 
 
 def drift_band(
-    hits: Sequence[int],
-    n: int,
-    kept: int,
-    diet: Diet,
-    steps: int,
-    seed: int,
-    repeats: bool = False,
-    judged: int | None = None,
+    hits: Sequence[int], n: int, drift: Drift, steps: int, seed: int, judged: int | None = None
 ) -> Interval | None:
-    """95 % band of c over the next `steps` feedback steps for a perfect copier (LAWS E11).
+    """95 % band of c over the next `steps` feedback steps for a perfect copier (docs/laws.md, E11).
 
     hits: of the pools (n images each) of generations 0..start; the last one is where c starts. What the
-    generations before it kept enters the diet at the rates that were seen. repeats: as of `neutral`. judged: so many
-    images of a pool were looked at by people, or answered; `hits` are scaled up from those.
+    generations before it kept enters the diet at the rates that were seen. judged: so many images of a pool were looked
+    at by people, or answered; `hits` are scaled up from those.
     """
     rng = np.random.default_rng(seed)
     *before, start = hits
     looked = n if judged is None else judged
     seen = [np.full(REPLICATES, pooled(h * looked / n, looked)) for h in before]
     first = rng.binomial(n, pooled(start * looked / n, looked), REPLICATES)
-    pools = said(_drift(seen, first, n, kept, diet, steps, rng, repeats), judged, rng)
+    pools = said(_copied(seen, first, n, drift, steps, rng), judged, rng)
     return _band(pools[:, 0], pools[:, -1])
 
 
@@ -101,26 +97,19 @@ def without_replacement(images: np.ndarray, kept: int, rng: np.random.Generator)
     return chosen
 
 
-def _drift(
-    before: Sequence[np.ndarray],
-    hits: np.ndarray,
-    images: int,
-    kept: int,
-    diet: Diet,
-    steps: int,
-    rng: np.random.Generator,
-    repeats: bool,
+def _copied(
+    before: Sequence[np.ndarray], hits: np.ndarray, images: int, drift: Drift, steps: int, rng: np.random.Generator
 ) -> np.ndarray:
     """`neutral` after a history: `before` holds the kept rates of the generations before the first pool."""
     eaten, pools = list(before), [hits]
     for _ in range(steps):
         chosen = (
-            rng.binomial(kept, pools[-1] / images)
-            if repeats
-            else rng.hypergeometric(pools[-1], images - pools[-1], kept)
+            rng.binomial(drift.kept, pools[-1] / images)
+            if drift.repeats
+            else rng.hypergeometric(pools[-1], images - pools[-1], drift.kept)
         )
-        eaten.append(chosen / kept)
-        rate = np.clip(diet(eaten, rng), 0, 1)  # a weighted mean of ones may round to a little more than one
+        eaten.append(chosen / drift.kept)
+        rate = np.clip(drift.diet(eaten, rng), 0, 1)  # a weighted mean of ones may round to a little more than one
         pools.append(rng.binomial(images, rate))
     return np.stack(pools, axis=1) / images
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from entropy_loop.errors import ConfigError
-from entropy_loop.metrics.chains import LEAST_CHAINS, Drift, change_rates, drift_null, mean_over_chains, p_values
-from entropy_loop.metrics.nulls import glimpsed, neutral
+from entropy_loop.metrics.chains import LEAST_CHAINS, change_rates, drift_null, mean_over_chains, p_values
+from entropy_loop.metrics.nulls import Drift, glimpsed, neutral
 
 LEVEL = 0.05
 _STUDIES = 4000
@@ -64,8 +64,8 @@ def solve(
     The claim is that of `chains.claim`: the mean over the chains of c from 0 to last, p <= .05 against drift.
     The alternative: generation 0 has the true rate `rate`; each step keeps `keep` images blindly, the regime is
     replace, and the next model shows the concept at (1 - change)^(1/generations) times the rate of what was kept,
-    so that E[V(last)] = rate (1 - change) and neutral drift (LAWS E11) acts on top. Arms with a memory drift less.
-    What people say of it: see `_said`.
+    so that E[V(last)] = rate (1 - change) and neutral drift (docs/laws.md, E11) acts on top. Arms with a memory drift
+    less. What people say of it: see `_said`.
     Found by simulating 4,000 studies, the same seed for every try: power is known to one or two points.
     Raises ConfigError when not exactly one is left out, when a number is out of range, or when no size suffices.
     """
@@ -91,7 +91,7 @@ def solve(
     return _smallest(design, unknown, seed)
 
 
-def _left_out(given: dict[str, Any]) -> str:
+def _left_out(given: Mapping[str, object]) -> str:
     """The one number that is to be solved for."""
     missing = [name for name, value in given.items() if value is None]
     if len(missing) != 1:
@@ -170,7 +170,8 @@ def _power(design: Design, seed: int) -> float:
     fall = (1 - d.change) ** (1 / d.generations)
     rng = np.random.default_rng(seed)
     first = rng.binomial(d.images, d.rate, (_STUDIES, d.chains))
-    rates = neutral(first.ravel(), d.images, d.kept, lambda kept, rng: fall * kept[-1], d.generations, rng)
+    falling = Drift(d.kept, lambda kept, rng: fall * kept[-1])
+    rates = neutral(first.ravel(), d.images, falling, d.generations, rng)
     seen = _said(d, rates, rng).reshape(_STUDIES, d.chains, -1)
     values = change_rates(seen)
     copier = {"copier": Drift(d.kept, lambda kept, rng: kept[-1])}

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from entropy_loop.errors import ConfigError
-from entropy_loop.metrics.nulls import REPLICATES, Diet, without_replacement
+from entropy_loop.metrics.nulls import REPLICATES, Drift, without_replacement
 
 
 def count(labels: pd.Series[str], values: Sequence[str]) -> np.ndarray:
@@ -96,21 +96,13 @@ def _most_likely(read: np.ndarray, confusion: np.ndarray) -> np.ndarray:
     return p
 
 
-def drift(
-    pools: Sequence[np.ndarray],
-    kept: int,
-    diet: Diet,
-    steps: int,
-    seed: int,
-    repeats: bool = False,
-    replicates: int = REPLICATES,
-) -> np.ndarray:
+def drift(pools: Sequence[np.ndarray], null: Drift, steps: int, seed: int, replicates: int = REPLICATES) -> np.ndarray:
     """Counts (steps + 1, replicates, values) of the pools of perfect copiers: multinomial Wright-Fisher.
 
     pools: counts of the pools of generations 0..start that were seen; the simulation draws the start again
-    and then `steps` generations. Each one draws its pool of as many images at the shares of its diet and keeps
-    `kept` of them blindly (repeats: with putting back); `diet` is asked with shares (replicates, values). Generations
-    before the start stay as they were seen. LAWS E11, value by value.
+    and then `steps` generations, each of which draws its pool of as many images at the shares of its diet; the diet is
+    asked with shares (replicates, values). Generations before the start stay as they were seen. docs/laws.md,
+    E11, value by value.
     """
     rng = np.random.default_rng(seed)
     n = int(pools[-1].sum())
@@ -118,9 +110,10 @@ def drift(
     drawn = []
     for _ in range(steps + 1):
         drawn.append(rng.multinomial(n, rate))
-        chosen = rng.multinomial(kept, drawn[-1] / n) if repeats else without_replacement(drawn[-1], kept, rng)
+        shares, kept = drawn[-1] / n, null.kept
+        chosen = rng.multinomial(kept, shares) if null.repeats else without_replacement(drawn[-1], kept, rng)
         eaten.append(chosen / kept)
-        rate = diet(eaten, rng)
+        rate = null.diet(eaten, rng)
         rate = rate / rate.sum(axis=1, keepdims=True)  # multinomial refuses a sum that rounds to more than 1
     return np.stack(drawn)
 

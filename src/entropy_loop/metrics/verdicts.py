@@ -1,9 +1,9 @@
-"""Noise or banalisation: what became of an arm, from the tests of all its instruments together (PROTOCOL section 5).
+"""Noise or banalisation: what became of an arm, from the tests of all its instruments together.
 
-An instrument is one number per chain, from generation 0 to the last. Its mean over the chains is equivalent when its
-t interval lies inside the margin (whatever is shown there is too small to matter), changed when it lies beyond what
-chance and drift do (Holm over all instruments of the arm). Neither is undecided: no evidence of change is not evidence
-of none.
+What each verdict means: docs/protocol.md, Verdict. An instrument is one number per chain, from generation 0 to the
+last. Its mean over the chains is equivalent when its t interval lies inside the margin (whatever is shown there is too
+small to matter), changed when it lies beyond what chance and drift do (Holm over all instruments of the arm). Neither
+is undecided: no evidence of change is not evidence of none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from entropy_loop.metrics.chains import LEAST_CHAINS, Description, describe, holm
-from entropy_loop.metrics.nulls import Diet, neutral
+from entropy_loop.metrics.nulls import Drift, neutral
 from entropy_loop.metrics.rates import Interval
 from entropy_loop.metrics.resample import standard_error
 
@@ -186,17 +186,17 @@ def distance(name: str, last: np.ndarray, bands: Sequence[Interval | None]) -> I
     return Instrument("distance", name, told, _sign(score or 0.0), p, within)
 
 
-def drift_variance(images: int, kept: int, diet: Diet | None, steps: int, repeats: bool = False) -> float:
+def drift_variance(images: int, drift: Drift | None, steps: int) -> float:
     """Variance of the change of a mean over a pool's images in `steps` steps, in units of one image's variance.
 
     Neutral drift acts alike on every number that is a mean over images (each image passes on what it shows), so a
-    rate of one half tells it: simulated (LAWS E11) through the arm's own regime. diet None: nothing is fed back, and
-    two pools of one model differ by 2/images. repeats: as of `nulls.neutral`.
+    rate of one half tells it: simulated (docs/laws.md, E11) through the arm's own regime. drift None: nothing is fed
+    back, and two pools of one model differ by 2/images.
     """
-    if diet is None:
+    if drift is None:
         return 2 / images
     rng = np.random.default_rng(0)
-    rates = neutral(rng.binomial(images, 0.5, _REPLICATES), images, kept, diet, steps, rng, repeats)
+    rates = neutral(rng.binomial(images, 0.5, _REPLICATES), images, drift, steps, rng)
     return float(np.var(rates[:, -1] - rates[:, 0]) / 0.25)
 
 

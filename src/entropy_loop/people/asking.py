@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeGuard
 
 NONE, UNSURE = "none", "can't tell"
 """Answers that every question has beside its options."""
@@ -26,11 +26,12 @@ def choices(options: Sequence[str]) -> tuple[str, ...]:
     return (*options, NONE, UNSURE)
 
 
-def fits(seen: Any, concepts: Sequence[str], questions: Questions) -> bool:
+def fits(seen: object, concepts: Sequence[str], questions: Questions) -> TypeGuard[Seen]:
     """Whether that, from whatever source, is an answer to what was asked of an image with these concepts."""
     if questions:
-        whole = isinstance(seen, dict) and seen.keys() == questions.keys()
-        return whole and all(seen[name] in choices(options) for name, options in questions.items())
+        if not isinstance(seen, dict) or seen.keys() != questions.keys():
+            return False
+        return all(seen[name] in choices(options) for name, options in questions.items())
     return seen is None or (isinstance(seen, list | tuple) and all(name in concepts for name in seen))
 
 

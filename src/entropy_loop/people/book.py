@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -131,7 +131,7 @@ class Book:
             except sqlite3.OperationalError as error:
                 raise StorageError(f"{self.root / FILE}: {error}. Nothing acknowledged is lost.") from error
 
-    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
         """What a query finds."""
         with self._lock:
             return self._db.execute(query, values).fetchall()
@@ -248,7 +248,7 @@ def reading(root: Path) -> Iterator[Book | None]:
         yield book
 
 
-def _answers(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+def _answers(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(ANSWERS)).astype({"answer": "boolean", "truth": "boolean", "repeat": bool})
 
 

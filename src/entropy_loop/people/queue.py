@@ -12,7 +12,6 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from entropy_loop.people import asking
 from entropy_loop.people.asking import Seen
@@ -58,7 +57,7 @@ class Queue:
             ask = _open(db, rater) or self._new(db, rater)
             return None if ask is None else _told(db, ask)
 
-    def answer(self, rater: str, ask: int, seen: Any) -> bool:
+    def answer(self, rater: str, ask: int, seen: object) -> bool:
         """Keep an answer (`asking.Seen`, as it was sent). The first answer to an ask counts, however often it is sent.
         False where the rater was not asked so."""
         with self.book.writing() as db:

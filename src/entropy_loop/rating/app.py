@@ -4,11 +4,10 @@ is a POST with JSON, answered with what comes next."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
@@ -25,7 +24,7 @@ from entropy_loop.rating.pixels import png
 HERE = Path(__file__).parent
 MONTH = 30 * 24 * 3600  # seconds for which a browser keeps a session: a rater may come back
 
-State = dict[str, Any]
+State = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ def _of_rater(desk: Desk, act: Callable[[Desk, str, State], State | None]) -> Ca
     return answered
 
 
-def _posted(act: Callable[[State, Request], Response]) -> Any:
+def _posted(act: Callable[[State, Request], Response]) -> Callable[[Request], Awaitable[Response]]:
     from starlette.concurrency import run_in_threadpool
 
     async def endpoint(request: Request) -> Response:
@@ -152,7 +151,7 @@ def _posted(act: Callable[[State, Request], Response]) -> Any:
     return endpoint
 
 
-def _file(name: str, media_type: str) -> Any:
+def _file(name: str, media_type: str) -> Callable[[Request], Response]:
     data = (HERE / name).read_bytes()
     return lambda request: Response(data, media_type=media_type)
 

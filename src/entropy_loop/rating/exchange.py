@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from entropy_loop.disk import write_text
 from entropy_loop.errors import ConfigError
 from entropy_loop.people import asking
 from entropy_loop.people.asking import UNSURE, Questions, Seen
@@ -23,6 +22,7 @@ from entropy_loop.people.book import ANSWERS, Book, Item, answers, now, opaque, 
 from entropy_loop.rating import sheet
 from entropy_loop.rating.pixels import png
 from entropy_loop.rating.sheet import Asked, Said
+from entropy_loop.storage.disk import write_text
 
 NONE = "none of these"  # of the concepts
 COLUMNS = tuple(name for name in ANSWERS if name != "truth")
@@ -47,7 +47,7 @@ def write_csv(root: Path, out: Path) -> list[Path]:
 def write_label_studio(book: Book, root: Path, out: Path) -> list[Path]:
     """tasks.json, one task per image with its pixels inside and an opaque name, and the labeling config to paste in;
     where people are asked for concepts, for each set of these."""
-    labelings: dict[str, list[dict[str, Any]]] = {}
+    labelings: dict[str, list[dict[str, dict[str, str]]]] = {}
     questions = book.questions()
     for item in sorted(book.items().values(), key=lambda one: one.item):
         source = f"data:image/png;base64,{base64.b64encode(png(root / item.file)).decode()}"

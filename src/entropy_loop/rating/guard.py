@@ -10,15 +10,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Any, Receive, Send], Awaitable[None]]
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "entropy_loop_session"
 CSP = (
@@ -68,13 +64,13 @@ class Guard:
     """The app, guarded. hosts: as in the header, with the port. body: bytes of a request at most. patience: seconds in
     which it must have come."""
 
-    app: App
+    app: ASGIApp
     hosts: Collection[str]
     body: int = 4096
     patience: float = 10.0
     limit: Limit = field(default_factory=lambda: Limit(20.0))
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request (ASGI)."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
@@ -89,7 +85,7 @@ class Guard:
             return
         await self.app(scope, _replay(body, receive), _with_headers(send))
 
-    def _admit(self, scope: Any, headers: dict[str, str]) -> None:
+    def _admit(self, scope: Scope, headers: dict[str, str]) -> None:
         """Raises Refused unless host, method, origin and pace are right."""
         if (host := headers.get("host", "")) not in self.hosts:
             raise Refused(421, "this is not the host that was asked for")
@@ -130,7 +126,7 @@ class Guard:
         return found
 
 
-def session(headers: MutableMapping[str, str] | dict[str, str]) -> str:
+def session(headers: Mapping[str, str]) -> str:
     """The secret of the caller's session, as its browser keeps it; empty for none."""
     try:
         cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
@@ -139,7 +135,7 @@ def session(headers: MutableMapping[str, str] | dict[str, str]) -> str:
     return cookie.value if cookie else ""
 
 
-def _headers(scope: Any) -> dict[str, str]:
+def _headers(scope: Scope) -> dict[str, str]:
     """By name in small letters. Raises Refused where one that decides something stands twice."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:

@@ -6,17 +6,17 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from entropy_loop import assets
-from entropy_loop.config import Config
+from entropy_loop.analysis.rows import ImageRow, read
 from entropy_loop.data import POOL
 from entropy_loop.errors import ConfigError
 from entropy_loop.people.book import FILE, Book, Item, opaque
 from entropy_loop.plan import Plan
+from entropy_loop.study.config import Config
 
 FOLDER = "people"  # of the catch trials, in the results folder
 TRIALS = 48  # catch trials that are drawn, at most one in `catch_trials` of what one rater sees
@@ -41,20 +41,20 @@ def ask(plan: Plan, config: Config, images: pd.DataFrame, root: Path, book: Book
         )
     known = {item.file for item in book.items().values()}
     wanted = [
-        Item(opaque(), str(row.file), str(row.id), str(row.prompt), concepts[str(row.prompt)])
+        Item(opaque(), row.file, row.id, row.prompt, concepts[row.prompt])
         for row in _sampled(pools, config.people.images, seed)
         if row.file not in known
     ]
     book.add_items([*wanted, *_trials(config, concepts, root, known, seed)])
 
 
-def _sampled(pools: pd.DataFrame, n: int, seed: int) -> Iterator[Any]:
+def _sampled(pools: pd.DataFrame, n: int, seed: int) -> Iterator[ImageRow]:
     folders = pools["file"].map(lambda file: "/".join(Path(file).parts[:2]))  # store/<stage>
     for (folder, prompt), rows in pools.drop_duplicates("file").groupby([folders, "prompt"], sort=True):
         digest = hashlib.sha256(json.dumps([seed, str(folder), str(prompt)]).encode()).digest()
         rows = rows.sort_values("id")
         chosen = np.random.default_rng(list(digest)).permutation(len(rows))[:n]
-        yield from rows.iloc[np.sort(chosen)].itertuples()
+        yield from read(rows.iloc[np.sort(chosen)], ImageRow)
 
 
 def _trials(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from entropy_loop import experiment
+from starlette.types import ASGIApp
+
+from entropy_loop.commands import experiment
 from entropy_loop.errors import ConfigError
 from entropy_loop.people import picks
 from entropy_loop.people.book import Book
@@ -89,7 +89,7 @@ def names(address: str) -> set[str]:
     return {address, f"localhost:{port}"} if host.strip("[]") in LOOPBACK else {address}
 
 
-def serve(guarded: Callable[..., Any], listening: socket.socket) -> None:
+def serve(guarded: ASGIApp, listening: socket.socket) -> None:
     """Answer requests until a signal stops it."""
     import uvicorn
 

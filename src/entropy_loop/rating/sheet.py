@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from entropy_loop.people import asking
 from entropy_loop.people.asking import Questions, Seen
 from entropy_loop.people.book import Item
 
-YES_NO = {"true": True, "1": True, "false": False, "0": False, "": None}
+Answer = str | bool | None
+YES_NO: Mapping[str, Answer] = {"true": True, "1": True, "false": False, "0": False, "": None}
 TAKES = "true or 1, false or 0, or nothing for can't tell"
 
 
@@ -43,7 +43,7 @@ class Asked:
         """What of an image is answered one by one."""
         return tuple(self.questions) or item.concepts
 
-    def values(self, part: str) -> dict[str, Any]:
+    def values(self, part: str) -> Mapping[str, Answer]:
         """Word in small letters -> the answer that it stands for."""
         if not self.questions:
             return YES_NO
@@ -60,7 +60,7 @@ def lines(text: str, asked: Asked, mistakes: list[str]) -> Iterator[Said]:
     if wrong := _headless(heads, wide, asked):
         mistakes.append(f"line 1: {wrong}")
         return
-    named, found = _by_name(asked.items), dict[tuple[str, str, bool], dict[str, Any]]()
+    named, found = _by_name(asked.items), dict[tuple[str, str, bool], dict[str, Answer]]()
     for row in rows:
         if wrong := _misplaced(row, named):
             mistakes.append(f"line {rows.line_num}: {wrong}")
@@ -80,8 +80,10 @@ def lines(text: str, asked: Asked, mistakes: list[str]) -> Iterator[Said]:
             mistakes.append(
                 f"item {name}, rater {rater}: all of its {asked.heads[0]}s are answered, or not one of them"
             )
-        seen = tuple(concept for concept, yes in said.items() if yes)
-        yield Said(rater, name, said if asked.questions else None if unsure else seen, repeat)
+        seen: Seen = {question: str(choice) for question, choice in said.items()}
+        if not asked.questions:
+            seen = None if unsure else tuple(concept for concept, yes in said.items() if yes)
+        yield Said(rater, name, seen, repeat)
 
 
 def _headless(heads: list[str], wide: list[str], asked: Asked) -> str:

@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from entropy_loop import experiment
-from entropy_loop.report import page, template
-from entropy_loop.report.tables import CSV
-from entropy_loop.store import Store
+from entropy_loop.analysis.tables import CSV
+from entropy_loop.commands import experiment
+from entropy_loop.report.page import page, template
+from entropy_loop.storage.store import Store
 
 EVERY = 15  # seconds after which a browser asks again
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from string import ascii_lowercase
-from typing import Any
 
 import pandas as pd
 
+from entropy_loop.analysis import rows
+from entropy_loop.analysis.rows import ChangeRow, ClaimRow, RateRow
+from entropy_loop.analysis.tables import Tables
 from entropy_loop.data import ALL, POOL, Prompt
 from entropy_loop.plan import Plan, Run
-from entropy_loop.report.tables import Tables
 
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), darkest first; markers tell arms apart without colour.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7a5c00", "#5a5a5a")
@@ -156,11 +157,11 @@ class View:
         ]
         return [subject for subject in subjects if self.chains_of(subject)]
 
-    def rate(self, chain: Chain, subject: Subject, concept: str, generation: int) -> Any:
+    def rate(self, chain: Chain, subject: Subject, concept: str, generation: int) -> RateRow | None:
         """A row of rates.csv of a pool, None if there is none."""
         return self._rates.get((chain.run.name, subject.prompt.text, subject.judge, concept, generation))
 
-    def across(self, arm: str, subject: Subject, concept: str, generation: int) -> Any:
+    def across(self, arm: str, subject: Subject, concept: str, generation: int) -> ClaimRow | None:
         """The row of summary.csv on V of an arm, None if there is none."""
         return self._across.get((arm, subject.prompt.text, subject.judge, concept, generation))
 
@@ -169,28 +170,28 @@ class View:
         place = (chain.run.name, subject.prompt.text, subject.judge, generation)
         return self._checks.get(place, self.tables.checks.head(0))
 
-    def change(self, chain: Chain, subject: Subject, concept: str, start: int, end: int) -> Any:
+    def change(self, chain: Chain, subject: Subject, concept: str, start: int, end: int) -> ChangeRow | None:
         """A row of changes.csv, None if there is none."""
         return self._changes.get((chain.run.name, subject.prompt.text, subject.judge, concept, start, end))
 
     @cached_property
-    def _rates(self) -> dict[tuple[Any, ...], Any]:
-        rows: Iterator[Any] = self.tables.rates[self.tables.rates["set"] == POOL].itertuples()
-        return {(r.run, r.prompt, r.judge, r.concept, int(r.generation)): r for r in rows}
+    def _rates(self) -> dict[tuple[str, str, str, str, int], RateRow]:
+        pools = rows.read(self.tables.rates[self.tables.rates["set"] == POOL], RateRow)
+        return {(r.run, r.prompt, r.judge, r.concept, int(r.generation)): r for r in pools}
 
     @cached_property
-    def _across(self) -> dict[tuple[Any, ...], Any]:
-        rows: Iterator[Any] = self.tables.summary[self.tables.summary["statistic"] == "rate"].itertuples()
-        return {(r.arm, r.prompt, r.judge, r.concept, int(r.generation)): r for r in rows}
+    def _across(self) -> dict[tuple[str, str, str, str, int], ClaimRow]:
+        claims = rows.read(self.tables.summary[self.tables.summary["statistic"] == "rate"], ClaimRow)
+        return {(r.arm, r.prompt, r.judge, r.concept, int(r.generation)): r for r in claims}
 
     @cached_property
-    def _checks(self) -> dict[tuple[Any, ...], pd.DataFrame]:
+    def _checks(self) -> dict[tuple[Hashable, ...], pd.DataFrame]:
         return dict(iter(self.tables.checks.groupby(["run", "prompt", "judge", "generation"])))
 
     @cached_property
-    def _changes(self) -> dict[tuple[Any, ...], Any]:
-        rows: Iterator[Any] = self.tables.changes.itertuples()
-        return {(r.run, r.prompt, r.judge, r.concept, int(r.from_generation), int(r.to_generation)): r for r in rows}
+    def _changes(self) -> dict[tuple[str, str, str, str, int, int], ChangeRow]:
+        changes = rows.read(self.tables.changes, ChangeRow)
+        return {(r.run, r.prompt, r.judge, r.concept, int(r.from_generation), int(r.to_generation)): r for r in changes}
 
     def _reached(self, run: Run) -> int | None:
         """The last generation that every judge has judged."""

@@ -8,19 +8,22 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from entropy_loop.contracts import Real
 from entropy_loop.data import SAMPLES, Request, Tick
 from entropy_loop.errors import ConfigError
 from entropy_loop.worlds import pictures
 
+File = TypeVar("File", str, tuple[str, str])  # its name, or its name and text
+
 
 @dataclass(frozen=True)
-class ImageFolder:
+class ImageFolder(Real):
     """Images with captions: `metadata.jsonl` with `file_name` and `text`, as `datasets` reads an imagefolder.
 
     A prompt is served by the images whose text is the prompt, a concept by those whose text has the word, each at
@@ -104,7 +107,7 @@ class ImageFolder:
         return {text: _shuffled(names) for text, names in found.items()}
 
 
-def metadata(folder: Path, columns: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+def metadata(folder: Path, columns: tuple[str, ...] = ()) -> list[dict[str, object]]:
     """The rows of an imagefolder's metadata.jsonl: `file_name`, a file inside the folder, and what else stands there.
 
     Raises ConfigError for a table or image that is not there, and for a line without one of the columns.
@@ -117,7 +120,7 @@ def metadata(folder: Path, columns: tuple[str, ...] = ()) -> list[dict[str, Any]
     return [_row(folder, line, columns, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
 
 
-def _row(folder: Path, line: str, columns: tuple[str, ...], where: str) -> dict[str, Any]:
+def _row(folder: Path, line: str, columns: tuple[str, ...], where: str) -> dict[str, object]:
     try:
         row = json.loads(line)
     except ValueError:
@@ -144,7 +147,7 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.lower()))
 
 
-def _shuffled(found: list[Any]) -> list[Any]:
+def _shuffled(found: list[File]) -> list[File]:
     """In a fixed order, so that a sorted folder is not served class by class."""
     ordered = sorted(found)
     return [ordered[place] for place in np.random.default_rng(0).permutation(len(ordered))]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,13 +90,13 @@ def folder(data_dir: Path, concepts: Sequence[str]) -> Labelled:
         {name: _label(row.get(name), f"{table}, line {number}: {name!r}") for name in concepts}
         for number, row in enumerate(rows, start=1)
     ]
-    files = tuple(data_dir / row["file_name"] for row in rows)
+    files = tuple(data_dir / str(row["file_name"]) for row in rows)
     for number, file in enumerate(files, start=1):
         pictures.refuse(file, f"{table}, line {number}")
     return Labelled(files, pd.DataFrame(truth, columns=list(concepts)).astype("boolean"))
 
 
-def _label(value: Any, where: str) -> bool | None:
+def _label(value: object, where: str) -> bool | None:
     if value is not None and not isinstance(value, bool):
         raise ConfigError(f"{where} is {value!r}; a label is true, false, or null where nobody said.")
     return value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,7 +44,7 @@ def move(pool: Samples, prompts: tuple[str, ...], images: int, out: Path, tick: 
     pd.DataFrame(rows, columns=[*kept, "of", "move"]).to_parquet(out / "samples.parquet", index=False)
 
 
-def _moved(file: Path, change: Callable[[np.ndarray], np.ndarray], out: Path, id_: str) -> dict[str, Any]:
+def _moved(file: Path, change: Callable[[np.ndarray], np.ndarray], out: Path, id_: str) -> dict[str, str]:
     """Write a moved image; the columns of its row that tell of it."""
     from PIL import Image
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from entropy_loop.contracts import Real
 from entropy_loop.data import CHECK, Prompt, Request, Tick
 from entropy_loop.errors import ConfigError
 from entropy_loop.worlds.degraded import noisy
@@ -23,7 +24,7 @@ Attribute = Literal["coat", "suit", "background", "facing"]
 
 
 @dataclass(frozen=True)
-class Storybook:
+class Storybook(Real):
     """Drawn scenes of what a prompt asks for; what it leaves open follows the world's own shares.
 
     only: attribute values that every scene has, to cut the data for a control, as in {coat: brown}. noise:

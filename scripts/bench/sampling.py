@@ -1,0 +1,72 @@
+"""B1, B2: our sampler against diffusers' pipeline; bf16 against fp32. Whole stages: both sides save pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from scripts.bench import harness
+
+N, STEPS, GUIDANCE, BLOCK = 64, 20, 3.0, 32
+
+
+def main() -> None:
+    file = harness.start()
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from entropy_loop import assets
+    from entropy_loop.data import Checkpoint, Request
+    from entropy_loop.generators.diffusion.diffusion import Diffusion
+    from scripts.bench.peers import sampling as peer
+
+    torch.set_num_threads(harness.THREADS)
+    options = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "block": BLOCK}
+    ours = Diffusion("bundled:storybook", **options)
+    pipe = peer.load(assets.find("bundled:storybook"))
+    seeds = list(range(N))
+    asked = [Request(f"{i:05d}", harness.ESSAY, i, seed) for i, seed in enumerate(seeds)]
+    count = iter(range(10_000))
+    with harness.folder() as root:
+        base = root / "base"
+        base.mkdir()
+        ours.base(base, harness.ignore)
+
+        def make(one: Diffusion) -> Path:
+            out = root / f"ours{next(count)}"
+            out.mkdir()
+            one.sample(Checkpoint(base), asked, out, harness.ignore)
+            return out
+
+        def theirs(batch: int) -> Path:
+            out = root / f"peer{next(count)}"
+            peer.sample(pipe, harness.ESSAY, seeds, batch, STEPS, GUIDANCE, out)
+            return out
+
+        mine, other = make(ours), theirs(BLOCK)
+        apart = [
+            np.abs(
+                np.asarray(Image.open(mine / f"images/{i:05d}.png"), int)
+                - np.asarray(Image.open(other / f"{i:05d}.png"), int)
+            ).max()
+            for i in range(N)
+        ]
+        harness.same("images", max(apart) <= 1)
+        rows = []
+        told = harness.pairs(lambda: make(ours), lambda: theirs(BLOCK), 5)
+        rows.append(
+            harness.Row("B1", f"pipeline, {BLOCK} at a time", *told, 5, "x", ">= 1.00", "exact; images equal to 1/255")
+        )
+        told = harness.pairs(lambda: make(ours), lambda: theirs(1), 2, warm=0)
+        rows.append(harness.Row("B2", "pipeline, one at a time", *told, 2, "x", ">= 2.0"))
+        for block in (BLOCK, 2 * BLOCK):
+            full, half = (replace(ours, block=block, precision=precision) for precision in ("fp32", "bf16"))
+            told = harness.pairs(lambda half=half: make(half), lambda full=full: make(full), 3)
+            what = f"our bf16 against our fp32, {block} at a time"
+            rows.append(harness.Row("bf16", what, *told, 3, "x", ">= 1.6 at 32", "within tolerance"))
+    harness.tell(rows, file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From stages to tables: rates, changes, claims, verdicts. Never HTML."""

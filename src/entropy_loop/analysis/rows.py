@@ -1,0 +1,201 @@
+"""Rows of tables: on their way into one, and with the columns that the report reads. An empty cell is NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import pandas as pd
+
+Row = dict[str, object]
+"""Column -> what is written there."""
+Text = str | float
+"""A cell with text."""
+Kind = TypeVar("Kind")
+
+
+def read(table: pd.DataFrame, kind: Callable[..., Kind]) -> list[Kind]:
+    """The rows of a table; a column that it lacks is empty. kind: a class of rows."""
+    cells = table.reindex(columns=list(kind.__annotations__))
+    return [kind(*row) for row in cells.itertuples(index=False, name=None)]
+
+
+class RateRow(NamedTuple):
+    """Of rates.csv."""
+
+    run: str
+    prompt: str
+    judge: str
+    concept: str
+    generation: int
+    n: int
+    hits: float
+    rate: float
+    low: float
+    high: float
+    reason: Text
+
+
+class ChangeRow(NamedTuple):
+    """Of changes.csv."""
+
+    run: str
+    prompt: str
+    judge: str
+    concept: str
+    from_generation: int
+    to_generation: int
+    v1: float
+    v2: float
+    change_rate: float
+    low: float
+    high: float
+    sampling_low: float
+    sampling_high: float
+    drift_low: float
+    drift_high: float
+    reason: Text
+
+
+class ClaimRow(NamedTuple):
+    """Of summary.csv."""
+
+    arm: str
+    against: str
+    generation: int
+    prompt: str
+    concept: str
+    judge: str
+    chains: int
+    mean: float
+    low: float
+    high: float
+    null_low: float
+    null_high: float
+    sampling_low: float
+    sampling_high: float
+    p: float
+    p_adjusted: float
+    reason: str
+
+
+class ComparedRow(NamedTuple):
+    """Of `compare.compare`."""
+
+    results: str
+    arm: str
+    chains: int
+    generation: float
+    v_first: float
+    v_last: float
+    change_rate: float
+    low: float
+    high: float
+    null_low: float
+    null_high: float
+    p_adjusted: float
+
+
+class VerdictRow(NamedTuple):
+    """Of verdicts.csv; a state for each family of instruments."""
+
+    arm: str
+    prompt: str
+    judge: str
+    verdict: str
+    margin: float
+    recognition: str
+    noise: str
+    diversity: str
+    tails: str
+    distance: str
+    subcutaneous: bool
+    chains: int
+
+
+class InstrumentRow(NamedTuple):
+    """Of instruments.csv."""
+
+    instrument: str
+    metric: str
+    mean: float
+    low: float
+    high: float
+    state: str
+
+
+class LedgerRow(NamedTuple):
+    """Of ledger.csv."""
+
+    generation: int
+    v_pool: float
+    v_kept: float
+    v_diet: float
+    v_next: float
+    curation: float
+    curation_low: float
+    curation_high: float
+    training: float
+    response: float
+
+
+class MeasureRow(NamedTuple):
+    """Of diversity.csv, noise.csv or tails.csv. column: the metric, or the attribute of an entropy."""
+
+    run: str
+    generation: int
+    column: str
+    value: float
+    low: float
+    high: float
+    null_low: float
+    null_high: float
+    reason: Text
+
+
+class AgreementRow(NamedTuple):
+    """Of agreement.csv."""
+
+    concept: str
+    statistic: str
+    n: int
+    value: float
+    low: float
+    high: float
+    reason: Text
+
+
+class CheckRow(NamedTuple):
+    """Of checks.csv."""
+
+    concept: str
+    check: str
+    n: int
+    hits: int
+    rate: float
+    alarm: str
+
+
+class JudgedRow(NamedTuple):
+    """Of judgements.parquet. answer: missing as NA or NaN."""
+
+    concept: str
+    score: float
+    threshold: float
+    answer: bool | None
+    reason: Text
+
+
+class ImageRow(NamedTuple):
+    """Of images.parquet."""
+
+    run: str
+    generation: int
+    set: str
+    id: str
+    prompt: str
+    image_seed: int
+    file: str
+    score: float
+    rank: float
+    kept: bool | None

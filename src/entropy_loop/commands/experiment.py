@@ -1,0 +1,299 @@
+"""An experiment from its config to its report: what the commands `run`, `plan` and `report` do."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from entropy_loop import loop
+from entropy_loop.analysis.tables import Tables, tables
+from entropy_loop.commands import fetch, folder, ledger, tracking
+from entropy_loop.commands.tracking import Tracking
+from entropy_loop.data import HELD_OUT, RATES
+from entropy_loop.engines.local import Local
+from entropy_loop.errors import ConfigError, Waiting
+from entropy_loop.machine import device, distributed, threads
+from entropy_loop.plan import Plan, Run
+from entropy_loop.plan import plan as plan_of
+from entropy_loop.report.page import page
+from entropy_loop.report.text import ending
+from entropy_loop.report.text.ending import Ending
+from entropy_loop.stages import KEY_FORM
+from entropy_loop.storage import reading
+from entropy_loop.storage.disk import write_text
+from entropy_loop.storage.provenance import provenance
+from entropy_loop.storage.store import Listener, Store
+from entropy_loop.study import study
+from entropy_loop.study.settings import settings
+
+REPORT_EVERY = 60.0  # seconds of work between two reports of an unfinished run
+WORK = 20.0  # times as long as the last report took: that of sixteen chains takes some 20 s
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` of `count`, counted from 0: every count-th run."""
+
+    index: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """'2/8' is the second of eight. Raises ConfigError for anything else."""
+        number, slash, count = text.partition("/")
+        if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            raise ConfigError(f"--shard {text}: takes the form i/n with i from 1 to n, for example --shard 2/8.")
+        return cls(int(number) - 1, int(count))
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What lies in a results folder now."""
+
+    tables: Tables
+    report: Path
+
+    @property
+    def ending(self) -> Ending:
+        return ending.ending(self.tables, self.report)
+
+
+def prepare(config: Path | Mapping[str, object], overrides: tuple[str, ...] = (), check_models: bool = True) -> Plan:
+    """The plan of a config, a YAML file or what one would hold. With check_models, raises ConfigError when a model it
+    names is not here: the cheap thing that can fail comes before the costly thing that cannot."""
+    found = study.load(config, overrides) if isinstance(config, Path) else study.given(config, overrides)
+    planned = plan_of(found)
+    if check_models:
+        refuse_unready(planned)
+    return planned
+
+
+def finished(planned: Plan, root: Path) -> bool:
+    """Whether every stage lies in a results folder."""
+    return _finished(planned, Store(root))
+
+
+def ended(planned: Plan, root: Path, shard: Shard | None = None) -> Ending | None:
+    """What a run told at its end, if nothing is to be made, nor to be told otherwise, since. Raises Locked while
+    another process works in the folder."""
+    if not finished(planned, root):
+        return None
+    with Store(root, several=shard is not None).lock():
+        return ending.kept(planned, root)
+
+
+def refuse_unready(planned: Plan) -> None:
+    """Raises ConfigError when something that the plan names, a model above all, is not here or cannot do its work."""
+    planned.study.config.engine_plugin().ready()
+    tracking.refuse(planned.study.config.report_to)
+    for download in fetch.wanted(planned.study):
+        download.refuse_missing()
+    for run in planned.runs:
+        device.use(run.config.device)
+        concepts = run.config.concept_nouns()
+        prompts, checks = (
+            tuple(prompt.text for prompt in named) for named in (run.config.prompt_nouns(), run.config.check_nouns())
+        )
+        run.config.generator_plugin().ready((*prompts, *checks), run.config.train)
+        for judge in run.config.judge_plugins():
+            judge.ready(concepts)
+        if run.config.policy_plugin().reads_scores:
+            run.config.scorer_plugin().ready(prompts)
+        if run.config.regime_plugin().real_fraction or run.config.reteach:
+            run.config.real_plugin().ready()
+        if again := run.config.reteach:
+            lessons = run.config.generations // again.every
+            run.config.real_plugin().ready_to_teach(again.concepts, lessons * again.images, prompts)
+        if HELD_OUT in run.generations[0].looks:
+            run.config.held_out_plugin().ready()
+        if run.config.measures.embedder:
+            run.config.embedder_plugin().ready()
+        if run.config.measures.reader:
+            run.config.reader_plugin().ready(run.config.attributes)
+
+
+def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None = None) -> Finished | None:
+    """Make every stage that is not made yet, then the tables and the report; those of an unfinished run are
+    written now and then on the way. Raises ConfigError when another experiment lies in the folder.
+
+    shard: carry some of the runs, beside other processes that carry the others in the same folder; who makes the last
+    stage writes tables and report, the others get None.
+    """
+    folder.refuse_another(planned, root)
+    tracked = Tracking(planned, root, listen)
+    store = Store(root, provenance(), tracked, several=shard is not None)
+    with store.lock(), folder.roomy(planned, store):
+        ending.forget(root)
+        _record(planned, store)
+        work = _Work()
+        if shard is None:
+            planned.study.config.engine_plugin().carry(
+                planned.runs, store, work, _Reports(planned, store), planned.runs[0].config.threads
+            )
+            distributed.dismiss()
+            finished = _write(planned, store)
+            if not work.waiting:
+                store.tidy()
+            work.refuse_waiting(root)
+            tracked.finish(finished.tables.rates)
+            return finished
+        Local().carry(planned.runs[shard.index :: shard.count], store, work, lambda: None, planned.study.config.threads)
+        distributed.dismiss()
+        last = _write(planned, store) if _finished(planned, store) else None
+        tracked.finish(last.tables.rates if last else pd.DataFrame(columns=list(RATES)))
+        work.refuse_waiting(root)
+        return last
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What an engine calls for every run. One that waits for people does not keep the others from going on."""
+
+    waiting: list[str] = field(default_factory=list)
+
+    def __call__(self, run: Run, store: Store) -> None:
+        threads.use(run.config.threads)
+        device.use(run.config.device)
+        try:
+            loop.carry(run, store)
+        except Waiting as error:
+            self.waiting.append(f"{run.name}: {error}")
+
+    def refuse_waiting(self, root: Path) -> None:
+        """Raises Waiting when a run waits for people."""
+        if self.waiting:
+            lines = "\n".join(f"  {line}" for line in sorted(self.waiting))
+            raise Waiting(
+                f"{root}: waits for people, nothing is lost:\n{lines}\n`entropy-loop rate {root}` opens the page on "
+                "which they pick; then the same command continues."
+            )
+
+
+def _finished(planned: Plan, store: Store) -> bool:
+    return all(store.finished(stage) for stage in planned.stages().values())
+
+
+class _Reports:
+    """Writes the tables and the report of an unfinished run, if the last time is long ago."""
+
+    def __init__(self, planned: Plan, store: Store) -> None:
+        self.planned, self.store = planned, store
+        self.told, self.took = time.monotonic(), 0.0
+
+    def __call__(self) -> None:
+        began = time.monotonic()
+        if began - self.told >= max(REPORT_EVERY, WORK * self.took):
+            _write(self.planned, self.store)
+            self.told = time.monotonic()
+            self.took = self.told - began
+
+
+def leads() -> bool:
+    """Whether this process runs the experiment: under `accelerate launch` the first one does."""
+    return distributed.leads()
+
+
+def assist(planned: Plan) -> None:
+    """What all processes but the first do under `accelerate launch`: join its trainings."""
+    config = planned.study.config
+    threads.use(config.threads)
+    device.use(config.device)
+    distributed.follow()
+
+
+def report(root: Path) -> Finished:
+    """Tables and report anew from a results folder, finished or not. Raises ConfigError if it is none, or if
+    its stages are not those that its config stands for: the tables would come out empty."""
+    planned, store = _stored(root)
+    with store.lock():
+        return _write(planned, store)
+
+
+def read(root: Path) -> tuple[Plan, Tables]:
+    """The plan and the tables of a results folder as it stands, whoever works in it; nothing is written. Raises
+    ConfigError as `report` does."""
+    planned, store = _stored(root)
+    return planned, tables(planned, store)
+
+
+def _stored(root: Path) -> tuple[Plan, Store]:
+    planned, store = folder.planned(root), Store(root, provenance())
+    _refuse_foreign_stages(planned, store)
+    return planned, store
+
+
+def _refuse_foreign_stages(planned: Plan, store: Store) -> None:
+    folder.refuse_other_keys(store.root)
+    stages = planned.stages().values()
+    if not any(store.finished(stage) for stage in stages):
+        raise ConfigError(
+            f"{store.root}: no stage of its config.yaml lies in {store.stages.name}/ (results are often passed on "
+            "without it), so there is nothing to tell; tables and report are left as they are."
+        )
+    if not (store.root / folder.PLAN).is_file():
+        return
+    runs = reading.parsed(store.root / folder.PLAN)["runs"]
+    listed = {name for generations in runs.values() for g in generations for name in g["stages"]}
+    if any((store.stages / name).is_dir() for name in listed - {stage.folder for stage in stages}):
+        raise ConfigError(
+            f"{store.root}: made by another version of entropy-loop, which named its stages otherwise; use that "
+            "version, or `entropy-loop run` to make them anew. Tables and report are left as they are."
+        )
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run would do and cost. stages: by name, how many there are (`stages`), how many lie in the results folder
+    (`done`), and the work of all of them, as of `ledger.Work`. estimates: on one of each known device."""
+
+    name: str
+    runs: list[str]
+    stages: dict[str, dict[str, float]]
+    estimates: list[ledger.Outlook]
+
+    def values(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        estimates = [one.values() for one in self.estimates]
+        return {"name": self.name, "runs": self.runs, "stages": self.stages, "estimates": estimates}
+
+
+def forecast(planned: Plan, root: Path) -> Forecast:
+    """What a run would do, how much of it lies in the results folder already, and what it would cost."""
+    store, work = Store(root), ledger.work(planned)
+    stages: dict[str, dict[str, float]] = {}
+    for stage in planned.stages().values():
+        row = stages.setdefault(stage.name, {"stages": 0, "done": 0} | work[stage.name].values())
+        row["stages"] += 1
+        row["done"] += store.finished(stage) is not None
+    runs = [run.name for run in planned.runs]
+    return Forecast(planned.study.config.name, runs, stages, list(ledger.outlooks(planned)))
+
+
+def _record(planned: Plan, store: Store) -> None:
+    """config.yaml, plan.json, provenance.json. A finished run that is started again keeps the provenance of
+    the machine and code that made it."""
+    stages = {
+        run.name: [{"generation": g.number, "stages": [s.folder for s in g.stages()]} for g in run.generations]
+        for run in planned.runs
+    }
+    write_text(store.root / "config.yaml", settings(planned.study))
+    write_text(store.root / folder.PLAN, json.dumps({"key_form": KEY_FORM, "runs": stages}, indent=1))
+    if not _finished(planned, store):
+        write_text(store.root / "provenance.json", json.dumps(store.provenance, indent=1))
+
+
+def _write(planned: Plan, store: Store) -> Finished:
+    # The report tells where the results were made, not where they are read.
+    first = store.root / "provenance.json"
+    store = replace(store, provenance=reading.parsed(first)) if first.is_file() else store
+    found = tables(planned, store)
+    found.write(store.root)
+    made = Finished(found, page.write(planned, store, found))
+    if _finished(planned, store):
+        ending.keep(made.ending, planned, store.root)
+    return made

@@ -1,0 +1,1 @@
+"""Any Stable Diffusion checkpoint as a generator."""

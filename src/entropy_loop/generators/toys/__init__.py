@@ -1,0 +1,1 @@
+"""Toy generators without pixels, which follow exact laws."""

@@ -1,0 +1,1 @@
+"""This machine: device, threads, processes, signals."""

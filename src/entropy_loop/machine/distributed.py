@@ -1,0 +1,109 @@
+"""Data-parallel training under `accelerate launch`: the first process runs the experiment, the others join its
+trainings and are idle in between.
+
+    accelerate launch --num_processes 2 -m entropy_loop run CONFIG
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from entropy_loop.data import TrainSettings
+from entropy_loop.machine import device
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator, PartialState
+    from torch.nn import Module
+
+Job = Callable[[], None]
+"""What all processes do together; sent to the others with pickle."""
+
+PATIENCE = timedelta(days=30)  # how long a process waits for the next training
+
+
+def processes() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def leads() -> bool:
+    """Whether this process runs the experiment."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def accelerator(settings: TrainSettings) -> Iterator[Accelerator]:
+    """Accelerate's handle on device, precision and processes, for one training."""
+    from accelerate import Accelerator, InitProcessGroupKwargs
+    from accelerate.state import AcceleratorState, GradientState
+
+    made = Accelerator(
+        mixed_precision=settings.mixed_precision,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        cpu=device.device() == "cpu",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+    )
+    try:
+        yield made
+    finally:
+        # Not `free_memory`, which collects garbage for up to half a second: the optimizer goes with its last reference.
+        AcceleratorState._reset_state()  # the next training may want another precision
+        GradientState._reset_state()
+
+
+def release(model: Module) -> None:
+    """Take away what accelerate put around a model's forward, which the next training would find and keep."""
+    for name in ("forward", "_original_forward", "_is_accelerate_prepared"):
+        model.__dict__.pop(name, None)
+
+
+def gather(job: Job) -> None:
+    """Let the other processes do this job, too. Does nothing where there are none."""
+    if processes() > 1 and leads():
+        _broadcast(job)
+
+
+def follow() -> None:
+    """Join every training until the first process dismisses. Raises RuntimeError when it goes without that."""
+    while job := _broadcast(None):
+        job()
+    _leave()
+
+
+def dismiss() -> None:
+    """Tell the other processes that there is nothing left to do; nobody trains together afterwards."""
+    if processes() > 1 and leads():
+        _broadcast(None)
+        _leave()
+
+
+def _broadcast(job: Job | None) -> Job | None:
+    """The first process's job, on every process; None dismisses."""
+    from accelerate.utils import broadcast_object_list
+
+    _state()
+    jobs: list[Job | None] = broadcast_object_list([job])
+    return jobs[0]
+
+
+def _leave() -> None:
+    """Leave the group, all at once, and wait for its threads.
+
+    A thread of gloo that lets go of a tensor while the interpreter ends aborts the process (SIGABRT; pytorch issue
+    190489). It may do so after everybody was told that the work is done.
+    """
+    _state().wait_for_everyone()
+    _state().destroy_process_group()
+
+
+def _state() -> PartialState:
+    """Accelerate's handle on the group; the first one joins it."""
+    # Before: defaults of its functions are the group that is there when it is loaded, which would never end then.
+    import torch.distributed.nn  # noqa: F401
+    from accelerate import PartialState
+
+    return PartialState(cpu=device.device() == "cpu", timeout=PATIENCE)

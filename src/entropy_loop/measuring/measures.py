@@ -1,0 +1,255 @@
+"""What else is measured on a pool: diversity, noise and tails, beside those of generation 0 and of real images.
+
+Rows carry no chain: one measure stage is shared by every arm that made the same pool.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from entropy_loop import seeds
+from entropy_loop.data import MEASURES, Tick, columns
+from entropy_loop.measuring.null_model import NullModel, Still, Unknown, null_model
+from entropy_loop.measuring.views import Look, Views
+from entropy_loop.metrics import tails
+from entropy_loop.metrics.copying import copied
+from entropy_loop.metrics.coverage import SHARES, coverage
+from entropy_loop.metrics.distance import distance
+from entropy_loop.metrics.diversity import diversity
+from entropy_loop.metrics.rates import Interval
+from entropy_loop.metrics.resample import Family, Set, another_pool, interval, means, same_model, standard_error
+from entropy_loop.study.config import Config
+
+NONE, FIRST, REAL, DIET = "none", "generation0", "real", "diet"  # references of a row
+TABLES = ("diversity", "noise", "tails")
+DRIFTED = 200  # replicates of drift at which diversity is computed
+COMPARISONS: tuple[tuple[Family, tuple[str, ...]], ...] = ((distance, ()), (coverage, SHARES))
+"""Numbers of two sets, and which of them are shares of images."""
+Row = dict[str, object]
+"""Column -> what is written there."""
+Numbers = dict[str, float]
+"""The columns of an interval or of a null."""
+
+
+def measure(config: Config, g: int, views: Views, out: Path, tick: Tick) -> None:
+    """Writes measures.parquet (`data.MEASURES`).
+
+    reference: what the number or its band compares the pool with, generation 0's pool, held-out real images, or the
+    diet that its model was trained on (`copied`, see `metrics.copying`). What
+    is known of one set alone (Vendi score, noise, attributes) has `generation0` or `none`; in generation 0 such
+    rows with `real` are those of the real images themselves, with the band of another set of as many: where a
+    pool lies that has lost nothing.
+    """
+    rows = []
+    prompts = config.prompt_nouns()
+    for index, prompt in enumerate(prompts):
+        mine, withheld = views.of(prompt.text), views.withheld.get(prompt.text, "")
+        if mine.pool.table.empty:
+            continue  # a safety checker withheld all of it
+        seed = seeds.seed(config.seed, "measure", g, index)
+        steps = g if prompt.role == "target" else 0
+        found = {
+            "diversity": [*_diversity(config, steps, mine, withheld, seed), *(_copying(mine, withheld) if g else ())],
+            "noise": _noise(mine),
+            "tails": _tails(config, steps, mine, withheld, seed),
+        }
+        rows += [{"table": name, "prompt": prompt.text} | row for name in TABLES for row in found[name]]
+        tick((index + 1) / len(prompts))
+    columns(pd.DataFrame(rows), MEASURES).to_parquet(out / "measures.parquet", index=False)
+
+
+def _diversity(config: Config, steps: int, views: Views, withheld: str, seed: int) -> Iterator[Row]:
+    """withheld: why there are no real images to hold the pool against, where there should be some."""
+    pool, first, real = (look.embeddings if look else None for look in (views.pool, views.first, views.held_out))
+    if pool is None:
+        return
+    yield from _alone(diversity, pool, first, real, _drifted(config, steps, first, seed))
+    for reference, other in ((FIRST, first), (REAL, real)):
+        for family, shares in COMPARISONS:
+            if other is not None:
+                null = {name: _ends("null_", band) for name, band in same_model(family, pool, other, seed).items()}
+                yield from _rows(reference, family, shares, null, pool, other)
+            elif reference == REAL and withheld:
+                missing = {"reference": reference, "n": len(pool), "reason": withheld}
+                yield from ({"metric": name} | missing for name in family(pool, pool))
+
+
+def _copying(views: Views, withheld: str) -> Iterator[Row]:
+    """The share of a pool that is nearer to its diet than 95 % of the held-out real images are."""
+    pool, diet, real = (look.embeddings if look else None for look in (views.pool, views.diet, views.held_out))
+    if pool is None:
+        return
+    row = {"reference": DIET, "metric": "copied", "n": len(pool)}
+    if diet is None or len(diet) == 0:
+        yield row | {"reason": "no image of this prompt was trained on"}
+    elif real is None:
+        yield row | {"reason": withheld or "no real images: the config has no `real`"}
+    elif found := copied(pool, diet, real):
+        yield row | {"value": found.hits / found.n} | _ends("", found.interval) | _ends("null_", found.null)
+    else:
+        yield row | {"reason": "too few images"}
+
+
+def _noise(views: Views) -> Iterator[Row]:
+    pool, first, real = (look.noise if look else None for look in (views.pool, views.first, views.held_out))
+    if pool is not None:
+        yield from _alone(means, pool, first, real, None if first is None else _same(means, first))
+
+
+def _alone(
+    family: Family, pool: Set, first: Set | None, real: Set | None, null: dict[str, Numbers] | None
+) -> Iterator[Row]:
+    """Numbers of the pool alone, with their null; in generation 0 (no `first`) those of the real images, too."""
+    yield from _rows(NONE, family, (), null or {}, pool)
+    if first is None and real is not None:
+        yield from _rows(REAL, family, (), _same(family, real), real)
+
+
+def _same(family: Family, images: Set) -> dict[str, Numbers]:
+    """Where the numbers lie in another set of as many images from the model that made these."""
+    values, n = family(images), len(images)
+    return {
+        name: _ends("null_", band) | {"null_mean": values[name], "null_sd": standard_error(band, n)}
+        for name, band in another_pool(family, images).items()
+    }
+
+
+def _drifted(config: Config, steps: int, first: np.ndarray | None, seed: int) -> dict[str, Numbers] | None:
+    """Diversity after neutral drift: each image of generation 0 is a value of its own that is copied or lost, so that
+    a pool which has lost no more than chance takes is not called less diverse. The band reaches up to what another
+    pool of generation 0's model would have, for a copier that does not repeat images to the pixel lies above one
+    that does."""
+    if first is None:
+        return None
+    fair, every = _same(diversity, first), np.ones(len(first), int)
+    null = _null(config, every, steps)
+    if isinstance(null, Still):
+        return fair
+    if isinstance(null, Unknown):
+        return {}
+    pools = tails.drift([every], null, steps, seed, DRIFTED)[-1]
+    drawn = [diversity(np.repeat(first, counts, axis=0)) for counts in pools]
+    lost = {name: _spread(np.array([numbers[name] for numbers in drawn])) for name in fair}
+    return {name: row | {"null_high": max(row["null_high"], fair[name]["null_high"])} for name, row in lost.items()}
+
+
+def _rows(
+    reference: str, family: Family, shares: Collection[str], null: Mapping[str, Numbers], *sets: Set
+) -> Iterator[Row]:
+    """One row per number of a family. null: the columns of what it would be without any change."""
+    spans = interval(family, *sets, shares=shares)
+    for name, value in family(*sets).items():
+        row = {"reference": reference, "metric": name, "n": len(sets[0]), "value": value}
+        reason = {"reason": "undefined for these images"} if math.isnan(value) else {}
+        yield row | _ends("", spans[name]) | null.get(name, {}) | reason
+
+
+def _ends(prefix: str, span: Interval | None) -> Numbers:
+    return {f"{prefix}low": span.low, f"{prefix}high": span.high} if span else {}
+
+
+@dataclass(frozen=True)
+class _Attribute:
+    """An attribute, every value that its reader can answer, and those of them that the config wants to see."""
+
+    name: str
+    values: list[str]
+    wanted: tuple[str, ...]
+
+    def labels(self, look: Look) -> pd.Series[str]:
+        read = look.attributes
+        mine = pd.Series(dtype=str) if read is None else read.loc[read["attribute"] == self.name, "value"]
+        return mine.reset_index(drop=True)
+
+    def counts(self, look: Look | None) -> np.ndarray:
+        return np.zeros(len(self.values), int) if look is None else tails.count(self.labels(look), self.values)
+
+
+class _Counts(NamedTuple):
+    """Counts (replicates, values) in pools without any change, or why there are none."""
+
+    counts: np.ndarray | None
+    why: str = ""
+
+    def band(self, number: Callable[[np.ndarray], np.ndarray]) -> Numbers:
+        return {} if self.counts is None else _spread(number(self.counts))
+
+
+def _tails(config: Config, steps: int, views: Views, withheld: str, seed: int) -> Iterator[Row]:
+    """The rows of every attribute; null: drift of a perfect copier from generation 0."""
+    if views.pool.attributes is None:
+        return
+    known = config.reader_plugin().attributes()
+    for name, wanted in config.attributes.items():
+        attribute = _Attribute(name, known[name]["values"], wanted)
+        clean, decoded = (np.array(known[name]["confusion"][version]) for version in ("clean", "round_trip"))
+        null = _drift(config, attribute.counts(views.first), steps, seed)
+        for row in _shares(attribute, views.pool, decoded, null, seed):
+            yield {"reference": FIRST if views.first else NONE, "metric": name} | row
+        if views.first is None and views.held_out:
+            null = _another(attribute.counts(views.held_out), seed)
+            for row in _shares(attribute, views.held_out, clean, null, seed):
+                yield {"reference": REAL, "metric": name} | row
+        elif views.first is None and withheld:
+            yield {"reference": REAL, "metric": name, "n": 0, "reason": withheld}
+
+
+def _shares(attribute: _Attribute, look: Look, confusion: np.ndarray, null: _Counts, seed: int) -> Iterator[Row]:
+    """The entropy of an attribute in a set of images, how many of the wanted values occur in it at all (as they were
+    read, without interval: see `resample.interval`), and the share of each of those, corrected for misreading."""
+    values, counts = attribute.values, attribute.counts(look)
+    row = {"n": int(counts.sum())}
+    if not counts.any():
+        yield row | {"reason": "no image could be read"}
+        return
+    span = interval(partial(tails.variety, values=values), attribute.labels(look))["entropy"]
+    told = {"item": "entropy", "value": float(tails.entropy(counts)), "reason": null.why}
+    yield row | told | _ends("", span) | null.band(tails.entropy)
+    alive = partial(tails.survivors, among=np.isin(values, attribute.wanted))
+    yield row | {"item": "survivors", "value": int(alive(counts)), "reason": null.why} | null.band(alive)
+    shares = tails.corrected_shares(counts, confusion[: len(values), : len(values)], seed)
+    for place, value in enumerate(values):
+        if value in attribute.wanted:
+            share = shares.iloc[place]
+            told = {"item": value, "value": share["share"], "low": share["low"], "high": share["high"]}
+            reasons = "; ".join(filter(None, (share["reason"], null.why)))
+            yield row | told | null.band(partial(_share, place)) | {"reason": reasons}
+
+
+def _share(place: int, counts: np.ndarray) -> np.ndarray:
+    return counts[:, place] / counts.sum(axis=1)
+
+
+def _drift(config: Config, first: np.ndarray, steps: int, seed: int) -> _Counts:
+    """After `steps` of neutral drift from generation 0's counts through the arm's own policy and regime."""
+    null = _null(config, first, steps)
+    if isinstance(null, Still):
+        return _another(first, seed)
+    if isinstance(null, Unknown):
+        return _Counts(None, f"no drift band: {null.why}")
+    return _Counts(tails.drift([first], null, steps, seed)[-1])
+
+
+def _null(config: Config, first: np.ndarray, steps: int) -> NullModel:
+    """Real images are taken as generation 0's: what a diet of other images changes is change, and no drift."""
+    n = int(first.sum())
+    return null_model(config, n, first / n, fed_back=steps > 0) if n else Still()
+
+
+def _another(counts: np.ndarray, seed: int) -> _Counts:
+    """Other pools of one model; none without images."""
+    return _Counts(tails.other_pools(counts, seed) if counts.any() else None)
+
+
+def _spread(values: np.ndarray) -> Numbers:
+    """The null's columns from draws (replicates,) of it."""
+    low, high = np.quantile(values, (0.025, 0.975)).tolist()
+    return _ends("null_", Interval(low, high)) | {"null_mean": float(values.mean()), "null_sd": float(values.std())}

@@ -1,0 +1,189 @@
+"""The page: tables and pictures of a results folder as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from entropy_loop.analysis import checks as checked
+from entropy_loop.analysis import degraded
+from entropy_loop.analysis.tables import Tables
+from entropy_loop.data import Prompt
+from entropy_loop.errors import as_storage_error
+from entropy_loop.plan import Plan
+from entropy_loop.report.page import decay, facts, template
+from entropy_loop.report.text import conclusions, words
+from entropy_loop.report.view import Style, View, spoken
+from entropy_loop.storage.disk import write_bytes, write_text
+from entropy_loop.storage.store import Store
+from entropy_loop.study.settings import settings
+
+if TYPE_CHECKING:
+    from entropy_loop.report.figures.drawing import Drawing
+    from entropy_loop.report.page.gallery import Picture
+    from entropy_loop.report.page.images import Album
+    from entropy_loop.report.page.opinions import Opinions
+    from entropy_loop.report.page.sections import Measured, Section
+
+FEW = decay.FEW  # arms up to which each is told in a sentence and shown whole
+FIGURE = re.compile(
+    r"(recognition|change|measured|diversity|tails|filmstrip|evaluation|pool|check|people)(-.*)?\.(svg|png)"
+)
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """The picture sheets of one target prompt. first: those of the first screen, where there is room for one prompt."""
+
+    prompt: Prompt
+    first: list[Picture]
+    strips: list[Picture]
+    sheets: list[Picture]
+    pools: list[Picture]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the page is put together from. pictures: empty when the generator makes no images. checks: the sheets of the
+    check prompts, one for each arm."""
+
+    view: View
+    sections: list[Section]
+    measured: list[Measured]
+    decays: list[decay.Decay]
+    pictures: list[Sheets]
+    checks: list[Picture]
+    album: Album
+    opinions: Opinions | None
+
+
+def text(plan: Plan, store: Store, tables: Tables) -> str:
+    """The page as text; nothing is written. Its links to tables and `figures/` lead to what `write` puts there."""
+    return _render(plan, store, _parts(plan, store, tables))
+
+
+def write(plan: Plan, store: Store, tables: Tables) -> Path:
+    """Writes report.html and figures/ below the results folder; returns the page's path."""
+    parts = _parts(plan, store, tables)
+    _write_figures(store.root / "figures", dict(_figures(parts)))
+    page = store.root / "report.html"
+    write_text(page, _render(plan, store, parts))
+    return page
+
+
+def _parts(plan: Plan, store: Store, tables: Tables) -> Parts:
+    from entropy_loop.analysis.said import Said
+    from entropy_loop.report.page import sections as parts
+    from entropy_loop.report.page.gallery import Gallery
+    from entropy_loop.report.page.images import Album
+    from entropy_loop.report.page.opinions import opinions
+
+    view, said = View(plan, tables), Said(tables.judgements)
+    gallery, album = Gallery(view, store.root, said), Album(view, store.root, said)
+    pictures = [
+        Sheets(
+            prompt,
+            gallery.first_screen(prompt) if number == 1 else [],
+            list(gallery.filmstrips(prompt, number)),
+            list(gallery.contact_sheets(prompt, number)),
+            list(gallery.pools(prompt, number)),
+        )
+        for number, prompt in enumerate(view.targets if gallery.has_images else [], start=1)
+    ]
+    checks = list(gallery.checks())
+    _fill(album, pictures, checks)
+    return Parts(
+        view,
+        [parts.section(view, subject) for subject in view.subjects(fed_back=True)],
+        [parts.measured(view, subject) for subject in view.subjects(fed_back=False)],
+        [found for prompt in view.prompts if (found := decay.decay(view, prompt))],
+        pictures,
+        checks,
+        album,
+        opinions(view),
+    )
+
+
+def _fill(album: Album, pictures: list[Sheets], checks: list[Picture]) -> None:
+    """The most telling first: what does not fit into the page any more is the last sheet of check prompts."""
+    kinds = {
+        "first screen": [group.first for group in pictures],
+        "filmstrip": [group.strips for group in pictures],
+        "evaluation set": [group.sheets for group in pictures],
+        "pool": [group.pools for group in pictures],
+        "check prompts": [checks],
+    }
+    for where, groups in kinds.items():
+        for picture in chain.from_iterable(groups):
+            album.take(picture, where)
+
+
+def _render(plan: Plan, store: Store, parts: Parts) -> str:
+    receipts = facts.receipts(plan, store)
+    view, configs, script = parts.view, [run.config for run in plan.runs], template.script()
+    return template.render(
+        "report.html.jinja",
+        name=plan.study.config.name,
+        view=view,
+        parts=parts,
+        script=script,
+        policy=template.policy(script),
+        styles=[(spoken(arm), Style(i)) for i, arm in enumerate(view.arms)],
+        many=len(view.arms) > FEW,
+        several=len(view.chains) > len(view.arms),
+        question=words.question(view),
+        verdict=conclusions.verdict(view, parts.sections[0].subject),
+        what_was_run=words.what_was_run(plan),
+        status=words.status(view),
+        warnings=view.tables.warnings,
+        no_claim=words.no_claim(view),
+        sign=words.SIGN,
+        alarm_rule=checked.RULE,
+        curator_judges=any(map(facts.curator_judges, configs)),
+        settings=settings(plan.study),
+        command=facts.command(plan),
+        judges=facts.judges(plan),
+        degraded=degraded.degraded(plan),
+        corrected=bool(view.tables.rates["corrected"].notna().any()),
+        provenance=facts.provenance(store.provenance, receipts),
+        timings=facts.timings(plan, receipts),
+        opinions=parts.opinions,
+    )
+
+
+# ---- figures -----------------------------------------------------------------------------------------
+
+
+def _figures(parts: Parts) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of every file in figures/."""
+    for name, drawn in _charts(parts):
+        yield from drawn.files(name)
+    for group in parts.pictures:
+        for picture in (*group.strips, *group.sheets, *group.pools):
+            yield f"{picture.name}.png", picture.png
+    for picture in parts.checks:
+        yield f"{picture.name}.png", picture.png
+
+
+def _charts(parts: Parts) -> Iterator[tuple[str, Drawing]]:
+    """What matplotlib draws, by name."""
+    for files in (*(part.files for part in parts.sections), *(part.files for part in parts.decays)):
+        yield from files.items()
+    if parts.opinions:
+        yield "people", parts.opinions.file
+    for one in parts.measured:
+        yield f"measured-{one.subject.number}", one.file
+
+
+def _write_figures(folder: Path, figures: dict[str, bytes]) -> None:
+    """Figures that an earlier config left behind go; a file that is none of ours stays."""
+    for name, data in figures.items():
+        write_bytes(folder / name, data)
+    with as_storage_error(folder):
+        for old in folder.iterdir() if folder.is_dir() else ():
+            if FIGURE.fullmatch(old.name) and old.name not in figures:
+                old.unlink()

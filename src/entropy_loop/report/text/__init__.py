@@ -1,0 +1,1 @@
+"""The report in sentences, for the page, the terminal and Markdown."""

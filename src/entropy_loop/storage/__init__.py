@@ -1,0 +1,1 @@
+"""Results on the disk: stage folders, their receipts, and the only writers."""

@@ -1,0 +1,1 @@
+"""A study: from YAML to checked configs, one for each chain."""

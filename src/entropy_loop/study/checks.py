@@ -1,0 +1,180 @@
+"""What a schema cannot see: unknown plug-ins, their options, and fields that must fit together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import fields
+
+from entropy_loop import registry
+from entropy_loop.contracts import Judge, Policy, Real, Regime, Scorer, Weights
+from entropy_loop.data import ALL, TrainSettings
+from entropy_loop.errors import ConfigError, nearest
+from entropy_loop.people.asking import NONE, UNSURE
+from entropy_loop.registry import Kind, P
+from entropy_loop.seeds import INDEX_BITS
+from entropy_loop.study.config import (
+    ArmSection,
+    ConceptSection,
+    Config,
+    CurateSection,
+    EvaluationSection,
+    MeasuresSection,
+    PeopleSection,
+    PromptSection,
+    ReteachSection,
+)
+
+_SECTIONS = (
+    Config, PromptSection, ConceptSection, EvaluationSection, CurateSection, ReteachSection, MeasuresSection,
+    PeopleSection, ArmSection,
+)  # fmt: skip
+KEYS = sorted(
+    {field for section in _SECTIONS for field in section.model_fields} | {field.name for field in fields(TrainSettings)}
+)
+"""Every key that a config can have, wherever it stands."""
+
+
+def broken(raw: Mapping[str, object]) -> list[str]:
+    """What is wrong with the plug-ins that a config names, a line per mistake; the config need not be a valid one."""
+    lines: list[str] = []
+    for one in registry.placed(raw):
+        try:
+            registry.build(one.kind, one.spec, one.place)
+        except ConfigError as error:
+            lines += str(error).splitlines()
+    return lines
+
+
+def _built(raw: Mapping[str, object], kind: Kind[P]) -> list[P]:
+    """The plug-ins of a kind that can be built."""
+    built = []
+    for one in registry.placed(raw):
+        if one.kind is kind:
+            with suppress(ConfigError):
+                built.append(registry.build(kind, one.spec, one.place))
+    return built
+
+
+def mistakes(config: Config) -> Iterator[str]:
+    """What a schema cannot see: unknown plug-ins, their options, and fields that must fit together."""
+    raw = config.model_dump()
+    yield from broken(raw)
+    policies, regimes, real = (_built(raw, registry.POLICY), _built(raw, registry.REGIME), _built(raw, registry.REAL))
+    for policy in policies:
+        if policy.reads_scores and not config.curate.scorer:
+            yield "curate.scorer: missing; the policy reads scores."
+        try:
+            policy.check(config.images)
+        except ConfigError as error:
+            yield f"curate.policy: {error}"
+    if any(regime.real_fraction for regime in regimes) and not config.real:
+        yield "real: missing; the regime feeds real images. For example real: {use: storybook}."
+    yield from _reteach_mistakes(config, real)
+    yield from _too_many(config, regimes, policies)
+    if config.attributes and not config.measures.reader:
+        yield "measures.reader: missing; attributes are read by a model, for example reader: {use: storybook}."
+    if config.measures.reader and not config.attributes:
+        yield "attributes: missing; say which ones the reader reads, for example attributes: {coat: [brown, black]}."
+    yield from _prompt_mistakes(config)
+    yield from _judge_mistakes(config, _built(raw, registry.SCORER), _built(raw, registry.JUDGE))
+    yield from _people_mistakes(config)
+
+
+def _reteach_mistakes(config: Config, real: list[Real]) -> Iterator[str]:
+    if config.reteach is None:
+        return
+    if not config.real:
+        yield "real: missing; what is taught again is shown on real images. For example real: {use: storybook}."
+    for plugin in real:
+        for concept in config.reteach.concepts:
+            if not plugin.can_teach(concept):
+                yield f"reteach.concepts: the real data cannot show {concept!r}."
+    if len(set(config.reteach.concepts)) < len(config.reteach.concepts):
+        yield "reteach.concepts: the same concept stands twice."
+    if config.train.method == "none":
+        yield "reteach: nothing is trained (train.method: none), so nothing can be taught."
+
+
+def _too_many(config: Config, regimes: list[Regime], policies: list[Policy]) -> Iterator[str]:
+    """Real images that never come twice are counted through a chain, and so many have a seed of their own."""
+    most = 1 << INDEX_BITS
+    for regime, policy in zip(regimes, policies, strict=False):
+        fresh = config.generations * regime.real_images(policy.most_kept(config.images)) if regime.fresh else 0
+        if fresh > most:
+            yield f"feedback: {fresh:,} fresh real images in {config.generations} generations; {most:,} is the most."
+    if again := config.reteach:
+        taught = config.generations // again.every * again.images
+        if taught > most:
+            yield f"reteach: {taught:,} images of a concept in {config.generations} generations; {most:,} is the most."
+
+
+def _prompt_mistakes(config: Config) -> Iterator[str]:
+    texts = [prompt.text for prompt in config.prompts]
+    if len(set(texts)) < len(texts):
+        yield "prompts: the same text stands twice; every prompt is measured on its own pool."
+    if all(prompt.role != "target" for prompt in config.prompts):
+        yield "prompts: none has the role target, so nothing would be fed back."
+    named = list(dict.fromkeys(name for prompt in config.prompts for name in prompt.concepts))
+    if ALL in named:
+        yield f"prompts: {ALL!r} is the name of the joint concept; give the concept another name."
+    for i, prompt in enumerate(config.prompts):
+        if len(set(prompt.concepts)) < len(prompt.concepts):
+            yield f"prompts.{i}.concepts: the same concept stands twice."
+    for unused in sorted(set(config.concepts) - set(named)):
+        yield f"concepts.{unused}: no prompt names it; {nearest(unused, named)}"
+
+
+def _judge_mistakes(config: Config, scorers: list[Scorer], judges: list[Judge]) -> Iterator[str]:
+    labels = [judge.label for judge in judges]
+    if len(set(labels)) < len(labels):
+        yield f"judges: two have one name ({', '.join(labels)}), so the tables could not tell them apart."
+    shared = [weights for scorer in scorers if (weights := curator_measures(scorer, judges))]
+    if shared and config.curator_may_judge == "no":
+        yield (
+            f"judges: {shared[0].model!r} is also the curator; a model that selects must not measure. Take another "
+            "judge, or say `curator_may_judge: yes, the curator measures itself on purpose`."
+        )
+
+
+def curator_measures(scorer: Scorer, judges: Iterable[Judge]) -> Weights | None:
+    """The weights that select and measure, too; None where there are no such."""
+    weights = scorer.weights()
+    return weights if weights in [judge.weights() for judge in judges] else None
+
+
+def _people_mistakes(config: Config) -> Iterator[str]:
+    """Choices that are no questions, and concepts that they cannot tell of."""
+    people, choices = config.people, config.people.choices
+    if people.ask != "choice":
+        if choices:
+            yield f"people.choices: asked only with `ask: choice`; people.ask is {people.ask}."
+        return
+    if not choices:
+        yield "people.choices: missing; say what is asked, for example choices: {rider: [astronaut, knight]}."
+        return
+    for name, options in choices.items():
+        for option in options:
+            if option.lower() in (NONE, UNSURE):
+                yield f"people.choices.{name}: leave {option!r} out; every question gets {NONE!r} and {UNSURE!r}."
+    times = Counter(option.lower() for options in choices.values() for option in options)
+    for option in (option for option, n in times.items() if n > 1):
+        yield f"people.choices: {option!r} stands twice; an option belongs to one question, once."
+    for i, prompt in enumerate(config.prompts):
+        if prompt.role == "target":
+            yield from _unasked(f"prompts.{i}.concepts", prompt.concepts, choices)
+
+
+def _unasked(where: str, concepts: tuple[str, ...], choices: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """Concepts of a prompt that nobody could choose, or not beside another."""
+    known = [option for options in choices.values() for option in options]
+    for concept in concepts:
+        if concept not in known:
+            yield f"{where}: {concept!r} is no option of people.choices; add it to one. {nearest(concept, known)}"
+    for name, options in choices.items():
+        if len(both := [concept for concept in concepts if concept in options]) > 1:
+            yield (
+                f"{where}: {' and '.join(map(repr, both))} are options of one question, so nobody could choose both; "
+                f"take one of them out of people.choices.{name}, into a question of its own."
+            )

@@ -1,0 +1,406 @@
+"""The public Python surface: what a notebook imports, runs and reads."""
+
+from __future__ import annotations
+
+import csv
+import os
+import pydoc
+import shutil
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import entropy_loop as el
+from conftest import TOY, Command, Toy, environment, science
+from entropy_loop import assets, data
+from entropy_loop.analysis.tables import CSV
+from entropy_loop.commands import experiment
+from entropy_loop.data import MEASURED
+from entropy_loop.errors import ConfigError, StorageError
+from entropy_loop.storage.dictionary import DTYPES, PARQUET, TABLES
+
+REFERENCE = Path("results/reference")
+COLUMNS = {
+    "rates": data.RATES, "changes": data.CHANGES, "summary": data.SUMMARY, "ledger": data.LEDGER,
+    "checks": data.CHECKS, "diversity": MEASURED, "noise": MEASURED, "tails": data.TAILS, "verdicts": data.VERDICTS,
+    "instruments": data.INSTRUMENTS, "agreement": data.AGREEMENT, "images": data.IMAGES,
+    "judgements": data.RUN_JUDGEMENTS,
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run says to the libraries of its process is taken back."""
+    for name in assets.SILENT | assets.OFFLINE:
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+
+
+def read(results: el.Results, name: str) -> pd.DataFrame:
+    """A table by its name."""
+    return results.images() if name == "images" else getattr(results, name)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> el.Results:
+    """The toy experiment with two arms, run by way of the public surface."""
+    sweep = {"curate.policy": [{"use": "none"}, {"use": "top_k", "k": 4}]}
+    config = deepcopy(TOY) | {"curate": {"scorer": {"use": "exact"}}, "sweep": sweep}
+    return el.run(config, out=tmp_path_factory.mktemp("made") / "out", progress=False)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The main job's folder as it is committed, without its store, to be damaged."""
+    folder = tmp_path / "astronaut"
+    shutil.copytree(REFERENCE / "astronaut", folder, ignore=shutil.ignore_patterns("figures", "report.html"))
+    return folder
+
+
+# ---- the names ---------------------------------------------------------------------------------------
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    """Neither torch nor pandas, nor anything else that is not Python's own."""
+    code = (
+        "import sys; before = set(sys.modules); import entropy_loop as el; el.__version__; dir(el);"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))"
+    )
+    line = [sys.executable, "-c", code]
+    told = subprocess.run(line, env=environment(), capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["entropy_loop"]
+
+
+def test_opening_results_loads_no_torch() -> None:
+    """Tables are read with pandas alone."""
+    code = (
+        f"import sys, entropy_loop as el; el.open_results({str(REFERENCE / 'astronaut')!r}).rates; print(*sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    loaded = told.stdout.split()
+    assert "pandas" in loaded
+    assert "torch" not in loaded
+
+
+def test_its_names_are_shown() -> None:
+    """By `dir`, by `help` and to a star import; a name that is none of them is an AttributeError."""
+    assert set(dir(el)) == {"Results", "__version__", "open_results", "run"}
+    page = pydoc.plain(pydoc.render_doc(el))
+    for shown in ("class Results", "open_results(path", "run(config", "judgements"):
+        assert shown in page
+    with pytest.raises(AttributeError, match="opn_results"):
+        el.opn_results  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.thorough
+def test_a_type_checker_sees_its_names(tmp_path: Path) -> None:
+    """mypy --strict knows what each returns, and finds a name that does not exist."""
+    source = tmp_path / "notebook.py"
+    source.write_text(
+        "import entropy_loop as el\n"
+        "r = el.open_results('x')\n"
+        "reveal_type(r.rates)\n"
+        "reveal_type(r.images(generation=3))\n"
+        "reveal_type(el.run({}, out='y'))\n"
+        "el.opn_results\n"
+    )
+    line = [sys.executable, "-m", "mypy", "--strict", str(source)]
+    told = subprocess.run(line, env=environment() | {"MYPYPATH": "src"}, capture_output=True, text=True, check=False)
+    assert told.stdout.count('"pandas.core.frame.DataFrame"') == 2
+    assert '"entropy_loop.results.Results"' in told.stdout
+    assert "notebook.py:6: error: Module has no attribute" in told.stdout
+    assert "Found 1 error" in told.stdout
+
+
+# ---- the dictionary ----------------------------------------------------------------------------------
+
+
+def test_every_table_of_a_results_folder_is_an_attribute() -> None:
+    """Those that a run writes, and no others."""
+    assert set(TABLES) == {*CSV, *PARQUET} == set(COLUMNS)
+    assert all(hasattr(el.Results, name) for name in TABLES)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_column_is_described_and_no_other(name: str) -> None:
+    """In the order in which they stand, each with a sentence."""
+    assert tuple(TABLES[name]) == COLUMNS[name]
+    for column in TABLES[name].values():
+        assert column.kind in DTYPES
+        assert column.text.endswith(".")
+
+
+# ---- tables ------------------------------------------------------------------------------------------
+
+
+def test_what_a_run_returns_is_what_it_wrote(made: el.Results) -> None:
+    """Every table has its columns and dtypes, and the numbers that the stages tell, to six significant digits."""
+    assert made.tables == tuple(TABLES)
+    _, told = experiment.read(made.folder)
+    for name, columns in TABLES.items():
+        found = read(made, name)[list(columns)]
+        assert [str(dtype) for dtype in found.dtypes] == [column.dtype for column in columns.values()]
+        expected = getattr(told, name)
+        assert len(found) == len(expected)
+        for column in columns:
+            one, other = found[column], expected[column].replace("", np.nan)
+            assert (one.isna().to_numpy() == other.isna().to_numpy()).all(), (name, column)
+            if found[column].dtype == "float64":
+                assert one.dropna().to_numpy() == pytest.approx(other.dropna().to_numpy(float), rel=1e-5)
+            else:
+                assert one.dropna().tolist() == other.dropna().tolist(), (name, column)
+    assert len(made.rates) > 10
+
+
+@pytest.mark.parametrize("folder", sorted(path.name for path in REFERENCE.iterdir()))
+def test_a_folder_without_a_store_is_read(folder: str) -> None:
+    """Each of the committed results: the tables that it has, none of them empty, with their dtypes."""
+    results = el.open_results(REFERENCE / folder)
+    assert {"rates", "diversity", "noise", "tails"} <= set(results.tables)
+    for name in results.tables:
+        found = read(results, name)
+        assert len(found) > 0
+        dtypes = {str(key): str(dtype) for key, dtype in found.dtypes.items()}
+        assert {key: column.dtype for key, column in TABLES[name].items()}.items() <= dtypes.items()
+
+
+def test_what_is_missing_stays_missing() -> None:
+    """As many NaN as there are empty cells in the file, column by column; c is one where V1 is 0."""
+    with open(REFERENCE / "astronaut" / "changes.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    changes = el.open_results(REFERENCE / "astronaut").changes
+    empty = {name: sum(row[name] == "" for row in rows) for name in data.CHANGES}
+    assert changes.isna().sum().to_dict() == empty
+    lost = changes["v1"] == 0
+    assert lost.any()
+    assert changes.loc[lost, "change_rate"].isna().all()
+
+
+def test_an_arm_called_none_is_no_missing_arm() -> None:
+    """`none`, `nan` and the like are words."""
+    assert set(el.open_results(REFERENCE / "astronaut").rates["arm"]) == {"none", "top_k-32", "random_k-32"}
+
+
+def test_a_column_of_a_later_version_is_missing_throughout() -> None:
+    """Results of an older version have the columns of this one."""
+    images = el.open_results(REFERENCE / "controls").images()
+    assert "brightest" not in pd.read_parquet(REFERENCE / "controls" / "images.parquet")
+    assert images["brightest"].isna().all()
+
+
+def test_a_frame_is_ones_own(made: el.Results) -> None:
+    """What is done to it does not come back the next time."""
+    mine = made.rates
+    mine["rate"] = 0.0
+    assert made.rates["rate"].max() > 0
+
+
+def test_a_table_that_is_not_there_is_an_error(made: el.Results, tmp_path: Path) -> None:
+    """Without a store only a run makes it; with one `report` writes it. Never an empty frame."""
+    with pytest.raises(ConfigError, match=r"guidance/changes.csv: not there; `entropy-loop run` makes it anew") as told:
+        el.open_results(REFERENCE / "guidance").changes  # noqa: B018
+    assert "no store/" in str(told.value)
+    with pytest.raises(ConfigError, match=r"guidance/images.parquet: not there"):
+        el.open_results(REFERENCE / "guidance").images()
+    shutil.copytree(made.folder, tmp_path / "out")
+    (tmp_path / "out" / "ledger.csv").unlink()
+    results = el.open_results(tmp_path / "out")
+    assert "ledger" not in results.tables
+    with pytest.raises(ConfigError, match=rf"`entropy-loop report {tmp_path}/out` writes it anew"):
+        results.ledger  # noqa: B018
+    experiment.report(tmp_path / "out")
+    assert "ledger" in results.tables
+
+
+DAMAGE: dict[str, tuple[str, Any]] = {
+    "cut short": ("rates", lambda old: old[: len(old) // 2]),
+    "cut in its last number": ("rates", lambda old: old[:-3]),
+    "a word for a number": ("rates", lambda old: old.replace(b",128,128,1,", b",128,128,one,", 1)),
+    "a name gone": ("rates", lambda old: old.replace(b",horse,", b",,", 1)),
+    "a count gone": ("rates", lambda old: old.replace(b",128,128,", b",,128,", 1)),
+    "another table": ("rates", lambda old: b"a,b\n1,2\n"),
+    "only a stray line": ("rates", lambda old: b"hello\n"),
+    "empty": ("rates", lambda old: b""),
+    "bytes": ("rates", lambda old: bytes(range(256)) + b"\n"),
+    "no Parquet": ("images", lambda old: b"PAR1 or so"),
+    "Parquet cut short": ("judgements", lambda old: old[: len(old) // 2]),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_table_is_named(what: str, copy: Path) -> None:
+    """By its path, with what to do; the other tables can be read."""
+    name, change = DAMAGE[what]
+    path = copy / f"{name}.{'parquet' if name in PARQUET else 'csv'}"
+    path.write_bytes(change(path.read_bytes()))
+    results = el.open_results(copy)
+    with pytest.raises(StorageError, match=rf"{path}: damaged \(.+\); `entropy-loop run`"):
+        read(results, name)
+    assert len(results.changes) > 0
+
+
+@pytest.mark.parametrize("path", ["nowhere", "results/reference", "README.md"])
+def test_what_is_no_results_folder_is_refused(path: str) -> None:
+    """A place that does not exist, a folder of other things, a file."""
+    with pytest.raises(ConfigError, match=rf"^{path}: no results folder \(it has no config.yaml\)"):
+        el.open_results(path)
+
+
+# ---- images ------------------------------------------------------------------------------------------
+
+
+def test_images_stand_beside_what_was_said_of_them() -> None:
+    """Each answer is the one of judgements.parquet, in a column named after judge and concept."""
+    results = el.open_results(REFERENCE / "astronaut")
+    images = results.images(generation=8, set="pool")
+    judgements = results.judgements
+    keys = ["run", "generation", "set", "id"]
+    assert len(images) == 3 * 128
+    assert list(images)[len(data.IMAGES) :] == [f"storybook-judge:{name}" for name in ("astronaut", "horse", "riding")]
+    for concept in ("astronaut", "horse", "riding"):
+        said = judgements[judgements["concept"] == concept].set_index(keys)["answer"]
+        expected = said.loc[images.set_index(keys).index]
+        assert images[f"storybook-judge:{concept}"].tolist() == expected.tolist()
+    assert 0 < images["storybook-judge:horse"].mean() < 1
+
+
+def test_v_is_the_mean_over_the_images(made: el.Results) -> None:
+    """The columns of answers and rates.csv tell the same."""
+    rates = made.rates.set_index(["arm", "generation", "set", "concept"])["rate"]
+    for (arm, generation), images in made.images(set="pool").groupby(["arm", "generation"]):
+        told = images["exact:horse"].mean()
+        assert told == pytest.approx(rates[arm, generation, "pool", "horse"], rel=1e-5)
+
+
+def test_images_are_kept_by_arm_generation_seed_set_and_prompt(made: el.Results) -> None:
+    """Alone and together they keep the very rows."""
+    every = made.images()
+    wanted = {"arm": "top_k-4", "generation": 2, "seed": 0, "set": "evaluation", "prompt": "an astronaut on a horse"}
+    for name, value in wanted.items():
+        assert (made.images(**{name: value})["id"].tolist()) == every.loc[every[name] == value, "id"].tolist()
+    assert len(made.images(**wanted)) == 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ({"arm": "nome"}, "none has arm 'nome'; known: none, top_k-4. Did you mean 'none'?"),
+        ({"generation": 12}, "none has generation 12; known: 0, 1, 2."),
+        ({"arm": "none", "set": "real"}, "none has set 'real'; known: evaluation, pool."),
+    ],
+)
+def test_images_that_are_not_there_are_an_error(made: el.Results, wanted: dict[str, Any], told: str) -> None:
+    """What is known is named; nobody plots an empty frame because of a misspelt arm."""
+    with pytest.raises(ConfigError) as error:
+        made.images(**wanted)
+    assert str(error.value).endswith(told)
+
+
+def test_what_nobody_said_of_an_image_is_missing(copy: Path) -> None:
+    """An image that a judge did not answer has no answer, neither yes nor no."""
+    judgements = pd.read_parquet(copy / "judgements.parquet")
+    judgements = judgements[(judgements["generation"] != 3) | (judgements["concept"] != "horse")]
+    judgements.to_parquet(copy / "judgements.parquet", index=False)
+    results = el.open_results(copy)
+    assert results.images(generation=3)["storybook-judge:horse"].isna().all()
+    assert results.images(generation=3)["storybook-judge:riding"].notna().all()
+    judgements.head(0).to_parquet(copy / "judgements.parquet", index=False)
+    assert list(results.images(generation=3)) == list(data.IMAGES)  # no judge has said anything
+
+
+def test_a_picture_is_opened_from_the_store(copy: Path) -> None:
+    """Its pixels are those of the file; a damaged one and one that is gone are named."""
+    results = el.open_results(copy)
+    here, damaged, gone = results.images(generation=3, arm="none", set="pool")["file"].iloc[:3]
+    pixels = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
+    (copy / here).parent.mkdir(parents=True)
+    Image.fromarray(pixels).save(copy / here)
+    assert (np.asarray(results.picture(here)) == pixels).all()
+    (copy / damaged).write_bytes((copy / here).read_bytes()[:5000])
+    for file in (damaged, gone):
+        with pytest.raises(StorageError, match=rf"{copy / file}: damaged or gone .*`entropy-loop verify {copy}`"):
+            results.picture(file)
+
+
+def test_a_picture_without_a_store_is_an_error(made: el.Results) -> None:
+    """Results that were passed on without it say so, and a toy says that it draws none."""
+    results = el.open_results(REFERENCE / "astronaut")
+    with pytest.raises(ConfigError, match=r"results/reference/astronaut: has no store/"):
+        results.picture(results.images(generation=3)["file"].iloc[0])
+    with pytest.raises(ConfigError, match="this image has no picture"):
+        made.picture(made.images()["file"].iloc[0])
+
+
+# ---- running -----------------------------------------------------------------------------------------
+
+
+def test_it_is_the_run_of_the_command_line(toy: Toy, command: Command, tmp_path: Path) -> None:
+    """A file, a mapping and the command make the same bytes, and each goes on where another was."""
+    assert command("run", toy(), "--out", "command", "--set", "images=6").returncode == 0
+    by_file = el.run(toy(), out=tmp_path / "file", overrides={"images": 6}, progress=False)
+    by_mapping = el.run(TOY | {"images": 6}, out=tmp_path / "mapping", progress=False)
+    assert science(by_file.folder) == science(by_mapping.folder) == science(tmp_path / "command")
+    written = (tmp_path / "command" / "rates.csv").stat().st_mtime_ns
+    el.run(toy(), out=tmp_path / "command", overrides={"images": 6}, progress=False)
+    assert (tmp_path / "command" / "rates.csv").stat().st_mtime_ns == written
+
+
+def test_it_runs_in_results_by_its_name_and_leaves_the_mapping_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Without `out` the folder is the command's; without `progress` nothing is printed."""
+    monkeypatch.chdir(tmp_path)
+    config = deepcopy(TOY) | {"generations": 1}
+    before = deepcopy(config)
+    results = el.run(config, overrides={"generator.rates": {"astronaut": 1, "horse": 0.5}}, progress=False)
+    assert results.folder == Path("results/toy")
+    assert results.rates.query("concept == 'astronaut'")["rate"].eq(1).all()
+    assert config == before
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides", "told"),
+    [
+        (TOY | {"imags": 4}, {}, "config: imags: unknown key; did you mean 'images'?"),
+        (TOY | {"images": np.int64(4)}, {}, "config: Object of type int64 is not JSON serializable; a config holds"),
+        (TOY | {"images": float("nan")}, {}, "config: Out of range float values"),
+        (TOY | {"name": "\x07"}, {}, "config: control character"),
+        (TOY, {"images": Path("x")}, "images: Object of type PosixPath"),
+        (TOY, {"imags": 4}, "imags: unknown key"),
+        ("configs/nothing.yaml", {}, "configs/nothing.yaml: no such file"),
+    ],
+)
+def test_a_wrong_config_is_refused(config: Any, overrides: dict[str, Any], told: str, tmp_path: Path) -> None:
+    """With the library's error, before anything is made."""
+    with pytest.raises(ConfigError) as error:
+        el.run(config, out=tmp_path / "out", overrides=overrides, progress=False)
+    assert told in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_experiment_in_the_folder_is_refused(made: el.Results) -> None:
+    """Its tables would be lost."""
+    with pytest.raises(ConfigError, match="holds the experiment 'toy', not 'other'"):
+        el.run(TOY | {"name": "other"}, out=made.folder, progress=False)
+
+
+def test_a_model_that_is_not_here_is_refused_before_any_work(tmp_path: Path) -> None:
+    """As by the command line."""
+    with pytest.raises(ConfigError, match="no/such/model"):
+        el.run(TOY | {"judges": [{"use": "clip", "model": "./no/such/model"}]}, out=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_the_reader_is_to_know_is_a_warning(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sentence that the command prints as a warning is one of Python's, also of a run that was finished before."""
+    monkeypatch.setattr("entropy_loop.analysis.tables.Tables.warnings", ["The judge tires."])
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="The judge tires."):
+            el.run(toy(), out=tmp_path / "out", progress=False)
