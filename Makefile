@@ -11,16 +11,18 @@ smoke: $(VENV)/installed
 	$(BIN)/entropy-loop run configs/smoke.yaml
 
 # One process per core, each with one thread; a file's tests stay together, for they share what they made.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --maxprocesses 8
+
 test: $(VENV)/installed $(VENV)/npm $(VENV)/browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --maxprocesses 8
+	$(PYTEST)
 
 # What CI runs after `make test`: every fault as often as is promised, and the tests that take long.
 thorough: $(VENV)/installed $(VENV)/npm $(VENV)/browser
-	$(BIN)/python -m pytest --faults full -m 'faults or thorough'
+	$(PYTEST) --faults full -m 'faults or thorough'
 
 # Five times as many kills and flipped bits.
 soak: $(VENV)/installed
-	$(BIN)/python -m pytest --faults soak -m faults tests/faults
+	$(PYTEST) --faults soak -m faults tests/faults
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow -s tests/slow

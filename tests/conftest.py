@@ -33,6 +33,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults", choices=("sample", "full", "soak"), default="sample", help="counts of tests/faults")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests/faults counted, after the last test."""
+    for report in terminalreporter.getreports("passed"):
+        for name, text in report.user_properties:
+            if name == "counted":
+                terminalreporter.write_line(f"  {text}")
+
+
 Toy = Callable[..., Path]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -6,6 +6,7 @@ the package. A third party registers with an entry point in the group `entropy_l
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cache, lru_cache
@@ -234,7 +235,8 @@ def build(kind: Kind[P], spec: Spec, where: str = "") -> P:
     names = [f.name for f in fields(cls)]
     mistakes = [f"{where}.{name}: unknown key; {nearest(str(name), names)}" for name in options if name not in names]
     try:
-        plugin = _validated(cls, canonical({name: options[name] for name in names if name in options}))
+        given = {name: options[name] for name in names if name in options}
+        plugin = _validated(cls, json.dumps(given, sort_keys=True))
         canonical(asdict(plugin))
         mistakes += bent(options, asdict(plugin), where)
     except ValidationError as error:
@@ -250,7 +252,10 @@ def build(kind: Kind[P], spec: Spec, where: str = "") -> P:
 
 @lru_cache(maxsize=1024)
 def _validated(cls: type[P], options: str) -> P:
-    """options: as canonical JSON. A study with many chains names the same plug-in many times; it is built once."""
+    """options: as JSON, which may hold NaN: the class says where that is wrong.
+
+    A study with many chains names the same plug-in many times; it is built once.
+    """
     return _schema(cls).validate_json(options)
 
 
