@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from entropy_loop import assets
-from entropy_loop.commands import experiment, folder
+from entropy_loop.commands import experiment, results_folder
 from entropy_loop.data import POOL, Checkpoint, Concept, Diet, Prompt, Request, Samples, TrainSettings
 from entropy_loop.errors import TrainingDiverged
 from entropy_loop.generators.diffusion.diffusion import Diffusion
@@ -37,24 +37,24 @@ def requests(n: int, prompt: str = ESSAY) -> list[Request]:
 
 
 def made(folder: Path, asked: list[Request]) -> Samples:
-    folder.mkdir()
-    TINY.base(folder, quiet)
-    TINY.sample(Checkpoint(folder), asked, folder, quiet)
-    return Samples(folder)
+    results_folder.mkdir()
+    TINY.base(results_folder, quiet)
+    TINY.sample(Checkpoint(results_folder), asked, results_folder, quiet)
+    return Samples(results_folder)
 
 
 @pytest.fixture(scope="module")
 def diet(tmp_path_factory: pytest.TempPathFactory) -> Diet:
     """Eight drawn scenes of the essay's prompt, as a kept pool."""
-    folder = tmp_path_factory.mktemp("diet")
-    (folder / "images").mkdir()
+    results_folder = tmp_path_factory.mktemp("diet")
+    (results_folder / "images").mkdir()
     drawn = [scene.sample(7, i, relation="riding", rider="astronaut", mount="horse") for i in range(8)]
     for i, one in enumerate(drawn):
-        Image.fromarray(scene.render(one)).save(folder / f"images/i{i}.png")
+        Image.fromarray(scene.render(one)).save(results_folder / f"images/i{i}.png")
     ids = [f"i{i}" for i in range(8)]
     table = pd.DataFrame({"id": ids, "prompt": ESSAY, "file": [f"images/{name}.png" for name in ids]})
-    table.to_parquet(folder / "samples.parquet")
-    return Diet(table.assign(folder=str(folder), real=False))
+    table.to_parquet(results_folder / "samples.parquet")
+    return Diet(table.assign(folder=str(results_folder), real=False))
 
 
 def trained(diet: Diet, out: Path, **changes: object) -> Path:
@@ -224,7 +224,7 @@ def test_the_loop_checks_the_judge_on_its_own_pictures(tmp_path: Path) -> None:
     before, started = [file.read_bytes() for file in files], []
     for file in files:
         file.write_bytes(file.read_bytes()[:-1])
-    assert len(folder.verify(root)) == 2
+    assert len(results_folder.verify(root)) == 2
     experiment.carry_out(planned, root, lambda event, stage, _: started.extend([stage.name] * (event == "started")))
     assert started == ["generate-check", "move-moved"]
     assert [file.read_bytes() for file in files] == before

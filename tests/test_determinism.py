@@ -2,7 +2,7 @@
 
 What is marked `thorough` takes minutes. Held elsewhere: two Ray workers, killed ones among them, and three shards of
 the toy experiment (tests/engines/test_engines.py); killed and continued (tests/test_laws.py); schedulers against
-diffusers' pipelines (tests/generators/test_diffusion.py).
+diffusers' pipelines (tests/generators/diffusion/test_diffusion.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 from conftest import environment, science
 from entropy_loop.data import POOL, Checkpoint, Request, Samples
 from entropy_loop.generators.diffusion import sampling
-from entropy_loop.plan import Run, plan
+from entropy_loop.plan import Chain, plan
 from entropy_loop.study import study
 
 ESSAY, UMLAUTS = "a photograph of an astronaut riding a horse", "Astronaut reitet ein Pferd über die Straße"
@@ -178,13 +178,13 @@ def silent(share: float) -> None:
     """Progress that nobody watches."""
 
 
-def planned(images: int, *told: str) -> Run:
+def planned(images: int, *told: str) -> Chain:
     """A chain of the smoke config in two steps of the sampler, with the default block."""
     small = ("sweep={}", "generations=1", "threads=1", "generator.num_inference_steps=2", "generator.block=32")
-    return plan(study.load(Path("configs/smoke.yaml"), (*small, f"images={images}", *told))).runs[0]
+    return plan(study.load(Path("configs/smoke.yaml"), (*small, f"images={images}", *told))).chains[0]
 
 
-def sampled(run: Run, out: Path, requests: list[Request]) -> Samples:
+def sampled(run: Chain, out: Path, requests: list[Request]) -> Samples:
     """Some images of its generation 0."""
     generator = run.config.generator_plugin()
     out.mkdir()
@@ -246,7 +246,7 @@ def test_a_generator_of_torch_reads_only_32_bits_of_its_seed() -> None:
 def test_two_million_planned_images_have_seeds_of_their_own() -> None:
     """Ten generations of 200,000 images of one chain: 2,000,000 seeds of 32 bits, no two the same. Hashed to 32 bits,
     some 465 pairs of them would share one."""
-    run = plan(study.load(Path("configs/toy.yaml"), ("sweep={}", "generations=9", "images=200000"))).runs[0]
+    run = plan(study.load(Path("configs/toy.yaml"), ("sweep={}", "generations=9", "images=200000"))).chains[0]
     seeds = {request.seed for g in range(10) for request in run.requests(g, POOL)}
     assert len(seeds) == 2_000_000
     assert max(seeds) < 2**32

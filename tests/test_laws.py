@@ -138,7 +138,7 @@ def test_fewer_images_are_the_first_of_more_images(tmp_path: Path) -> None:
 
 def test_arms_share_noise_and_chains_do_not() -> None:
     """Common random numbers within a seed; nothing in common between seeds."""
-    runs = planned(sweep={**TOY["sweep"], "seed": [0, 1]}).runs
+    runs = planned(sweep={**TOY["sweep"], "seed": [0, 1]}).chains
     noise = {run.name: [r.seed for g in range(6) for r in run.requests(g, POOL)] for run in runs}
     assert noise["none-seed0"] == noise["top_k-32-seed0"]
     assert len(set(noise["none-seed0"])) == 6 * 128
@@ -147,7 +147,7 @@ def test_arms_share_noise_and_chains_do_not() -> None:
 
 def test_the_evaluation_set_has_the_same_noise_in_every_generation_and_the_pool_fresh_noise() -> None:
     """The eye can follow one evaluation seed; every rate comes from fresh pools."""
-    run = planned().runs[0]
+    run = planned().chains[0]
     evaluation = [[r.seed for r in run.requests(g, "evaluation")] for g in range(6)]
     pools = [{r.seed for r in run.requests(g, POOL)} for g in range(6)]
     assert all(seeds == evaluation[0] for seeds in evaluation)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from entropy_loop.commands import experiment, folder
+from entropy_loop.commands import experiment, results_folder
 from entropy_loop.plan import Plan
 
 README = Path("README.md").resolve()
@@ -71,7 +71,7 @@ def test_the_lines_of_a_card_make_the_picture_that_it_shows(made):
     assert abs(picture - pixels(card.parent / shown)).max() <= 1
     assert picture.std(axis=(0, 1)).min() > 10
     assert abs(picture - pixels(stage(root, "g00-generate-evaluation") / "images" / name)).max() > 10
-    assert folder.verify(root) == []
+    assert results_folder.verify(root) == []
 
 
 @pytest.mark.parametrize("made", ["full"], indirect=True)

@@ -38,7 +38,7 @@ def test_a_plan_follows_from_its_config_alone(toy):
 
 def test_every_generation_is_made_measured_and_fed_back_but_the_last(toy):
     """Two feedback steps are three generations; each is sampled and judged, the last one feeds nothing."""
-    generations = plan(load(toy())).runs[0].generations
+    generations = plan(load(toy())).chains[0].generations
     verbs = [[stage.name for stage in g.stages()] for g in generations]
     measured = ["generate-pool", "recognise-pool", "generate-evaluation", "recognise-evaluation"]
     assert verbs == [["base", *measured, "curate"], ["train", *measured, "curate"], ["train", *measured]]
@@ -47,16 +47,16 @@ def test_every_generation_is_made_measured_and_fed_back_but_the_last(toy):
 def test_scores_are_made_only_for_a_policy_that_reads_them(toy):
     """top_k has a score stage, none and random_k have none even when a scorer stands in the config."""
     planned = plan(load(toy(curate={"scorer": {"use": "exact"}}, sweep={"curate.policy": POLICIES})))
-    scored = [any(stage.name == "score" for g in run.generations for stage in g.stages()) for run in planned.runs]
+    scored = [any(stage.name == "score" for g in run.generations for stage in g.stages()) for run in planned.chains]
     assert scored == [False, True, False]
 
 
 def test_arms_of_one_seed_share_generation_0(toy):
     """Up to curation, generation 0 of every arm is the same stages; from generation 1 on the arms part."""
     planned = plan(load(toy(curate={"scorer": {"use": "exact"}}, sweep={"curate.policy": POLICIES})))
-    first = [{s.key for s in (r.generations[0].model, r.generations[0].sets[POOL])} for r in planned.runs]
+    first = [{s.key for s in (r.generations[0].model, r.generations[0].sets[POOL])} for r in planned.chains]
     assert first[0] == first[1] == first[2]
-    assert len({run.generations[1].sets[POOL].key for run in planned.runs}) == 3
+    assert len({run.generations[1].sets[POOL].key for run in planned.chains}) == 3
 
 
 def test_another_judge_measures_anew_and_does_nothing_else(toy):
@@ -95,7 +95,7 @@ def test_what_an_image_depends_on_is_in_its_key(toy, changes):
 @pytest.mark.parametrize("changes", [{"train": {"max_train_steps": 7}}, {"feedback": {"use": "accumulate"}}])
 def test_training_settings_leave_generation_0_alone(toy, changes):
     """How the feedback is done changes nothing that was made before it."""
-    one, other = (plan(load(path)).runs[0] for path in (toy(), toy("other.yaml", **changes)))
+    one, other = (plan(load(path)).chains[0] for path in (toy(), toy("other.yaml", **changes)))
     assert [s.key for s in one.generations[0].stages()] == [s.key for s in other.generations[0].stages()]
     assert one.generations[2].model.key != other.generations[2].model.key
 
@@ -103,20 +103,20 @@ def test_training_settings_leave_generation_0_alone(toy, changes):
 def test_accumulate_eats_every_generation_and_replace_the_last(toy):
     """Generation 2 needs both curations under accumulate, and only that of generation 1 under replace."""
     for use, eaten in (("replace", [1]), ("accumulate", [0, 1])):
-        run = plan(load(toy(feedback={"use": use}))).runs[0]
+        run = plan(load(toy(feedback={"use": use}))).chains[0]
         assert list(run.generations[2].model.needs[1:]) == [run.generations[g].curate.key for g in eaten]
 
 
 @pytest.mark.parametrize(("start", "generation"), [("previous", 1), ("base", 0)])
 def test_training_starts_where_the_config_says(toy, start, generation):
     """`previous` starts generation 2 from generation 1's model, `base` from generation 0's."""
-    run = plan(load(toy(train={"start_from": start}))).runs[0]
+    run = plan(load(toy(train={"start_from": start}))).chains[0]
     assert run.generations[2].model.needs[0] == run.generations[generation].model.key
 
 
 def test_pools_are_fresh_and_the_evaluation_set_stays(toy):
     """No image of any pool shares its seed with another one; the evaluation set has the same seeds for ever."""
-    run = plan(load(toy(prompts=[HORSE | {"role": "target"}, {"text": "a cow", "concepts": ["cow"]}]))).runs[0]
+    run = plan(load(toy(prompts=[HORSE | {"role": "target"}, {"text": "a cow", "concepts": ["cow"]}]))).chains[0]
     pools = [r.seed for g in range(3) for r in run.requests(g, POOL)]
     assert len(pools) == len(set(pools)) == 3 * 2 * 8
     evaluation = [[r.seed for r in run.requests(g, EVALUATION)] for g in range(3)]
@@ -126,7 +126,7 @@ def test_pools_are_fresh_and_the_evaluation_set_stays(toy):
 
 def test_pool_sizes_follow_the_role(toy):
     """Targets get `images`, prompts that are only measured `measured_images` and no evaluation set."""
-    run = plan(load(toy(prompts=[HORSE, {"text": "a cow", "concepts": ["cow"]}]))).runs[0]
+    run = plan(load(toy(prompts=[HORSE, {"text": "a cow", "concepts": ["cow"]}]))).chains[0]
     pool = [r.prompt for r in run.requests(0, POOL)]
     assert (pool.count("a horse"), pool.count("a cow")) == (4, 8)
     assert {r.prompt for r in run.requests(0, EVALUATION)} == {"a cow"}
@@ -134,7 +134,7 @@ def test_pool_sizes_follow_the_role(toy):
 
 def test_every_noise_of_a_chain_has_a_name_of_its_own(toy):
     """Ids are unique over generations, sets and prompts; an evaluation image has its id in every generation."""
-    run = plan(load(toy())).runs[0]
+    run = plan(load(toy())).chains[0]
     pools = [r.id for g in range(3) for r in run.requests(g, POOL)]
     evaluation = [[r.id for r in run.requests(g, EVALUATION)] for g in range(3)]
     assert len(set(pools) | set(evaluation[0])) == 3 * 8 + 2
@@ -143,7 +143,7 @@ def test_every_noise_of_a_chain_has_a_name_of_its_own(toy):
 
 def test_without_training_every_generation_is_the_model_of_generation_0(toy):
     """Regenerate only: one model, fresh pools, one evaluation set, and nothing is curated."""
-    run = plan(load(toy(train={"method": "none"}))).runs[0]
+    run = plan(load(toy(train={"method": "none"}))).chains[0]
     assert {g.model.name for g in run.generations} == {"base"}
     assert len({g.sets[POOL].key for g in run.generations}) == 3
     assert len({g.sets[EVALUATION].folder for g in run.generations}) == 1
@@ -168,7 +168,7 @@ def test_check_prompts_and_moved_images_change_no_other_stage(toy, place):
     verbs = ("generate-check", "recognise-check", "move-moved", "recognise-moved")
     assert keys(with_) - keys(with_, *verbs) == keys(without)
     assert len(keys(with_, *verbs)) == 3 * 4
-    one, other = with_.runs[0], without.runs[0]
+    one, other = with_.chains[0], without.chains[0]
     assert one.requests(1, POOL) == other.requests(1, POOL)
     assert one.feed_seeds(1) == other.feed_seeds(1)
     assert keys(plan(load(toy(**more | {"prompts": prompts, "checks": "none"})))) == keys(without)
@@ -176,7 +176,7 @@ def test_check_prompts_and_moved_images_change_no_other_stage(toy, place):
 
 def test_check_prompts_have_fresh_noise_and_are_asked_for_the_targets_concepts(toy):
     """In every generation there are `check_images` new ones of each; what judges are asked for is what targets show."""
-    run = plan(load(toy(prompts=[CHECKED, TARGET], check_images=3))).runs[0]
+    run = plan(load(toy(prompts=[CHECKED, TARGET], check_images=3))).chains[0]
     made = [request for g in range(3) for request in run.requests(g, CHECK)]
     pools = [request for g in range(3) for request in run.requests(g, POOL)]
     assert len({request.seed for request in made}) == len(made) == 3 * 3
@@ -189,7 +189,7 @@ def test_check_prompts_have_fresh_noise_and_are_asked_for_the_targets_concepts(t
 def test_images_are_moved_by_their_pool_alone(toy):
     """The moved set follows from the pool and how many are moved: more of them, or another pool, is another set; no
     more than a pool has are moved."""
-    few, many = (plan(load(toy(steady_images=n))).runs[0].generations for n in (2, 1000))
+    few, many = (plan(load(toy(steady_images=n))).chains[0].generations for n in (2, 1000))
     assert [g.sets[MOVED].needs for g in few] == [(g.sets[POOL].key,) for g in few]
     assert [g.sets[POOL].key for g in few] == [g.sets[POOL].key for g in many]
     assert {g.sets[MOVED].key for g in few}.isdisjoint({g.sets[MOVED].key for g in many})
@@ -204,10 +204,10 @@ def test_a_fixed_real_set_is_drawn_once_and_a_fresh_one_in_every_step(toy):
     for regime, drawn in (("mix_real", 1), ("fresh_real", 2)):
         planned = plan(load(toy(feedback={"use": regime, "real_fraction": 0.2}, real=WORLD)))
         assert len(keys(planned, "draw-real")) == drawn
-        ids = {r.id for g in (1, 2) for r in planned.runs[0].requests(g, REAL)}
-        seeds = {r.seed for g in (1, 2) for r in planned.runs[0].requests(g, REAL)}
+        ids = {r.id for g in (1, 2) for r in planned.chains[0].requests(g, REAL)}
+        seeds = {r.seed for g in (1, 2) for r in planned.chains[0].requests(g, REAL)}
         assert len(ids) == len(seeds) == 2 * drawn
-        assert all(REAL in g.judged for g in planned.runs[0].generations[1:])
+        assert all(REAL in g.judged for g in planned.chains[0].generations[1:])
 
 
 def test_regimes_share_the_first_step_in_which_they_eat_the_same(toy):
@@ -218,7 +218,7 @@ def test_regimes_share_the_first_step_in_which_they_eat_the_same(toy):
         {"use": "accumulate_subsample"},
         {"use": "window", "generations": 2},
     ]
-    runs = plan(load(toy(sweep={"feedback": regimes}))).runs
+    runs = plan(load(toy(sweep={"feedback": regimes}))).chains
     assert len({run.generations[1].model.key for run in runs}) == 1
     assert len({run.generations[2].model.key for run in runs}) == 3  # accumulate and window 2 still agree
 
@@ -243,8 +243,8 @@ def test_what_cannot_be_written_the_same_way_twice_is_refused(value):
 def test_the_order_of_options_is_in_no_key(toy):
     """The same options written in another order are the same stages."""
     rates = {"horse": 0.7, "astronaut": 0.9}
-    assert folders(plan(load(toy())).runs[0]) == folders(
-        plan(load(toy(generator={"rates": rates, "use": "categorical"}))).runs[0]
+    assert folders(plan(load(toy())).chains[0]) == folders(
+        plan(load(toy(generator={"rates": rates, "use": "categorical"}))).chains[0]
     )
 
 
@@ -257,7 +257,7 @@ RETEACH = {
 
 def test_concepts_are_taught_in_every_m_th_step_with_images_never_seen_before(toy):
     """Every second step has a lesson of 3 new images of each of two concepts; the last step of five has none."""
-    run = plan(load(toy(**RETEACH))).runs[0]
+    run = plan(load(toy(**RETEACH))).chains[0]
     assert [g.number for g in run.generations if TAUGHT in g.sets] == [2, 4]
     lessons = [request for g in (2, 4) for request in run.lessons(g)]
     assert [request.prompt for request in lessons] == (["horse"] * 3 + ["astronaut"] * 3) * 2
@@ -266,6 +266,6 @@ def test_concepts_are_taught_in_every_m_th_step_with_images_never_seen_before(to
 
 def test_a_lesson_changes_the_step_that_it_is_given_in_and_those_after_it(toy):
     """The first step has no lesson: its model is that of a run without any."""
-    with_, without = (plan(load(toy(**RETEACH | c))).runs[0] for c in ({}, {"reteach": None}))
+    with_, without = (plan(load(toy(**RETEACH | c))).chains[0] for c in ({}, {"reteach": None}))
     same = [a.model.key == b.model.key for a, b in zip(with_.generations, without.generations, strict=True)]
     assert same == [True, True, False, False, False, False]

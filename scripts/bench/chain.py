@@ -136,7 +136,7 @@ def _carry(planned: object, root: Path) -> None:
     from entropy_loop import loop
     from entropy_loop.storage.store import Store
 
-    for run in planned.runs:
+    for run in planned.chains:
         loop.carry(run, Store(root))
 
 

@@ -48,7 +48,7 @@ peaks = {}
 def listen(event, stage, share):
     if event == "finished":
         peaks[stage.generation] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-loop.carry(planned.runs[0], Store(Path(sys.argv[1]), listen=listen))
+loop.carry(planned.chains[0], Store(Path(sys.argv[1]), listen=listen))
 print(json.dumps(peaks))
 """
 SMALL = [

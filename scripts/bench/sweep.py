@@ -37,14 +37,14 @@ def main() -> None:
 
     torch.set_num_threads(harness.THREADS)
     planned = experiment.prepare(Path("configs/smoke.yaml"), tuple(CONFIG))
-    alone = sum(len({s.key for g in run.generations for s in g.stages()}) for run in planned.runs)
+    alone = sum(len({s.key for g in run.generations for s in g.stages()}) for run in planned.chains)
     with harness.folder() as root:
-        loop.carry(planned.runs[0], Store(root / "warm"))
+        loop.carry(planned.chains[0], Store(root / "warm"))
         times, made = [], {}
         for i in range(1):
-            together = harness.seconds(lambda i=i: [loop.carry(run, Store(root / f"all{i}")) for run in planned.runs])
+            together = harness.seconds(lambda i=i: [loop.carry(run, Store(root / f"all{i}")) for run in planned.chains])
             apart = harness.seconds(
-                lambda i=i: [loop.carry(run, Store(root / f"one{i}-{n}")) for n, run in enumerate(planned.runs)]
+                lambda i=i: [loop.carry(run, Store(root / f"one{i}-{n}")) for n, run in enumerate(planned.chains)]
             )
             times.append((together, apart))
         took = {}

@@ -22,7 +22,7 @@ from entropy_loop.errors import ConfigError
 from entropy_loop.storage.store import Store
 
 Of = TypeVar("Of")
-Chain = TypeVar("Chain")
+ChainT = TypeVar("ChainT")
 
 
 class Plugin(Protocol):
@@ -179,7 +179,7 @@ class Weights(NamedTuple):
     pretrained: str | None = None
 
 
-class _Looks(Plugin, Protocol):
+class _Observer(Plugin, Protocol):
     """What scorers, judges, embedders and readers have in common."""
 
     def tflop_per_image(self) -> float | None:
@@ -200,7 +200,7 @@ class _Looks(Plugin, Protocol):
         return None
 
 
-class Scorer(_Looks, Protocol):
+class Scorer(_Observer, Protocol):
     """Scores the images of target prompts, for the curation."""
 
     @abstractmethod
@@ -283,7 +283,7 @@ class Calibration:
         return entries | {ALL: joint[0]} if joint else entries
 
 
-class Judge(_Looks, Protocol):
+class Judge(_Observer, Protocol):
     """Says of every image which concepts of its prompt it recognises.
 
     averages_mirror: whether an answer averages an image and its mirror image; then no mirror check is reported.
@@ -343,7 +343,7 @@ class Embedded(NamedTuple):
     noise: pd.DataFrame
 
 
-class Embedder(_Looks, Protocol):
+class Embedder(_Observer, Protocol):
     """Makes image embeddings, for diversity, distance and copying."""
 
     @abstractmethod
@@ -367,7 +367,7 @@ class Attribute(TypedDict):
     confusion: dict[str, list[list[float]]]
 
 
-class Reader(_Looks, Protocol):
+class Reader(_Observer, Protocol):
     """Reads attributes, such as the coat of a horse."""
 
     @abstractmethod
@@ -467,9 +467,9 @@ class Engine(Plugin, Protocol):
     @abstractmethod
     def carry(
         self,
-        runs: Sequence[Chain],
+        chains: Sequence[ChainT],
         store: Store,
-        work: Callable[[Chain, Store], None],
+        work: Callable[[ChainT, Store], None],
         between: Callable[[], None],
         threads: int,
     ) -> None:

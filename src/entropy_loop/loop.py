@@ -1,4 +1,4 @@
-"""The science on one screen: carry a run through its generations.
+"""The science on one screen: carry a chain through its generations.
 
     generate pool -> recognise -> score -> curate -> feed -> train -> next generation
 
@@ -37,9 +37,9 @@ from entropy_loop.data import (
     Tick,
 )
 from entropy_loop.errors import EntropyLoopError
-from entropy_loop.measuring import measures, views
+from entropy_loop.measuring import inputs, measures
 from entropy_loop.people import book, picks
-from entropy_loop.plan import Generation, Run
+from entropy_loop.plan import Chain, Generation
 from entropy_loop.registry import named
 from entropy_loop.storage.store import Parted, Store
 from entropy_loop.worlds import moved
@@ -73,120 +73,123 @@ class Sampling(Parted):
         validation.made(Samples(out), self.requests, named(self.generator), True, self.generator.withholds)
 
 
-def carry(run: Run, store: Store) -> None:
+def carry(chain: Chain, store: Store) -> None:
     """Make every stage of a run that is not made yet."""
-    base = model = Checkpoint(store.once(run.generations[0].model, run.config.generator_plugin().base))
+    base = model = Checkpoint(store.once(chain.generations[0].model, chain.config.generator_plugin().base))
     history: list[Selection] = []
-    for g in run.generations:
+    for g in chain.generations:
         if g.model.verb == "train":
-            start = model if run.config.train.start_from == "previous" else base
-            model = feed(run, g, start, history, store)
-        pool = measure(run, g, model, store)
+            start = model if chain.config.train.start_from == "previous" else base
+            model = feed(chain, g, start, history, store)
+        pool = generate(chain, g, model, store)
         if g.measure:
-            compare(run, g, g.measure, store)
+            measure(chain, g, g.measure, store)
         if g.curate:
-            history.append(curate(run, g, g.curate, pool, store))
+            history.append(curate(chain, g, g.curate, pool, store))
 
 
-def feed(run: Run, g: Generation, start: Checkpoint, history: list[Selection], store: Store) -> Checkpoint:
+def feed(chain: Chain, g: Generation, start: Checkpoint, history: list[Selection], store: Store) -> Checkpoint:
     """Train a generation from `start` on what the regime makes of the history and of real images, and on what is
     taught again."""
     real = taught = None
     if stage := g.sets.get(REAL):
-        draw = partial(_draw, run.config.real_plugin(), run.requests(g.number, REAL))
+        draw = partial(_draw, chain.config.real_plugin(), chain.requests(g.number, REAL))
         real = Samples(store.once(stage, draw))
-        _recognise(run, g, REAL, real, store)
+        _recognise(chain, g, REAL, real, store)
     if stage := g.sets.get(TAUGHT):
-        prompts = tuple(prompt.text for prompt in run.config.prompt_nouns())
-        teach = partial(_teach, run.config.real_plugin(), run.lessons(g.number), prompts)
+        prompts = tuple(prompt.text for prompt in chain.config.prompt_nouns())
+        teach = partial(_teach, chain.config.real_plugin(), chain.lessons(g.number), prompts)
         taught = Samples(store.once(stage, teach))
-        _recognise(run, g, TAUGHT, taught, store)
+        _recognise(chain, g, TAUGHT, taught, store)
 
     def train(out: Path, tick: Tick) -> None:
-        diet = regimes.diet(run.config.regime_plugin(), history, real, run.feed_seeds(g.number), taught)
+        diet = regimes.diet(chain.config.regime_plugin(), history, real, chain.feed_seeds(g.number), taught)
         diet.table[list(DIET)].to_parquet(out / "diet.parquet", index=False)
-        modelcard.write(run, g, start.folder.name, diet.table, out)
-        run.config.generator_plugin().train(start, diet, run.config.train, run.training_seeds(g.number), out, tick)
+        modelcard.write(chain, g, start.folder.name, diet.table, out)
+        chain.config.generator_plugin().train(
+            start, diet, chain.config.train, chain.training_seeds(g.number), out, tick
+        )
 
     return Checkpoint(store.once(g.model, train))
 
 
-def measure(run: Run, g: Generation, model: Checkpoint, store: Store) -> Samples:
+def generate(chain: Chain, g: Generation, model: Checkpoint, store: Store) -> Samples:
     """Make the pool, the evaluation set and what checks the judges, and let every judge look at all of them."""
     made = {}
     for stream in GENERATED:
         if stage := g.sets.get(stream):
-            sample = Sampling(run.config.sampler(stream), model, run.requests(g.number, stream))
+            sample = Sampling(chain.config.sampler(stream), model, chain.requests(g.number, stream))
             made[stream] = Samples(store.once(stage, sample))
-            _recognise(run, g, stream, made[stream], store)
+            _recognise(chain, g, stream, made[stream], store)
     if stage := g.sets.get(MOVED):
-        move = partial(moved.move, made[POOL], _targets(run), run.config.steady())
-        _recognise(run, g, MOVED, Samples(store.once(stage, move)), store)
+        move = partial(moved.move, made[POOL], _targets(chain), chain.config.steady())
+        _recognise(chain, g, MOVED, Samples(store.once(stage, move)), store)
     return made[POOL]
 
 
-def compare(run: Run, g: Generation, stage: Stage, store: Store) -> None:
+def measure(chain: Chain, g: Generation, stage: Stage, store: Store) -> None:
     """Look at the sets of a generation (embeddings, noise, attributes) and hold its pool against generation 0's and
     against real images."""
-    if HELD_OUT in g.looks:
-        store.once(g.looks[HELD_OUT].images, partial(views.hold_out, run))
-    for looks in g.looks.values():
-        samples = Samples(store.stages / looks.images.folder)
-        if looks.embed:
-            store.once(looks.embed, partial(_embed, run.config.embedder_plugin(), samples))
-        if looks.read:
-            store.once(looks.read, partial(_read, run.config.reader_plugin(), samples))
+    if HELD_OUT in g.observed:
+        store.once(g.observed[HELD_OUT].images, partial(inputs.hold_out, chain))
+    for observed in g.observed.values():
+        samples = Samples(store.stages / observed.images.folder)
+        if observed.embed:
+            store.once(observed.embed, partial(_embed, chain.config.embedder_plugin(), samples))
+        if observed.read:
+            store.once(observed.read, partial(_read, chain.config.reader_plugin(), samples))
 
     def hold_against(out: Path, tick: Tick) -> None:
-        measures.measure(run.config, g.number, views.views(run, g.number, store), out, tick)
+        measures.measure(chain.config, g.number, inputs.load(chain, g.number, store), out, tick)
 
     store.once(stage, hold_against)
 
 
-def curate(run: Run, g: Generation, stage: Stage, pool: Samples, store: Store) -> Selection:
+def curate(chain: Chain, g: Generation, stage: Stage, pool: Samples, store: Store) -> Selection:
     """Select from every target prompt's pool; the policy sees scores only if it reads them."""
-    scores, targets = None, _targets(run)
+    scores, targets = None, _targets(chain)
     if g.score:
-        folder = store.once(g.score, partial(_score, run.config.scorer_plugin(), pool, targets))
+        folder = store.once(g.score, partial(_score, chain.config.scorer_plugin(), pool, targets))
         scores = pd.read_parquet(folder / "scores.parquet")
-    if run.config.policy_plugin().asks_people and not store.finished(stage):
-        scores = _picked(run, stage, pool, targets, store)
-    folder = store.once(stage, partial(_select, run, g.number, pool, scores))
+    if chain.config.policy_plugin().asks_people and not store.finished(stage):
+        scores = _picked(chain, stage, pool, targets, store)
+    folder = store.once(stage, partial(_select, chain, g.number, pool, scores))
     return Selection(pool, pd.read_parquet(folder / "selection.parquet"))
 
 
-def _picked(run: Run, stage: Stage, pool: Samples, prompts: Sequence[str], store: Store) -> pd.DataFrame:
+def _picked(chain: Chain, stage: Stage, pool: Samples, prompts: Sequence[str], store: Store) -> pd.DataFrame:
     """What people picked of every prompt's pool, as scores. Raises Waiting until they have."""
-    policy = run.config.policy_plugin()
+    policy = chain.config.policy_plugin()
     sizes = pool.table["prompt"].value_counts()  # a safety checker may have withheld some, or all
     keep = {text: min(policy.most_kept(sizes[text]), sizes[text]) for text in prompts if text in sizes}
     wanted = [picks.Pool(book.opaque(), stage.folder, text, int(k), policy.raters) for text, k in keep.items()]
     return picks.chosen(store.root, wanted, pool.table, pool.folder)
 
 
-def _targets(run: Run) -> tuple[str, ...]:
-    return tuple(prompt.text for prompt in run.config.prompt_nouns() if prompt.role == "target")
+def _targets(chain: Chain) -> tuple[str, ...]:
+    return tuple(prompt.text for prompt in chain.config.prompt_nouns() if prompt.role == "target")
 
 
-def _recognise(run: Run, g: Generation, stream: str, made: Samples, store: Store) -> None:
-    asked = run.config.asked(stream), run.config.concept_nouns()
-    for judge, stage in zip(run.config.judge_plugins(), g.judged[stream], strict=True):
+def _recognise(chain: Chain, g: Generation, stream: str, made: Samples, store: Store) -> None:
+    asked = chain.config.asked(stream), chain.config.concept_nouns()
+    for judge, stage in zip(chain.config.judge_plugins(), g.judged[stream], strict=True):
         store.once(stage, partial(_judge, judge, made, *asked))
 
 
-def _select(run: Run, generation: int, pool: Samples, scores: pd.DataFrame | None, out: Path, tick: Tick) -> None:
-    policy, chosen = run.config.policy_plugin(), []
+def _select(chain: Chain, generation: int, pool: Samples, scores: pd.DataFrame | None, out: Path, tick: Tick) -> None:
+    policy, chosen = chain.config.policy_plugin(), []
     images = pool.table[["id", "prompt"]]
     scored = images.assign(score=np.nan) if scores is None else images.merge(scores, on="id", how="left")
-    for index, prompt in enumerate(run.config.prompt_nouns()):
+    for index, prompt in enumerate(chain.config.prompt_nouns()):
         if prompt.role == "target":
             table = scored.loc[scored["prompt"] == prompt.text, list(SCORES)]
             if table.empty:
                 raise EntropyLoopError(
-                    f"curation: {run.name}, generation {generation}: the pool of {prompt.text!r} is empty; the safety "
-                    "checker withheld all of its images (generator.safety_checker: keep), so nothing can be fed back."
+                    f"curation: {chain.name}, generation {generation}: the pool of {prompt.text!r} is empty; "
+                    "the safety checker withheld all of its images (generator.safety_checker: keep), so nothing "
+                    "can be fed back."
                 )
-            found = policy(table, seeds.seed(run.config.seed, "curate", generation, index))
+            found = policy(table, seeds.seed(chain.config.seed, "curate", generation, index))
             chosen.append(validation.selection(found, table, named(policy)))
     pd.concat(chosen, ignore_index=True).to_parquet(out / "selection.parquet", index=False)
 

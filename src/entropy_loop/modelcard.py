@@ -12,27 +12,27 @@ import yaml
 
 from entropy_loop.contracts import Origin
 from entropy_loop.data import EVALUATION, Request
-from entropy_loop.plan import Generation, Run
+from entropy_loop.plan import Chain, Generation
 
 SHOWN = 4  # sample images
 
 
-def write(run: Run, g: Generation, parent: str, diet: pd.DataFrame, out: Path) -> None:
+def write(chain: Chain, g: Generation, parent: str, diet: pd.DataFrame, out: Path) -> None:
     """parent: the stage folder that was trained from. diet: one row per training image. Writes nothing for a generator
     that has no way to load its weights elsewhere. The same for every run that shares the stage; no date, no path of
     this machine."""
-    generator = run.config.generator_plugin()
-    shown = run.requests(g.number, EVALUATION)[:SHOWN]
-    if generator.origin and (loading := generator.loading(run.config.train, shown[0])):
-        text = _text(run, g, parent, diet, generator.origin, shown, loading)
+    generator = chain.config.generator_plugin()
+    shown = chain.requests(g.number, EVALUATION)[:SHOWN]
+    if generator.origin and (loading := generator.loading(chain.config.train, shown[0])):
+        text = _text(chain, g, parent, diet, generator.origin, shown, loading)
         (out / "README.md").write_text(text, encoding="utf-8")
 
 
 def _text(
-    run: Run, g: Generation, parent: str, diet: pd.DataFrame, origin: Origin, shown: list[Request], loading: str
+    chain: Chain, g: Generation, parent: str, diet: pd.DataFrame, origin: Origin, shown: list[Request], loading: str
 ) -> str:
     """origin: of generation 0. shown: the samples. loading: the lines that make the first of them."""
-    train = run.config.train
+    train = chain.config.train
     tags = ["stable-diffusion", "text-to-image", "diffusers", "diffusers-training"]
     tags += ["lora"] if train.method == "lora" else []
     head = {"base_model": origin.checkpoint, "library_name": "diffusers", "tags": tags}

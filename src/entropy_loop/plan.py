@@ -19,8 +19,8 @@ from entropy_loop.study.study import Study
 
 
 @dataclass(frozen=True)
-class Looks:
-    """A set of images and what looks at it beside the judges, where the config wants it."""
+class SetStages:
+    """A set of images with what is computed of it beside recognition, where the config wants it."""
 
     images: Stage
     embed: Stage | None
@@ -36,7 +36,7 @@ class Generation:
 
     sets: the images, by name (pool, evaluation; real and taught where such images enter this generation's diet; check
     and moved where the judges are checked).
-    judged: for each of them one stage per judge. looks: embeddings and attributes of the pool, of the diet's real
+    judged: for each of them one stage per judge. observed: embeddings and attributes of the pool, of the diet's real
     images and, in generation 0, of the held-out ones, where the config wants them, and measure, which compares
     them. score: only if the policy reads scores.
     """
@@ -45,7 +45,7 @@ class Generation:
     model: Stage
     sets: dict[str, Stage]
     judged: dict[str, tuple[Stage, ...]]
-    looks: dict[str, Looks] = field(default_factory=dict)
+    observed: dict[str, SetStages] = field(default_factory=dict)
     measure: Stage | None = None
     score: Stage | None = None
     curate: Stage | None = None
@@ -58,12 +58,14 @@ class Generation:
             if stream in self.sets:
                 yield from (self.sets[stream], *self.judged[stream])
         made = {stage.key for stage in self.sets.values()}
-        yield from (stage for looks in self.looks.values() for stage in looks.stages() if stage.key not in made)
+        yield from (
+            stage for observed in self.observed.values() for stage in observed.stages() if stage.key not in made
+        )
         yield from (stage for stage in (self.measure, self.score, self.curate) if stage)
 
 
 @dataclass(frozen=True)
-class Run:
+class Chain:
     """One chain: an arm with a seed, and its generations 0..last."""
 
     name: str
@@ -98,17 +100,17 @@ class Plan:
     """A study with all its runs."""
 
     study: Study
-    runs: tuple[Run, ...]
+    chains: tuple[Chain, ...]
 
     def stages(self) -> dict[str, Stage]:
         """Every stage once, by key, in the order in which a sequential engine makes them."""
-        return {s.key: s for run in self.runs for g in run.generations for s in g.stages()}
+        return {s.key: s for chain in self.chains for g in chain.generations for s in g.stages()}
 
 
 def plan(study: Study) -> Plan:
     """All runs of a study."""
-    runs = (Run(p.name, p.arm, p.config, _generations(p.config)) for p in study.points)
-    return Plan(study, tuple(runs))
+    chains = (Chain(p.name, p.arm, p.config, _generations(p.config)) for p in study.points)
+    return Plan(study, tuple(chains))
 
 
 def _generations(config: Config) -> tuple[Generation, ...]:
@@ -141,15 +143,15 @@ def _generation(config: Config, model: Stage, new: dict[str, Stage], before: Seq
     judged = {
         name: tuple(stages.recognise(config, judge, images, name) for judge in judges) for name, images in sets.items()
     }
-    looks = _looks(config, sets, g)
-    measure = stages.measure(config, g, _opened(config, model, looks, before)) if looks else None
+    observed = _observed(config, sets, g)
+    measure = stages.measure(config, g, _opened(config, model, observed, before)) if observed else None
     if g == config.generations or config.train.method == "none":
-        return Generation(g, model, sets, judged, looks, measure)
+        return Generation(g, model, sets, judged, observed, measure)
     score = stages.score(config, sets[POOL]) if config.policy_plugin().reads_scores else None
-    return Generation(g, model, sets, judged, looks, measure, score, stages.curate(config, sets[POOL], score))
+    return Generation(g, model, sets, judged, observed, measure, score, stages.curate(config, sets[POOL], score))
 
 
-def _looks(config: Config, sets: dict[str, Stage], g: int) -> dict[str, Looks]:
+def _observed(config: Config, sets: dict[str, Stage], g: int) -> dict[str, SetStages]:
     """Pools are looked at, and what they are held against; attributes are read in pools and held-out images."""
     embeds, reads = config.measures.embedder, config.measures.reader
     if not (embeds or reads):
@@ -157,7 +159,7 @@ def _looks(config: Config, sets: dict[str, Stage], g: int) -> dict[str, Looks]:
     seen = {name: made for name, made in sets.items() if name in (POOL, REAL)}
     seen |= {HELD_OUT: stages.held_out(config)} if g == 0 and config.held_out() else {}
     return {
-        name: Looks(
+        name: SetStages(
             made,
             stages.embed(config, made, name) if embeds else None,
             stages.read(config, made, name) if reads and name != REAL else None,
@@ -166,12 +168,12 @@ def _looks(config: Config, sets: dict[str, Stage], g: int) -> dict[str, Looks]:
     }
 
 
-def _opened(config: Config, model: Stage, looks: dict[str, Looks], before: Sequence[Generation]) -> list[Stage]:
+def _opened(config: Config, model: Stage, observed: dict[str, SetStages], before: Sequence[Generation]) -> list[Stage]:
     """What a measure stage opens, each once: the sets of its own generation and of generation 0, the real images of
     all diets so far, and its own diet with the pools that it was made of."""
     trained = model.verb == "train"
-    seen = [*looks.values(), *(look for first in before[:1] for look in first.looks.values())]
-    seen += [fed.looks[REAL] for fed in before if REAL in fed.looks]
-    seen += [eaten.looks[POOL] for eaten in config.regime_plugin().eats(before)] if trained else []
-    opened = [stage for look in seen for stage in look.stages()] + ([model] if trained else [])
+    seen = [*observed.values(), *(stages for first in before[:1] for stages in first.observed.values())]
+    seen += [fed.observed[REAL] for fed in before if REAL in fed.observed]
+    seen += [eaten.observed[POOL] for eaten in config.regime_plugin().eats(before)] if trained else []
+    opened = [stage for one in seen for stage in one.stages()] + ([model] if trained else [])
     return list({stage.key: stage for stage in opened}.values())

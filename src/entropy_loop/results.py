@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from entropy_loop.commands.folder import refuse_no_folder
+from entropy_loop.commands.results_folder import refuse_no_folder
 from entropy_loop.errors import ConfigError, StorageError, nearest
 from entropy_loop.storage.dictionary import PARQUET, TABLES
 from entropy_loop.storage.reading import written

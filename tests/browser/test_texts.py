@@ -83,7 +83,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root.parent.mkdir()
     planned, store = plan(study.check(config())), Store(root)
     with store.lock():
-        for run in planned.runs:
+        for run in planned.chains:
             loop.carry(run, store)
     found = tables(planned, store)
     found.write(root)

@@ -93,7 +93,7 @@ def test_every_test_that_the_laws_name_exists() -> None:
     """Each function is in the file that is named, and is collected."""
     named = set(TEST.findall(LAWS.read_text(encoding="utf-8")))
     assert len(named) > 8
-    assert ("tests/test_selfcheck.py", "test_the_loop_obeys_every_law") in named
+    assert ("tests/commands/test_selfcheck.py", "test_the_loop_obeys_every_law") in named
     assert [one for one in sorted(named) if one[1] not in functions(Path(one[0]))] == []
 
 

@@ -8,9 +8,9 @@ run, in a folder with the repository's configs and reference results, as follows
   the command says `--set`, `plan` of the very command comes first. test_extending.py runs the tutorial's config on the
   bundled checkpoint itself.
 - `run` of a config whose models come from a hub, and `fetch`: `plan` of the same config. There is no hub and no GPU
-  here; tests/test_fetch.py downloads from a hub of its own.
+  here; tests/commands/test_fetch.py downloads from a hub of its own.
 - `--engine`, `--address`, `--workers`, `--shard`: parsed, and left out of the run; tests/engines starts clusters.
-- `calibrate` is parsed alone: it needs labelled images; tests/test_calibrate.py has some.
+- `calibrate` is parsed alone: it needs labelled images; tests/commands/test_calibrate.py has some.
 - `accelerate launch -m entropy_loop ...` and `srun ... entropy-loop ...`: what stands behind it, as above.
 - `make TARGET`: `make --dry-run`. `pip install 'entropy-loop[EXTRA]'`: the extra exists. `python -m scripts.X`: its
   `--help` names every option shown. `. .venv/bin/activate` is the set-up's own.

@@ -35,7 +35,7 @@ WHEN = {"receipt.json", "events.jsonl", "provenance.json", "report.html", "endin
 def start() -> None:
     """Have the process that forks load what runs need. Before the first child."""
     os.environ.update(OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join(sys.path))
-    CONTEXT.set_forkserver_preload(["faults.children", "entropy_loop.report.figures.figures", "faults.models"])
+    CONTEXT.set_forkserver_preload(["faults.children", "entropy_loop.report.figures.recognition", "faults.models"])
 
 
 def child(function: Callable[..., None], *arguments: Any) -> Any:

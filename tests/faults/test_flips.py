@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from entropy_loop.commands import folder
+from entropy_loop.commands import results_folder
 from entropy_loop.data import Stage, Tick
 from entropy_loop.errors import StorageError
 from entropy_loop.storage.store import Store
@@ -71,7 +71,7 @@ def test_a_damaged_pool_is_made_again(tmp_path) -> None:
     expected = children.science(root)
     (image,) = (root / "store").glob("g00-generate-pool-*/images/*-000003.png")
     image.write_bytes(image.read_bytes()[:-9])
-    (told,) = folder.verify(root)
+    (told,) = results_folder.verify(root)
     assert "000003.png: has" in told
     assert children.ended(blocks.sampled, config, root, SMALL, tmp_path / "sampled") == 0
     assert (tmp_path / "sampled").read_text().split() == [f"p000-00-{number:06d}" for number in range(6)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from entropy_loop.commands import experiment, ledger
+from entropy_loop.commands import costs, experiment
 from faults import children, full
 from faults.test_kills import SMALL
 
@@ -25,7 +25,7 @@ def undisturbed(tmp_path_factory) -> Path:
 
 def test_the_disk_that_a_run_needs_is_known_before(undisturbed, tell) -> None:
     """The estimate is within 20 % of all that the run left: stages, tables, figures, report."""
-    estimate = sum(one.disk for one in ledger.work(experiment.prepare(CONFIG, SMALL)).values())
+    estimate = sum(one.disk for one in costs.work(experiment.prepare(CONFIG, SMALL)).values())
     left = sum(path.stat().st_size for path in undisturbed.rglob("*") if path.is_file())
     tell(f"disk: {estimate:,} bytes estimated, {left:,} used, {estimate / left - 1:+.1%}")
     assert 0.8 < estimate / left < 1.2

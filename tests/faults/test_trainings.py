@@ -11,7 +11,7 @@ from entropy_loop.data import KEPT, Checkpoint, TrainSettings
 from entropy_loop.errors import TrainingDiverged
 from entropy_loop.generators.diffusion import finetune
 from entropy_loop.generators.diffusion.diffusion import Diffusion
-from entropy_loop.storage import manifest
+from entropy_loop.storage import receipts
 from faults import children, trainings
 
 STAGE = "store/g01-train-train"
@@ -82,7 +82,7 @@ def test_what_is_no_number_stops_a_training_within_a_step(tmp_path, monkeypatch,
         generator.model().unets.clear()
     assert heard[-1] <= 5
     (kept,) = (out / KEPT).iterdir()
-    assert (kept.name, manifest.faults(kept)) == ("checkpoint-000004", [])
+    assert (kept.name, receipts.faults(kept)) == ("checkpoint-000004", [])
     assert [path.name for path in out.iterdir()] == [KEPT]
 
 

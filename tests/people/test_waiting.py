@@ -52,7 +52,7 @@ def test_a_run_waits_with_exit_10_names_the_command_and_goes_on(toy: Toy, comman
 
 def test_of_fewer_images_than_wanted_all_are_to_be_picked(toy: Toy, tmp_path: Path) -> None:
     """A safety checker has left two of a pool of eight, and people were to pick three."""
-    run = plan(study.load(toy(curate=PEOPLE))).runs[0]
+    run = plan(study.load(toy(curate=PEOPLE))).chains[0]
     table = pd.DataFrame({"id": ["a", "b"], "prompt": run.config.prompts[0].text, "file": ["a.png", "b.png"]})
     (tmp_path / "out" / "store" / "pool").mkdir(parents=True)
     table.to_parquet(tmp_path / "out" / "store" / "pool" / "samples.parquet")

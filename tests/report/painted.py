@@ -92,7 +92,7 @@ def made(root: Path, runs: int | None = None, **changes: Any) -> Made:
     with registered():
         planned, store = plan(study.check(deepcopy(CONFIG) | changes)), Store(root)
         with store.lock():
-            for run in planned.runs[:runs]:
+            for run in planned.chains[:runs]:
                 loop.carry(run, store)
         found = tables(planned, store)
         found.write(root)

@@ -60,7 +60,7 @@ def test_a_run_compiles_once(tmp_path, method):
         told = (*SMALL, f"train.method={method}", f"generator.compile={compiled}")
         planned = experiment.prepare(Path("configs/smoke.yaml"), told)
         experiment.carry_out(planned, tmp_path / name, listen)
-        pools = [tmp_path / name / "store" / g.sets["pool"].folder for g in planned.runs[0].generations]
+        pools = [tmp_path / name / "store" / g.sets["pool"].folder for g in planned.chains[0].generations]
         latents[name] = [load_file(pool / "latents.safetensors") for pool in pools]
     assert len(graphs) == 6
     assert graphs[0] == graphs[2]

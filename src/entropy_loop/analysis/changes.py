@@ -14,24 +14,26 @@ from entropy_loop.data import POOL, REAL
 from entropy_loop.measuring.null_model import NullModel, looked_at, null_model, real_rate
 from entropy_loop.metrics.change import change_interval, change_rate
 from entropy_loop.metrics.nulls import Drift, drift_band, sampling_band
-from entropy_loop.plan import Run
+from entropy_loop.plan import Chain
 from entropy_loop.study.config import Config
 
 
-def changes(run: Run, rates: pd.DataFrame) -> Iterator[Row]:
+def changes(chain: Chain, rates: pd.DataFrame) -> Iterator[Row]:
     """c between consecutive generations and from 0 to the last one there is; `rates` as in rates.csv."""
-    mine, by = rates[rates["run"] == run.name], ["prompt", "role", "concept", "judge"]
+    mine, by = rates[rates["run"] == chain.name], ["prompt", "role", "concept", "judge"]
     real = dict(iter(mine[mine["set"] == REAL].groupby(by)))
     for key, rows in mine[mine["set"] == POOL].groupby(by, sort=False):
         rows = rows.set_index("generation").sort_index()
         steps = list(pairwise(rows.index))
         if len(rows) > 2:
             steps.append((rows.index[0], rows.index[-1]))
-        what = {"run": run.name, "arm": run.arm, "seed": run.config.seed, **dict(zip(by, key, strict=True))}
+        what = {"run": chain.name, "arm": chain.arm, "seed": chain.config.seed, **dict(zip(by, key, strict=True))}
         reals = real_rate(real.get(key, mine.head(0)))
-        null = null_model(run.config, run.config.images, reals, fed_back=what["role"] == "target")
+        null = null_model(chain.config, chain.config.images, reals, fed_back=what["role"] == "target")
         for start, end in steps:
-            yield what | {"from_generation": start, "to_generation": end} | _change(run.config, rows, start, end, null)
+            yield (
+                what | {"from_generation": start, "to_generation": end} | _change(chain.config, rows, start, end, null)
+            )
 
 
 def _change(config: Config, rows: pd.DataFrame, start: int, end: int, null: NullModel) -> Row:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from entropy_loop.analysis.numbers import Value, some
+from entropy_loop.analysis.formatting import Value, some
 from entropy_loop.analysis.rows import CheckRow, Row, read
 from entropy_loop.contracts import Judge
 from entropy_loop.data import ALL, CHECK, MOVED, MOVES, POOL, Prompt
 from entropy_loop.metrics.alarm import FALL, alarm
 from entropy_loop.metrics.rates import answers, wilson
-from entropy_loop.plan import Generation, Run
+from entropy_loop.plan import Chain, Generation
 from entropy_loop.storage.reading import Reader
 from entropy_loop.study.config import Config
 
@@ -33,23 +33,23 @@ Found = Iterator[tuple[str, str, "pd.Series[bool]"]]
 """(concept, check, whether the answer is right, image by image; missing where there is none)."""
 
 
-def checks(run: Run, judgements: pd.DataFrame, reader: Reader) -> Iterator[Row]:
+def checks(chain: Chain, judgements: pd.DataFrame, reader: Reader) -> Iterator[Row]:
     """One row per judge, target prompt, generation, concept (and `all`) and check; `judgements` as in
     judgements.parquet. A check has no row where no image is made for it."""
-    mine = judgements[(judgements["run"] == run.name) & judgements["set"].isin((POOL, CHECK, MOVED))]
-    for judge in run.config.judge_plugins():
+    mine = judgements[(judgements["run"] == chain.name) & judgements["set"].isin((POOL, CHECK, MOVED))]
+    for judge in chain.config.judge_plugins():
         told = dict(iter(mine[mine["judge"] == judge.label].groupby(["generation", "set"])))
-        for prompt in run.config.prompt_nouns():
+        for prompt in chain.config.prompt_nouns():
             first: dict[tuple[str, str], tuple[int, int]] = {}
-            for g in run.generations if prompt.role == "target" else ():
+            for g in chain.generations if prompt.role == "target" else ():
                 sets = {
                     name: answers(told[g.number, name], prompt.concepts)
                     for name in (POOL, CHECK, MOVED)
                     if (g.number, name) in told
                 }
-                where = {"run": run.name, "arm": run.arm, "seed": run.config.seed, "generation": g.number}
+                where = {"run": chain.name, "arm": chain.arm, "seed": chain.config.seed, "generation": g.number}
                 where |= {"prompt": prompt.text, "judge": judge.label}
-                for concept, check, right in _found(run.config, g, judge, prompt, sets, reader):
+                for concept, check, right in _found(chain.config, g, judge, prompt, sets, reader):
                     row, counts = _row(right)
                     if g.number == 0:
                         first[concept, check] = counts

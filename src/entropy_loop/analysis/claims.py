@@ -66,9 +66,9 @@ def claims(plan: Plan, rates: pd.DataFrame) -> Iterator[Row]:
 def _arms(plan: Plan, rows: pd.DataFrame) -> list[_Arm]:
     pools = rows[rows["set"] == POOL].set_index(["run", "generation"])["rate"]
     found = []
-    for name, runs in groupby(plan.runs, key=lambda run: run.arm):
+    for name, runs in groupby(plan.chains, key=lambda chain: chain.arm):
         chains = list(runs)
-        values = [[pools.get((run.name, g.number), np.nan) for g in run.generations] for run in chains]
+        values = [[pools.get((chain.name, g.number), np.nan) for g in chain.generations] for chain in chains]
         found.append(_Arm(name, chains[0].config, np.array(values, dtype=float)))
     return [arm for arm in found if not np.isnan(arm.rates).all()]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from entropy_loop.analysis.numbers import Value, number
+from entropy_loop.analysis.formatting import Value, number
 from entropy_loop.analysis.rates import calibration
 from entropy_loop.contracts import Degradation, Entry, Judge
 from entropy_loop.data import ALL
@@ -52,9 +52,9 @@ class Series:
 def degraded(plan: Plan) -> dict[str, Series]:
     """By judge; without those whose calibration has no graded series of the study's concepts."""
     found: dict[str, Series] = {}
-    for run in plan.runs:
-        for judge in run.config.judge_plugins():
-            if judge.label not in found and (series := _series(judge, run.config)):
+    for chain in plan.chains:
+        for judge in chain.config.judge_plugins():
+            if judge.label not in found and (series := _series(judge, chain.config)):
                 found[judge.label] = series
     return found
 

@@ -11,19 +11,19 @@ from entropy_loop.analysis.rows import Row
 from entropy_loop.data import ALL, POOL, REAL, TAUGHT, Prompt
 from entropy_loop.metrics.ledger import Group, ledger
 from entropy_loop.metrics.rates import answers
-from entropy_loop.plan import Generation, Run
+from entropy_loop.plan import Chain, Generation
 from entropy_loop.storage.reading import Reader
 
 
-def ledgers(run: Run, judgements: pd.DataFrame, reader: Reader) -> Iterator[Row]:
+def ledgers(chain: Chain, judgements: pd.DataFrame, reader: Reader) -> Iterator[Row]:
     """One row per feedback step, target prompt, judge and concept; `judgements` as in judgements.parquet."""
-    mine = judgements[(judgements["run"] == run.name) & judgements["set"].isin((POOL, REAL, TAUGHT))]
+    mine = judgements[(judgements["run"] == chain.name) & judgements["set"].isin((POOL, REAL, TAUGHT))]
     for judge, told in mine.groupby("judge", sort=False):
-        for prompt in run.config.prompt_nouns():
+        for prompt in chain.config.prompt_nouns():
             if prompt.role == "target":
                 answered = _answered(told, prompt)
-                for g, following in zip(run.generations, run.generations[1:], strict=False):
-                    where = {"run": run.name, "arm": run.arm, "seed": run.config.seed, "generation": g.number}
+                for g, following in zip(chain.generations, chain.generations[1:], strict=False):
+                    where = {"run": chain.name, "arm": chain.arm, "seed": chain.config.seed, "generation": g.number}
                     step = _step(g, following, prompt, reader)
                     if step is None:
                         continue

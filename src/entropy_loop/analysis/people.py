@@ -17,7 +17,7 @@ from entropy_loop.analysis.rows import ChangeRow, Row, read
 from entropy_loop.data import ALL, POOL, Prompt
 from entropy_loop.metrics import agreement, raters
 from entropy_loop.metrics.agreement import Statistic
-from entropy_loop.plan import Run
+from entropy_loop.plan import Chain
 
 PEOPLE = "people"
 """The judge's name in tables."""
@@ -59,38 +59,38 @@ class People:
         places = self.images.loc[self.images["file"].fillna("") != "", ["run", "generation", "set", "id", "file"]]
         return places.merge(said, on="file").assign(judge=PEOPLE, threshold=0.5)
 
-    def rates(self, run: Run) -> Iterator[Row]:
+    def rates(self, chain: Chain) -> Iterator[Row]:
         """Rows of rates.csv: n images, hits the sum of the shares of people, rate their mean."""
         if not self:
             return
-        for g in run.generations:
-            where = {"run": run.name, "arm": run.arm, "seed": run.config.seed, "generation": g.number}
-            for prompt in run.config.prompt_nouns():
+        for g in chain.generations:
+            where = {"run": chain.name, "arm": chain.arm, "seed": chain.config.seed, "generation": g.number}
+            for prompt in chain.config.prompt_nouns():
                 for concept in (*prompt.concepts, ALL):
-                    found = raters.rate(self.of(run, g.number, prompt, concept), _seed(run, g.number))
+                    found = raters.rate(self.of(chain, g.number, prompt, concept), _seed(chain, g.number))
                     if found:
                         told = {"n": found.n, "hits": found.rate * found.n, "rate": found.rate, "reason": found.reason}
                         told |= {"low": found.interval.low, "high": found.interval.high}
                         named = {"prompt": prompt.text, "role": prompt.role, "concept": concept, "judge": PEOPLE}
                         yield where | {"set": POOL} | named | told
 
-    def changes(self, run: Run, rows: list[Row]) -> Iterator[Row]:
+    def changes(self, chain: Chain, rows: list[Row]) -> Iterator[Row]:
         """Rows of changes.csv; in those of people c follows from shares, not from whole images, and its interval is
         that of the bootstrap where that has a width."""
-        prompts = {prompt.text: prompt for prompt in run.config.prompt_nouns()}
+        prompts = {prompt.text: prompt for prompt in chain.config.prompt_nouns()}
         for row, told in zip(rows, read(pd.DataFrame(rows), ChangeRow), strict=True):
             if told.judge == PEOPLE and told.v1 > 0:
                 ends = (told.from_generation, told.to_generation)
-                before, after = (self.of(run, g, prompts[told.prompt], told.concept) for g in ends)
+                before, after = (self.of(chain, g, prompts[told.prompt], told.concept) for g in ends)
                 row = row | {"change_rate": 1 - told.v2 / told.v1}
-                if between := raters.change_interval(before, after, _seed(run, ends[0])):
+                if between := raters.change_interval(before, after, _seed(chain, ends[0])):
                     row |= {"low": between.low, "high": between.high}
             yield row
 
-    def of(self, run: Run, generation: int, prompt: Prompt, concept: str) -> np.ndarray:
+    def of(self, chain: Chain, generation: int, prompt: Prompt, concept: str) -> np.ndarray:
         """Answers to a pool's images, float (raters, images): see `metrics.raters`."""
         table = self._table(prompt, concept)
-        files = self._files.get((run.name, generation, prompt.text), [])
+        files = self._files.get((chain.name, generation, prompt.text), [])
         return table.reindex(columns=[file for file in files if file in table.columns]).to_numpy(float)
 
     @cached_property
@@ -153,5 +153,5 @@ def _row(judge: str, concept: str, found: Statistic, **place: object) -> Row:
     return {"judge": judge, "concept": concept, **place, **found._asdict()}
 
 
-def _seed(run: Run, generation: int) -> int:
-    return seeds.seed(run.config.seed, "people", generation)
+def _seed(chain: Chain, generation: int) -> int:
+    return seeds.seed(chain.config.seed, "people", generation)

@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from entropy_loop.analysis.numbers import number, some, span
+from entropy_loop.analysis.formatting import number, some, span
 from entropy_loop.analysis.rows import ClaimRow, Row, read
 from entropy_loop.data import ALL, REAL
 from entropy_loop.measuring.null_model import Still, Unknown, null_model
@@ -27,7 +27,7 @@ from entropy_loop.metrics.verdicts import (
     simulated,
     verdict,
 )
-from entropy_loop.plan import Plan, Run
+from entropy_loop.plan import Chain, Plan
 
 DIVERSITY, DISTANCES = ("vendi", "mean_pairwise_distance"), ("kid", "cmmd")
 LEGIBLE = 0.5  # the share of a pool that must be read before its tails are judged
@@ -38,13 +38,13 @@ class _Arm:
     """The chains of an arm, and the measures of one prompt's pools: metric -> run -> its rows by generation."""
 
     name: str
-    chains: list[Run]
+    chains: list[Chain]
     last: int
 
     def values(self, rows: pd.DataFrame, generation: int, column: str = "value") -> np.ndarray:
         """(chains,) of a metric's rows in one generation, NaN where missing."""
         found = rows[rows["generation"] == generation].set_index("run")[column]
-        return np.array([found.get(run.name, np.nan) for run in self.chains], dtype=float)
+        return np.array([found.get(chain.name, np.nan) for chain in self.chains], dtype=float)
 
     def null(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (chains,) of the last value without any change."""
@@ -73,7 +73,7 @@ def verdicts(plan: Plan, summary: pd.DataFrame, measured: pd.DataFrame) -> tuple
 
 
 def _arm(plan: Plan, name: str) -> _Arm:
-    chains = next(list(runs) for arm, runs in groupby(plan.runs, key=lambda run: run.arm) if arm == name)
+    chains = next(list(runs) for arm, runs in groupby(plan.chains, key=lambda chain: chain.arm) if arm == name)
     return _Arm(name, chains, chains[0].config.generations)
 
 

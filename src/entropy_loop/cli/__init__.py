@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from entropy_loop import __version__, assets
-from entropy_loop.cli import care, exports, first, people, studies, tools  # noqa: F401 (they add their commands to the app)
-from entropy_loop.cli.door import app
+from entropy_loop.cli import exports, folder, people, setup, studies, tools  # noqa: F401 (they add their commands to the app)
+from entropy_loop.cli.app import app
 from entropy_loop.errors import EntropyLoopError
-from entropy_loop.machine.stopping import Stopped, stop_on_signals
+from entropy_loop.machine.signals import Stopped, stop_on_signals
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from entropy_loop.cli.door import app, out
+from entropy_loop.cli.app import app, out
 
 ANSWERS = ("label-studio", "csv")
 

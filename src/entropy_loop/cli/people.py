@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from entropy_loop.cli.door import app, out
+from entropy_loop.cli.app import app, out
 
 
 @app.command()
@@ -23,7 +23,7 @@ def rate(
     seed: Annotated[int, typer.Option(min=0, help="Which images of a pool.")] = 0,
 ) -> None:
     """Open a page on which people say what they recognise, or pick the best k for a run that waits for them."""
-    from entropy_loop.machine.stopping import Stopped
+    from entropy_loop.machine.signals import Stopped
     from entropy_loop.rating import server
 
     serving = server.open_desk(root, links, images, raters, host, port, seed)
@@ -52,11 +52,11 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, or the JSON export of Label Studio.")],
 ) -> None:
     """Read answers that people gave elsewhere to what `export --to label-studio` or `export --to csv` wrote."""
-    from entropy_loop.commands import folder
+    from entropy_loop.commands import results_folder
     from entropy_loop.people.book import Book
     from entropy_loop.rating import exchange
 
-    folder.planned(root)
+    results_folder.planned(root)
     book = Book(root)
     try:
         new = exchange.read(book, file)
@@ -71,7 +71,7 @@ def watch(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 0,
 ) -> None:
     """Show the report in a browser while it grows. Nothing is written, and the run is not disturbed."""
-    from entropy_loop.machine.stopping import Stopped
+    from entropy_loop.machine.signals import Stopped
     from entropy_loop.rating import server, watch
     from entropy_loop.rating.guard import Guard
 

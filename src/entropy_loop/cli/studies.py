@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from entropy_loop.cli.door import ConfigArgument, JsonOption, OutOption, SetOption, app, out
+from entropy_loop.cli.app import ConfigArgument, JsonOption, OutOption, SetOption, app, out
 from entropy_loop.units import duration, plain, size
 
 if TYPE_CHECKING:
-    from entropy_loop.commands.ledger import Outlook
-    from entropy_loop.report.text.ending import Ending
+    from entropy_loop.commands.costs import Outlook
+    from entropy_loop.report.text.final_message import Ending
 
 
 def _engines(incomplete: str) -> list[str]:
@@ -47,7 +47,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for every event, at last the rates.")] = False,
 ) -> None:
     """Run an experiment, or continue it: finished stages are never made twice."""
-    from entropy_loop.commands import experiment, folder
+    from entropy_loop.commands import experiment, results_folder
     from entropy_loop.commands.progress import Progress
 
     told = {"use": engine, "address": address, "workers": workers}
@@ -63,10 +63,10 @@ def run(
             experiment.assist(planned)
         return
     if fork:
-        root = folder.fork(planned, root)
+        root = results_folder.fork(planned, root)
         out.print(f"forked into {root}")
     if not ending:
-        for line in folder.refuse_another(planned, root):
+        for line in results_folder.refuse_another(planned, root):
             if not as_json:
                 out.print(line)
         with Progress(planned, out, as_json) as progress:
@@ -128,8 +128,8 @@ def plan(
         return
     config_ = planned.study.config
     steps = f"{config_.generations} feedback {'steps' if config_.generations > 1 else 'step'}"
-    runs = f"{len(planned.runs)} {'runs' if len(planned.runs) > 1 else 'run'}"
-    out.print(f"{config_.name}: {runs}, {steps}")
+    chains = f"{len(planned.chains)} {'runs' if len(planned.chains) > 1 else 'run'}"
+    out.print(f"{config_.name}: {chains}, {steps}")
     table = Table("stage", "in all", "done", "images", "UNet evaluations", "TFLOP", "disk", box=None)
     for stage, row in forecast.stages.items():
         numbers = (f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations"))
@@ -164,13 +164,13 @@ def report(
 ) -> None:
     """Write the tables and the report of a results folder anew from what is stored. Loads no model."""
     from entropy_loop.commands import experiment
-    from entropy_loop.report.text import plain
+    from entropy_loop.report.text import formats
 
     if form == "html":
         _tell(experiment.report(results).ending)
         return
     read = experiment.read(results)
-    print(plain.markdown(*read) if form == "md" else json.dumps(plain.values(*read), indent=1))
+    print(formats.markdown(*read) if form == "md" else json.dumps(formats.values(*read), indent=1))
 
 
 @app.command()
@@ -182,12 +182,12 @@ def compare(
     ] = None,
 ) -> None:
     """Put results side by side: V and c of `all` in every arm, from the tables alone."""
-    from entropy_loop.report.page import sidebyside
+    from entropy_loop.report.page import comparison
     from entropy_loop.report.text import compare as side_by_side
 
     found = side_by_side.compare(folders)
     if html:
-        sidebyside.write(folders, found, html)
+        comparison.write(folders, found, html)
     if as_json:
         print(found.to_json(orient="records", indent=1))
         return

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from entropy_loop.cli.door import ConfigArgument, JsonOption, SetOption, app, out
+from entropy_loop.cli.app import ConfigArgument, JsonOption, SetOption, app, out
 
 
 @app.command()
@@ -144,9 +144,9 @@ def doctor(
 ) -> None:
     """Check this machine: versions and their known faults, device, memory, disk, and that the bundled models are
     whole."""
-    from entropy_loop.commands import checkup
+    from entropy_loop.commands import doctor
 
-    found = checkup.checkup(config)
+    found = doctor.checkup(config)
     if as_json:
         print(json.dumps({**found.facts, "problems": found.problems, "notes": found.notes}, indent=1))
     else:

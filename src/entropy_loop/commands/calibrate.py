@@ -27,7 +27,7 @@ from entropy_loop.metrics.calibration import AXES, CLEAN, Fit, Measured, halves,
 from entropy_loop.metrics.rates import joint
 from entropy_loop.people import majority
 from entropy_loop.registry import Spec
-from entropy_loop.report.figures import calibrated
+from entropy_loop.report.figures import calibration_figure
 from entropy_loop.storage.disk import write_bytes, write_text
 from entropy_loop.study.config import Config
 from entropy_loop.study.study import Study
@@ -59,7 +59,7 @@ class Calibrated:
     def text(self) -> str:
         """What a terminal shows."""
         told = f"{self.file} is written, roc.csv and the figure beside it. To measure with it, the judge's line is"
-        return f"{self.judge}\n\n{calibrated.text(self.fit)}\n\n{told}\n{self.line}"
+        return f"{self.judge}\n\n{calibration_figure.text(self.fit)}\n\n{told}\n{self.line}"
 
     def told(self) -> dict[str, object]:
         """Plain values for JSON, with all that the file holds."""
@@ -231,7 +231,7 @@ def _written(
     text = json.dumps(_content(judge, bench, told, fit), indent=1, allow_nan=False) + "\n"
     write_text(out / "calibration.json", text)
     write_text(out / "roc.csv", fit.roc.to_csv(index=False, lineterminator="\n"))
-    for name, data in calibrated.figure(fit).files("calibration"):
+    for name, data in calibration_figure.figure(fit).files("calibration"):
         write_bytes(out / name, data)
     revision = calibration.revision(text.encode())
     line = dict(spec) | dict(zip(calibration.OPTIONS, (str(out / "calibration.json"), revision), strict=True))

@@ -12,17 +12,17 @@ import pandas as pd
 
 from entropy_loop import loop
 from entropy_loop.analysis.tables import Tables, tables
-from entropy_loop.commands import fetch, folder, ledger, tracking
+from entropy_loop.commands import costs, fetch, results_folder, tracking
 from entropy_loop.commands.tracking import Tracking
 from entropy_loop.data import HELD_OUT, RATES
 from entropy_loop.engines.local import Local
 from entropy_loop.errors import ConfigError, Waiting
 from entropy_loop.machine import device, distributed, threads
-from entropy_loop.plan import Plan, Run
+from entropy_loop.plan import Chain, Plan
 from entropy_loop.plan import plan as plan_of
 from entropy_loop.report.page import page
-from entropy_loop.report.text import ending
-from entropy_loop.report.text.ending import Ending
+from entropy_loop.report.text import final_message
+from entropy_loop.report.text.final_message import Ending
 from entropy_loop.stages import KEY_FORM
 from entropy_loop.storage import reading
 from entropy_loop.storage.disk import write_text
@@ -60,7 +60,7 @@ class Finished:
 
     @property
     def ending(self) -> Ending:
-        return ending.ending(self.tables, self.report)
+        return final_message.ending(self.tables, self.report)
 
 
 def prepare(config: Path | Mapping[str, object], overrides: tuple[str, ...] = (), check_models: bool = True) -> Plan:
@@ -84,7 +84,7 @@ def ended(planned: Plan, root: Path, shard: Shard | None = None) -> Ending | Non
     if not finished(planned, root):
         return None
     with Store(root, several=shard is not None).lock():
-        return ending.kept(planned, root)
+        return final_message.kept(planned, root)
 
 
 def refuse_unready(planned: Plan) -> None:
@@ -93,28 +93,29 @@ def refuse_unready(planned: Plan) -> None:
     tracking.refuse(planned.study.config.report_to)
     for download in fetch.wanted(planned.study):
         download.refuse_missing()
-    for run in planned.runs:
-        device.use(run.config.device)
-        concepts = run.config.concept_nouns()
+    for chain in planned.chains:
+        device.use(chain.config.device)
+        concepts = chain.config.concept_nouns()
         prompts, checks = (
-            tuple(prompt.text for prompt in named) for named in (run.config.prompt_nouns(), run.config.check_nouns())
+            tuple(prompt.text for prompt in named)
+            for named in (chain.config.prompt_nouns(), chain.config.check_nouns())
         )
-        run.config.generator_plugin().ready((*prompts, *checks), run.config.train)
-        for judge in run.config.judge_plugins():
+        chain.config.generator_plugin().ready((*prompts, *checks), chain.config.train)
+        for judge in chain.config.judge_plugins():
             judge.ready(concepts)
-        if run.config.policy_plugin().reads_scores:
-            run.config.scorer_plugin().ready(prompts)
-        if run.config.regime_plugin().real_fraction or run.config.reteach:
-            run.config.real_plugin().ready()
-        if again := run.config.reteach:
-            lessons = run.config.generations // again.every
-            run.config.real_plugin().ready_to_teach(again.concepts, lessons * again.images, prompts)
-        if HELD_OUT in run.generations[0].looks:
-            run.config.held_out_plugin().ready()
-        if run.config.measures.embedder:
-            run.config.embedder_plugin().ready()
-        if run.config.measures.reader:
-            run.config.reader_plugin().ready(run.config.attributes)
+        if chain.config.policy_plugin().reads_scores:
+            chain.config.scorer_plugin().ready(prompts)
+        if chain.config.regime_plugin().real_fraction or chain.config.reteach:
+            chain.config.real_plugin().ready()
+        if again := chain.config.reteach:
+            lessons = chain.config.generations // again.every
+            chain.config.real_plugin().ready_to_teach(again.concepts, lessons * again.images, prompts)
+        if HELD_OUT in chain.generations[0].observed:
+            chain.config.held_out_plugin().ready()
+        if chain.config.measures.embedder:
+            chain.config.embedder_plugin().ready()
+        if chain.config.measures.reader:
+            chain.config.reader_plugin().ready(chain.config.attributes)
 
 
 def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None = None) -> Finished | None:
@@ -124,16 +125,16 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
     shard: carry some of the runs, beside other processes that carry the others in the same folder; who makes the last
     stage writes tables and report, the others get None.
     """
-    folder.refuse_another(planned, root)
+    results_folder.refuse_another(planned, root)
     tracked = Tracking(planned, root, listen)
     store = Store(root, provenance(), tracked, several=shard is not None)
-    with store.lock(), folder.roomy(planned, store):
-        ending.forget(root)
+    with store.lock(), results_folder.roomy(planned, store):
+        final_message.forget(root)
         _record(planned, store)
         work = _Work()
         if shard is None:
             planned.study.config.engine_plugin().carry(
-                planned.runs, store, work, _Reports(planned, store), planned.runs[0].config.threads
+                planned.chains, store, work, _Reports(planned, store), planned.chains[0].config.threads
             )
             distributed.dismiss()
             finished = _write(planned, store)
@@ -142,7 +143,9 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
             work.refuse_waiting(root)
             tracked.finish(finished.tables.rates)
             return finished
-        Local().carry(planned.runs[shard.index :: shard.count], store, work, lambda: None, planned.study.config.threads)
+        Local().carry(
+            planned.chains[shard.index :: shard.count], store, work, lambda: None, planned.study.config.threads
+        )
         distributed.dismiss()
         last = _write(planned, store) if _finished(planned, store) else None
         tracked.finish(last.tables.rates if last else pd.DataFrame(columns=list(RATES)))
@@ -156,13 +159,13 @@ class _Work:
 
     waiting: list[str] = field(default_factory=list)
 
-    def __call__(self, run: Run, store: Store) -> None:
-        threads.use(run.config.threads)
-        device.use(run.config.device)
+    def __call__(self, chain: Chain, store: Store) -> None:
+        threads.use(chain.config.threads)
+        device.use(chain.config.device)
         try:
-            loop.carry(run, store)
+            loop.carry(chain, store)
         except Waiting as error:
-            self.waiting.append(f"{run.name}: {error}")
+            self.waiting.append(f"{chain.name}: {error}")
 
     def refuse_waiting(self, root: Path) -> None:
         """Raises Waiting when a run waits for people."""
@@ -222,23 +225,23 @@ def read(root: Path) -> tuple[Plan, Tables]:
 
 
 def _stored(root: Path) -> tuple[Plan, Store]:
-    planned, store = folder.planned(root), Store(root, provenance())
+    planned, store = results_folder.planned(root), Store(root, provenance())
     _refuse_foreign_stages(planned, store)
     return planned, store
 
 
 def _refuse_foreign_stages(planned: Plan, store: Store) -> None:
-    folder.refuse_other_keys(store.root)
+    results_folder.refuse_other_keys(store.root)
     stages = planned.stages().values()
     if not any(store.finished(stage) for stage in stages):
         raise ConfigError(
             f"{store.root}: no stage of its config.yaml lies in {store.stages.name}/ (results are often passed on "
             "without it), so there is nothing to tell; tables and report are left as they are."
         )
-    if not (store.root / folder.PLAN).is_file():
+    if not (store.root / results_folder.PLAN).is_file():
         return
-    runs = reading.parsed(store.root / folder.PLAN)["runs"]
-    listed = {name for generations in runs.values() for g in generations for name in g["stages"]}
+    chains = reading.parsed(store.root / results_folder.PLAN)["runs"]
+    listed = {name for generations in chains.values() for g in generations for name in g["stages"]}
     if any((store.stages / name).is_dir() for name in listed - {stage.folder for stage in stages}):
         raise ConfigError(
             f"{store.root}: made by another version of entropy-loop, which named its stages otherwise; use that "
@@ -252,37 +255,37 @@ class Forecast:
     (`done`), and the work of all of them, as of `ledger.Work`. estimates: on one of each known device."""
 
     name: str
-    runs: list[str]
+    chains: list[str]
     stages: dict[str, dict[str, float]]
-    estimates: list[ledger.Outlook]
+    estimates: list[costs.Outlook]
 
     def values(self) -> dict[str, object]:
         """Plain values for JSON."""
         estimates = [one.values() for one in self.estimates]
-        return {"name": self.name, "runs": self.runs, "stages": self.stages, "estimates": estimates}
+        return {"name": self.name, "runs": self.chains, "stages": self.stages, "estimates": estimates}
 
 
 def forecast(planned: Plan, root: Path) -> Forecast:
     """What a run would do, how much of it lies in the results folder already, and what it would cost."""
-    store, work = Store(root), ledger.work(planned)
+    store, work = Store(root), costs.work(planned)
     stages: dict[str, dict[str, float]] = {}
     for stage in planned.stages().values():
         row = stages.setdefault(stage.name, {"stages": 0, "done": 0} | work[stage.name].values())
         row["stages"] += 1
         row["done"] += store.finished(stage) is not None
-    runs = [run.name for run in planned.runs]
-    return Forecast(planned.study.config.name, runs, stages, list(ledger.outlooks(planned)))
+    chains = [chain.name for chain in planned.chains]
+    return Forecast(planned.study.config.name, chains, stages, list(costs.outlooks(planned)))
 
 
 def _record(planned: Plan, store: Store) -> None:
     """config.yaml, plan.json, provenance.json. A finished run that is started again keeps the provenance of
     the machine and code that made it."""
     stages = {
-        run.name: [{"generation": g.number, "stages": [s.folder for s in g.stages()]} for g in run.generations]
-        for run in planned.runs
+        chain.name: [{"generation": g.number, "stages": [s.folder for s in g.stages()]} for g in chain.generations]
+        for chain in planned.chains
     }
     write_text(store.root / "config.yaml", settings(planned.study))
-    write_text(store.root / folder.PLAN, json.dumps({"key_form": KEY_FORM, "runs": stages}, indent=1))
+    write_text(store.root / results_folder.PLAN, json.dumps({"key_form": KEY_FORM, "runs": stages}, indent=1))
     if not _finished(planned, store):
         write_text(store.root / "provenance.json", json.dumps(store.provenance, indent=1))
 
@@ -295,5 +298,5 @@ def _write(planned: Plan, store: Store) -> Finished:
     found.write(store.root)
     made = Finished(found, page.write(planned, store, found))
     if _finished(planned, store):
-        ending.keep(made.ending, planned, store.root)
+        final_message.keep(made.ending, planned, store.root)
     return made

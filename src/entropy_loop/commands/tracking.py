@@ -19,7 +19,7 @@ import pandas as pd
 from entropy_loop.data import Stage
 from entropy_loop.errors import ConfigError
 from entropy_loop.machine import device
-from entropy_loop.plan import Plan, Run
+from entropy_loop.plan import Chain, Plan
 from entropy_loop.storage.store import Listener
 
 if TYPE_CHECKING:
@@ -43,23 +43,23 @@ class Tracking:
         self.root, self.then, self.lock = root, then, Lock()
         self.name = planned.study.config.report_to
         self.started: dict[str, GeneralTracker] = {}
-        self.runs = {run.name: run for run in planned.runs}
+        self.runs = {chain.name: chain for chain in planned.chains}
         # Chains that have a training in common are all told of it.
-        self.trainings: dict[str, list[tuple[Run, int]]] = {}
-        for run in planned.runs:
-            for generation in run.generations:
-                self.trainings.setdefault(generation.model.key, []).append((run, generation.number))
+        self.trainings: dict[str, list[tuple[Chain, int]]] = {}
+        for chain in planned.chains:
+            for generation in chain.generations:
+                self.trainings.setdefault(generation.model.key, []).append((chain, generation.number))
 
     def __call__(self, event: str, stage: Stage, share: float) -> None:
         self.then(event, stage, share)
         file = self.root / "store" / stage.folder / "training.csv"
         if self.name != "none" and event == "finished" and stage.verb == "train" and file.is_file():
             with self.lock:
-                for run, generation in self.trainings[stage.key]:
-                    first = (generation - 1) * run.config.train.max_train_steps
+                for chain, generation in self.trainings[stage.key]:
+                    first = (generation - 1) * chain.config.train.max_train_steps
                     for row in json.loads(pd.read_csv(file).to_json(orient="records")):
                         step = first + row.pop("step")
-                        self._tracker(run).log({f"train/{name}": value for name, value in row.items()}, step=step)
+                        self._tracker(chain).log({f"train/{name}": value for name, value in row.items()}, step=step)
 
     def finish(self, rates: pd.DataFrame) -> None:
         """Log V of every prompt, concept and generation of the chains that were logged, and close them. V stands at the
@@ -75,21 +75,21 @@ class Tracking:
                 tracker.log(told, step=None if self.name == "wandb" else row["generation"] * each)
             tracker.finish()
 
-    def _tracker(self, run: Run) -> GeneralTracker:
-        if run.name not in self.started:
+    def _tracker(self, chain: Chain) -> GeneralTracker:
+        if chain.name not in self.started:
             from accelerate import PartialState
             from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
             PartialState(cpu=device.device() == "cpu")
             cls = LOGGER_TYPE_TO_CLASS[self.name]
             places = {"logging_dir": str(self.root / "logs")} if cls.requires_logging_directory else {}
-            tracker = cls(run.name, **places)
+            tracker = cls(chain.name, **places)
             tracker.start()
             if self.name == "wandb":
                 tracker.tracker.define_metric("V/*", step_metric="generation")
-            tracker.store_init_configuration(dict(redacted(run.config.model_dump(mode="json"))))
-            self.started[run.name] = tracker
-        return self.started[run.name]
+            tracker.store_init_configuration(dict(redacted(chain.config.model_dump(mode="json"))))
+            self.started[chain.name] = tracker
+        return self.started[chain.name]
 
 
 def redacted(config: Mapping[str, object], place: str = "") -> Iterator[tuple[str, object]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from entropy_loop.contracts import Chain, Engine
+from entropy_loop.contracts import ChainT, Engine
 from entropy_loop.storage.store import Store
 
 
@@ -21,12 +21,12 @@ class Local(Engine):
 
     def carry(
         self,
-        runs: Sequence[Chain],
+        chains: Sequence[ChainT],
         store: Store,
-        work: Callable[[Chain, Store], None],
+        work: Callable[[ChainT, Store], None],
         between: Callable[[], None],
         threads: int,
     ) -> None:
-        for run in runs:
+        for chain in chains:
             between()
-            work(run, store)
+            work(chain, store)

@@ -23,7 +23,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from entropy_loop import assets
-from entropy_loop.contracts import Chain, Engine
+from entropy_loop.contracts import ChainT, Engine
 from entropy_loop.data import Stage, Tick
 from entropy_loop.errors import ConfigError, EntropyLoopError
 from entropy_loop.machine import device, threads
@@ -59,17 +59,17 @@ class Ray(Engine):
 
     def carry(
         self,
-        runs: Sequence[Chain],
+        chains: Sequence[ChainT],
         store: Store,
-        work: Callable[[Chain, Store], None],
+        work: Callable[[ChainT, Store], None],
         between: Callable[[], None],
         threads: int,
     ) -> None:
         """Every run goes on to its end, whatever becomes of the others; then the first error is raised."""
         with _pool(self, store, threads) as pool:
             shared = replace(store, several=True, perform=pool.perform)
-            with ThreadPoolExecutor(len(runs)) as walkers:
-                walks = [walkers.submit(work, run, shared) for run in runs]
+            with ThreadPoolExecutor(len(chains)) as walkers:
+                walks = [walkers.submit(work, chain, shared) for chain in chains]
                 try:
                     while wait(walks, timeout=5.0).not_done:
                         between()

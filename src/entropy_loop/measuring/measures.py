@@ -17,8 +17,8 @@ import pandas as pd
 
 from entropy_loop import seeds
 from entropy_loop.data import MEASURES, Tick, columns
+from entropy_loop.measuring.inputs import Inputs, Observations
 from entropy_loop.measuring.null_model import NullModel, Still, Unknown, null_model
-from entropy_loop.measuring.views import Look, Views
 from entropy_loop.metrics import tails
 from entropy_loop.metrics.copying import copied
 from entropy_loop.metrics.coverage import SHARES, coverage
@@ -39,7 +39,7 @@ Numbers = dict[str, float]
 """The columns of an interval or of a null."""
 
 
-def measure(config: Config, g: int, views: Views, out: Path, tick: Tick) -> None:
+def measure(config: Config, g: int, inputs: Inputs, out: Path, tick: Tick) -> None:
     """Writes measures.parquet (`data.MEASURES`).
 
     reference: what the number or its band compares the pool with, generation 0's pool, held-out real images, or the
@@ -51,7 +51,7 @@ def measure(config: Config, g: int, views: Views, out: Path, tick: Tick) -> None
     rows = []
     prompts = config.prompt_nouns()
     for index, prompt in enumerate(prompts):
-        mine, withheld = views.of(prompt.text), views.withheld.get(prompt.text, "")
+        mine, withheld = inputs.of(prompt.text), inputs.withheld.get(prompt.text, "")
         if mine.pool.table.empty:
             continue  # a safety checker withheld all of it
         seed = seeds.seed(config.seed, "measure", g, index)
@@ -66,9 +66,11 @@ def measure(config: Config, g: int, views: Views, out: Path, tick: Tick) -> None
     columns(pd.DataFrame(rows), MEASURES).to_parquet(out / "measures.parquet", index=False)
 
 
-def _diversity(config: Config, steps: int, views: Views, withheld: str, seed: int) -> Iterator[Row]:
+def _diversity(config: Config, steps: int, inputs: Inputs, withheld: str, seed: int) -> Iterator[Row]:
     """withheld: why there are no real images to hold the pool against, where there should be some."""
-    pool, first, real = (look.embeddings if look else None for look in (views.pool, views.first, views.held_out))
+    pool, first, real = (
+        observed.embeddings if observed else None for observed in (inputs.pool, inputs.first, inputs.held_out)
+    )
     if pool is None:
         return
     yield from _alone(diversity, pool, first, real, _drifted(config, steps, first, seed))
@@ -82,9 +84,11 @@ def _diversity(config: Config, steps: int, views: Views, withheld: str, seed: in
                 yield from ({"metric": name} | missing for name in family(pool, pool))
 
 
-def _copying(views: Views, withheld: str) -> Iterator[Row]:
+def _copying(inputs: Inputs, withheld: str) -> Iterator[Row]:
     """The share of a pool that is nearer to its diet than 95 % of the held-out real images are."""
-    pool, diet, real = (look.embeddings if look else None for look in (views.pool, views.diet, views.held_out))
+    pool, diet, real = (
+        observed.embeddings if observed else None for observed in (inputs.pool, inputs.diet, inputs.held_out)
+    )
     if pool is None:
         return
     row = {"reference": DIET, "metric": "copied", "n": len(pool)}
@@ -98,8 +102,10 @@ def _copying(views: Views, withheld: str) -> Iterator[Row]:
         yield row | {"reason": "too few images"}
 
 
-def _noise(views: Views) -> Iterator[Row]:
-    pool, first, real = (look.noise if look else None for look in (views.pool, views.first, views.held_out))
+def _noise(inputs: Inputs) -> Iterator[Row]:
+    pool, first, real = (
+        observed.noise if observed else None for observed in (inputs.pool, inputs.first, inputs.held_out)
+    )
     if pool is not None:
         yield from _alone(means, pool, first, real, None if first is None else _same(means, first))
 
@@ -164,13 +170,13 @@ class _Attribute:
     values: list[str]
     wanted: tuple[str, ...]
 
-    def labels(self, look: Look) -> pd.Series[str]:
-        read = look.attributes
+    def labels(self, observed: Observations) -> pd.Series[str]:
+        read = observed.attributes
         mine = pd.Series(dtype=str) if read is None else read.loc[read["attribute"] == self.name, "value"]
         return mine.reset_index(drop=True)
 
-    def counts(self, look: Look | None) -> np.ndarray:
-        return np.zeros(len(self.values), int) if look is None else tails.count(self.labels(look), self.values)
+    def counts(self, observed: Observations | None) -> np.ndarray:
+        return np.zeros(len(self.values), int) if observed is None else tails.count(self.labels(observed), self.values)
 
 
 class _Counts(NamedTuple):
@@ -183,34 +189,36 @@ class _Counts(NamedTuple):
         return {} if self.counts is None else _spread(number(self.counts))
 
 
-def _tails(config: Config, steps: int, views: Views, withheld: str, seed: int) -> Iterator[Row]:
+def _tails(config: Config, steps: int, inputs: Inputs, withheld: str, seed: int) -> Iterator[Row]:
     """The rows of every attribute; null: drift of a perfect copier from generation 0."""
-    if views.pool.attributes is None:
+    if inputs.pool.attributes is None:
         return
     known = config.reader_plugin().attributes()
     for name, wanted in config.attributes.items():
         attribute = _Attribute(name, known[name]["values"], wanted)
         clean, decoded = (np.array(known[name]["confusion"][version]) for version in ("clean", "round_trip"))
-        null = _drift(config, attribute.counts(views.first), steps, seed)
-        for row in _shares(attribute, views.pool, decoded, null, seed):
-            yield {"reference": FIRST if views.first else NONE, "metric": name} | row
-        if views.first is None and views.held_out:
-            null = _another(attribute.counts(views.held_out), seed)
-            for row in _shares(attribute, views.held_out, clean, null, seed):
+        null = _drift(config, attribute.counts(inputs.first), steps, seed)
+        for row in _shares(attribute, inputs.pool, decoded, null, seed):
+            yield {"reference": FIRST if inputs.first else NONE, "metric": name} | row
+        if inputs.first is None and inputs.held_out:
+            null = _another(attribute.counts(inputs.held_out), seed)
+            for row in _shares(attribute, inputs.held_out, clean, null, seed):
                 yield {"reference": REAL, "metric": name} | row
-        elif views.first is None and withheld:
+        elif inputs.first is None and withheld:
             yield {"reference": REAL, "metric": name, "n": 0, "reason": withheld}
 
 
-def _shares(attribute: _Attribute, look: Look, confusion: np.ndarray, null: _Counts, seed: int) -> Iterator[Row]:
+def _shares(
+    attribute: _Attribute, observed: Observations, confusion: np.ndarray, null: _Counts, seed: int
+) -> Iterator[Row]:
     """The entropy of an attribute in a set of images, how many of the wanted values occur in it at all (as they were
     read, without interval: see `resample.interval`), and the share of each of those, corrected for misreading."""
-    values, counts = attribute.values, attribute.counts(look)
+    values, counts = attribute.values, attribute.counts(observed)
     row = {"n": int(counts.sum())}
     if not counts.any():
         yield row | {"reason": "no image could be read"}
         return
-    span = interval(partial(tails.variety, values=values), attribute.labels(look))["entropy"]
+    span = interval(partial(tails.variety, values=values), attribute.labels(observed))["entropy"]
     told = {"item": "entropy", "value": float(tails.entropy(counts)), "reason": null.why}
     yield row | told | _ends("", span) | null.band(tails.entropy)
     alive = partial(tails.survivors, among=np.isin(values, attribute.wanted))

@@ -95,8 +95,8 @@ def roc(positives: np.ndarray, negatives: np.ndarray) -> pd.DataFrame:
     scores = np.unique(np.concatenate([positives, negatives]))
     cuts = np.concatenate([[-np.inf], (scores[1:] + scores[:-1]) / 2, scores[-1:]])[::-1]
     x, y = _above(negatives, cuts), _above(positives, cuts)
-    runs = [(v[:-2] == v[1:-1]) & (v[1:-1] == v[2:]) for v in (x, y)]
-    kept = np.concatenate([[True], ~(runs[0] | runs[1]), [True]])
+    chains = [(v[:-2] == v[1:-1]) & (v[1:-1] == v[2:]) for v in (x, y)]
+    kept = np.concatenate([[True], ~(chains[0] | chains[1]), [True]])
     return pd.DataFrame({"threshold": cuts, AXES[0]: x, AXES[1]: y})[kept].reset_index(drop=True)
 
 

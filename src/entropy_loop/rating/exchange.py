@@ -19,9 +19,9 @@ from entropy_loop.errors import ConfigError
 from entropy_loop.people import asking
 from entropy_loop.people.asking import UNSURE, Questions, Seen
 from entropy_loop.people.book import ANSWERS, Book, Item, answers, now, opaque, reading
-from entropy_loop.rating import sheet
+from entropy_loop.rating import answer_sheet
+from entropy_loop.rating.answer_sheet import Asked, Said
 from entropy_loop.rating.pixels import png
-from entropy_loop.rating.sheet import Asked, Said
 from entropy_loop.storage.disk import write_text
 
 NONE = "none of these"  # of the concepts
@@ -87,7 +87,7 @@ def read(book: Book, file: Path) -> int:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read as text ({error}).") from None
     mistakes: list[str] = []
-    parsed = _tasks if text.lstrip().startswith("[") else sheet.lines
+    parsed = _tasks if text.lstrip().startswith("[") else answer_sheet.lines
     said: list[Said] = []
     try:
         said += parsed(text, Asked(book.items(), book.questions()), mistakes)

@@ -13,7 +13,7 @@ from entropy_loop.analysis import rows
 from entropy_loop.analysis.rows import ChangeRow, ClaimRow, RateRow
 from entropy_loop.analysis.tables import Tables
 from entropy_loop.data import ALL, POOL, Prompt
-from entropy_loop.plan import Plan, Run
+from entropy_loop.plan import Chain, Plan
 
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), darkest first; markers tell arms apart without colour.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7a5c00", "#5a5a5a")
@@ -42,30 +42,30 @@ class Style:
 
 
 @dataclass(frozen=True)
-class Chain:
+class StyledChain:
     """A run, and the last generation whose pool has been judged (None: none yet)."""
 
-    run: Run
+    planned: Chain
     style: Style
     reached: int | None
     only: bool  # the only chain of its arm
 
     @property
     def arm(self) -> str:
-        return self.run.arm
+        return self.planned.arm
 
     @property
     def name(self) -> str:
-        return spoken(self.arm) if self.only else f"{spoken(self.arm)}, seed {self.run.config.seed}"
+        return spoken(self.arm) if self.only else f"{spoken(self.arm)}, seed {self.planned.config.seed}"
 
     @property
     def last(self) -> int:
-        return self.run.config.generations
+        return self.planned.config.generations
 
     @cached_property
     def asks(self) -> set[tuple[Prompt, str]]:
         """(prompt, judge): an arm of a sweep may lack some of the study's."""
-        config = self.run.config
+        config = self.planned.config
         return {(prompt, judge.label) for prompt in config.prompt_nouns() for judge in config.judge_plugins()}
 
     @property
@@ -101,14 +101,19 @@ class View:
 
     @cached_property
     def arms(self) -> list[str]:
-        return list(dict.fromkeys(run.arm for run in self.plan.runs))
+        return list(dict.fromkeys(chain.arm for chain in self.plan.chains))
 
     @cached_property
-    def chains(self) -> list[Chain]:
-        runs = self.plan.runs
+    def chains(self) -> list[StyledChain]:
+        planned = self.plan.chains
         return [
-            Chain(run, Style(self.arms.index(run.arm)), self._reached(run), sum(r.arm == run.arm for r in runs) == 1)
-            for run in runs
+            StyledChain(
+                chain,
+                Style(self.arms.index(chain.arm)),
+                self._reached(chain),
+                sum(r.arm == chain.arm for r in planned) == 1,
+            )
+            for chain in planned
         ]
 
     @cached_property
@@ -120,23 +125,23 @@ class View:
         """The last generation that an arm's config asks for."""
         return max(chain.last for chain in self.chains if chain.arm == arm)
 
-    def chains_of(self, subject: Subject) -> list[Chain]:
+    def chains_of(self, subject: Subject) -> list[StyledChain]:
         """The chains whose config names the prompt and the judge."""
         return [chain for chain in self.chains if (subject.prompt, subject.judge) in chain.asks]
 
-    def arms_of(self, subject: Subject) -> dict[str, list[Chain]]:
+    def arms_of(self, subject: Subject) -> dict[str, list[StyledChain]]:
         """The same by arm, in the order of the study."""
         chains = self.chains_of(subject)
         return {arm: [chain for chain in chains if chain.arm == arm] for arm in dict.fromkeys(c.arm for c in chains)}
 
-    def first_chains(self, prompt: Prompt) -> list[Chain]:
+    def first_chains(self, prompt: Prompt) -> list[StyledChain]:
         """One chain per arm, the first one with the prompt: what picture sheets show."""
-        asking = [chain for chain in self.chains if prompt in chain.run.config.prompt_nouns()]
+        asking = [chain for chain in self.chains if prompt in chain.planned.config.prompt_nouns()]
         return list({chain.arm: chain for chain in reversed(asking)}.values())[::-1]
 
     @cached_property
     def prompts(self) -> list[Prompt]:
-        return list(dict.fromkeys(p for run in self.plan.runs for p in run.config.prompt_nouns()))
+        return list(dict.fromkeys(p for chain in self.plan.chains for p in chain.config.prompt_nouns()))
 
     @property
     def targets(self) -> list[Prompt]:
@@ -144,7 +149,7 @@ class View:
 
     @cached_property
     def judges(self) -> list[str]:
-        return list(dict.fromkeys(j.label for run in self.plan.runs for j in run.config.judge_plugins()))
+        return list(dict.fromkeys(j.label for chain in self.plan.chains for j in chain.config.judge_plugins()))
 
     def subjects(self, fed_back: bool) -> list[Subject]:
         """Target prompts, or those that are only measured."""
@@ -157,22 +162,22 @@ class View:
         ]
         return [subject for subject in subjects if self.chains_of(subject)]
 
-    def rate(self, chain: Chain, subject: Subject, concept: str, generation: int) -> RateRow | None:
+    def rate(self, chain: StyledChain, subject: Subject, concept: str, generation: int) -> RateRow | None:
         """A row of rates.csv of a pool, None if there is none."""
-        return self._rates.get((chain.run.name, subject.prompt.text, subject.judge, concept, generation))
+        return self._rates.get((chain.planned.name, subject.prompt.text, subject.judge, concept, generation))
 
     def across(self, arm: str, subject: Subject, concept: str, generation: int) -> ClaimRow | None:
         """The row of summary.csv on V of an arm, None if there is none."""
         return self._across.get((arm, subject.prompt.text, subject.judge, concept, generation))
 
-    def checks(self, chain: Chain, subject: Subject, generation: int) -> pd.DataFrame:
+    def checks(self, chain: StyledChain, subject: Subject, generation: int) -> pd.DataFrame:
         """The rows of checks.csv of one generation."""
-        place = (chain.run.name, subject.prompt.text, subject.judge, generation)
+        place = (chain.planned.name, subject.prompt.text, subject.judge, generation)
         return self._checks.get(place, self.tables.checks.head(0))
 
-    def change(self, chain: Chain, subject: Subject, concept: str, start: int, end: int) -> ChangeRow | None:
+    def change(self, chain: StyledChain, subject: Subject, concept: str, start: int, end: int) -> ChangeRow | None:
         """A row of changes.csv, None if there is none."""
-        return self._changes.get((chain.run.name, subject.prompt.text, subject.judge, concept, start, end))
+        return self._changes.get((chain.planned.name, subject.prompt.text, subject.judge, concept, start, end))
 
     @cached_property
     def _rates(self) -> dict[tuple[str, str, str, str, int], RateRow]:
@@ -193,9 +198,9 @@ class View:
         changes = rows.read(self.tables.changes, ChangeRow)
         return {(r.run, r.prompt, r.judge, r.concept, int(r.from_generation), int(r.to_generation)): r for r in changes}
 
-    def _reached(self, run: Run) -> int | None:
+    def _reached(self, chain: Chain) -> int | None:
         """The last generation that every judge has judged."""
         rates = self.tables.rates
-        mine = rates[(rates["run"] == run.name) & (rates["set"] == POOL)]
-        per_judge = [mine.loc[mine["judge"] == judge.label, "generation"] for judge in run.config.judge_plugins()]
+        mine = rates[(rates["run"] == chain.name) & (rates["set"] == POOL)]
+        per_judge = [mine.loc[mine["judge"] == judge.label, "generation"] for judge in chain.config.judge_plugins()]
         return min(int(g.max()) for g in per_judge) if all(len(g) for g in per_judge) else None

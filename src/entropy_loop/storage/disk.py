@@ -12,8 +12,8 @@ from pathlib import Path
 
 from entropy_loop.data import KEPT
 from entropy_loop.errors import as_storage_error
-from entropy_loop.storage import manifest
-from entropy_loop.storage.manifest import Receipt, Written
+from entropy_loop.storage import receipts
+from entropy_loop.storage.receipts import Receipt, Written
 
 
 def write_text(path: Path, text: str) -> None:
@@ -62,8 +62,8 @@ def publish(scratch: Path, final: Path, receipt: Receipt) -> Path:
     """Make a folder of files a result: files on the disk, a sealed receipt with their sizes and SHA-256 last, then one
     rename to `final`, in whose place nothing may stand that counts."""
     remove(scratch / KEPT)
-    files = {name: _synced(scratch / name) for name in manifest.files(scratch)}
-    write_text(scratch / manifest.FILE, manifest.sealed({**receipt, "files": files}))
+    files = {name: _synced(scratch / name) for name in receipts.files(scratch)}
+    write_text(scratch / receipts.FILE, receipts.sealed({**receipt, "files": files}))
     for folder in (scratch, *(path for path in scratch.rglob("*") if path.is_dir())):
         sync(folder)
     remove(final)
@@ -74,7 +74,7 @@ def publish(scratch: Path, final: Path, receipt: Receipt) -> Path:
 
 def set_aside(folder: Path) -> None:
     """Take a folder's receipt away: it is no result any more."""
-    (folder / manifest.FILE).unlink()
+    (folder / receipts.FILE).unlink()
     sync(folder)
 
 
@@ -107,4 +107,4 @@ def _synced(path: Path) -> Written:
     """The fingerprint of a file, which is on the disk then."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
-    return manifest.fingerprint(path)
+    return receipts.fingerprint(path)

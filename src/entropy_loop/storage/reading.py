@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 
 from entropy_loop.errors import ConfigError, StorageError, as_storage_error
-from entropy_loop.storage import manifest
+from entropy_loop.storage import receipts
 from entropy_loop.storage.dictionary import Column
-from entropy_loop.storage.manifest import Receipt
+from entropy_loop.storage.receipts import Receipt
 from entropy_loop.storage.store import Store
 
 Json = dict[str, Any]
@@ -43,13 +43,13 @@ def values(path: Path) -> Json:
 
 
 def _refuse_damaged(path: Path) -> None:
-    if why := manifest.fault(path, receipt(path.parent)["files"].get(path.name)):
+    if why := receipts.fault(path, receipt(path.parent)["files"].get(path.name)):
         raise StorageError(f"{path}: {why}; delete {path.parent} and run again, which makes it anew.")
 
 
 def receipt(folder: Path) -> Receipt:
     """What a finished stage wrote down of itself. Raises StorageError when it is damaged or gone."""
-    return manifest.read(folder)
+    return receipts.read(folder)
 
 
 def parsed(path: Path) -> Json:

@@ -21,11 +21,11 @@ from pathlib import Path
 
 from entropy_loop.data import Stage, Tick
 from entropy_loop.errors import Locked, StorageError, as_storage_error
-from entropy_loop.storage import disk, manifest
-from entropy_loop.storage.manifest import Receipt
+from entropy_loop.storage import disk, receipts
 from entropy_loop.storage.provenance import made_on
+from entropy_loop.storage.receipts import Receipt
 
-RECEIPT = manifest.FILE
+RECEIPT = receipts.FILE
 HOLDER = ".holder"
 ASKING = 30.0  # seconds: longer than asking for the folder takes anybody who is not stuck
 SCRATCH = ".scratch"
@@ -119,13 +119,13 @@ class Store:
 
     def receipt(self, stage: Stage) -> Receipt:
         """What a finished stage wrote down of itself. Raises StorageError when it is damaged."""
-        return manifest.read(self.stages / stage.folder)
+        return receipts.read(self.stages / stage.folder)
 
     def damaged(self) -> Iterator[tuple[str, list[str]]]:
         """(folder, what is wrong with it) of every finished stage whose files are not those of its receipt. Reads every
         byte."""
         for receipt in sorted(self.stages.glob(f"*/{RECEIPT}")):
-            if faults := manifest.faults(receipt.parent, strangers=True):
+            if faults := receipts.faults(receipt.parent, strangers=True):
                 yield receipt.parent.name, faults
 
     def set_aside(self, folder: str) -> None:
@@ -173,7 +173,7 @@ class Store:
         missing = [
             Unit(part, scratch / f"{folder.name}.new")
             for part, folder in zip(parts, folders, strict=True)
-            if manifest.faults(folder, strangers=True)
+            if receipts.faults(folder, strangers=True)
         ]
         for unit in self._perform(stage, missing, 1 - len(missing) / len(parts)):
             disk.publish(unit.out, unit.out.with_suffix(""), {"format": 1, "part_of": stage.key})
@@ -192,12 +192,12 @@ class Store:
             if key in self.checked:
                 continue
             for folder in self.stages.glob(f"*-{key}"):
-                if faults := manifest.faults(folder):
+                if faults := receipts.faults(folder):
                     raise StorageError(
                         f"{folder / faults[0]}; nothing was made from it. `entropy-loop verify {self.root}` puts "
                         "damaged stages aside, then the same command makes them anew."
                     )
-                wanted += manifest.read(folder)["stage"]["reads"].get("needs", ())
+                wanted += receipts.read(folder)["stage"]["reads"].get("needs", ())
             self.checked.add(key)
 
     def _publish(self, stage: Stage, whole: Path, started: datetime, seconds: float) -> Path:

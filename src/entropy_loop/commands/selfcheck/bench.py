@@ -99,7 +99,7 @@ class Bench:
             **config,
         }
         own = int(hashlib.sha256(f"{self.seed}/{canonical(raw)}".encode()).hexdigest()[:12], 16)
-        runs = plan(study.check({**raw, "sweep": {"seed": [own + i for i in range(seeds)]}})).runs
+        runs = plan(study.check({**raw, "sweep": {"seed": [own + i for i in range(seeds)]}})).chains
         with TemporaryDirectory() as folder:
             store = Scratch(Path(folder))
             for run in runs:

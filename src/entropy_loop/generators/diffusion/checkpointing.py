@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from entropy_loop.storage import disk, manifest
+from entropy_loop.storage import disk, receipts
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,7 @@ def save(state: State, folder: Path) -> None:
     save_file({name: value.detach().cpu().contiguous() for name, value in state.tensors.items()}, new / TENSORS)
     (new / TOLD).write_text(json.dumps({"step": state.step, **state.told}), encoding="utf-8")
     made = disk.publish(new, folder / f"checkpoint-{state.step:06d}", {"format": 1})
-    manifest.refuse(made)
+    receipts.refuse(made)
     for old in _there(folder)[:-1]:
         disk.remove(old)
 
@@ -58,7 +58,7 @@ def latest(folder: Path) -> State | None:
     from safetensors.torch import load_file
 
     for made in reversed(_there(folder)):
-        if not manifest.faults(made):
+        if not receipts.faults(made):
             told = json.loads((made / TOLD).read_text(encoding="utf-8"))
             return State(told.pop("step"), load_file(made / TENSORS), told)
     return None

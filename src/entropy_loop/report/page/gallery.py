@@ -13,12 +13,12 @@ from pathlib import Path
 import pandas as pd
 
 from entropy_loop.analysis import rows
-from entropy_loop.analysis.numbers import some
+from entropy_loop.analysis.formatting import some
+from entropy_loop.analysis.judgements import Said
 from entropy_loop.analysis.rows import ImageRow
-from entropy_loop.analysis.said import Said
 from entropy_loop.data import CHECK, EVALUATION, POOL, Prompt
 from entropy_loop.report.figures.sheets import Cell, Mark, png, sheet
-from entropy_loop.report.view import Chain, View, spoken
+from entropy_loop.report.view import StyledChain, View, spoken
 
 STRIPS, ROWS, POOL_SHOWN = 3, 16, 64
 CELLS = 600  # images on all contact sheets together; with many arms a sheet gets fewer rows, at least four
@@ -136,7 +136,7 @@ class Gallery:
     def filmstrips(self, prompt: Prompt, number: int) -> Iterator[Picture]:
         """One seed of the evaluation set per picture: a row per arm, a column per generation."""
         chains = self.view.first_chains(prompt)
-        noise = [self._noise.get((chain.run.name, prompt.text), {}) for chain in chains]
+        noise = [self._noise.get((chain.planned.name, prompt.text), {}) for chain in chains]
         names = sorted({name for made in noise for name in made})
         for i, name in enumerate(names[: STRIPS if len(chains) <= 4 else 2], start=1):
             rows = [self._row(chain, prompt, name, self._generations) for chain in chains]
@@ -175,7 +175,7 @@ class Gallery:
         first = {chain.arm: chain for chain in reversed(self.view.chains)} if self.has_images else {}
         for arm in [arm for arm in self.view.arms if arm in first]:
             chain, rows, labels = first[arm], [], []
-            prompts = chain.run.config.check_nouns()
+            prompts = chain.planned.config.check_nouns()
             each = CHECKED if CHECKED * len(prompts) * len(first) * (self._last + 1) <= CELLS else 1
             for prompt in prompts:
                 made = [self._set(chain, prompt, g, CHECK) for g in self._generations]
@@ -189,8 +189,8 @@ class Gallery:
 
     # ---- rows and tiles ------------------------------------------------------------------------------
 
-    def _evaluation(self, name: str, chain: Chain, prompt: Prompt, shown: Sequence[int], most: int) -> Picture:
-        noise = self._noise.get((chain.run.name, prompt.text), {})
+    def _evaluation(self, name: str, chain: StyledChain, prompt: Prompt, shown: Sequence[int], most: int) -> Picture:
+        noise = self._noise.get((chain.planned.name, prompt.text), {})
         names = sorted(noise)[:most]
         part = "" if len(names) == len(noise) else f": the first {len(names)} of {len(noise)} seeds"
         title = f"{spoken(chain.arm)}{part}"
@@ -206,13 +206,13 @@ class Gallery:
     def _generations(self) -> Sequence[int]:
         return range(self._last + 1)
 
-    def _set(self, chain: Chain, prompt: Prompt, generation: int, stream: str) -> list[ImageRow]:
-        return self._images.get((chain.run.name, generation, stream, prompt.text), [])
+    def _set(self, chain: StyledChain, prompt: Prompt, generation: int, stream: str) -> list[ImageRow]:
+        return self._images.get((chain.planned.name, generation, stream, prompt.text), [])
 
-    def _row(self, chain: Chain, prompt: Prompt, name: str, shown: Sequence[int]) -> list[Tile]:
-        made = self._noise.get((chain.run.name, prompt.text), {}).get(name, {})
-        asked = int(name) < chain.run.config.evaluation.images
-        lost = {g: "withheld" if asked and (chain.run.name, g) in self._withheld else "" for g in shown}
+    def _row(self, chain: StyledChain, prompt: Prompt, name: str, shown: Sequence[int]) -> list[Tile]:
+        made = self._noise.get((chain.planned.name, prompt.text), {}).get(name, {})
+        asked = int(name) < chain.planned.config.evaluation.images
+        lost = {g: "withheld" if asked and (chain.planned.name, g) in self._withheld else "" for g in shown}
         return [self._tile(made[g], prompt) if g in made else Tile(note=lost[g]) for g in shown]
 
     def _tile(self, image: ImageRow, prompt: Prompt) -> Tile:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pandas as pd
 
 from entropy_loop.analysis import rows
-from entropy_loop.analysis.numbers import DASH, number, some
+from entropy_loop.analysis.formatting import DASH, number, some
+from entropy_loop.analysis.judgements import Said
 from entropy_loop.analysis.rows import ImageRow, JudgedRow, Text
-from entropy_loop.analysis.said import Said
 from entropy_loop.data import ALL, CHECK, EVALUATION, POOL
 from entropy_loop.report.figures.sheets import webp
 from entropy_loop.report.page.gallery import Picture, Tile
 from entropy_loop.report.page.lineage import Lineage
-from entropy_loop.report.view import Chain, View
+from entropy_loop.report.view import StyledChain, View
 
 BUDGET = 3_000_000  # bytes of all images and cards in the page; what is beyond it stands in `figures/` alone
 SETS = {POOL: "pool", EVALUATION: "evaluation set", CHECK: "check prompts"}
@@ -112,8 +112,8 @@ class Album:
         name = f"{chain.name}, generation {image.generation}, {SETS[image.set]}, seed {image.image_seed}"
         return Card(number_, name, self.pixels[image.file], list(self._facts(chain, image)), list(self._said(image)))
 
-    def _facts(self, chain: Chain, image: ImageRow) -> Iterator[tuple[str, str]]:
-        lineage = self._lineages[chain.run.name]
+    def _facts(self, chain: StyledChain, image: ImageRow) -> Iterator[tuple[str, str]]:
+        lineage = self._lineages[chain.planned.name]
         yield "prompt", image.prompt
         yield "seed", f"{image.image_seed} (image {image.id} of chain {image.run})"
         if (score := some(image.score)) is not None:
@@ -133,7 +133,7 @@ class Album:
     def _said(self, image: ImageRow) -> Iterator[Judged]:
         """Every judge on every concept of the prompt, and on all of them in this one image; on an image of a check
         prompt on those of the targets."""
-        asked = self._chains[image.run].run.config.asked(image.set)
+        asked = self._chains[image.run].planned.config.asked(image.set)
         prompt = next(prompt for prompt in asked if prompt.text == image.prompt)
         for judge, table in self.said.of(image).items():
             if len(prompt.concepts) > 1 and image.set != CHECK:
@@ -149,14 +149,14 @@ class Album:
         return self.view.tables.images
 
     @cached_property
-    def _chains(self) -> dict[str, Chain]:
-        return {chain.run.name: chain for chain in self.view.chains}
+    def _chains(self) -> dict[str, StyledChain]:
+        return {chain.planned.name: chain for chain in self.view.chains}
 
     @cached_property
     def _lineages(self) -> dict[str, Lineage]:
         images, diets = self._images, self.view.tables.diets
         return {
-            name: Lineage(chain.run, images[images["run"] == name], diets[diets["run"] == name])
+            name: Lineage(chain.planned, images[images["run"] == name], diets[diets["run"] == name])
             for name, chain in self._chains.items()
         }
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from entropy_loop.analysis.rows import ImageRow
 from entropy_loop.data import CHECK, POOL
-from entropy_loop.plan import Run
-from entropy_loop.report.text.words import listed
+from entropy_loop.plan import Chain
+from entropy_loop.report.text.sentences import listed
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Lineage:
     """One chain. images: its images, as in images.parquet; eaten: what its generations were trained on, one row per
     training image."""
 
-    run: Run
+    chain: Chain
     images: pd.DataFrame
     eaten: pd.DataFrame
 
@@ -42,7 +42,7 @@ class Lineage:
         """The model that makes a generation's images, and what it was trained on."""
         if generation == 0:
             return "made by the checkpoint, before any feedback"
-        if self.run.generations[generation].model.verb != "train":
+        if self.chain.generations[generation].model.verb != "train":
             return "made by generation 0\u2019s model: nothing is trained in this arm"
         told = f"made by generation {generation}\u2019s model"
         if generation not in self.diets:

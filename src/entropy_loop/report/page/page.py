@@ -15,8 +15,8 @@ from entropy_loop.analysis.tables import Tables
 from entropy_loop.data import Prompt
 from entropy_loop.errors import as_storage_error
 from entropy_loop.plan import Plan
-from entropy_loop.report.page import decay, facts, template
-from entropy_loop.report.text import conclusions, words
+from entropy_loop.report.page import appendix, measures, template
+from entropy_loop.report.text import conclusions, sentences
 from entropy_loop.report.view import Style, View, spoken
 from entropy_loop.storage.disk import write_bytes, write_text
 from entropy_loop.storage.store import Store
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from entropy_loop.report.figures.drawing import Drawing
     from entropy_loop.report.page.gallery import Picture
     from entropy_loop.report.page.images import Album
-    from entropy_loop.report.page.opinions import Opinions
-    from entropy_loop.report.page.sections import Measured, Section
+    from entropy_loop.report.page.people import Opinions
+    from entropy_loop.report.page.prompt_section import Measured, Section
 
-FEW = decay.FEW  # arms up to which each is told in a sentence and shown whole
+FEW = measures.FEW  # arms up to which each is told in a sentence and shown whole
 FIGURE = re.compile(
     r"(recognition|change|measured|diversity|tails|filmstrip|evaluation|pool|check|people)(-.*)?\.(svg|png)"
 )
@@ -54,7 +54,7 @@ class Parts:
     view: View
     sections: list[Section]
     measured: list[Measured]
-    decays: list[decay.Decay]
+    decays: list[measures.Decay]
     pictures: list[Sheets]
     checks: list[Picture]
     album: Album
@@ -76,11 +76,11 @@ def write(plan: Plan, store: Store, tables: Tables) -> Path:
 
 
 def _parts(plan: Plan, store: Store, tables: Tables) -> Parts:
-    from entropy_loop.analysis.said import Said
-    from entropy_loop.report.page import sections as parts
+    from entropy_loop.analysis.judgements import Said
+    from entropy_loop.report.page import prompt_section as parts
     from entropy_loop.report.page.gallery import Gallery
     from entropy_loop.report.page.images import Album
-    from entropy_loop.report.page.opinions import opinions
+    from entropy_loop.report.page.people import opinions
 
     view, said = View(plan, tables), Said(tables.judgements)
     gallery, album = Gallery(view, store.root, said), Album(view, store.root, said)
@@ -100,7 +100,7 @@ def _parts(plan: Plan, store: Store, tables: Tables) -> Parts:
         view,
         [parts.section(view, subject) for subject in view.subjects(fed_back=True)],
         [parts.measured(view, subject) for subject in view.subjects(fed_back=False)],
-        [found for prompt in view.prompts if (found := decay.decay(view, prompt))],
+        [found for prompt in view.prompts if (found := measures.decay(view, prompt))],
         pictures,
         checks,
         album,
@@ -123,8 +123,8 @@ def _fill(album: Album, pictures: list[Sheets], checks: list[Picture]) -> None:
 
 
 def _render(plan: Plan, store: Store, parts: Parts) -> str:
-    receipts = facts.receipts(plan, store)
-    view, configs, script = parts.view, [run.config for run in plan.runs], template.script()
+    receipts = appendix.receipts(plan, store)
+    view, configs, script = parts.view, [chain.config for chain in plan.chains], template.script()
     return template.render(
         "report.html.jinja",
         name=plan.study.config.name,
@@ -135,22 +135,22 @@ def _render(plan: Plan, store: Store, parts: Parts) -> str:
         styles=[(spoken(arm), Style(i)) for i, arm in enumerate(view.arms)],
         many=len(view.arms) > FEW,
         several=len(view.chains) > len(view.arms),
-        question=words.question(view),
+        question=sentences.question(view),
         verdict=conclusions.verdict(view, parts.sections[0].subject),
-        what_was_run=words.what_was_run(plan),
-        status=words.status(view),
+        what_was_run=sentences.what_was_run(plan),
+        status=sentences.status(view),
         warnings=view.tables.warnings,
-        no_claim=words.no_claim(view),
-        sign=words.SIGN,
+        no_claim=sentences.no_claim(view),
+        sign=sentences.SIGN,
         alarm_rule=checked.RULE,
-        curator_judges=any(map(facts.curator_judges, configs)),
+        curator_judges=any(map(appendix.curator_judges, configs)),
         settings=settings(plan.study),
-        command=facts.command(plan),
-        judges=facts.judges(plan),
+        command=appendix.command(plan),
+        judges=appendix.judges(plan),
         degraded=degraded.degraded(plan),
         corrected=bool(view.tables.rates["corrected"].notna().any()),
-        provenance=facts.provenance(store.provenance, receipts),
-        timings=facts.timings(plan, receipts),
+        provenance=appendix.provenance(store.provenance, receipts),
+        timings=appendix.timings(plan, receipts),
         opinions=parts.opinions,
     )
 

@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 from entropy_loop import __version__
-from entropy_loop.analysis import numbers
+from entropy_loop.analysis import formatting
 from entropy_loop.report.view import spoken
 
 HERE = Path(__file__).parent
@@ -20,7 +20,7 @@ def render(template: str, **values: object) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": numbers.number, "spoken": spoken}
+    environment.filters |= {"number": formatting.number, "spoken": spoken}
     css = (HERE / "report.css").read_text(encoding="utf-8")
     return environment.get_template(template).render(version=__version__, css=css, **values)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from entropy_loop.analysis import rows
-from entropy_loop.analysis.numbers import DASH, Value, number, some, span
+from entropy_loop.analysis.formatting import DASH, Value, number, some, span
 from entropy_loop.analysis.rows import ComparedRow
 from entropy_loop.data import ALL, POOL
 from entropy_loop.report.view import spoken

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from entropy_loop.analysis import rows
-from entropy_loop.analysis.numbers import MINUS, number, some, span
+from entropy_loop.analysis.formatting import MINUS, number, some, span
 from entropy_loop.analysis.rows import InstrumentRow, VerdictRow
 from entropy_loop.data import ALL
 from entropy_loop.metrics.chains import LEAST_CHAINS
 from entropy_loop.report.text import inference
 from entropy_loop.report.text.inference import OverviewLine
-from entropy_loop.report.text.words import counted, listed, place
+from entropy_loop.report.text.sentences import counted, listed, place
 from entropy_loop.report.view import Subject, View, spoken
 
 _KINDS = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from entropy_loop.analysis import rows
-from entropy_loop.analysis.numbers import Value, number, some
+from entropy_loop.analysis.formatting import Value, number, some
 from entropy_loop.analysis.rows import ClaimRow, LedgerRow, VerdictRow
 from entropy_loop.data import ALL
 from entropy_loop.metrics.verdicts import LEVEL
@@ -74,7 +74,7 @@ def _ends(view: View, subject: Subject, arm: str) -> tuple[Value, Value]:
 
 def ledger(view: View, subject: Subject) -> list[tuple[str, list[LedgerLine]]]:
     """(chain, its steps) for the joint concept."""
-    names = {chain.run.name: chain.name for chain in view.chains}
+    names = {chain.planned.name: chain.name for chain in view.chains}
     chains = _steps(view, subject).groupby("run", sort=False)
     return [(names[str(run)], [_step(row) for row in rows.read(of, LedgerRow)]) for run, of in chains]
 

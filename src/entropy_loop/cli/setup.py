@@ -1,0 +1,66 @@
+"""Commands for a start: a first config, and its schema for editors."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from entropy_loop.cli.app import app, out
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The config to write.")] = Path("experiment.yaml"),
+    model: Annotated[str | None, typer.Option(help="bundled, sd15, sdxl, or a folder in diffusers' format.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What the images are of.")] = None,
+    concepts: Annotated[str | None, typer.Option(help="What they should show, with commas.")] = None,
+    keep: Annotated[int | None, typer.Option(min=0, help="Images of a pool that curation keeps; 0: none.")] = None,
+    generations: Annotated[int | None, typer.Option(min=1, help="Feedback steps.")] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="Of a pool.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Chains of each arm; a claim needs three.")] = None,
+) -> None:
+    """Write a first config, with a comment for every line. What is not given is asked for on a terminal, and has a
+    default elsewhere."""
+    from entropy_loop.commands import init
+
+    usual, asks = init.Answers(), sys.stdin.isatty()
+    if asks and model is None:
+        out.print("\n".join(f"  {name}: {one.title}" for name, one in init.MODELS.items()))
+    model = model if model is not None else _ask(asks, "model (or a folder)", usual.model)
+    prompt = prompt if prompt is not None else _ask(asks, "prompt", usual.prompt)
+    named = concepts if concepts is not None else _ask(asks, "its concepts, with commas", ", ".join(usual.concepts))
+    kept = keep if keep is not None else int(_ask(asks, "images that curation keeps (0: none)", str(usual.keep)))
+    answers = init.Answers(
+        model, prompt, tuple(name.strip() for name in named.split(",") if name.strip()), kept,
+        generations or usual.generations, images or usual.images, seeds or usual.seeds,
+    )  # fmt: skip
+    init.write(answers, file)
+    fetch = f"`entropy-loop fetch {file}`, then " if answers.model in ("sd15", "sdxl") else ""
+    out.print(f"{file} is written; {fetch}`entropy-loop run {file}`")
+
+
+def _ask(asks: bool, what: str, usual: str) -> str:
+    return str(typer.prompt(what, default=usual)) if asks else usual
+
+
+@app.command("schema")
+def schema_(
+    file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write it there.")] = None,
+) -> None:
+    """Print the JSON Schema of a config. An editor completes and checks a config that begins with
+    `# yaml-language-server: $schema=FILE`."""
+    from entropy_loop.storage.disk import write_text
+    from entropy_loop.study import schema
+
+    text = json.dumps(schema.schema(), indent=1)
+    for line in schema.left_out():
+        print(f"entropy-loop: warning: not in the schema: {line}", file=sys.stderr)
+    if file is None:
+        print(text)
+        return
+    write_text(file, text + "\n")
+    out.print(f"{file} is written; begin a config with `# yaml-language-server: $schema={file}`")

@@ -1,0 +1,168 @@
+"""What a plan will cost: images, UNet evaluations, TFLOP, disk, and hours on known devices at a stated efficiency.
+
+Estimates from the FLOP ledger, which is exact about arithmetic and says nothing of anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from entropy_loop.contracts import Judge, Scorer
+from entropy_loop.data import Stage
+from entropy_loop.plan import Chain, Plan
+
+
+@dataclass(frozen=True)
+class Device:
+    """memory: bytes. fp32, half: dense TFLOP/s of a matrix product by data sheet. used: the share of it that we
+    assume a training or sampling loop to reach."""
+
+    name: str
+    memory: int
+    fp32: float
+    half: float
+    used: float
+
+
+# Peaks: NVIDIA's data sheets (tensor cores, no sparsity, for halves; plain float32). Share: diffusers' own tables have
+# Stable Diffusion 1.5 at 30 % on an A100, eager and batched (docs of diffusers 0.17); for the others it is assumed.
+DEVICES = (
+    Device("RTX 4090, 24 GB", 24 << 30, 82.6, 165.2, 0.3),
+    Device("A100, 80 GB", 80 << 30, 19.5, 312.0, 0.3),
+    Device("H100, 80 GB", 80 << 30, 66.9, 989.4, 0.3),
+    # Measured: the bundled checkpoint's UNet, batch 64, on two cores of an AMD EPYC with AVX-512 (bf16 by avx512_bf16).
+    Device("2 CPU cores", 16 << 30, 0.10, 0.16, 1.0),
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What stages of one kind make and compute. half: whether at two bytes per number. disk: bytes. unknown: whether
+    some of them cost what nobody can tell yet; tflop leaves it out."""
+
+    images: int = 0
+    evaluations: float = 0.0
+    tflop: float = 0.0
+    half: bool = False
+    disk: int = 0
+    unknown: bool = False
+
+    def __add__(self, other: Work) -> Work:
+        return Work(
+            self.images + other.images, self.evaluations + other.evaluations, self.tflop + other.tflop,
+            self.half or other.half, self.disk + other.disk, self.unknown or other.unknown,
+        )  # fmt: skip
+
+    def values(self) -> dict[str, float]:
+        """Plain values, without `half`."""
+        computed = {"evaluations": self.evaluations, "tflop": self.tflop, "unknown": self.unknown}
+        return {"images": self.images, **computed, "disk": self.disk}
+
+
+def work(planned: Plan, made: Collection[str] = ()) -> dict[str, Work]:
+    """By a stage's name (verb and set): every stage of the plan once, but for those (keys) that are made already."""
+    found: dict[str, Work] = {}
+    seen = set(made)
+    for chain in planned.chains:
+        new = [stage for g in chain.generations for stage in g.stages() if stage.key not in seen]
+        seen |= {stage.key for stage in new}
+        costs = ChainCosts(chain)
+        for stage in new:
+            found[stage.name] = found.get(stage.name, Work()) + costs.work(stage)
+    return found
+
+
+def aside(planned: Plan) -> int:
+    """Bytes that the largest training writes down on the way, to be gone on from: weights, two moments and an average,
+    twice, for the newer checkpoint is read back before the older one goes."""
+    return max((ChainCosts(chain).aside() for chain in planned.chains), default=0)
+
+
+class ChainCosts:
+    """What the stages of one chain cost."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.config, self.generator = chain.config, chain.config.generator_plugin()
+        self.costs = self.generator.costs(chain.config.train)
+        self.lookers: dict[str, Judge | Scorer] = {}
+        for g in chain.generations:
+            for stages in g.judged.values():
+                keys = [stage.key for stage in stages]
+                self.lookers |= zip(keys, chain.config.judge_plugins(), strict=True)
+            if g.score:
+                self.lookers[g.score.key] = chain.config.scorer_plugin()
+
+    def work(self, stage: Stage) -> Work:
+        if stage.verb == "generate":
+            return self._sampling(stage.images)
+        if stage.verb == "train":
+            return self._training(stage.images)
+        if stage.verb == "move":
+            return Work(stage.images, disk=stage.images * self.costs.image if self.costs else 0)
+        if stage.key in self.lookers:
+            each = self.lookers[stage.key].tflop_per_image()
+            return Work(stage.images, 0.0, stage.images * (each or 0.0), unknown=each is None)
+        return Work()
+
+    def _sampling(self, images: int) -> Work:
+        evaluations = images * self.generator.evaluations_per_image()
+        if self.costs is None:
+            return Work(images, evaluations, unknown=True)
+        return Work(images, evaluations, images * self.costs.sample, self.costs.half, images * self.costs.image)
+
+    def _training(self, presented: int) -> Work:
+        if self.costs is None:
+            return Work(presented, unknown=True)
+        targets = sum(prompt.role == "target" for prompt in self.config.prompt_nouns())
+        encoded = self.costs.encode * targets * self.config.policy_plugin().most_kept(self.config.images)
+        tflop = encoded + presented * self.costs.present
+        half = self.config.train.mixed_precision != "no"
+        return Work(presented, 0.0, tflop, half, self.costs.weights)
+
+    def aside(self) -> int:
+        """Bytes of this run's two newest checkpoints."""
+        train = self.config.train
+        if self.costs is None or not train.checkpointing_steps or train.checkpointing_steps >= train.max_train_steps:
+            return 0
+        return 2 * (3 + train.use_ema) * self.costs.weights
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """hours: on one device. sampling, training: bytes of its memory, roughly; 0 where nothing is known."""
+
+    device: Device
+    hours: float
+    sampling: int
+    training: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether the device has so much memory."""
+        return max(self.sampling, self.training) < self.device.memory
+
+    def values(self) -> dict[str, str | float | bool]:
+        """Plain values."""
+        memory = {"sampling": self.sampling, "training": self.training}
+        return {"device": self.device.name, "hours": self.hours, **memory, "fits": self.fits}
+
+
+def outlooks(planned: Plan) -> Iterator[Outlook]:
+    """The whole plan on one of each of the known devices."""
+    found = work(planned)
+    costs = [one for chain in planned.chains if (one := chain.config.generator_plugin().costs(chain.config.train))]
+    for device in DEVICES:
+        seconds = sum(one.tflop / (device.used * (device.half if one.half else device.fp32)) for one in found.values())
+        sampling, training = (max(of, default=0) for of in ([c.sampling for c in costs], [c.training for c in costs]))
+        yield Outlook(device, seconds / 3600, sampling, training)
+
+
+def header(planned: Plan) -> list[str]:
+    """What a config for large models says of its cost in its comments: one line for each size of GPU."""
+    disk = sum(one.disk for one in work(planned).values()) / 1e9
+    lines = []
+    for one in list(outlooks(planned))[:2]:
+        memory = f"{one.sampling / 1e9:.0f} GB to sample, {one.training / 1e9:.0f} GB to train"
+        lines.append(f"#   on one {one.device.name}: {one.hours:.1f} hours, {memory}, {disk:.1f} GB on disk")
+    return lines

@@ -1,0 +1,246 @@
+"""A results folder: may a config work in it, is it whole, what of it can be made again?"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from entropy_loop import assets
+from entropy_loop.commands import costs
+from entropy_loop.errors import ConfigError, DiskFull, StorageError, as_storage_error, free
+from entropy_loop.plan import Plan
+from entropy_loop.plan import plan as plan_of
+from entropy_loop.stages import KEY_FORM
+from entropy_loop.storage import disk
+from entropy_loop.storage.store import Store
+from entropy_loop.study import strict_yaml, study
+from entropy_loop.study.settings import settings
+from entropy_loop.study.study import Study
+
+CONFIG, PLAN = "config.yaml", "plan.json"
+
+
+def planned(root: Path) -> Plan:
+    """The plan of what lies in a results folder. Raises ConfigError if it is none, or one of another revision of a
+    bundled model."""
+    refuse_no_folder(root)
+    try:
+        return plan_of(study.load(root / CONFIG))
+    except ConfigError:
+        if other := next(iter(_read(root / CONFIG)[1]), None):
+            raise ConfigError(
+                f"{root}: was made with {other.model} {other.there}, and this version of the package has {other.here}; "
+                + (
+                    "`entropy-loop run` measures it anew, images stay."
+                    if other.measures
+                    else "use the version that made it."
+                )
+            ) from None
+        raise
+
+
+def refuse_no_folder(root: Path) -> None:
+    """Raises ConfigError for what is no results folder."""
+    if not (root / CONFIG).is_file():
+        raise ConfigError(f"{root}: no results folder (it has no {CONFIG}); `entropy-loop run` makes one.")
+
+
+def refuse_other_keys(root: Path) -> None:
+    """Raises ConfigError when a folder's stages have keys of another form: none of them would be found again."""
+    try:
+        written = json.loads((root / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # not there, or damaged: then nothing is known of it
+    form = written.get("key_form", 1) if isinstance(written, dict) else KEY_FORM
+    if (root / "store").is_dir() and form != KEY_FORM:
+        raise ConfigError(
+            f"{root}: its stages have keys of form {form}, and this version of entropy-loop makes form {KEY_FORM}, so "
+            "it cannot continue them; run into another folder with --out. Its tables, figures and report.html stay as "
+            "they are, and `entropy_loop.open_results` reads the tables."
+        )
+
+
+# ---- before a run ------------------------------------------------------------------------------------
+
+
+def refuse_another(plan: Plan, root: Path) -> list[str]:
+    """Raises ConfigError when a folder's tables would lose what stands in them: another experiment, or the same one
+    with chains left out or changed. More chains, more generations and another machine lose nothing. Nor does another
+    revision of a bundled model that only measures: a sentence for each tells what will be done."""
+    if not (root / CONFIG).is_file():
+        return []
+    refuse_other_keys(root)
+    there, renewed = _read(root / CONFIG)
+    if there.config.name != (name := plan.study.config.name):
+        raise ConfigError(
+            f"{root}: holds the experiment {there.config.name!r}, not {name!r}; give another folder with --out."
+        )
+    lines = list(differences(there, plan.study))
+    lines += [f"{one.place}: {one.there!r} there, {one.here!r} here" for one in renewed if not one.measures]
+    if lines:
+        raise ConfigError(
+            "\n".join((f"{root}: its config differs from this one:", *(f"  {line}" for line in lines)))
+            + "\nGive another folder with --out, or say --fork: a folder beside it that shares what is the same."
+        )
+    return list(dict.fromkeys(f"measured anew with {one.model} {one.here}; images stay" for one in renewed))
+
+
+def differences(old: Study, new: Study) -> Iterator[str]:
+    """What a chain of the old study no longer is in the new one: a line for each key, and for each chain that is
+    gone."""
+    again = {point.name: point.config for point in study.check(strict_yaml.parse(settings(new))).points}
+    seen: set[str] = set()
+    for point in old.points:
+        if point.name not in again:
+            yield f"{point.name}: left out"
+            continue
+        before, after = (dict(_flat(c.model_dump(mode="json"))) for c in (point.config, again[point.name]))
+        for key in sorted({*before, *after} - seen):
+            one, other = before.get(key), after.get(key)
+            longer = key == "generations" and again[point.name].generations > point.config.generations
+            if one != other and not longer and not study.of_the_machine(key):
+                seen.add(key)
+                yield f"{key}: {one!r} there, {other!r} here"
+
+
+def fork(plan: Plan, root: Path) -> Path:
+    """A new folder beside `root` for a changed config; stages that are the same are linked into it, not copied."""
+    refuse_other_keys(root)
+    new = next(path for i in range(2, 1000) if not (path := root.with_name(f"{root.name}-{i}")).exists())
+    old, store = Store(root), Store(new)
+    with store.lock():
+        for stage in plan.stages().values():
+            if folder := old.finished(stage):
+                shutil.copytree(folder, store.stages / stage.folder, copy_function=disk.link)
+    return new
+
+
+def refuse_full(plan: Plan, store: Store) -> None:
+    """Raises DiskFull when what is still to be made will not fit, a tenth to spare."""
+    if (needed := _needed(plan, store)) * 1.1 > (there := free(store.root)):
+        raise DiskFull(
+            f"{store.root}: what is still to be made needs about {needed:,} bytes, and {there:,} are free; nothing was "
+            "begun. Make room, or give a folder on another disk with --out."
+        )
+
+
+@contextmanager
+def roomy(plan: Plan, store: Store) -> Iterator[None]:
+    """A disk that will not do is refused before (`refuse_full`); one that is full in here is told with what is still
+    needed."""
+    refuse_full(plan, store)
+    try:
+        yield
+    except DiskFull as error:
+        needed = _needed(plan, store)
+        raise DiskFull(
+            f"{error} What is still to be made needs about {needed:,} bytes; make room, run again."
+        ) from error
+
+
+def _needed(plan: Plan, store: Store) -> int:
+    """Bytes, roughly, of what is still to be made, and of what is written down on the way."""
+    made = {stage.key for stage in plan.stages().values() if store.finished(stage)}
+    work = costs.work(plan, made)
+    return sum(one.disk for one in work.values()) + (costs.aside(plan) if "train" in work else 0)
+
+
+# ---- afterwards --------------------------------------------------------------------------------------
+
+
+def verify(root: Path) -> list[str]:
+    """Hold every byte of every finished stage to its receipt: a line for each file that is not as it was written.
+    Damaged stages lose their receipt, so that `run` makes them, and only them, anew."""
+    refuse_no_folder(root)
+    store, lines = Store(root), []
+    with store.lock():
+        for folder, faults in list(store.damaged()):
+            lines += [f"{store.stages / folder / fault}" for fault in faults]
+            store.set_aside(folder)
+    return lines
+
+
+@dataclass(frozen=True)
+class Spare:
+    """A folder that can go. why: what it is; size: bytes."""
+
+    path: Path
+    why: str
+    size: int
+
+
+def spare(root: Path, whole: bool = False) -> list[Spare]:
+    """What of a results folder `run` could make again: what was left unfinished, stages that its config does not name
+    any more, and with `whole` all stages (tables, figures and report stay)."""
+    if not whole:
+        refuse_other_keys(root)
+    plan, store = planned(root), Store(root)
+    named = {stage.folder for stage in plan.stages().values() if store.finished(stage)}
+    found = []
+    for path in sorted(store.stages.iterdir()) if store.stages.is_dir() else []:
+        if path.is_dir() and (whole or path.name not in named):
+            finished = (path / "receipt.json").is_file()
+            why = "made" if path.name in named else "no stage of this config" if finished else "left unfinished"
+            found.append(Spare(path, why, sum(p.stat().st_size for p in path.rglob("*") if p.is_file())))
+    return found
+
+
+def clean(root: Path, found: list[Spare]) -> None:
+    """Remove what `spare` found."""
+    with Store(root).lock(), as_storage_error(root):
+        for one in found:
+            disk.remove(one.path)
+
+
+# ---- inside ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Renewed:
+    """A bundled model that this version of the package has in another revision. place: of the revision in a config."""
+
+    place: str
+    model: str
+    there: str
+    here: str
+
+    @property
+    def measures(self) -> bool:
+        """Whether it only looks at images: no stage that makes or selects one depends on it."""
+        return self.place.startswith(("judges.", "measures."))
+
+
+def _read(path: Path) -> tuple[Study, list[_Renewed]]:
+    """The study that a folder holds, with the bundled models of this version, and those that were others there."""
+    try:
+        with as_storage_error(path):
+            renewed = list(_renewed(strict_yaml.parse(path.read_text(encoding="utf-8"))))
+        return study.load(path, tuple(f"{one.place}='{one.here}'" for one in renewed)), renewed
+    except (ConfigError, yaml.YAMLError, UnicodeDecodeError):
+        raise StorageError(f"{path}: damaged; delete it and run again, no stage is lost.") from None
+
+
+def _renewed(value: object, place: str = "") -> Iterator[_Renewed]:
+    """Of everything in a config as YAML holds it."""
+    inner = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
+    for name, one in inner.items():
+        yield from _renewed(one, f"{place}{name}.")
+    _, bundled, model = str(inner.get("model", inner.get("checkpoint"))).partition(assets.PREFIX)
+    there, here = inner.get("revision"), assets.REVISIONS.get(model)
+    if bundled and here and there not in (None, here):
+        yield _Renewed(f"{place}revision", model, there, here)
+
+
+def _flat(value: object, place: str = "") -> Iterator[tuple[str, object]]:
+    """(dotted place, value) of everything in nested dicts; a list is one value."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _flat(inner, f"{place}.{name}" if place else str(name))
+    else:
+        yield place, value

@@ -1,0 +1,65 @@
+"""The end of a run in the terminal: V and c of all concepts, generation by generation, in 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import fill
+
+import pandas as pd
+
+from entropy_loop.analysis import rows
+from entropy_loop.analysis.formatting import DASH, band, change_value, number, span
+from entropy_loop.analysis.rows import ChangeRow
+from entropy_loop.analysis.tables import Tables
+from entropy_loop.data import ALL, POOL
+
+COLUMNS = 11  # generations in a row; of a longer run every second, third, ... one, and the last
+
+TOLD = """c with its 95 % interval, this chain only; drift: where c would lie if each
+generation perfectly copied k images drawn blindly from its pool."""
+
+
+def summary(tables: Tables) -> str:
+    """Per target prompt and judge, chain by chain: V of the pools, c of each step and from 0 to the last one."""
+    rates = tables.rates[(tables.rates["set"] == POOL) & (tables.rates["role"] == "target")]
+    lines: list[str] = []
+    for (prompt, judge), of in rates.groupby(["prompt", "judge"], sort=False):
+        changes = tables.changes[(tables.changes["prompt"] == prompt) & (tables.changes["judge"] == judge)]
+        shown = _thinned(sorted(of["generation"].unique()))
+        lines += ["", str(prompt), f"judge {judge}; V of the whole pool; c > 0: recognition fell", ""]
+        lines.append(_line("generation", [str(g) for g in shown]))
+        for chain, mine in of.groupby("run", sort=False):
+            lines += _chain(str(chain), mine, changes[changes["run"] == chain], shown)
+    return "\n".join([*lines, "", TOLD])
+
+
+def _chain(chain: str, rates: pd.DataFrame, changes: pd.DataFrame, shown: list[int]) -> Iterator[str]:
+    values = rates.pivot(index="generation", columns="concept", values="rate")
+    joint = changes[changes["concept"] == ALL]
+    steps = joint[joint["from_generation"] == joint["to_generation"] - 1].set_index("to_generation")["change_rate"]
+    yield chain
+    yield _line("  V all", [_number(values[ALL].get(g)) for g in shown])
+    yield _line("  c all", [_number(steps.get(g)) for g in shown])
+    parts = [f"{c} {_number(values[c].iloc[-1])}" for c in rates["concept"].unique() if c != ALL]
+    yield _wrapped(f"V at generation {values.index[-1]}: {', '.join(parts)}")
+    for row in rows.read(joint[joint["from_generation"] == 0].tail(1), ChangeRow):
+        drift = band(row, "drift")
+        bounds = span(drift.low, drift.high) or drift.text()
+        yield _wrapped(f"c(0 to {row.to_generation}) = {change_value(row).text()}; drift {bounds}")
+
+
+def _thinned(generations: list[int]) -> list[int]:
+    every = 1 if len(generations) <= COLUMNS else -(-len(generations) // (COLUMNS - 1))
+    return list(dict.fromkeys([*generations[::every], generations[-1]]))
+
+
+def _wrapped(text: str) -> str:
+    return fill(text, 80, initial_indent="  ", subsequent_indent="    ")
+
+
+def _line(label: str, cells: list[str]) -> str:
+    return f"{label:<11}" + "".join(f"{cell:>6}" for cell in cells)
+
+
+def _number(value: float | None) -> str:
+    return DASH if value is None or pd.isna(value) else number(value)

@@ -1,0 +1,210 @@
+"""checks.csv: what a judge is worth on the loop's own pictures, on real runs of the toy loop."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import painted
+import pandas as pd
+import pytest
+
+from entropy_loop import loop, registry
+from entropy_loop.analysis.checks import checks, doubts, worst
+from entropy_loop.analysis.tables import Tables, tables
+from entropy_loop.data import CHECK, CHECKS, MOVED, columns
+from entropy_loop.judges.exact import ExactRecogniser
+from entropy_loop.plan import Plan, plan
+from entropy_loop.report.page import page
+from entropy_loop.report.text import formats
+from entropy_loop.report.text.final_message import ending
+from entropy_loop.storage.reading import Reader
+from entropy_loop.storage.store import Store
+from entropy_loop.study import study
+
+TARGET = {"text": "an astronaut on a horse", "concepts": ["astronaut", "horse"]}
+OTHERS = [
+    {"text": "a knight on a horse", "role": "check", "concepts": ["knight", "horse"]},
+    {"text": "a cow", "role": "check", "concepts": ["cow"]},
+]
+CONFIG = {
+    **painted.CONFIG,
+    "generations": 2,
+    "prompts": [TARGET, *OTHERS],
+    "check_images": 12,
+    "steady_images": 6,
+    "sweep": {},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def generator() -> Iterator[None]:
+    """`use: painted`."""
+    with painted.registered():
+        yield
+
+
+def carried(root: Path, **changes: object) -> tuple[Plan, Store, Tables]:
+    """A whole run, and its tables."""
+    made, store = plan(study.check({**CONFIG, **changes})), Store(root)
+    with store.lock():
+        for run in made.chains:
+            loop.carry(run, store)
+    return made, store, tables(made, store)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Store, Tables]:
+    """One chain of two feedback steps with a judge that knows the truth."""
+    return carried(tmp_path_factory.mktemp("checks"))
+
+
+def again(run: tuple[Plan, Store, Tables], judgements: pd.DataFrame) -> pd.DataFrame:
+    """checks.csv, had the judge answered so."""
+    made, store, _ = run
+    return columns(pd.DataFrame(checks(made.chains[0], judgements, Reader(store))), CHECKS)
+
+
+def blind(run: tuple[Plan, Store, Tables]) -> pd.DataFrame:
+    """The judgements of a judge that recognises everything up to generation 1 and nothing in generation 2."""
+    return run[2].judgements.assign(answer=run[2].judgements["generation"] < 2)
+
+
+def test_shares_are_counts_of_the_check_images(run):
+    """Specificity counts what is not recognised where the prompt does not name it, sensitivity what is where it does;
+    counted here from the stored images."""
+    made, store, found = run
+    for g in made.chains[0].generations:
+        table = pd.read_parquet(store.stages / g.sets[CHECK].folder / "samples.parquet")
+        shown = table["shows"].str.split("+").map(set)
+        knight = table["prompt"] == "a knight on a horse"
+        expected = {
+            ("astronaut", "specificity"): (24, sum("astronaut" not in s for s in shown)),
+            ("horse", "specificity"): (12, sum("horse" not in s for s in shown[~knight])),
+            ("horse", "sensitivity"): (12, sum("horse" in s for s in shown[knight])),
+            ("all", "specificity"): (24, sum(not {"astronaut", "horse"} <= s for s in shown)),
+        }
+        rows = found.checks[(found.checks["generation"] == g.number) & ~found.checks["check"].isin(["mirror", "shift"])]
+        assert {(r.concept, r.check): (r.n, r.hits) for r in rows.itertuples()} == expected
+        assert (rows["rate"] == rows["hits"] / rows["n"]).all()
+        assert (rows["low"] <= rows["rate"]).all()
+        assert (rows["rate"] <= rows["high"]).all()
+
+
+def test_a_moved_image_is_held_to_its_original(run):
+    """A judge that reads the truth answers the same; one that says no to one mirrored image does so for 5 of 6."""
+    found = run[2].checks[run[2].checks["check"].isin(["mirror", "shift"])]
+    assert len(found) == 3 * 3 * 2
+    assert (found["rate"] == 1).all()
+    told = run[2].judgements.copy()
+    mirrored = told["id"].str.endswith("-mirror") & (told["concept"] == "astronaut") & (told["generation"] == 1)
+    one = told[mirrored & told["answer"]].index[0]
+    told.loc[one, "answer"] = False
+    row = again(run, told).query("generation == 1 and concept == 'astronaut' and check == 'mirror'").iloc[0]
+    assert (row["n"], row["hits"]) == (6, 5)
+
+
+def test_sets_that_check_the_judge_are_never_fed_back_and_enter_no_other_table(run, tmp_path):
+    """Without them every other table is the same, and so is every diet."""
+    _, store, with_ = run
+    _, other, without = carried(tmp_path, checks="none")
+    for name in ("rates", "changes", "summary", "ledger", "verdicts"):
+        pd.testing.assert_frame_equal(getattr(with_, name), getattr(without, name))
+    diets = [sorted(s.stages.glob("*-train-*/diet.parquet")) for s in (store, other)]
+    assert [path.read_bytes() for path in diets[0]] == [path.read_bytes() for path in diets[1]]
+    assert len(diets[0]) == 2
+    assert set(with_.images["set"]) - set(without.images["set"]) == {CHECK, MOVED}
+    assert set(with_.judgements["set"]) - set(without.judgements["set"]) == {CHECK, MOVED}
+    assert without.checks.empty
+
+
+def test_a_judge_that_goes_blind_raises_an_alarm_where_it_does(run):
+    """Its sensitivity falls in generation 2, and only that: what recognises nothing is specific and steady."""
+    found = again(run, blind(run))
+    assert set(found.loc[found["alarm"] != "", "check"]) == {"sensitivity"}
+    assert set(found.loc[found["alarm"] != "", "generation"]) == {2}
+    (told,) = doubts(found)
+    assert told.startswith("From generation 2 on, checks of exact fall (")
+    assert "sensitivity of horse" in told
+    assert "entropy-loop rate" in told
+    assert doubts(run[2].checks) == []
+
+
+def test_a_missing_answer_is_left_out_and_told(run):
+    """Two of 12 images could not be judged: n is 10; where none could be there is no rate, and a reason."""
+    told = run[2].judgements.astype({"answer": "boolean"})
+    horses = told[(told["set"] == CHECK) & (told["concept"] == "horse") & (told["generation"] == 1)]
+    knights = run[2].images.set_index("id")["prompt"].loc[horses["id"]].to_numpy() == "a knight on a horse"
+    told.loc[horses[knights].index[:2], "answer"] = None
+    row = again(run, told).query("generation == 1 and concept == 'horse' and check == 'sensitivity'").iloc[0]
+    assert (row["n"], row["reason"]) == (10, "2 images could not be judged")
+    told.loc[horses[knights].index, "answer"] = None
+    row = again(run, told).query("generation == 1 and concept == 'horse' and check == 'sensitivity'").iloc[0]
+    assert row["n"] == 0
+    assert pd.isna(row["rate"])
+    assert row["reason"] == "12 images could not be judged"
+    assert row["alarm"] == ""
+
+
+@dataclass(frozen=True)
+class Averaging(ExactRecogniser):
+    """A judge whose answer is the mean over an image and its mirror image."""
+
+    averages_mirror: ClassVar[bool] = True
+
+
+def test_of_a_judge_that_averages_mirrored_views_the_mirror_is_not_reported(tmp_path, monkeypatch):
+    """It would be the same by definition."""
+    monkeypatch.setitem(registry.JUDGE.bundled, "averaging", f"{__name__}:Averaging")
+    registry.known.cache_clear()
+    found = carried(tmp_path, judges=[{"use": "averaging"}], generations=1)[2].checks
+    registry.known.cache_clear()
+    assert set(found["check"]) == {"specificity", "sensitivity", "shift"}
+
+
+def test_the_page_and_every_other_report_tell_of_an_alarm_once(run):
+    """One sentence at the head of the page, in Markdown, in JSON and at the end of a run."""
+    made, store, found = run
+    alarmed = replace(found, checks=again(run, blind(run)))
+    (told,) = doubts(alarmed.checks)
+    assert page.text(made, store, alarmed).count(told) == 1
+    assert formats.markdown(made, alarmed).count(told) == 1
+    assert formats.values(made, alarmed)["warnings"] == [told]
+    assert len(formats.values(made, alarmed)["checks"]) == len(alarmed.checks)
+    assert ending(alarmed, store.root / "report.html").warnings == [told]
+
+
+def test_the_page_shows_the_worst_of_the_checks_beside_v_and_the_check_images(run):
+    """The table of V has the three columns, and every check prompt two images in each generation, with a card each."""
+    made, store, found = run
+    text = page.text(made, store, found)
+    for head in ("worst specificity", "worst sensitivity", "worst steadiness"):
+        assert f'class="check">{head}</th>' in text
+    assert text.count("never fed back: a check prompt tells of the judges") == 2 * 2 * 3
+    assert "judged as the prompt says" in text
+    assert "Newcombe" in text
+
+
+def test_without_checks_the_page_has_none_of_it(tmp_path):
+    """No column, no section."""
+    made, store, found = carried(tmp_path, checks="none", generations=1)
+    text = page.text(made, store, found)
+    assert "worst specificity" not in text
+    assert 'id="checks"' not in text
+
+
+def test_the_worst_is_the_lowest_share_of_a_single_concept():
+    """`all` stands aside; what is missing says why; an alarm on it is told."""
+    rows = pd.DataFrame(
+        [
+            ("all", "specificity", 8, 1, 0.125, "", ""),
+            ("horse", "specificity", 8, 8, 1.0, "", ""),
+            ("astronaut", "specificity", 8, 4, 0.5, "fell by 0.50 [0.10, 0.80] since generation 0", ""),
+            ("horse", "mirror", 0, 0, None, "", "8 images could not be judged"),
+        ],
+        columns=["concept", "check", "n", "hits", "rate", "alarm", "reason"],
+    )
+    found = worst(rows, ["specificity"])
+    assert (found.value, found.counts, found.reason) == (0.5, "astronaut 4/8", "alarm")
+    assert worst(rows, ["mirror", "shift"]).text() == "\u2013 (8 images could not be judged)"
+    assert worst(rows, ["sensitivity"]).value is None

@@ -1,0 +1,57 @@
+"""The report's sentences on hand-made tables."""
+
+from typing import Any
+
+import pytest
+from test_recognition import view
+
+from entropy_loop.plan import plan
+from entropy_loop.report.text import sentences
+from entropy_loop.study import study
+
+BANDS = [(0.5, 0.6, "outside"), (0.5, 0.7, "inside"), (0.625, 0.7, "inside"), (0.63, 0.7, "outside")]
+
+
+@pytest.mark.parametrize(("low", "high", "place"), BANDS)
+def test_a_finding_says_whether_c_lies_in_its_band(low: float, high: float, place: str) -> None:
+    """c from 0 to the last generation is .625: inside a band that holds it, outside any other."""
+    seen = view()
+    whole = (seen.tables.changes["from_generation"] == 0) & (seen.tables.changes["to_generation"] == 2)
+    seen.tables.changes.loc[whole, ["drift_low", "drift_high"]] = low, high
+    told = dict(sentences.findings(seen, seen.subjects(fed_back=True)[0]))["one"]
+    assert f"{place} the drift band [{low:.2f}, {high:.2f}]" in told
+    assert "outside the sampling band [\u22120.10, 0.10]" in told
+
+
+TOY: dict[str, Any] = {
+    "name": "toy",
+    "generations": 1,
+    "images": 40,
+    "prompts": [{"text": "a horse", "concepts": ["horse"]}],
+    "generator": {"use": "categorical", "rates": {"horse": 0.5}},
+    "real": {"use": "categorical", "rates": {"horse": 0.5}},
+    "curate": {"scorer": {"use": "exact"}},
+    "judges": [{"use": "exact"}],
+}
+SENTENCES = [
+    ({}, "kept: all; fed back: what the last generation kept."),
+    ({"curate.policy": {"use": "top_k", "k": 0.25}}, "kept: the 10 best;"),
+    ({"curate.policy": {"use": "bottom_k", "k": 5}}, "kept: the 5 worst;"),
+    ({"curate.policy": {"use": "random_k", "k": 5}}, "kept: 5 at random;"),
+    ({"curate.policy": {"use": "threshold", "score": 0.5}}, "kept: those that score at least 0.5;"),
+    ({"curate.policy": {"use": "k_choice", "k": 5}}, "kept: 5 choices, each of one among 2 by score;"),
+    ({"feedback": {"use": "window", "generations": 3}}, "fed back: what the last 3 generations kept."),
+    ({"feedback": {"use": "mix_real", "real_fraction": 0.25}}, "as 25% of the diet, real images (one fixed set)."),
+    ({"feedback": {"use": "fresh_real", "real_fraction": 1}}, "real images (new ones in every step) in the place of"),
+    ({"reteach": {"every": 2, "concepts": ["horse"], "images": 3}}, "kept; beside that in every step whose number 2 "),
+    ({"train.method": "none"}, "kept: nothing; fed back: nothing, so every generation is generation 0\u2019s model."),
+]
+
+
+@pytest.mark.parametrize(("changes", "sentence"), SENTENCES)
+def test_what_was_run_is_told_right(changes: dict[str, Any], sentence: str) -> None:
+    """What is kept, what is fed back, the real share, and that nothing is trained."""
+    made = plan(study.check({**TOY, "arms": [{"name": "this", "set": changes or {"images": 40}}], "sweep": {}}))
+    only = plan(study.Study(made.study.raw, made.study.config, made.study.points[-1:]))
+    assert sentence in sentences.what_was_run(only)
+    assert "1 feedback step from" in sentences.what_was_run(only)

@@ -1,0 +1,57 @@
+"""The resolved config: complete, and the same study when it is read again."""
+
+from copy import deepcopy
+
+import pytest
+
+from entropy_loop import assets
+from entropy_loop.errors import ConfigError
+from entropy_loop.plan import plan
+from entropy_loop.study import strict_yaml, study
+from entropy_loop.study.settings import settings
+
+PIXELS = {
+    "name": "pixels",
+    "generations": 1,
+    "prompts": [{"text": "an astronaut on a horse", "concepts": ["astronaut", "horse"]}],
+    "generator": {"use": "diffusion", "checkpoint": "bundled:storybook"},
+    "curate": {"scorer": {"use": "clip", "model": "bundled:storybook-curator"}, "policy": {"use": "k_choice", "k": 8}},
+    "judges": [{"use": "clip", "model": "bundled:storybook-judge"}],
+}
+SWEEPS = {
+    "one arm": {},
+    "policies": {"curate.policy": [{"use": "none"}, {"use": "k_choice", "k": 8}]},
+    "a number": {"generator.guidance_scale": [1.0, 3.0]},
+    "checkpoints": {"generator.checkpoint": ["bundled:storybook", "some/model"]},
+    "regimes": {"feedback.use": ["replace", "accumulate"]},
+}
+
+
+def keys(made: study.Study) -> dict[str, list[str]]:
+    return {run.name: [s.key for g in run.generations for s in g.stages()] for run in plan(made).chains}
+
+
+@pytest.mark.parametrize("sweep", SWEEPS.values(), ids=SWEEPS)
+def test_read_again_it_is_the_same_study(sweep):
+    """The written config has the chains of the first one, by name and stage by stage, and is written as itself."""
+    meant = study.check({**deepcopy(PIXELS), "sweep": sweep})
+    again = study.check(strict_yaml.parse(settings(meant)))
+    assert keys(again) == keys(meant)
+    assert settings(again) == settings(meant)
+
+
+def test_defaults_of_plugins_and_revisions_of_bundled_models_stand_in_it():
+    """Whoever reads the file alone knows how it was sampled, and which weights were used."""
+    told = strict_yaml.parse(settings(study.check(deepcopy(PIXELS))))
+    assert (told["generator"]["num_inference_steps"], told["generator"]["guidance_scale"]) == (50, 7.5)
+    assert told["generator"]["revision"] == assets.REVISIONS["storybook"]
+    assert told["judges"][0]["revision"] == assets.REVISIONS["storybook-judge"]
+    assert told["curate"]["scorer"]["revision"] == assets.REVISIONS["storybook-curator"]
+
+
+def test_another_revision_is_refused():
+    """A config that was written for other weights is an error, never run on these in silence."""
+    told = strict_yaml.parse(settings(study.check(deepcopy(PIXELS))))
+    told["judges"][0]["revision"] = "0" * 16
+    with pytest.raises(ConfigError, match="revision"):
+        study.check(told)
