@@ -23,7 +23,7 @@ def read(table: pd.DataFrame, kind: Callable[..., Kind]) -> list[Kind]:
 class RateRow(NamedTuple):
     """Of rates.csv."""
 
-    chain: str
+    run: str
     prompt: str
     judge: str
     concept: str
@@ -39,7 +39,7 @@ class RateRow(NamedTuple):
 class ChangeRow(NamedTuple):
     """Of changes.csv."""
 
-    chain: str
+    run: str
     prompt: str
     judge: str
     concept: str
@@ -142,7 +142,7 @@ class LedgerRow(NamedTuple):
 class MeasureRow(NamedTuple):
     """Of diversity.csv, noise.csv or tails.csv. column: the metric, or the attribute of an entropy."""
 
-    chain: str
+    run: str
     generation: int
     column: str
     value: float
@@ -189,7 +189,7 @@ class JudgedRow(NamedTuple):
 class ImageRow(NamedTuple):
     """Of images.parquet."""
 
-    chain: str
+    run: str
     generation: int
     set: str
     id: str

@@ -140,7 +140,7 @@ def plan(
         out.print(_estimates(forecast.estimates))
         out.print("estimates from arithmetic alone, not measured; memory is rough")
         out.print("left out: what is unknown, the judges' memory, measures and reports")
-    for name in forecast.runs:
+    for name in forecast.chains:
         out.print(f"  {name}")
 
 
