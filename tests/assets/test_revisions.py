@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from entropy_loop import assets
+from entropy_loop import assets, registry
 from entropy_loop.cli import app
 from entropy_loop.commands import results_folder
 from entropy_loop.errors import ConfigError
@@ -49,6 +50,19 @@ def written(root: Path) -> dict[str, tuple[bytes, int]]:
     return {str(path.relative_to(root / "store")): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
+@pytest.fixture
+def revise(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Gives a bundled model another revision, as if the next process were another version of the package: plug-ins that
+    this process has built already are forgotten."""
+
+    def change(model: str) -> None:
+        revise(model)
+        registry._validated.cache_clear()
+
+    yield change
+    registry._validated.cache_clear()
+
+
 def made(root: Path) -> list[str]:
     """The stages that were made, in order."""
     return [json.loads(line)["stage"] for line in (root / "events.jsonl").read_text().splitlines()]
@@ -61,11 +75,11 @@ def made(root: Path) -> list[str]:
         ("storybook-attributes", ["embed-pool", "measure", "read-pool"] * 2),
     ],
 )
-def test_another_revision_of_what_measures_looks_at_the_same_images(root, monkeypatch, model, verbs):
+def test_another_revision_of_what_measures_looks_at_the_same_images(root, revise, model, verbs):
     """The user is told, the judgements or measures are made anew and stand in the tables, and no file of any other
     stage is written again; the next run has nothing to do or to tell."""
     before, first = written(root), made(root)
-    monkeypatch.setitem(assets.REVISIONS, model, ANOTHER)
+    revise(model)
     again = run(root)
     assert again.exit_code == 0, again.output
     assert again.output.startswith(f"measured anew with {model} {ANOTHER}; images stay\n")
@@ -80,10 +94,10 @@ def test_another_revision_of_what_measures_looks_at_the_same_images(root, monkey
 @pytest.mark.parametrize(
     ("model", "place"), [("storybook", "generator.revision"), ("storybook-curator", "curate.scorer.revision")]
 )
-def test_another_revision_of_what_makes_or_selects_images_is_another_experiment(root, monkeypatch, model, place):
+def test_another_revision_of_what_makes_or_selects_images_is_another_experiment(root, revise, model, place):
     """It is refused with the revisions, and nothing is written."""
     before, there = written(root), assets.REVISIONS[model]
-    monkeypatch.setitem(assets.REVISIONS, model, ANOTHER)
+    revise(model)
     refused = run(root)
     assert refused.exit_code == 1
     assert type(refused.exception).__name__ == "ConfigError"
@@ -91,10 +105,10 @@ def test_another_revision_of_what_makes_or_selects_images_is_another_experiment(
     assert written(root) == before
 
 
-def test_before_it_is_measured_anew_a_folder_says_what_it_was_made_with(root, monkeypatch):
+def test_before_it_is_measured_anew_a_folder_says_what_it_was_made_with(root, revise):
     """What needs a plan (`report`, `rate`, `export`) names both revisions; `verify` reads bytes alone, and works."""
     there = assets.REVISIONS["storybook-judge"]
-    monkeypatch.setitem(assets.REVISIONS, "storybook-judge", ANOTHER)
+    revise("storybook-judge")
     with pytest.raises(ConfigError, match=f"made with storybook-judge {there}, and this version .* has {ANOTHER}"):
         results_folder.planned(root)
     assert CliRunner().invoke(app, ["verify", str(root)]).exit_code == 0
