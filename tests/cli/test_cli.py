@@ -121,9 +121,9 @@ def test_a_world_is_drawn(command, tmp_path):
 def test_a_damaged_model_is_a_problem_for_the_doctor():
     """`doctor` exits 1 and names a bundled model whose files are not what they were."""
     code = (
-        "import sys; from entropy_loop import assets, cli; from entropy_loop.commands import checkup\n"
+        "import sys; from entropy_loop import assets, cli; from entropy_loop.commands import doctor\n"
         "assets.REVISIONS['broken'] = 'x'\n"
-        "checkup._device = lambda: 'not asked: that would load torch'\n"
+        "doctor._device = lambda: 'not asked: that would load torch'\n"
         "sys.argv = ['entropy-loop', 'doctor', '--json']; cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
@@ -258,7 +258,7 @@ def test_the_self_check_of_a_broken_loop_exits_3(two_laws, monkeypatch):
 
 
 def test_power_solves_for_what_is_left_out(command):
-    """The example of the README gives a number of images; leaving out two things is a mistake of the command line."""
+    """The example of docs/commands.md gives a number of images; leaving out two things is a mistake of the command line."""
     line = ["power", "--rate", 0.8, "--change", 0.3, "--keep", "0.5", "--chains", 3]
     told = command(*line, "--power", 0.8, "--json")
     assert told.returncode == 0
