@@ -258,7 +258,7 @@ def test_the_self_check_of_a_broken_loop_exits_3(two_laws, monkeypatch):
 
 
 def test_power_solves_for_what_is_left_out(command):
-    """The example of docs/commands.md gives a number of images; leaving out two things is a mistake of the command line."""
+    """An example like that of docs/commands.md gives a number of images; leaving out two things exits 2."""
     line = ["power", "--rate", 0.8, "--change", 0.3, "--keep", "0.5", "--chains", 3]
     told = command(*line, "--power", 0.8, "--json")
     assert told.returncode == 0
