@@ -53,9 +53,7 @@ ConfigArgument = Annotated[
     Path,
     typer.Argument(metavar="CONFIG", help="A YAML file; configs/ has examples.", autocompletion=_configs),
 ]
-OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Results folder. Default: results/<name>.")
-]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: results/<name>.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -16,20 +16,13 @@ ANSWERS = ("label-studio", "csv")
 def export_(
     root: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
     to: Annotated[str, typer.Option(help="imagefolder, parquet, label-studio or csv.")],
-    out_dir: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER", help="Folder to write. Default: DIR-<format>.")
-    ] = None,
+    out_dir: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Default: DIR-<format>.")] = None,
     arm: Annotated[str | None, typer.Option(help="Only images of this arm.")] = None,
     generation: Annotated[int | None, typer.Option(min=0, help="Only images of this generation.")] = None,
-    image_set: Annotated[
-        str | None, typer.Option("--set", metavar="SET", help="Only images of this set: pool or evaluation.")
-    ] = None,
+    image_set: Annotated[str | None, typer.Option("--set", metavar="SET", help="pool or evaluation.")] = None,
 ) -> None:
-    """Write images as a data set, or tasks and answers of raters.
-
-    imagefolder, parquet: the images with scores and judgements. label-studio: the images to rate, as tasks. csv: the
-    answers that people gave.
-    """
+    """Write images as a data set, or tasks and answers of raters. imagefolder, parquet: the images with scores and
+    judgements. label-studio: the images to rate, as tasks. csv: the answers that people gave."""
     folder = out_dir or root.with_name(f"{root.name}-{to}")
     if to in ANSWERS:
         out.print("\n".join(str(path) for path in _answers(root, to, folder)))

@@ -17,10 +17,8 @@ FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A results f
 
 @app.command("verify")
 def verify_(root: FolderArgument, as_json: JsonOption = False) -> None:
-    """Compare every byte of every finished stage with its receipt.
-
-    Damaged stages are named and put aside, so that the next run makes them again. Exit code 3 if there are any.
-    """
+    """Compare every byte of every finished stage with its receipt. Damaged stages are named and put aside, so that the
+    next run makes them again. Exit code 3 if there are any."""
     from entropy_loop.commands import results_folder
 
     lines = results_folder.verify(root)
@@ -42,11 +40,8 @@ def clean_(
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove stages that a results folder no longer needs.
-
-    These are unfinished ones and those that the config no longer names. Lists them with their sizes and asks first.
-    Tables, figures and report stay.
-    """
+    """Remove stages that a results folder no longer needs. These are unfinished ones and those that the config no
+    longer names. Lists them with their sizes and asks first. Tables, figures and report stay."""
     from entropy_loop.commands import results_folder
 
     spare = results_folder.spare(root, whole)

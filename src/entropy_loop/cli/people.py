@@ -13,9 +13,7 @@ from entropy_loop.cli.app import app, out
 @app.command()
 def rate(
     root: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder, finished or waiting for people.")],
-    links: Annotated[
-        int, typer.Option(min=1, max=1000, help="How many links to print: one per person, for one use.")
-    ] = 1,
+    links: Annotated[int, typer.Option(min=1, max=1000, help="Links to print: one per person, for one use.")] = 1,
     images: Annotated[int | None, typer.Option(min=1, help="Images of every pool. Default: the config's.")] = None,
     raters: Annotated[int | None, typer.Option(min=1, help="People per image. Default: the config's.")] = None,
     host: Annotated[
@@ -24,10 +22,8 @@ def rate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random sample of images.")] = 0,
 ) -> None:
-    """Open a page on which people rate or pick images.
-
-    They say what they recognise, or pick the best k images for a run that waits for them.
-    """
+    """Open a page on which people rate or pick images. They say what they recognise, or pick the best k images for a
+    run that waits for them."""
     from entropy_loop.machine.signals import Stopped
     from entropy_loop.rating import server
 
@@ -54,10 +50,8 @@ def import_(
     root: Annotated[Path, typer.Argument(metavar="RESULTS", help="The results folder whose images were rated.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, or the JSON export of Label Studio.")],
 ) -> None:
-    """Read answers that people gave on another platform.
-
-    They rated what `export --to label-studio` or `export --to csv` wrote.
-    """
+    """Read answers that people gave on another platform. They rated what `export --to
+    label-studio` or `export --to csv` wrote."""
     from entropy_loop.commands import results_folder
     from entropy_loop.people.book import Book
     from entropy_loop.rating import exchange
@@ -76,10 +70,7 @@ def watch(
     root: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder; `run` may be working in it.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 0,
 ) -> None:
-    """Show the report in a browser while a run goes on.
-
-    Writes nothing and does not disturb the run.
-    """
+    """Show the report in a browser while a run goes on. Writes nothing and does not disturb the run."""
     from entropy_loop.machine.signals import Stopped
     from entropy_loop.rating import server, watch
     from entropy_loop.rating.guard import Guard

@@ -15,24 +15,16 @@ from entropy_loop.cli.app import app, out
 @app.command()
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The config to write.")] = Path("experiment.yaml"),
-    model: Annotated[
-        str | None, typer.Option(help="bundled (default), sd15, sdxl, or a folder in diffusers' format.")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="bundled, sd15, sdxl, or a folder in diffusers' format.")] = None,
     prompt: Annotated[str | None, typer.Option(help="The prompt of every image.")] = None,
-    concepts: Annotated[
-        str | None, typer.Option(help="Concepts that an image should show, separated by commas.")
-    ] = None,
-    keep: Annotated[
-        int | None, typer.Option(min=0, help="Images of a pool that curation keeps; 0: no curation.")
-    ] = None,
+    concepts: Annotated[str | None, typer.Option(help="What an image should show, separated by commas.")] = None,
+    keep: Annotated[int | None, typer.Option(min=0, help="Images of a pool to keep; 0: no curation.")] = None,
     generations: Annotated[int | None, typer.Option(min=1, help="Feedback steps.")] = None,
     images: Annotated[int | None, typer.Option(min=1, help="Images of a pool.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Chains of each arm; a claim needs three.")] = None,
 ) -> None:
-    """Write a first config, with a comment on every line.
-
-    On a terminal it asks for model, prompt, concepts and keep where they are not given. Elsewhere they have defaults.
-    """
+    """Write a first config, with a comment on every line. On a terminal it asks for model, prompt, concepts and keep
+    where they are not given. Elsewhere they have defaults."""
     from entropy_loop.commands import init
 
     usual, asks = init.Answers(), sys.stdin.isatty()
@@ -57,14 +49,10 @@ def _ask(asks: bool, question: str, usual: str) -> str:
 
 @app.command("schema")
 def schema_(
-    file: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="File to write, instead of printing.")
-    ] = None,
+    file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write it to a file.")] = None,
 ) -> None:
-    """Print the JSON Schema of a config.
-
-    An editor completes and checks a config that begins with `# yaml-language-server: $schema=FILE`.
-    """
+    """Print the JSON Schema of a config. An editor completes and checks a config that begins with
+    `# yaml-language-server: $schema=FILE`."""
     from entropy_loop.storage.disk import write_text
     from entropy_loop.study import schema
 

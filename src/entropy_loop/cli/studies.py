@@ -37,21 +37,14 @@ def run(
     address: Annotated[str | None, typer.Option(help="Ray cluster to join: auto, or host:port.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of workers of the engine ray.")] = None,
     shard: Annotated[
-        str | None,
-        typer.Option(metavar="I/N", help="Be job I of N: run every N-th chain, from the I-th on."),
+        str | None, typer.Option(metavar="I/N", help="Be job I of N: run every N-th chain, from the I-th on.")
     ] = None,
     fork: Annotated[
-        bool,
-        typer.Option("--fork", help="After a change of the config: use a new folder that shares unchanged stages."),
+        bool, typer.Option("--fork", help="After a change of config: a new folder that shares unchanged stages.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON per event; the last one has the rates.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per event; the last has rates.")] = False,
 ) -> None:
-    """Run an experiment, or continue it.
-
-    Finished stages are never made again.
-    """
+    """Run an experiment, or continue it. Finished stages are never made again."""
     from entropy_loop.commands import experiment, results_folder
     from entropy_loop.commands.progress import Progress
 
@@ -99,10 +92,7 @@ def _print_ending(ending: Ending, as_json: bool = False) -> None:
 
 @app.command("fetch")
 def fetch_(config: ConfigArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
-    """Download the models that a config needs.
-
-    No other command downloads anything.
-    """
+    """Download the models that a config needs. No other command downloads anything."""
     from entropy_loop.commands import fetch
     from entropy_loop.study import study
 
@@ -126,10 +116,7 @@ def fetch_(config: ConfigArgument, overrides: SetOption = None, as_json: JsonOpt
 def plan(
     config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show what a config would do, and how much of it is done.
-
-    Changes nothing and loads no model.
-    """
+    """Show what a config would do, and how much of it is done. Changes nothing and loads no model."""
     from entropy_loop.commands import experiment
 
     planned = experiment.prepare(config, tuple(overrides or ()), check_models=False)
@@ -173,10 +160,7 @@ def report(
         typer.Option("--format", help="html writes tables and report.html; md and json only print."),
     ] = "html",
 ) -> None:
-    """Write the tables and the report of a results folder again.
-
-    Reads the stored stages and loads no model.
-    """
+    """Write the tables and the report of a results folder again. Reads the stored stages and loads no model."""
     from entropy_loop.commands import experiment
     from entropy_loop.report.text import formats
 
@@ -195,21 +179,18 @@ def compare(
         Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with the table and a figure.")
     ] = None,
 ) -> None:
-    """Compare results side by side, from their tables.
-
-    Shows V and c of `all` in every arm.
-    """
+    """Compare results side by side, from their tables. Shows V and c of `all` in every arm."""
     from entropy_loop.report.page import comparison
     from entropy_loop.report.text import compare as side_by_side
 
-    comparison_table = side_by_side.compare(folders)
+    compared = side_by_side.compare(folders)
     if html:
-        comparison.write(folders, comparison_table, html)
+        comparison.write(folders, compared, html)
     if as_json:
-        print(comparison_table.to_json(orient="records", indent=1))
+        print(compared.to_json(orient="records", indent=1))
         return
     table = Table(*side_by_side.HEADS, box=None)
-    for line in side_by_side.lines(comparison_table):
+    for line in side_by_side.lines(compared):
         table.add_row(*line)
     out.print(table)
     if html:

@@ -27,11 +27,8 @@ def power(
     agreement: Annotated[float | None, typer.Option(help="Their intraclass correlation, 0 to 1. Default: 1.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compute how large a study must be.
-
-    Leave out one of --images, --keep, --chains and --power: it is computed from the others. If people judge, give
-    --rated, --raters or --agreement; then --rated is a fifth number that can be left out.
-    """
+    """Compute how large a study must be. Leave out one of --images, --keep, --chains and --power: it is computed from
+    the others. If people judge, give --rated, --raters or --agreement; then --rated may be the one left out."""
     from entropy_loop.metrics.power import size, solve
 
     design = solve(rate, change, images, size(keep), chains, wanted, generations, 0, rated, raters, agreement)
@@ -44,13 +41,8 @@ def power(
 
 
 @app.command("selfcheck")
-def selfcheck_(
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = 0, as_json: JsonOption = False
-) -> None:
-    """Check that the loop reproduces its closed forms.
-
-    Exit code 3 if it does not.
-    """
+def selfcheck_(seed: Annotated[int, typer.Option(min=0, help="Any seed.")] = 0, as_json: JsonOption = False) -> None:
+    """Check that the loop reproduces its closed forms. Exit code 3 if it does not."""
     from entropy_loop.commands.progress import bar
     from entropy_loop.commands.selfcheck import LAWS, plausible, selfcheck, surprise
 
@@ -64,9 +56,8 @@ def selfcheck_(
         print(json.dumps({"passed": passed, "p": p, "lines": [asdict(line) for line in lines]}, indent=1))
     else:
         table = Table("law", "statistic", "expected", "measured", "z", "chains", box=None)
-        for line in lines:
-            numbers = f"{line.expected:.4f}", f"{line.measured:.4f}", f"{line.z:.2f}", f"{line.chains:,}"
-            table.add_row(line.law, line.statistic, *numbers)
+        for n in lines:
+            table.add_row(n.law, n.statistic, f"{n.expected:.4f}", f"{n.measured:.4f}", f"{n.z:.2f}", f"{n.chains:,}")
         out.print(table)
         out.print(f"{'passed' if passed else 'FAILED'}: no |z| above 4; all z together p = {p:.3g}")
     if not passed:
@@ -82,17 +73,12 @@ def calibrate_(
     ] = None,
     n: Annotated[int | None, typer.Option("--n", min=1, help="Number of scenes to draw. Default: 2000.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenes, halves and noise.")] = 0,
-    out_dir: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write. Default: results/<name>-calibration.")
-    ] = None,
+    out_dir: Annotated[Path | None, typer.Option("--out", help="Default: results/<name>-calibration.")] = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how often the judges are right.
-
-    Also fits their thresholds. Needs images whose content is known: drawn scenes, labelled images, or images that
-    people rated.
-    """
+    """Measure how often the judges are right. Also fits their thresholds. Needs images whose content is known: drawn
+    scenes, labelled images, or images that people rated."""
     from entropy_loop.commands import calibrate
     from entropy_loop.commands.progress import bar
     from entropy_loop.study import study
@@ -116,10 +102,7 @@ def world(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes. Scene i does not depend on --n.")] = 0,
     out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")] = Path("results/world"),
 ) -> None:
-    """Draw scenes whose content is known.
-
-    Writes an imagefolder that `datasets` loads, and a contact sheet.
-    """
+    """Draw scenes whose content is known. Writes an imagefolder that `datasets` loads, and a contact sheet."""
     from entropy_loop.commands.progress import bar
     from entropy_loop.errors import ConfigError, nearest
     from entropy_loop.worlds.storybook import album
@@ -140,8 +123,7 @@ def list_(as_json: JsonOption = False) -> None:
     from entropy_loop import assets, registry
 
     catalogue = registry.catalogue()
-    models = {f"{assets.PREFIX}{name}": f"bundled, revision {revision}" for name, revision in assets.REVISIONS.items()}
-    catalogue["model"] = models
+    catalogue["model"] = {f"{assets.PREFIX}{name}": f"bundled, revision {it}" for name, it in assets.REVISIONS.items()}
     if as_json:
         print(json.dumps(catalogue, indent=1))
         return
@@ -154,15 +136,11 @@ def list_(as_json: JsonOption = False) -> None:
 
 @app.command()
 def doctor(
-    config: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG]", help="Also check that the models of this config are here.")
-    ] = None,
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="Also check its models.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this machine and the bundled models.
-
-    Reports versions with known faults, device, memory, free disk, and whether the models are whole.
-    """
+    """Check this machine and the bundled models. Reports versions with known faults, device, memory, free disk, and
+    whether the models are whole."""
     from entropy_loop.commands import doctor
 
     checkup = doctor.checkup(config)
