@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from conftest import environment
 from entropy_loop import __version__, assets, cli
-from entropy_loop.cli import app
+from entropy_loop.cli.app import ORDER
 from entropy_loop.regimes import Replace
 from entropy_loop.storage.store import Store
 
@@ -75,8 +75,8 @@ def test_asking_is_no_error(command, line):
 def test_the_help_lists_the_commands_in_the_order_of_a_study(command):
     """From the config to the results, every command once, whatever module it stands in."""
     lines = command("--help").stdout.partition("Commands:")[2].splitlines()
-    assert [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "] == list(app.ORDER)
-    assert app.ORDER[:5] == ("init", "doctor", "fetch", "plan", "run")
+    assert [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "] == list(ORDER)
+    assert ORDER[:5] == ("init", "doctor", "fetch", "plan", "run")
 
 
 def test_a_plan_tells_times_as_people_do(command, tmp_path):
