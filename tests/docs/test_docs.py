@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -63,6 +64,17 @@ def test_every_page_can_be_found() -> None:
     pages = {path.resolve() for path in Path("docs").rglob("*.md")} - {Path("docs/index.md").resolve()}
     assert pages <= {link.resolve() for link in links(Path("docs/index.md"))}
     assert Path("docs/index.md").resolve() in {link.resolve() for link in links(Path("README.md"))}
+
+
+def test_the_house_names_modules_and_objects_that_exist() -> None:
+    """docs/house.md: every module path, and every `module.Name` of the package."""
+    page = Path("docs/house.md").read_text()
+    paths = re.findall(r"`([a-z][\w/]*\.py)`", page)
+    assert len(paths) > 15
+    assert [path for path in paths if not Path("src/entropy_loop", path).exists()] == []
+    objects = set(re.findall(r"`([a-z]\w*)\.([A-Z]\w+)`", page)) - {("typing", "Protocol")}
+    assert len(objects) > 10
+    assert [name for name in objects if not hasattr(import_module(f"entropy_loop.{name[0]}"), name[1])] == []
 
 
 def test_the_short_policy_of_the_docs_runs(monkeypatch: pytest.MonkeyPatch) -> None:
