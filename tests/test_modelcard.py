@@ -1,4 +1,5 @@
-"""The card beside a generation's weights: what it says is so, and its lines make a picture. So do the README's."""
+"""The card beside a generation's weights: what it says is so, and its lines make a picture, as do those of
+docs/results.md."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from PIL import Image
 from entropy_loop.commands import experiment, results_folder
 from entropy_loop.plan import Plan
 
-README = Path("README.md").resolve()
+REPOSITORY = Path.cwd()
+RESULTS = REPOSITORY / "docs/results.md"
 SMALL = (
     "sweep={}", "generations=1", "images=2", "evaluation.images=1", "measures={}", "attributes={}", "threads=1",
     "generator.num_inference_steps=4", "generator.block=2", "train.max_train_steps=1", "train.train_batch_size=1",
@@ -75,12 +77,12 @@ def test_the_lines_of_a_card_make_the_picture_that_it_shows(made):
 
 
 @pytest.mark.parametrize("made", ["full"], indirect=True)
-def test_the_lines_of_the_readme_make_a_picture(made, tmp_path):
-    """The README's first block of Python, with its two folders pointed at a run's."""
-    (_, root), lines = made, code(README)[0]
+def test_the_lines_of_the_results_page_make_a_picture(made, tmp_path):
+    """The first block of Python of docs/results.md, with its two folders pointed at a run's."""
+    (_, root), lines = made, code(RESULTS)[0]
     for shown, real in (
         ("results/astronaut/store/g05-train-...", stage(root, "g01-train")),
-        ("src/entropy_loop/assets", README.parent / "src/entropy_loop/assets"),
+        ("src/entropy_loop/assets", REPOSITORY / "src/entropy_loop/assets"),
     ):
         assert shown in lines
         lines = lines.replace(shown, str(real))

@@ -12,7 +12,7 @@ import argparse
 import heapq
 from pathlib import Path
 
-from entropy_loop.commands.costs import Chain
+from entropy_loop.commands.costs import ChainCosts
 from entropy_loop.plan import plan
 from entropy_loop.study import study
 
@@ -21,7 +21,7 @@ def costs(path: Path, overrides: tuple[str, ...]) -> dict[str, tuple[float, int,
     """Key -> (TFLOP, blocks that it can be split into, keys of what it needs), in the order of the plan."""
     found: dict[str, tuple[float, int, tuple[str, ...]]] = {}
     for run in plan(study.load(path, overrides)).chains:
-        chain = Chain(run)
+        chain = ChainCosts(run)
         for generation in run.generations:
             for stage in generation.stages():
                 work = chain.work(stage)

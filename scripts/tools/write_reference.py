@@ -234,6 +234,6 @@ def tables_page() -> str:
 PAGES = {"config.md": config_page, "cli.md": cli_page, "tables.md": tables_page}
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
+    argparse.ArgumentParser(description="Write docs/reference from the code.").parse_args()  # `--help` writes nothing
     for file, page in PAGES.items():
         (FOLDER / file).write_text(page(), encoding="utf-8")

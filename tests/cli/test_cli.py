@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from conftest import environment
 from entropy_loop import __version__, assets, cli
-from entropy_loop.cli import app
+from entropy_loop.cli.app import ORDER
 from entropy_loop.regimes import Replace
 from entropy_loop.storage.store import Store
 
@@ -75,8 +75,8 @@ def test_asking_is_no_error(command, line):
 def test_the_help_lists_the_commands_in_the_order_of_a_study(command):
     """From the config to the results, every command once, whatever module it stands in."""
     lines = command("--help").stdout.partition("Commands:")[2].splitlines()
-    assert [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "] == list(app.ORDER)
-    assert app.ORDER[:5] == ("init", "doctor", "fetch", "plan", "run")
+    assert [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "] == list(ORDER)
+    assert ORDER[:5] == ("init", "doctor", "fetch", "plan", "run")
 
 
 def test_a_plan_tells_times_as_people_do(command, tmp_path):
@@ -121,9 +121,9 @@ def test_a_world_is_drawn(command, tmp_path):
 def test_a_damaged_model_is_a_problem_for_the_doctor():
     """`doctor` exits 1 and names a bundled model whose files are not what they were."""
     code = (
-        "import sys; from entropy_loop import assets, cli; from entropy_loop.commands import checkup\n"
+        "import sys; from entropy_loop import assets, cli; from entropy_loop.commands import doctor\n"
         "assets.REVISIONS['broken'] = 'x'\n"
-        "checkup._device = lambda: 'not asked: that would load torch'\n"
+        "doctor._device = lambda: 'not asked: that would load torch'\n"
         "sys.argv = ['entropy-loop', 'doctor', '--json']; cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
@@ -258,7 +258,7 @@ def test_the_self_check_of_a_broken_loop_exits_3(two_laws, monkeypatch):
 
 
 def test_power_solves_for_what_is_left_out(command):
-    """The example of the README gives a number of images; leaving out two things is a mistake of the command line."""
+    """An example like that of docs/commands.md gives a number of images; leaving out two things exits 2."""
     line = ["power", "--rate", 0.8, "--change", 0.3, "--keep", "0.5", "--chains", 3]
     told = command(*line, "--power", 0.8, "--json")
     assert told.returncode == 0

@@ -1,4 +1,4 @@
-"""The door: typer commands. No logic that the library lacks; the only place that prints and exits."""
+"""The command line: typer commands. Only this package prints and exits; the work is done in the library."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Annotated
 import typer
 
 from entropy_loop import __version__, assets
-from entropy_loop.cli import exports, folder, people, setup, studies, tools  # noqa: F401 (they add their commands to the app)
+from entropy_loop.cli import exports, folder, people, setup, studies, tools  # noqa: F401 (importing them adds their commands to the app)
 from entropy_loop.cli.app import app
 from entropy_loop.errors import EntropyLoopError
 from entropy_loop.machine.signals import Stopped, stop_on_signals
 
 
 def main() -> None:
-    """Run the command line; every error that a user can act on becomes one message and an exit code."""
-    # numpy's matrices are small here: more threads only wait for each other, and may round differently.
+    """Run the command line. An error that a user can act on becomes one message and an exit code."""
+    # numpy's matrices are small here: more threads only wait for each other, and could round differently.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as for stderr: a locale may have no letter for what is told
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does: a locale may lack a letter
     stop_on_signals()
     try:
         sys.exit(app(standalone_mode=False))  # the code of a `typer.Exit`; None, success, without one
@@ -37,11 +37,11 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    # What a stranger's file or folder is called must not steer the terminal.
-    shown = "".join(
+    # A file's name may hold control characters; they must not reach the terminal.
+    safe = "".join(
         letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in message
     )
-    print(f"entropy-loop: {shown}", file=sys.stderr)
+    print(f"entropy-loop: {safe}", file=sys.stderr)
     sys.exit(code)
 
 

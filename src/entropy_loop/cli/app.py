@@ -1,4 +1,4 @@
-"""What the commands share: the app, the console, and options that several of them have."""
+"""What the commands share: the app, the console, and common options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ORDER = (
     "init", "doctor", "fetch", "plan", "run", "watch", "report", "compare", "rate", "import", "export", "calibrate",
     "verify", "clean", "power", "selfcheck", "world", "list", "schema",
 )  # fmt: skip
-"""The commands as one comes to need them: a study from its config to its results, then what stands beside it."""
+"""The commands in the order of a study, from its config to its results; then the tools beside it."""
 
 
 class Ordered(TyperGroup):
@@ -30,20 +30,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-# Where nobody watches a terminal, tables keep their whole width.
+# In a file or pipe tables keep their whole width.
 out = Console(soft_wrap=True, markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def _configs(incomplete: str) -> list[str]:
-    """YAML files and folders that begin so, for the shell."""
-    found = Path().glob(f"{incomplete}*") if not Path(incomplete).is_absolute() else ()
+    """Completions for the shell: YAML files and folders."""
+    paths = Path().glob(f"{incomplete}*") if not Path(incomplete).is_absolute() else ()
     return sorted(
-        f"{path}/" if path.is_dir() else str(path) for path in found if path.is_dir() or path.suffix == ".yaml"
+        f"{path}/" if path.is_dir() else str(path) for path in paths if path.is_dir() or path.suffix == ".yaml"
     )
 
 
 def _keys(incomplete: str) -> list[str]:
-    """Config keys that begin so, for the shell."""
+    """Completions for the shell: keys of a config."""
     from entropy_loop.study.schema import keys
 
     return [f"{key}=" for key in keys() if key.startswith(incomplete)]
@@ -51,7 +51,7 @@ def _keys(incomplete: str) -> list[str]:
 
 ConfigArgument = Annotated[
     Path,
-    typer.Argument(metavar="CONFIG", help="A YAML file; configs/ has ready-to-run ones.", autocompletion=_configs),
+    typer.Argument(metavar="CONFIG", help="A YAML file; configs/ has examples.", autocompletion=_configs),
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Default: results/<name>.")]
 SetOption = Annotated[

@@ -1,4 +1,4 @@
-"""`export`: results as a data set, or as tasks for people on another platform."""
+"""`export`: results as a data set, or as tasks for raters on another platform."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ def export_(
     root: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
     to: Annotated[str, typer.Option(help="imagefolder, parquet, label-studio or csv.")],
     out_dir: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Default: DIR-<format>.")] = None,
-    arm: Annotated[str | None, typer.Option(help="Images of one arm alone.")] = None,
-    generation: Annotated[int | None, typer.Option(min=0, help="Of one generation alone.")] = None,
-    stream: Annotated[str | None, typer.Option("--set", metavar="SET", help="pool or evaluation.")] = None,
+    arm: Annotated[str | None, typer.Option(help="Only images of this arm.")] = None,
+    generation: Annotated[int | None, typer.Option(min=0, help="Only images of this generation.")] = None,
+    image_set: Annotated[str | None, typer.Option("--set", metavar="SET", help="pool or evaluation.")] = None,
 ) -> None:
-    """Write every image with what is known of it as a data set (imagefolder, parquet), the images that people are asked
-    about as tasks for Label Studio, or what people answered as CSV."""
-    place = out_dir or root.with_name(f"{root.name}-{to}")
+    """Write images as a data set, or tasks and answers of raters. imagefolder, parquet: the images with scores and
+    judgements. label-studio: the images to rate, as tasks. csv: the answers that people gave."""
+    folder = out_dir or root.with_name(f"{root.name}-{to}")
     if to in ANSWERS:
-        written = _answers(root, to, place)
-        out.print("\n".join(str(path) for path in written))
+        out.print("\n".join(str(path) for path in _answers(root, to, folder)))
         return
     from entropy_loop.commands import export
 
-    count = export.export(root, to, place, export.Wanted(arm, generation, stream))
-    out.print(f"{place}: {count} images; README.md there tells what they are and how to load them")
+    count = export.export(root, to, folder, export.Wanted(arm, generation, image_set))
+    out.print(f"{folder}: {count} images; its README.md describes them and shows how to load them")
 
 
-def _answers(root: Path, to: str, place: Path) -> list[Path]:
+def _answers(root: Path, to: str, folder: Path) -> list[Path]:
+    """Write tasks for Label Studio, or answers as CSV, and return the files."""
     from entropy_loop.commands import experiment
     from entropy_loop.people.book import Book
     from entropy_loop.rating import exchange, items
 
     plan, tables = experiment.read(root)
     if to == "csv":
-        return exchange.write_csv(root, place)
+        return exchange.write_csv(root, folder)
     book = Book(root)
     try:
         items.ask(plan, plan.study.config, tables.images, root, book, seed=0)
-        return exchange.write_label_studio(book, root, place)
+        return exchange.write_label_studio(book, root, folder)
     finally:
         book.close()

@@ -1,4 +1,4 @@
-"""Commands that look after a results folder: is it whole, what can go?"""
+"""Commands that check and clean a results folder."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A results f
 
 @app.command("verify")
 def verify_(root: FolderArgument, as_json: JsonOption = False) -> None:
-    """Hold every byte of every finished stage to its receipt. Damaged stages are named and put aside, so that the next
-    run makes them anew; exit code 3 if there are any."""
+    """Compare every byte of every finished stage with its receipt. Damaged stages are named and put aside, so that the
+    next run makes them again. Exit code 3 if there are any."""
     from entropy_loop.commands import results_folder
 
     lines = results_folder.verify(root)
@@ -27,8 +27,8 @@ def verify_(root: FolderArgument, as_json: JsonOption = False) -> None:
     else:
         for line in lines:
             out.print(line)
-        told = "`entropy-loop run` makes these stages anew" if lines else "every stage is as it was written"
-        out.print(f"{root}: {told}")
+        message = "`entropy-loop run` makes these stages again" if lines else "every stage is as it was written"
+        out.print(f"{root}: {message}")
     if lines:
         raise typer.Exit(3)
 
@@ -36,20 +36,20 @@ def verify_(root: FolderArgument, as_json: JsonOption = False) -> None:
 @app.command("clean")
 def clean_(
     root: FolderArgument,
-    whole: Annotated[bool, typer.Option("--store", help="All stages, images and weights with them.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    whole: Annotated[bool, typer.Option("--store", help="Remove all stages, with their images and weights.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove what a run left unfinished and stages that the config does not name any more, after saying what and how
-    much. Tables, figures and report stay."""
+    """Remove stages that a results folder no longer needs. These are unfinished ones and those that the config no
+    longer names. Lists them with their sizes and asks first. Tables, figures and report stay."""
     from entropy_loop.commands import results_folder
 
-    found = results_folder.spare(root, whole)
+    spare = results_folder.spare(root, whole)
     if as_json:
-        print(json.dumps([asdict(one) | {"path": str(one.path)} for one in found], indent=1))
+        print(json.dumps([asdict(folder) | {"path": str(folder.path)} for folder in spare], indent=1))
     else:
-        for one in found:
-            out.print(f"{size(one.size):>8}  {one.path}  ({one.why})")
-        out.print(f"{size(sum(one.size for one in found)) or '0 MB'} in {len(found)} folders")
-    if found and (yes or (not as_json and typer.confirm("remove them?"))):
-        results_folder.clean(root, found)
+        for folder in spare:
+            out.print(f"{size(folder.size):>8}  {folder.path}  ({folder.why})")
+        out.print(f"{size(sum(folder.size for folder in spare)) or '0 MB'} in {len(spare)} folders")
+    if spare and (yes or (not as_json and typer.confirm("remove them?"))):
+        results_folder.clean(root, spare)

@@ -1,4 +1,4 @@
-"""Commands around people: the page on which they rate and pick."""
+"""Commands for raters, and for those who watch a run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from entropy_loop.cli.app import app, out
 @app.command()
 def rate(
     root: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder, finished or waiting for people.")],
-    links: Annotated[int, typer.Option(min=1, max=1000, help="How many people: one link each, good for one use.")] = 1,
-    images: Annotated[int | None, typer.Option(min=1, help="Of every pool; default: the config's.")] = None,
-    raters: Annotated[int | None, typer.Option(min=1, help="Of every image; default: the config's.")] = None,
+    links: Annotated[int, typer.Option(min=1, max=1000, help="Links to print: one per person, for one use.")] = 1,
+    images: Annotated[int | None, typer.Option(min=1, help="Images of every pool. Default: the config's.")] = None,
+    raters: Annotated[int | None, typer.Option(min=1, help="People per image. Default: the config's.")] = None,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; others than this machine can then join.")
+        str, typer.Option(help="Address to listen on; by default only this machine reaches it.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Which images of a pool.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random sample of images.")] = 0,
 ) -> None:
-    """Open a page on which people say what they recognise, or pick the best k for a run that waits for them."""
+    """Open a page on which people rate or pick images. They say what they recognise, or pick the best k images for a
+    run that waits for them."""
     from entropy_loop.machine.signals import Stopped
     from entropy_loop.rating import server
 
@@ -34,24 +35,23 @@ def rate(
         )
     for link in serving.links:
         out.print(link, soft_wrap=True)
-    out.print("one link for one person; Ctrl-C ends it, what was answered is kept, and raters can come back later")
+    out.print("one link per person. Ctrl-C closes the page; answers are kept, and raters can come back later")
     try:
         serving.run()
     except Stopped:
         pass
     finally:
-        told = serving.kept()
-    out.print(f"{told}; `entropy-loop report {root}` tells of answers, `entropy-loop run` goes on with picks")
+        kept = serving.kept()
+    out.print(f"{kept}. `entropy-loop report {root}` shows the answers, `entropy-loop run` continues with the picks")
 
 
 @app.command("import")
 def import_(
-    root: Annotated[
-        Path, typer.Argument(metavar="RESULTS", help="A results folder whose images were rated elsewhere.")
-    ],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, or the JSON export of Label Studio.")],
+    root: Annotated[Path, typer.Argument(metavar="RESULTS", help="The results folder whose images were rated.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, or the JSON export of Label Studio.")],
 ) -> None:
-    """Read answers that people gave elsewhere to what `export --to label-studio` or `export --to csv` wrote."""
+    """Read answers that people gave on another platform. They rated what `export --to
+    label-studio` or `export --to csv` wrote."""
     from entropy_loop.commands import results_folder
     from entropy_loop.people.book import Book
     from entropy_loop.rating import exchange
@@ -62,26 +62,26 @@ def import_(
         new = exchange.read(book, file)
     finally:
         book.close()
-    out.print(f"{new} new answers; `entropy-loop report {root}` tells of them")
+    out.print(f"{new} new answers; `entropy-loop report {root}` shows them")
 
 
 @app.command()
 def watch(
-    root: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder, while `run` works in it.")],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 0,
+    root: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder; `run` may be working in it.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 0,
 ) -> None:
-    """Show the report in a browser while it grows. Nothing is written, and the run is not disturbed."""
+    """Show the report in a browser while a run goes on. Writes nothing and does not disturb the run."""
     from entropy_loop.machine.signals import Stopped
     from entropy_loop.rating import server, watch
     from entropy_loop.rating.guard import Guard
 
-    shown = watch.Watch(root)
-    shown.page()
+    watched = watch.Watch(root)
+    watched.page()  # raises before anything listens if the folder holds no results
     listening = server.listen("127.0.0.1", port)
     address = server.where("127.0.0.1", listening)
     out.print(f"http://{address}/")
-    out.print("it reads anew by itself; Ctrl-C ends it, and nothing else")
+    out.print("the page reloads by itself. Ctrl-C closes it and leaves the run alone")
     try:
-        server.serve(Guard(watch.app(shown), server.names(address)), listening)
+        server.serve(Guard(watch.app(watched), server.names(address)), listening)
     except Stopped:
-        out.print("no longer shown")
+        out.print("the page is closed")

@@ -1,4 +1,4 @@
-"""Commands for a start: a first config, and its schema for editors."""
+"""Commands that help to write a config: a first one, and the schema for editors."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from entropy_loop.cli.app import app, out
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The config to write.")] = Path("experiment.yaml"),
     model: Annotated[str | None, typer.Option(help="bundled, sd15, sdxl, or a folder in diffusers' format.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="What the images are of.")] = None,
-    concepts: Annotated[str | None, typer.Option(help="What they should show, with commas.")] = None,
-    keep: Annotated[int | None, typer.Option(min=0, help="Images of a pool that curation keeps; 0: none.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="The prompt of every image.")] = None,
+    concepts: Annotated[str | None, typer.Option(help="What an image should show, separated by commas.")] = None,
+    keep: Annotated[int | None, typer.Option(min=0, help="Images of a pool to keep; 0: no curation.")] = None,
     generations: Annotated[int | None, typer.Option(min=1, help="Feedback steps.")] = None,
-    images: Annotated[int | None, typer.Option(min=1, help="Of a pool.")] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="Images of a pool.")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Chains of each arm; a claim needs three.")] = None,
 ) -> None:
-    """Write a first config, with a comment for every line. What is not given is asked for on a terminal, and has a
-    default elsewhere."""
+    """Write a first config, with a comment on every line. On a terminal it asks for model, prompt, concepts and keep
+    where they are not given. Elsewhere they have defaults."""
     from entropy_loop.commands import init
 
     usual, asks = init.Answers(), sys.stdin.isatty()
     if asks and model is None:
-        out.print("\n".join(f"  {name}: {one.title}" for name, one in init.MODELS.items()))
+        out.print("\n".join(f"  {name}: {entry.title}" for name, entry in init.MODELS.items()))
     model = model if model is not None else _ask(asks, "model (or a folder)", usual.model)
     prompt = prompt if prompt is not None else _ask(asks, "prompt", usual.prompt)
     named = concepts if concepts is not None else _ask(asks, "its concepts, with commas", ", ".join(usual.concepts))
@@ -40,16 +40,16 @@ def init(
     )  # fmt: skip
     init.write(answers, file)
     fetch = f"`entropy-loop fetch {file}`, then " if answers.model in ("sd15", "sdxl") else ""
-    out.print(f"{file} is written; {fetch}`entropy-loop run {file}`")
+    out.print(f"wrote {file}; next: {fetch}`entropy-loop run {file}`")
 
 
-def _ask(asks: bool, what: str, usual: str) -> str:
-    return str(typer.prompt(what, default=usual)) if asks else usual
+def _ask(asks: bool, question: str, usual: str) -> str:
+    return str(typer.prompt(question, default=usual)) if asks else usual
 
 
 @app.command("schema")
 def schema_(
-    file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write it there.")] = None,
+    file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write it to a file.")] = None,
 ) -> None:
     """Print the JSON Schema of a config. An editor completes and checks a config that begins with
     `# yaml-language-server: $schema=FILE`."""
@@ -63,4 +63,4 @@ def schema_(
         print(text)
         return
     write_text(file, text + "\n")
-    out.print(f"{file} is written; begin a config with `# yaml-language-server: $schema={file}`")
+    out.print(f"wrote {file}; begin a config with `# yaml-language-server: $schema={file}`")

@@ -1,4 +1,4 @@
-"""Commands that work on a study: plan it, run it, look at what came out."""
+"""Commands on a study: fetch its models, plan it, run it, report and compare its results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _engines(incomplete: str) -> list[str]:
-    """Engines that begin so, for the shell."""
+    """Completions for the shell: names of engines."""
     from entropy_loop import registry
 
     return [name for name in registry.known(registry.ENGINE) if name.startswith(incomplete)]
@@ -32,32 +32,30 @@ def run(
     overrides: SetOption = None,
     engine: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="local, or ray: workers share the work.", autocompletion=_engines),
+        typer.Option(metavar="NAME", help="local, or ray (several workers).", autocompletion=_engines),
     ] = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster to join: auto, or host:port.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="How many, of the engine ray.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray cluster to join: auto, or host:port.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of workers of the engine ray.")] = None,
     shard: Annotated[
-        str | None,
-        typer.Option(metavar="I/N", help="Carry every N-th run, from the I-th on, beside other shards."),
+        str | None, typer.Option(metavar="I/N", help="Be job I of N: run every N-th chain, from the I-th on.")
     ] = None,
     fork: Annotated[
-        bool,
-        typer.Option("--fork", help="A changed config: into a new folder, which shares what is the same."),
+        bool, typer.Option("--fork", help="After a change of config: a new folder that shares unchanged stages.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for every event, at last the rates.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per event; the last has rates.")] = False,
 ) -> None:
-    """Run an experiment, or continue it: finished stages are never made twice."""
+    """Run an experiment, or continue it. Finished stages are never made again."""
     from entropy_loop.commands import experiment, results_folder
     from entropy_loop.commands.progress import Progress
 
-    told = {"use": engine, "address": address, "workers": workers}
-    machine = [f"engine.{name}={value}" for name, value in told.items() if value is not None]
+    options = {"use": engine, "address": address, "workers": workers}
+    machine = [f"engine.{name}={value}" for name, value in options.items() if value is not None]
     planned = experiment.prepare(config, (*(overrides or ()), *machine), check_models=False)
     root = out_dir or Path("results") / planned.study.config.name
     part = experiment.Shard.parse(shard) if shard else None
     ending = None if fork else experiment.ended(planned, root, part)
     if not (ending or experiment.finished(planned, root)):
-        experiment.refuse_unready(planned)  # what is finished needs no model, nor the libraries that look for one
+        experiment.refuse_unready(planned)  # a finished run needs no model, and no model library is loaded
     if not experiment.leads():
         if not ending:
             experiment.assist(planned)
@@ -72,14 +70,14 @@ def run(
         with Progress(planned, out, as_json) as progress:
             finished = experiment.carry_out(planned, root, progress, part)
         if not finished:
-            out.print(f"shard {shard} is done; the last one writes the report, as `entropy-loop report {root}` does.")
+            out.print(f"shard {shard} is done. The last shard writes the report, as does `entropy-loop report {root}`.")
             return
         ending = finished.ending
-    _tell(ending, as_json)
+    _print_ending(ending, as_json)
 
 
-def _tell(ending: Ending, as_json: bool = False) -> None:
-    """The end of a run: V and c, warnings, and where the report is; as JSON the rates."""
+def _print_ending(ending: Ending, as_json: bool = False) -> None:
+    """Print V and c, the warnings, and where the report is; as JSON the rates."""
     from entropy_loop.storage.reading import written
 
     if as_json:
@@ -94,31 +92,31 @@ def _tell(ending: Ending, as_json: bool = False) -> None:
 
 @app.command("fetch")
 def fetch_(config: ConfigArgument, overrides: SetOption = None, as_json: JsonOption = False) -> None:
-    """Download the models that a config needs. Everything else works without a connection."""
+    """Download the models that a config needs. No other command downloads anything."""
     from entropy_loop.commands import fetch
     from entropy_loop.study import study
 
     wanted = list(fetch.wanted(study.load(config, tuple(overrides or ()))))
     fetch.refuse_unpinned(wanted)
-    found = []
+    models = []
     for download in wanted:
         if not as_json:
             out.print(f"{download.repo} at {download.revision}")
-        found.append(fetch.fetch(download))
+        models.append(fetch.fetch(download))
     if as_json:
-        print(json.dumps([asdict(one) for one in found], indent=1))
+        print(json.dumps([asdict(model) for model in models], indent=1))
         return
     table = Table("model", "files", "size", "downloaded", "size", box=None)
-    for one in found:
-        table.add_row(one.repo, f"{one.files}", size(one.size), f"{one.new_files}", size(one.new_size))
-    out.print(table if found else "nothing to download: every model is bundled, or a folder")
+    for model in models:
+        table.add_row(model.repo, f"{model.files}", size(model.size), f"{model.new_files}", size(model.new_size))
+    out.print(table if models else "nothing to download: every model is bundled, or a folder")
 
 
 @app.command()
 def plan(
     config: ConfigArgument, out_dir: OutOption = None, overrides: SetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show what a config would do, and how much of it is done. Changes nothing, loads no model."""
+    """Show what a config would do, and how much of it is done. Changes nothing and loads no model."""
     from entropy_loop.commands import experiment
 
     planned = experiment.prepare(config, tuple(overrides or ()), check_models=False)
@@ -130,7 +128,7 @@ def plan(
     steps = f"{config_.generations} feedback {'steps' if config_.generations > 1 else 'step'}"
     chains = f"{len(planned.chains)} {'runs' if len(planned.chains) > 1 else 'run'}"
     out.print(f"{config_.name}: {chains}, {steps}")
-    table = Table("stage", "in all", "done", "images", "UNet evaluations", "TFLOP", "disk", box=None)
+    table = Table("stage", "total", "done", "images", "UNet evaluations", "TFLOP", "disk", box=None)
     for stage, row in forecast.stages.items():
         numbers = (f"{row[name]:,.0f}" for name in ("stages", "done", "images", "evaluations"))
         tflop = [plain(row["tflop"])] * (row["tflop"] > 0) + ["unknown"] * int(row["unknown"])
@@ -138,14 +136,14 @@ def plan(
     out.print(table)
     if any(row["tflop"] for row in forecast.stages.values()):
         out.print(_estimates(forecast.estimates))
-        out.print("estimates from arithmetic alone, not measured; memory is rough")
-        out.print("left out: what is unknown, the judges' memory, measures and reports")
+        out.print("estimates by arithmetic, not measured; memory is a rough estimate")
+        out.print("not included: unknown costs, the judges' memory, measures and reports")
     for name in forecast.chains:
         out.print(f"  {name}")
 
 
 def _estimates(rows: list[Outlook]) -> Table:
-    """What the whole plan would take on one of each device."""
+    """Time and memory of the whole plan on one of each device."""
     table = Table("on one", "time", "memory, sampling", "training", "at", box=None)
     for row in rows:
         speed = f"{row.device.used:.0%} of {row.device.fp32:g} TFLOP/s fp32, {row.device.half:g} half"
@@ -159,15 +157,15 @@ def report(
     results: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
     form: Annotated[
         Literal["html", "md", "json"],
-        typer.Option("--format", help="html writes tables and report.html; md and json print, and write nothing."),
+        typer.Option("--format", help="html writes tables and report.html; md and json only print."),
     ] = "html",
 ) -> None:
-    """Write the tables and the report of a results folder anew from what is stored. Loads no model."""
+    """Write the tables and the report of a results folder again. Reads the stored stages and loads no model."""
     from entropy_loop.commands import experiment
     from entropy_loop.report.text import formats
 
     if form == "html":
-        _tell(experiment.report(results).ending)
+        _print_ending(experiment.report(results).ending)
         return
     read = experiment.read(results)
     print(formats.markdown(*read) if form == "md" else json.dumps(formats.values(*read), indent=1))
@@ -178,21 +176,21 @@ def compare(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.")],
     as_json: JsonOption = False,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the table and a figure, too.")
+        Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with the table and a figure.")
     ] = None,
 ) -> None:
-    """Put results side by side: V and c of `all` in every arm, from the tables alone."""
+    """Compare results side by side, from their tables. Shows V and c of `all` in every arm."""
     from entropy_loop.report.page import comparison
     from entropy_loop.report.text import compare as side_by_side
 
-    found = side_by_side.compare(folders)
+    compared = side_by_side.compare(folders)
     if html:
-        comparison.write(folders, found, html)
+        comparison.write(folders, compared, html)
     if as_json:
-        print(found.to_json(orient="records", indent=1))
+        print(compared.to_json(orient="records", indent=1))
         return
     table = Table(*side_by_side.HEADS, box=None)
-    for line in side_by_side.lines(found):
+    for line in side_by_side.lines(compared):
         table.add_row(*line)
     out.print(table)
     if html:

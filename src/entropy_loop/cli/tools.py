@@ -1,4 +1,4 @@
-"""Commands around a study: its size, its judges, the laws, the world, this machine."""
+"""Commands beside a study: its size, its judges, the laws, drawn scenes, plug-ins, this machine."""
 
 from __future__ import annotations
 
@@ -15,38 +15,34 @@ from entropy_loop.cli.app import ConfigArgument, JsonOption, SetOption, app, out
 
 @app.command()
 def power(
-    rate: Annotated[float, typer.Option(help="V before.")],
-    change: Annotated[float, typer.Option(help="c = (V1 - V2) / V1 that is to be found.")],
+    rate: Annotated[float, typer.Option(help="V before the change, 0 to 1.")],
+    change: Annotated[float, typer.Option(help="The change to detect: c = (V1 - V2) / V1.")],
     images: Annotated[int | None, typer.Option(help="Images of a pool.")] = None,
     keep: Annotated[str | None, typer.Option(help="Images fed back: a number, or a share such as 0.25.")] = None,
     chains: Annotated[int | None, typer.Option(help="Chains (seeds) of the arm.")] = None,
-    wanted: Annotated[float | None, typer.Option("--power", help="Chance to find the change.")] = None,
+    wanted: Annotated[float | None, typer.Option("--power", help="Chance to detect the change.")] = None,
     generations: Annotated[int, typer.Option(help="Feedback steps over which V falls.")] = 1,
-    rated: Annotated[int | None, typer.Option(help="Images of a pool that people look at.")] = None,
-    raters: Annotated[int | None, typer.Option(help="People who look at each of them; 1 if not said.")] = None,
-    agreement: Annotated[
-        float | None, typer.Option(help="Their intraclass correlation, 0 to 1; 1 if not said.")
-    ] = None,
+    rated: Annotated[int | None, typer.Option(help="Images of a pool that people rate.")] = None,
+    raters: Annotated[int | None, typer.Option(help="People who rate each of them. Default: 1.")] = None,
+    agreement: Annotated[float | None, typer.Option(help="Their intraclass correlation, 0 to 1. Default: 1.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """How large must a study be? Give all but one of images, keep, chains and power; that one is solved for.
-
-    For people as the judge say --rated, --raters or --agreement; then --rated is one of those numbers, too.
-    """
+    """Compute how large a study must be. Leave out one of --images, --keep, --chains and --power: it is computed from
+    the others. If people judge, give --rated, --raters or --agreement; then --rated may be the one left out."""
     from entropy_loop.metrics.power import size, solve
 
     design = solve(rate, change, images, size(keep), chains, wanted, generations, 0, rated, raters, agreement)
-    told = {name: value for name, value in asdict(design).items() if value is not None}
+    numbers = {name: value for name, value in asdict(design).items() if value is not None}
     if as_json:
-        print(json.dumps(told, indent=1))
+        print(json.dumps(numbers, indent=1))
         return
-    for name, value in told.items():
+    for name, value in numbers.items():
         out.print(f"{name:>12}  {value:.3g}" if isinstance(value, float) else f"{name:>12}  {value}")
 
 
 @app.command("selfcheck")
-def selfcheck_(seed: Annotated[int, typer.Option(min=0, help="Which noise.")] = 0, as_json: JsonOption = False) -> None:
-    """Check the loop against closed forms that it must reproduce. Exit code 3 if it does not."""
+def selfcheck_(seed: Annotated[int, typer.Option(min=0, help="Any seed.")] = 0, as_json: JsonOption = False) -> None:
+    """Check that the loop reproduces its closed forms. Exit code 3 if it does not."""
     from entropy_loop.commands.progress import bar
     from entropy_loop.commands.selfcheck import LAWS, plausible, selfcheck, surprise
 
@@ -73,39 +69,40 @@ def calibrate_(
     config: ConfigArgument,
     images: Annotated[str, typer.Option(metavar="DIR", help="An imagefolder with truth columns.")] = "storybook",
     people: Annotated[
-        Path | None, typer.Option(metavar="RESULTS", help="What most people said of rated images.")
+        Path | None, typer.Option(metavar="RESULTS", help="Use rated images; the majority's answer counts as true.")
     ] = None,
-    n: Annotated[int | None, typer.Option("--n", min=1, help="Scenes to draw; 2000 if not said.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Which scenes, halves and noise.")] = 0,
+    n: Annotated[int | None, typer.Option("--n", min=1, help="Number of scenes to draw. Default: 2000.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of scenes, halves and noise.")] = 0,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Default: results/<name>-calibration.")] = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fit the judges' thresholds on labelled images, and measure how often their answers are right."""
+    """Measure how often the judges are right. Also fits their thresholds. Needs images whose content is known: drawn
+    scenes, labelled images, or images that people rated."""
     from entropy_loop.commands import calibrate
     from entropy_loop.commands.progress import bar
     from entropy_loop.study import study
 
     with bar(out, "calibrating") as tick:
-        asked = study.load(config, tuple(overrides or ()))
-        folder = out_dir or Path("results") / f"{asked.config.name}-calibration"
+        loaded = study.load(config, tuple(overrides or ()))
+        folder = out_dir or Path("results") / f"{loaded.config.name}-calibration"
         source = f"{calibrate.PEOPLE}{people}" if people else images
-        found = calibrate.calibrate(asked, source, n, seed, folder, tick)
+        calibrations = calibrate.calibrate(loaded, source, n, seed, folder, tick)
     if as_json:
-        print(json.dumps([one.told() for one in found], indent=1))
+        print(json.dumps([calibration.told() for calibration in calibrations], indent=1))
         return
-    for one in found:
-        out.print(one.text())
+    for calibration in calibrations:
+        out.print(calibration.text())
 
 
 @app.command()
 def world(
-    name: Annotated[str, typer.Argument(help="storybook")],
+    name: Annotated[str, typer.Argument(metavar="WORLD", help="storybook")],
     n: Annotated[int, typer.Option("--n", min=1, help="Number of scenes.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Which album; scene i is the same in any album length.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes. Scene i does not depend on --n.")] = 0,
     out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")] = Path("results/world"),
 ) -> None:
-    """Draw scenes with known truth: an imagefolder that `datasets` loads, and a contact sheet."""
+    """Draw scenes whose content is known. Writes an imagefolder that `datasets` loads, and a contact sheet."""
     from entropy_loop.commands.progress import bar
     from entropy_loop.errors import ConfigError, nearest
     from entropy_loop.worlds.storybook import album
@@ -122,16 +119,16 @@ def world(
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """List every plug-in and bundled model with what it is."""
+    """List every plug-in and bundled model."""
     from entropy_loop import assets, registry
 
-    found = registry.catalogue()
-    found["model"] = {f"{assets.PREFIX}{name}": f"bundled, revision {it}" for name, it in assets.REVISIONS.items()}
+    catalogue = registry.catalogue()
+    catalogue["model"] = {f"{assets.PREFIX}{name}": f"bundled, revision {it}" for name, it in assets.REVISIONS.items()}
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(catalogue, indent=1))
         return
     table = Table("kind", "use", "what it is", box=None)
-    for kind, plugins in found.items():
+    for kind, plugins in catalogue.items():
         for use, text in plugins.items():
             table.add_row(kind, use, text)
     out.print(table)
@@ -139,21 +136,21 @@ def list_(as_json: JsonOption = False) -> None:
 
 @app.command()
 def doctor(
-    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="Are its models here?")] = None,
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="Also check its models.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this machine: versions and their known faults, device, memory, disk, and that the bundled models are
-    whole."""
+    """Check this machine and the bundled models. Reports versions with known faults, device, memory, free disk, and
+    whether the models are whole."""
     from entropy_loop.commands import doctor
 
-    found = doctor.checkup(config)
+    checkup = doctor.checkup(config)
     if as_json:
-        print(json.dumps({**found.facts, "problems": found.problems, "notes": found.notes}, indent=1))
+        print(json.dumps({**checkup.facts, "problems": checkup.problems, "notes": checkup.notes}, indent=1))
     else:
-        for name, value in found.facts.items():
+        for name, value in checkup.facts.items():
             out.print(f"{name:>24}  {value}")
-        for name, lines in (("problems", found.problems), ("notes", found.notes)):
+        for name, lines in (("problems", checkup.problems), ("notes", checkup.notes)):
             for i, line in enumerate(lines or ["none"]):
                 out.print(f"{'' if i else name:>24}  {line}")
-    if found.problems:
+    if checkup.problems:
         raise typer.Exit(1)
