@@ -45,10 +45,12 @@ Part = Callable[[Network, "torch.Tensor"], "torch.Tensor"]
 
 @dataclass(frozen=True)
 class _Model:
-    """model: `bundled:...`, a folder, or a hub id. revision: a hub commit; set by itself for a bundled model."""
+    """What reader and embedder share: the network and its attributes."""
 
     model: Annotated[str, Field(min_length=1)] = "bundled:storybook-attributes"
+    """The model: `bundled:...`, a folder, or a hub id."""
     revision: str | None = None
+    """Commit of a hub model, 40 hex digits. A bundled model sets its own."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "revision", assets.pinned(self.model, self.revision))
@@ -90,7 +92,7 @@ class _Model:
 
 @dataclass(frozen=True)
 class AttributeReader(_Model, Reader):
-    """Reads every attribute that its model knows. model: `bundled:...` or a folder."""
+    """Reads every attribute that its model knows, such as coat, suit and background."""
 
     version: ClassVar[int] = 1
 
@@ -119,16 +121,21 @@ class AttributeReader(_Model, Reader):
 
 @dataclass(frozen=True)
 class AttributeEmbedder(_Model, Embedder):
-    """Scenes of the storybook world as the attribute reader sees them: what lies in front of its last layer, mean
-    over the picture, float32 (256,). model: as the reader's.
+    """Embeddings of storybook scenes: the attribute reader's last hidden layer, mean over the picture.
 
-    Pools of 128 of the essay's prompt, Vendi score with its jackknife interval (in brackets: the judge's embedding):
-    real scenes 5.2 to 5.4 [4.6, 6.0] (5.1), cut to one coat and one place 2.5 [2.3, 2.8] (2.0), with pixel noise of .1
-    and .2 5.4 and 5.0 (5.0, 5.1); generations 0 to 5 of an uncurated chain 4.1 3.8 4.0 4.2 3.7 3.1 (4.3 4.2 4.6 5.1 5.4
-    5.7: it rises while figures dissolve) and of a second chain 4.5 4.0 3.7 3.5 3.4 2.9 (4.7 4.4 4.2 4.5 5.3 5.3). The
-    codec's latents take noise for variety (real 19, with noise of .2 31), and 8 x 8 means of the pixels see hardly more
-    than the place (cut to one coat 2.5 of 2.8). It was trained to read through noise, so distances do not see
-    noise either (KID of noise .2 to real inside its null band): the noise indices do.
+    A vector is float32 (256,). Measured with the Vendi score on pools of 128 images of the essay's prompt:
+
+    images                          | this embedder                          | the judge's embedding
+    real scenes                     | 5.2 to 5.4, jackknife [4.6, 6.0]       | 5.1
+    of one coat and one background  | 2.5, jackknife [2.3, 2.8]              | 2.0
+    with pixel noise of .1 and .2   | 5.4 and 5.0                            | 5.0 and 5.1
+    uncurated chain, g0 to g5       | 4.1 3.8 4.0 4.2 3.7 3.1                | 4.3 4.2 4.6 5.1 5.4 5.7
+    a second one                    | 4.5 4.0 3.7 3.5 3.4 2.9                | 4.7 4.4 4.2 4.5 5.3 5.3
+
+    The judge's embedding rises while figures dissolve. The codec's latents count noise as diversity (real 19, with
+    noise of .2 31). 8 x 8 means of the pixels see little but the background (one coat: 2.5 of 2.8). The network was
+    trained to read through noise, so distances do not see noise either (KID of noise .2 to real lies inside its null
+    band): the noise indices do.
     """
 
     version: ClassVar[int] = 1

@@ -36,12 +36,14 @@ PUNCTUATION = str.maketrans("_", " ", string.punctuation.replace("_", ""))  # wh
 
 @dataclass(frozen=True)
 class _Clip:
-    """model: `bundled:...`, a folder, a downloaded hub id, or an open_clip architecture; pretrained: its tag in
-    the last case, which stands for a hub id. revision: a hub commit; set by itself for a bundled model."""
+    """What scorer, judge and embedder share: the open_clip model."""
 
     model: Annotated[str, Field(min_length=1)]
+    """The model: `bundled:...`, a folder, a hub id, or an open_clip architecture."""
     pretrained: str | None = None
+    """Tag of the weights; for an open_clip architecture only, where it stands for a hub id."""
     revision: str | None = None
+    """Commit of a hub model, 40 hex digits. A bundled model sets its own."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "revision", assets.pinned(self.model, self.revision))
@@ -128,7 +130,7 @@ class _Clip:
 
 @dataclass(frozen=True)
 class ClipScorer(_Clip, Scorer):
-    """An image's score is the logit of its own prompt (CLIP score: Hessel et al. 2021, arXiv 2104.08718)."""
+    """The score of an image is the logit of its own prompt (CLIP score: Hessel et al. 2021, arXiv 2104.08718)."""
 
     version: ClassVar[int] = 1
 
@@ -149,18 +151,18 @@ class ClipScorer(_Clip, Scorer):
 
 @dataclass(frozen=True)
 class ClipRecogniser(_Clip, CalibratedJudge):
-    """A concept is recognised when log-sum-exp of its `yes` logits minus that of its `no` logits is above the
-    threshold. Texts come from the config, else from the calibration, which has the threshold of its own texts; other
-    texts have the threshold 0: the side with more evidence wins.
+    """A concept is recognised when its `yes` texts have more evidence than its `no` texts, by the threshold.
 
-    calibration: a file that `entropy-loop calibrate` wrote, in the place of the model's own. calibration_revision:
-    the first 16 hex digits of its SHA-256, which enter keys for its content.
+    The score is log-sum-exp of the `yes` logits minus that of the `no` logits. The texts come from the config, else
+    from the calibration. The calibration's own texts have its threshold; other texts have the threshold 0.
     """
 
     version: ClassVar[int] = 1
 
     calibration: Annotated[str, Field(min_length=1)] | None = None
+    """Path of a file that `entropy-loop calibrate` wrote. Without it, the model's own calibration is used."""
     calibration_revision: str | None = None
+    """First 16 hex digits of the calibration file's SHA-256. Keys hold them in the place of its content."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -232,7 +234,7 @@ def _question(concept: Concept) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class ClipEmbedder(_Clip, Embedder):
-    """Image embeddings as the model makes them, not brought to length one, and noise indices of the pixels."""
+    """Image embeddings of an open_clip model, not normalised, and noise indices of the pixels."""
 
     version: ClassVar[int] = 1
 

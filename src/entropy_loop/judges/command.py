@@ -36,15 +36,18 @@ class Question(TypedDict):
 
 @dataclass(frozen=True)
 class _Command:
-    """command: program and arguments, started without a shell. name: of the scorer in tables. revision: a word of
-    yours for what the command computes; change it when that changes, for it enters keys and the command's own files
-    do not. range: lowest and highest score that it can give. timeout: seconds for one set of images."""
+    """What the scorer and the judge share: they start the command, ask it and check its answers."""
 
     command: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Program and arguments. No shell is started."""
     name: Annotated[str, Field(min_length=1)]
+    """Name of the scorer in tables."""
     revision: str = "1"
+    """Your name for what the command computes. Keys hold it, not the command's files: change it when they change."""
     range: tuple[float, float] | None = None
+    """Lowest and highest score that the command can give. A score outside is an error."""
     timeout: Annotated[float, Field(gt=0)] = 3600.0
+    """Seconds for one set of images, above 0."""
 
     @property
     def label(self) -> str:
@@ -129,14 +132,12 @@ class CommandScorer(_Command, Scorer):
 
 @dataclass(frozen=True)
 class CommandRecogniser(_Command, Judge):
-    """An external scorer as a judge: a concept is recognised when its score is above the threshold.
-
-    threshold: of every concept.
-    """
+    """An external scorer as a judge: a concept is recognised when its score is above the threshold."""
 
     version: ClassVar[int] = 1
 
     threshold: float = 0.5
+    """Score above which the answer is yes, for every concept; in the command's own unit."""
 
     def ready(self, concepts: tuple[Concept, ...]) -> None:
         """Raises ConfigError when the program is not here."""

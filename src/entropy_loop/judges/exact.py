@@ -30,14 +30,13 @@ class ExactScorer(Scorer):
 
 @dataclass(frozen=True)
 class TraitScorer(Scorer):
-    """The score of an image has a known correlation with its trait.
-
-    correlation: r in score = r trait + sqrt(1 - r^2) noise, a standard normal number of the image's own: the
-    correlation as long as the trait has variance 1.
-    """
+    """The score of an image has a known correlation with its trait."""
 
     version: ClassVar[int] = 1
+
     correlation: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Correlation r of score and trait, in [0, 1], as long as the trait has variance 1: score = r trait +
+    sqrt(1 - r^2) noise, where noise is a standard normal number of the image's own."""
 
     def ready(self, prompts: tuple[str, ...]) -> None:
         """It needs no model."""

@@ -34,21 +34,23 @@ PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 class VqaRecogniser(Judge):
     """A concept is recognised when P(yes) to its question is above the threshold.
 
-    model: a folder or a downloaded hub id (transformers' image-text-to-text models); revision: a hub commit.
-    question: asked of every concept, whose name replaces {concept}; questions: those of single concepts, instead.
-    threshold: of P(yes). precision: of the model's weights.
-
-    Images are asked about one by one: an answer never depends on the others.
+    The model sees one image at a time, so no answer depends on the other images.
     """
 
     version: ClassVar[int] = 1
 
     model: Annotated[str, Field(min_length=1)]
+    """The model: a folder or a hub id of one of transformers' image-text-to-text models."""
     revision: str | None = None
+    """Commit of a hub model, 40 hex digits."""
     question: Annotated[str, Field(pattern=r"\{concept\}")] = "Does this image show {concept}? Answer yes or no."
+    """Question about every concept; the concept's name replaces {concept}."""
     questions: dict[str, str] = field(default_factory=dict)
+    """Questions about single concepts, by the concept's name. They replace `question`."""
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """P(yes) above which the answer is yes, in [0, 1]."""
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    """Precision of the model's weights."""
 
     @property
     def label(self) -> str:

@@ -26,14 +26,16 @@ File = TypeVar("File", str, tuple[str, str])  # its name, or its name and text
 class ImageFolder(Real):
     """Images with captions: `metadata.jsonl` with `file_name` and `text`, as `datasets` reads an imagefolder.
 
-    A prompt is served by the images whose text is the prompt, a concept by those whose text has the word, each at
-    most once, in an order of their own.
-    data_dir: the folder. revision: enters the key; change it when the folder's content changes.
+    Images of a prompt are those whose text is the prompt; images of a concept are those whose text has its name as a
+    word. Each is used at most once, in a fixed shuffled order.
     """
 
     version: ClassVar[int] = 1
+
     data_dir: Annotated[str, Field(min_length=1)]
+    """Path of the folder."""
     revision: str = ""
+    """Your name for the folder's content. Keys hold it: change it when the content changes."""
 
     def ready(self) -> None:
         """Raises ConfigError when the folder or its table is not here or not as it should be, and for a file that is no

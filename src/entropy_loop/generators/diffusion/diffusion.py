@@ -54,30 +54,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Diffusion(Generator):
-    """A Stable Diffusion checkpoint: `bundled:storybook`, a diffusers folder, or a downloaded hub id.
-
-    checkpoint: which. revision: a hub commit; set by itself for a bundled model. scheduler, num_inference_steps,
-    guidance_scale, height, width (pixels; None: the model's own): as in diffusers' pipeline.
-    block: images per UNet call; the last one is padded, so an image never depends on how many are made.
-    precision: of the UNet while it makes images; latents, text encoders and VAE are float32. compile: let
-    torch.compile make the UNet faster, which takes a minute or two once per run. safety_checker: 'off' does without
-    the checkpoint's own; 'flag' writes down which images it objects to (column `flagged` of samples.parquet);
-    'keep' leaves those images out of the pool, so that nothing judges them or is trained on them.
-    """
+    """A Stable Diffusion checkpoint: `bundled:storybook`, a diffusers folder, or a downloaded hub id."""
 
     version: ClassVar[int] = 3
 
     checkpoint: Annotated[str, Field(min_length=1)]
+    """The model: `bundled:storybook`, a folder in diffusers' format, or a hub id."""
     revision: str | None = None
+    """Commit of a hub model, 40 hex digits. A bundled model sets its own."""
     scheduler: Literal["ddim", "ddpm", "pndm", "dpmsolver_multistep", "euler", "euler_ancestral", "unipc"] = "ddim"
+    """Sampler: diffusers' scheduler of this name."""
     num_inference_steps: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Denoising steps per image, 1 to 1000."""
     guidance_scale: Annotated[float, Field(ge=1)] = 7.5
+    """Strength of classifier-free guidance, at least 1; 1 is no guidance."""
     height: Annotated[int, Field(ge=8, multiple_of=8)] | None = None
+    """Height of an image in pixels, a multiple of 8. Without it, the model's own."""
     width: Annotated[int, Field(ge=8, multiple_of=8)] | None = None
+    """Width of an image in pixels, a multiple of 8. Without it, the model's own."""
     block: Annotated[int, Field(ge=1)] = 32
+    """Images per UNet call, at least 1. The last block is padded, so no image depends on how many are made."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Precision of the UNet in sampling. Latents, text encoders and VAE are always float32."""
     compile: bool = False
+    """Compile the UNet with torch.compile: faster sampling, for one or two minutes at the start of a run."""
     safety_checker: Literal["keep", "flag", "off"] = "off"
+    """The checkpoint's own safety checker: 'off' does not run it; 'flag' records the images that it rejects in the
+    column `flagged` of samples.parquet; 'keep' keeps them back: no judge sees them, and nothing is trained on them."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "revision", assets.pinned(self.checkpoint, self.revision))

@@ -1,4 +1,4 @@
-"""The control without a model: images pass the VAE again and again, and nothing is learnt."""
+"""The control without learning: the VAE encodes and decodes the same images in each generation."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from entropy_loop.generators.diffusion.diffusion import Diffusion
 
 @dataclass(frozen=True)
 class VaeRoundtrip(Diffusion):
-    """Generation 0 is the checkpoint's; every later image is one of the diet, encoded and decoded once more.
+    """The control without learning: a later generation is its diet, encoded and decoded once more by the VAE.
 
-    Options as those of `diffusion`. Each image is the mean of its posterior, so the round trip adds no noise of
-    its own. A pool larger than its diet shows the diet's images again, in their order; so does the evaluation set.
+    Generation 0 and the options are those of `diffusion`. An image is decoded from the mean of its posterior, so the
+    round trip adds no noise. A pool or evaluation set larger than its diet repeats the diet's images in their order.
     """
 
     version: ClassVar[int] = 2

@@ -25,13 +25,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class Categorical(Generator):
-    """One distribution over sets of concepts per prompt.
-
-    rates: the share of generation 0's images that show each concept, independently of the others.
-    """
+    """A toy without pixels: one distribution over sets of concepts per prompt."""
 
     version: ClassVar[int] = 1
+
     rates: dict[ConceptName, Share] = field(default_factory=lambda: {"astronaut": 0.9, "horse": 0.9, "riding": 0.8})
+    """Share of generation 0's images that show each concept, in [0, 1], independently of the others."""
 
     def evaluations_per_image(self) -> float:
         return 1.0
@@ -60,13 +59,12 @@ class Categorical(Generator):
 
 @dataclass(frozen=True)
 class CategoricalWorld(Real):
-    """Real data for the toy generator: images that show each concept at its true rate, independently.
-
-    rates: the share of real images that show each concept.
-    """
+    """Real data for the toy `categorical`: images that show each concept at its true rate."""
 
     version: ClassVar[int] = 1
+
     rates: dict[ConceptName, Share]
+    """Share of real images that show each concept, in [0, 1], independently of the others."""
 
     def ready(self) -> None:
         """It needs no data."""

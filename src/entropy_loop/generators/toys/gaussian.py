@@ -28,19 +28,22 @@ VALUES = "values.npy"
 
 @dataclass(frozen=True)
 class Gaussian(Generator):
-    """One normal distribution per prompt and dimension; generation 0 is the truth, mean 0 and variance 1.
+    """A toy without pixels: one normal distribution per prompt and dimension.
 
-    dimensions: numbers per image. fit: the variance's divisor, 'ml' n and 'unbiased' n - 1, or 'known_variance',
-    which leaves it at 1. sampling_bias: lambda of Alemohammad et al. 2023 (arXiv 2307.01850, section 3.1), images
-    come from N(mean, lambda variance), generation 0's too. real_weight: what all real images of a diet weigh
-    together in a fit, of 1; without it every image weighs the same.
+    Generation 0 is the truth, mean 0 and variance 1.
     """
 
     version: ClassVar[int] = 1
+
     dimensions: Dimensions = 1
+    """Numbers per image, at least 1."""
     fit: Literal["ml", "unbiased", "known_variance"] = "ml"
+    """The variance's divisor: 'ml' is n, 'unbiased' is n - 1; 'known_variance' keeps the variance at 1."""
     sampling_bias: Annotated[float, Field(gt=0)] = 1.0
+    """Lambda, above 0: images come from N(mean, lambda variance), generation 0's too (Alemohammad et al. 2023, arXiv
+    2307.01850, section 3.1)."""
     real_weight: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Weight of all real images of a diet together in a fit, in [0, 1]. Without it every image has the same weight."""
 
     def evaluations_per_image(self) -> float:
         return 1.0
@@ -95,13 +98,12 @@ class Gaussian(Generator):
 
 @dataclass(frozen=True)
 class GaussianWorld(Real):
-    """Real data for the Gaussian generator: the truth itself, mean 0 and variance 1.
-
-    dimensions: numbers per image.
-    """
+    """Real data for the toy `gaussian`: the truth itself, mean 0 and variance 1."""
 
     version: ClassVar[int] = 1
+
     dimensions: Dimensions = 1
+    """Numbers per image, at least 1: as many as the generator's."""
 
     def ready(self) -> None:
         """It needs no data."""

@@ -25,15 +25,14 @@ Attribute = Literal["coat", "suit", "background", "facing"]
 
 @dataclass(frozen=True)
 class Storybook(Real):
-    """Drawn scenes of what a prompt asks for; what it leaves open follows the world's own shares.
-
-    only: attribute values that every scene has, to cut the data for a control, as in {coat: brown}. noise:
-    standard deviation of Gaussian noise on the pixels, in shares of the full range, to corrupt them.
-    """
+    """Drawn scenes of what a prompt asks for; what it leaves open follows the world's own shares."""
 
     version: ClassVar[int] = 1
+
     only: dict[Attribute, str] = field(default_factory=dict)
+    """Attribute values that every scene has, such as {coat: brown}: data with less diversity, for a control."""
     noise: Annotated[float, Field(ge=0)] = 0.0
+    """Standard deviation of Gaussian noise on the pixels, as a share of their full range, at least 0; for a control."""
 
     def __post_init__(self) -> None:
         for name, value in self.only.items():
