@@ -105,8 +105,8 @@ def test_every_scheduler_makes_the_latents_of_diffusers_own_pipeline(name, kind,
     theirs = pipeline(ours)
     options = {"skip_prk_steps": True} if name == "pndm" else {}
     theirs.scheduler = OWN[name].from_config(theirs.scheduler.config, **options)
-    parts, unet = ours._loaded(generation_0)
-    made, _ = ours._made(parts, unet, asked(2), 2)
+    parts, unet = ours._load(generation_0)
+    made, _ = ours._sample_block(parts, unet, asked(2), 2)
     random = [torch.Generator().manual_seed(request.seed) for request in asked(2)]
     told = theirs([ESSAY] * 2, generator=random, num_inference_steps=3, guidance_scale=3.0, output_type="latent")
     assert torch.allclose(made, told.images, atol=1e-5)
@@ -116,10 +116,10 @@ def test_every_scheduler_makes_the_latents_of_diffusers_own_pipeline(name, kind,
 def test_pictures_are_those_of_diffusers_own_pipeline(kind, kinds, generation_0):
     """The VAE, which the pipeline of an XL model upcasts to float32 too: the same pixels to a grey level in 255."""
     ours = generator(kinds[kind])
-    parts, unet = ours._loaded(generation_0)
+    parts, unet = ours._load(generation_0)
     assert parts.pipe.vae.config.force_upcast
     assert parts.pipe.vae.dtype == torch.float32
-    _, made = ours._made(parts, unet, asked(2), 2)
+    _, made = ours._sample_block(parts, unet, asked(2), 2)
     random = [torch.Generator().manual_seed(request.seed) for request in asked(2)]
     told = pipeline(ours)([ESSAY] * 2, generator=random, num_inference_steps=3, guidance_scale=3.0).images
     theirs = np.stack([np.asarray(image) for image in told]).astype(int)
@@ -329,7 +329,8 @@ def test_half_precision_is_near_full_precision(generation_0):
     if not computes_bf16():
         return
     full, half = (
-        one._made(*one._loaded(generation_0), asked(4), 4)[0] for one in (generator(), generator(precision="bf16"))
+        one._sample_block(*one._load(generation_0), asked(4), 4)[0]
+        for one in (generator(), generator(precision="bf16"))
     )
     assert half.dtype == torch.float32
     assert 0 < (half - full).norm() / full.norm() < 0.05
@@ -354,7 +355,7 @@ def test_memory_that_is_short_is_told_with_the_block_that_fits(generation_0, tmp
     monkeypatch.setattr(sampling, "denoise", small)
     (tmp_path / "out").mkdir()
     with pytest.raises(
-        EntropyLoopError, match=r"generator\.block: 8 images do not fit .* 2 do: say `generator.block: 2`"
+        EntropyLoopError, match=r"generator\.block: 8 images do not fit .* 2 do: set `generator.block: 2`"
     ):
         generator(block=8).sample(generation_0, asked(8), tmp_path / "out", ignore)
     assert not (tmp_path / "out" / "samples.parquet").exists()
@@ -366,7 +367,7 @@ def test_memory_for_nothing_is_told_too():
     def never(size: int) -> None:
         raise torch.OutOfMemoryError
 
-    with pytest.raises(EntropyLoopError, match="nor does a single one"), memory.enough("block", 4, never):
+    with pytest.raises(EntropyLoopError, match="nor does a single one"), memory.advise("block", 4, never):
         never(4)
 
 

@@ -75,13 +75,13 @@ def test_a_model_that_knows_the_target_has_no_loss(scheduler):
 def test_what_this_loss_cannot_train_is_refused(schedule, settings, told):
     """A target that is not known, and weights that are not numbers, are errors in words."""
     with pytest.raises(ConfigError, match=told):
-        finetune.refuse_untrainable(schedule, settings)
+        finetune.check_trainable(schedule, settings)
 
 
 def test_velocity_with_a_last_step_of_pure_noise_can_be_weighted():
     """A signal-to-noise ratio of 0 has the min-SNR weight 0 where the model predicts velocity."""
     schedule = DDPMScheduler(prediction_type="v_prediction", rescale_betas_zero_snr=True)
-    finetune.refuse_untrainable(schedule.config, TrainSettings(snr_gamma=5.0))
+    finetune.check_trainable(schedule.config, TrainSettings(snr_gamma=5.0))
     assert torch.isfinite(finetune._weights(schedule, torch.tensor([0, 999]), 5.0, velocity=True)).all()
 
 
@@ -256,7 +256,7 @@ def test_a_training_that_does_not_fit_is_told_with_the_batch_that_does(images, t
         return real(unet, scheduler, encoded, batch, settings)
 
     monkeypatch.setattr(finetune, "loss_of", small)
-    told = r"train\.train_batch_size: 8 images do not fit .* 2 do: say `train\.train_batch_size: 2` and "
+    told = r"train\.train_batch_size: 8 images do not fit .* 2 do: set `train\.train_batch_size: 2` and "
     told += r"`train\.gradient_accumulation_steps: 4` times as many"
     with pytest.raises(EntropyLoopError, match=told):
         step(images, TrainSettings(max_train_steps=2, train_batch_size=8, method=method), tmp_path / "out")
@@ -265,7 +265,7 @@ def test_a_training_that_does_not_fit_is_told_with_the_batch_that_does(images, t
 
 def test_several_processes_are_not_made_to_try():
     """Out of memory on one of them: it alone would repeat what they do together, and wait for the others for ever."""
-    with pytest.raises(EntropyLoopError, match=r"8 images do not fit .* try half"), memory.enough("train", 8, None):
+    with pytest.raises(EntropyLoopError, match=r"8 images do not fit .* try half"), memory.advise("train", 8, None):
         raise torch.OutOfMemoryError
 
 

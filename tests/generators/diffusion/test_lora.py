@@ -85,9 +85,9 @@ def test_two_lines_of_plain_diffusers_load_a_generation(base, diet, tmp_path):
     code = [sys.executable, "-c", READ, str(BUNDLED), str(made.folder), str(tmp_path / "told.pt")]
     told = subprocess.run(code, capture_output=True, text=True, check=True).stdout
     assert told.strip() == "3 5.0 ['to_k', 'to_out.0', 'to_q', 'to_v']"
-    _, unet = TINY._loaded(made)
+    _, unet = TINY._load(made)
     ours = predicted(unet.unet, encoder_hidden_states=TEXT)
-    _, untrained = TINY._loaded(base)
+    _, untrained = TINY._load(base)
     assert torch.allclose(ours, torch.load(tmp_path / "told.pt"), atol=1e-5)
     assert (ours - predicted(untrained.unet, encoder_hidden_states=TEXT)).abs().max() > 1e-3
 
@@ -106,11 +106,11 @@ def test_adapters_are_float32_and_the_next_generation_goes_on_from_them(base, di
 
 def test_equal_trainings_are_equal_files_and_leave_the_checkpoint_alone(base, diet, tmp_path):
     """Trained twice: the same bytes. Generation 0 is sampled afterwards as it was before, in the same modules."""
-    _, before = TINY._loaded(base)
+    _, before = TINY._load(base)
     modules, first = dict(before.unet.named_modules()), predicted(before.unet, encoder_hidden_states=TEXT)
     made = [trained(base, diet, tmp_path / name).folder / lora.FILE for name in ("a", "b")]
     assert made[0].read_bytes() == made[1].read_bytes()
-    _, after = TINY._loaded(base)
+    _, after = TINY._load(base)
     assert dict(after.unet.named_modules()) == modules
     assert torch.equal(predicted(after.unet, encoder_hidden_states=TEXT), first)
 
@@ -118,9 +118,9 @@ def test_equal_trainings_are_equal_files_and_leave_the_checkpoint_alone(base, di
 def test_peft_computes_what_is_merged(base, diet, tmp_path):
     """The UNet with its adapters beside the weights, as it is trained, predicts what the merged one predicts."""
     made = trained(base, diet, tmp_path / "one")
-    _, merged = TINY._loaded(made)
+    _, merged = TINY._load(made)
     ours = predicted(merged.unet, encoder_hidden_states=TEXT)
-    _, plain = TINY._loaded(base)
+    _, plain = TINY._load(base)
     lora.add(plain.unet, LORA, made.folder, 0)
     theirs = predicted(plain.unet, encoder_hidden_states=TEXT)
     lora.remove(plain.unet)
@@ -149,16 +149,16 @@ def test_an_xl_checkpoint_is_trained_and_sampled(diet, tmp_path, method):
     settings = TrainSettings(**{**vars(LORA), "method": method})
     one.ready((ESSAY,), settings)
     made = trained(Checkpoint(tmp_path / "base"), diet, tmp_path / "made", one, settings)
-    parts, unet = one._loaded(made)
-    told = parts.text((ESSAY, "")).told((64, 64), torch.float32)
-    ours = predicted(unet.unet, **told)
+    parts, unet = one._load(made)
+    condition = parts.text((ESSAY, "")).unet_arguments((64, 64), torch.float32)
+    ours = predicted(unet.unet, **condition)
     pipe = StableDiffusionXLPipeline.from_pretrained(folder, dtype=torch.float32)
-    assert (predicted(pipe.unet, **told) - ours).abs().max() > 1e-4
+    assert (predicted(pipe.unet, **condition) - ours).abs().max() > 1e-4
     if method == "lora":
         pipe.load_lora_weights(made.folder)
     else:
         pipe.unet = UNet2DConditionModel.from_pretrained(made.folder / "unet")
-    assert torch.allclose(predicted(pipe.unet, **told), ours, atol=1e-5)
+    assert torch.allclose(predicted(pipe.unet, **condition), ours, atol=1e-5)
 
 
 def test_the_update_is_the_product_of_the_two_factors(base, diet, tmp_path):
@@ -174,8 +174,8 @@ def test_the_update_is_the_product_of_the_two_factors(base, diet, tmp_path):
 
 def test_weights_are_exchanged_in_place(base, diet, tmp_path):
     """Another generation's weights go into the very tensors that the UNet had: nothing is compiled or built anew."""
-    _, unet = TINY._loaded(base)
+    _, unet = TINY._load(base)
     places = [value.data_ptr() for value in unet.unet.parameters()]
-    _, again = TINY._loaded(trained(base, diet, tmp_path / "one"))
+    _, again = TINY._load(trained(base, diet, tmp_path / "one"))
     assert [value.data_ptr() for value in again.unet.parameters()] == places
     assert again.unet is resident.model(str(BUNDLED)).unet("fp32").unet

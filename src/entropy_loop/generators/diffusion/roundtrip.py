@@ -28,8 +28,7 @@ class VaeRoundtrip(Diffusion):
     def train(
         self, start: Checkpoint, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path, tick: Tick
     ) -> None:
-        """Writes the diet after its round trip, passed.parquet (prompt, file) and the images, and hands on which
-        checkpoint generation 0 is."""
+        """Write the diet after its round trip: the images, and passed.parquet (prompt, file). Copies base.json."""
         import torch
         from PIL import Image
 
@@ -45,35 +44,34 @@ class VaeRoundtrip(Diffusion):
                 for number, image in enumerate(codec.decode(parts, padded)[: len(part)], start=first):
                     Image.fromarray(image).save(out / f"images/{number:06d}.png", compress_level=1)
                 tick(min(1.0, (first + self.block) / len(files)))
-        named = [f"images/{number:06d}.png" for number in range(len(files))]
-        pd.DataFrame({"prompt": table["prompt"], "file": named}).to_parquet(out / "passed.parquet", index=False)
+        names = [f"images/{number:06d}.png" for number in range(len(files))]
+        pd.DataFrame({"prompt": table["prompt"], "file": names}).to_parquet(out / "passed.parquet", index=False)
 
     def split(self, requests: list[Request]) -> list[list[Request]]:
-        """Nothing is worth splitting: most images are copies of files."""
+        """One part: most images are copies of files."""
         return [requests]
 
     def loading(self, settings: TrainSettings, request: Request) -> str:
-        """There is nothing to load: a generation is images."""
+        """Empty: a generation has images, not weights."""
         return ""
 
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
-        """Generation 0 is sampled; afterwards image i of a prompt is image i of what has passed the codec."""
+        """Generation 0 is sampled; in later ones image i of a prompt is image i of passed.parquet."""
         if not (model.folder / "passed.parquet").is_file():
             return super().sample(model, requests, out, tick)
         passed = pd.read_parquet(model.folder / "passed.parquet").groupby("prompt")["file"].apply(list)
-        others = [request for request in requests if request.prompt not in passed]  # only measured: nothing is fed
+        others = [request for request in requests if request.prompt not in passed]  # in no diet, so still sampled
         super().sample(model, others, out, tick)
         rows = []
         for request in requests:
             if request.prompt in passed:
                 source = model.folder / passed[request.prompt][request.index % len(passed[request.prompt])]
-                file = recording.file(request)
+                file = recording.path(request)
                 shutil.copyfile(source, out / file)
                 digest = hashlib.sha256(source.read_bytes()).hexdigest()
                 rows.append((request.id, request.prompt, request.seed, file, digest))
-        images = pd.concat([pd.DataFrame(rows, columns=list(SAMPLES)), pd.read_parquet(out / "samples.parquet")])
-        there = images.set_index("id", drop=False)
-        there.loc[[request.id for request in requests if request.id in there.index]].to_parquet(
-            out / "samples.parquet", index=False
-        )
+        samples = pd.concat([pd.DataFrame(rows, columns=list(SAMPLES)), pd.read_parquet(out / "samples.parquet")])
+        samples = samples.set_index("id", drop=False)
+        order = [request.id for request in requests if request.id in samples.index]
+        samples.loc[order].to_parquet(out / "samples.parquet", index=False)
         return None
