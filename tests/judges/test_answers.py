@@ -64,7 +64,7 @@ def test_a_no_to_a_picture_of_one_colour_counts_and_says_what_it_was(samples):
 
 def test_a_yes_to_a_picture_of_one_colour_has_no_reason(samples):
     """A judge that sees a desert in plain sand is not corrected."""
-    found = answers.judged([("red", "horse", 0.9, 0.5), ("two", "horse", 0.5, 0.5)], "mine", samples)
+    found = answers.judgements([("red", "horse", 0.9, 0.5), ("two", "horse", 0.5, 0.5)], "mine", samples)
     assert found["answer"].tolist() == [True, False]
     assert found["reason"].tolist() == ["", "flat picture: one colour"]
 

@@ -68,7 +68,7 @@ ANSWER = "import json, sys\nrows = [json.loads(line) for line in sys.stdin]\n"
         ("print('loading the model ...')", "line 1 is no"),
         ("print('[1, 2]')", "line 1 is no"),
         ("sys.exit('no GPU here')", "(?s)code 1; nothing was recorded.*no GPU here"),
-        ("import time; time.sleep(60)", "no end after 2 s"),
+        ("import time; time.sleep(60)", "not finished after 2 s"),
     ],
 )
 def test_what_is_no_answer_is_an_error(samples, tmp_path, code, told):

@@ -1,8 +1,8 @@
 """The attribute reader: which coat, suit, background, ... an image shows, or that it cannot be read.
 
-A model is a folder with `config.json` (a network of timm), `model.safetensors` and `attributes.json`: what
-each attribute's answers are, in the order of the network's outputs, the least probability at which a value
-counts, and confusion matrices on drawings it was not trained on.
+A model is a folder with `config.json` (a network of timm), `model.safetensors` and `attributes.json`. The latter has
+the answers of each attribute in the order of the network's outputs, the least probability at which a value counts, and
+confusion matrices on drawings that the network was not trained on.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ABSENT, UNREADABLE = "absent", "unreadable"
 
 
 class Network(Protocol):
-    """A network of timm: an image, float32 (1, 3, 64, 64), to the logits of all answers."""
+    """A network of timm: from images, float32 (1, 3, 64, 64), to the logits of all answers."""
 
     def __call__(self, images: torch.Tensor, /) -> torch.Tensor: ...
     def forward_features(self, images: torch.Tensor, /) -> torch.Tensor: ...
@@ -57,36 +57,36 @@ class _Model:
 
     @property
     def label(self) -> str:
-        """A short name for tables."""
+        """Short name of the model."""
         return Path(self.model.removeprefix(assets.PREFIX)).name
 
     def attributes(self) -> dict[str, Attribute]:
-        """Every attribute that the model knows, from its attributes.json. Raises ConfigError when it has none."""
+        """Attributes that the model knows, from its attributes.json. Raises ConfigError when it has no such file."""
         path = self._folder() / "attributes.json"
         if not path.is_file():
             raise ConfigError(f"{self.model}: no attributes.json in {path.parent}; it is no attribute reader.")
-        known: dict[str, Attribute] = json.loads(path.read_text(encoding="utf-8"))["attributes"]
-        return known
+        attributes: dict[str, Attribute] = json.loads(path.read_text(encoding="utf-8"))["attributes"]
+        return attributes
 
     def downloads(self) -> list[assets.Download]:
-        """What `fetch` gets for it."""
+        """The files for `fetch` to download."""
         return assets.download(self.model, self.revision, ("config.json", "model.safetensors", "attributes.json"))
 
     def _folder(self) -> Path:
         return assets.find(self.model, self.revision)
 
-    def _each(self, part: Part, samples: Samples, tick: Tick) -> Iterator[np.ndarray]:
-        """What a part of the network makes of every image, a vector each.
+    def _outputs(self, part: Part, samples: Samples, tick: Tick) -> Iterator[np.ndarray]:
+        """Output of a part of the network for each image, float32 (d,).
 
-        Images pass through the network one by one: an answer never depends on what else is looked at.
+        Images pass through the network one by one, so no output depends on the other images.
         """
         import torch
 
         network, files = load(self._folder()), [samples.folder / file for file in samples.table["file"]]
-        for i, image in enumerate(embeddings.opened(files)):
+        for i, image in enumerate(embeddings.open_images(files)):
             with torch.inference_mode():
-                said = part(network, pixels(image))[0].numpy()
-            yield said
+                output = part(network, pixels(image))[0].numpy()
+            yield output
             tick((i + 1) / len(files))
 
 
@@ -97,25 +97,24 @@ class AttributeReader(_Model, Reader):
     version: ClassVar[int] = 1
 
     def ready(self, attributes: Mapping[str, tuple[str, ...]]) -> None:
-        """Raises ConfigError when the model is not here, or does not read one of these attributes or values."""
+        """Raises ConfigError when the model is missing, or does not read one of these attributes or values."""
         known = {name: entry["values"] for name, entry in self.attributes().items()}
         for name, values in attributes.items():
             if name not in known:
                 raise ConfigError(f"attributes.{name}: {self.label} does not read it; {nearest(name, list(known))}")
             for value in values:
                 if value not in known[name]:
-                    told = nearest(value, known[name])
-                    raise ConfigError(f"attributes.{name}: {self.label} does not read {value!r}; {told}")
+                    hint = nearest(value, known[name])
+                    raise ConfigError(f"attributes.{name}: {self.label} does not read {value!r}; {hint}")
 
     def read(self, samples: Samples, tick: Tick) -> pd.DataFrame:
-        """`value` and how probable it is (`score`), or no value and the reason,
-        'absent' (no animal, so no coat) or 'unreadable'; then the score is that of the likeliest value. Raises
-        EntropyLoopError at the first answer that is not finite.
-        """
+        """A row has the value and its probability as the score, or no value and the reason: 'absent' (no animal, so no
+        coat) or 'unreadable'. Without a value, the score is that of the likeliest one. Raises EntropyLoopError at the
+        first output that is not finite."""
         attributes, rows = self.attributes(), []
-        told = self._each(lambda network, image: network(image), samples, tick)
-        for name, logits in zip(samples.table["id"], told, strict=True):
-            rows += [(name, *answer) for answer in answers(finite(logits, self.label, name), attributes)]
+        outputs = self._outputs(lambda network, image: network(image), samples, tick)
+        for image, logits in zip(samples.table["id"], outputs, strict=True):
+            rows += [(image, *answer) for answer in answers(finite(logits, self.label, image), attributes)]
         return pd.DataFrame(rows, columns=list(ATTRIBUTES))
 
 
@@ -141,11 +140,11 @@ class AttributeEmbedder(_Model, Embedder):
     version: ClassVar[int] = 1
 
     def ready(self) -> None:
-        """Raises ConfigError when the model is not here, or is another kind of model."""
+        """Raises ConfigError when the model is missing, or is no attribute reader."""
         self.attributes()
 
     def embed(self, samples: Samples, tick: Tick) -> Embedded:
-        return embeddings.embedded(self._each(_penultimate, samples, tick), samples)
+        return embeddings.embedded(self._outputs(_penultimate, samples, tick), samples)
 
 
 def _penultimate(network: Network, image: torch.Tensor) -> torch.Tensor:
@@ -153,40 +152,38 @@ def _penultimate(network: Network, image: torch.Tensor) -> torch.Tensor:
 
 
 def answers(logits: np.ndarray, attributes: Mapping[str, Attribute]) -> Iterator[tuple[str, str | None, float, str]]:
-    """(attribute, value, score, reason) for one image's logits, shape (all answers of all attributes,).
+    """(attribute, value, score, reason) of one image. logits: (all answers of all attributes,).
 
-    Each attribute has a softmax of its own. A value is given when it is the likeliest of all answers and its
-    probability reaches the attribute's threshold.
+    Each attribute has a softmax of its own. There is a value when it is the likeliest answer and its probability
+    reaches the attribute's threshold.
     """
     start = 0
     for name, entry in attributes.items():
         own = logits[start : start + len(entry["answers"])].astype(np.float64)
         start += len(own)
-        odds = np.exp(own - own.max())
-        odds /= odds.sum()
-        said = entry["answers"][int(odds.argmax())]
-        score = max(float(p) for answer, p in zip(entry["answers"], odds, strict=True) if answer in entry["values"])
-        if said in entry["values"] and score >= entry["threshold"]:
-            yield name, said, score, ""
+        shares = np.exp(own - own.max())
+        shares /= shares.sum()
+        likeliest = entry["answers"][int(shares.argmax())]
+        score = max(float(p) for answer, p in zip(entry["answers"], shares, strict=True) if answer in entry["values"])
+        if likeliest in entry["values"] and score >= entry["threshold"]:
+            yield name, likeliest, score, ""
         else:
-            yield name, None, score, ABSENT if said == ABSENT else UNREADABLE
+            yield name, None, score, ABSENT if likeliest == ABSENT else UNREADABLE
 
 
 def pixels(image: Image.Image) -> torch.Tensor:
-    """A PIL image as the network's input, float32 (1, 3, 64, 64) in [-1, 1]; another size is resized."""
+    """A PIL image of any size as the network's input, float32 (1, 3, 64, 64) in [-1, 1]."""
     import torch
     from PIL import Image
 
-    size = (64, 64)
-    fitting = (
-        image.convert("RGB") if image.size == size else image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
-    )
-    return torch.from_numpy(np.array(fitting)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    rgb = image.convert("RGB")
+    rgb = rgb if rgb.size == (64, 64) else rgb.resize((64, 64), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
 @cache
 def load(folder: Path) -> Network:
-    """The network of a reader's folder, in float32 on the CPU: it takes milliseconds per image."""
+    """The network in a model's folder, float32, on the CPU: it takes milliseconds per image."""
     import timm
     import torch
     from safetensors.torch import load_file

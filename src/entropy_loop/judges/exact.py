@@ -1,4 +1,4 @@
-"""Judges of the toy generators, which read an image's truth from its table."""
+"""Judge and scorers of the toy generators: they read what an image shows from its table."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TraitScorer(Scorer):
 
     def score(self, samples: Samples, prompts: tuple[str, ...], tick: Tick) -> pd.DataFrame:
         table = samples.table[samples.table["prompt"].isin(prompts)]
-        # A second word in the seed: another stream than the one that made the image.
+        # The second number of the seed makes this noise independent of the image's own.
         noise = np.array([np.random.default_rng((seed, 1)).standard_normal() for seed in table["image_seed"]])
         scores = self.correlation * table["trait"] + (1 - self.correlation**2) ** 0.5 * noise
         return pd.DataFrame({"id": table["id"], "score": scores})

@@ -166,8 +166,7 @@ class Diffusion(Generator):
         names = [*recording.COLUMNS, "flagged"] if rejects else list(recording.COLUMNS)
         pd.DataFrame(rows, columns=names).to_parquet(out / "samples.parquet", index=False)
         save_file(latents.named, out / "latents.safetensors")
-        # safetensors makes files that others cannot read.
-        shutil.copymode(out / "samples.parquet", out / "latents.safetensors")
+        shutil.copymode(out / "samples.parquet", out / "latents.safetensors")  # safetensors keeps others from reading
         counts = {"images": len(rows), "withheld": len(requests) - len(rows)}
         counts["unet_evaluations"] = int(len(requests) * self.evaluations_per_image())
         (out / "sampling.json").write_text(json.dumps(counts))

@@ -124,7 +124,7 @@ def _optimise(
 def _save(unet: UNet2DConditionModel, out: Path) -> None:
     unet.save_pretrained(out / "unet", safe_serialization=True)
     for file in (out / "unet").glob("*.safetensors"):
-        shutil.copymode(out / "training.csv", file)  # safetensors makes files that others cannot read
+        shutil.copymode(out / "training.csv", file)  # safetensors keeps others from reading
 
 
 # ---- one step ----------------------------------------------------------------------------------------

@@ -31,7 +31,5 @@ def join(parts: list[Path], out: Path) -> None:
             disk.link(image, out / "images" / image.name)
         latents |= load_file(part / "latents.safetensors")
     save_file(latents, out / "latents.safetensors")
-    shutil.copymode(
-        out / "samples.parquet", out / "latents.safetensors"
-    )  # safetensors makes files that others cannot read
+    shutil.copymode(out / "samples.parquet", out / "latents.safetensors")  # safetensors keeps others from reading
     (out / "sampling.json").write_text(json.dumps({name: sum(count[name] for count in counts) for name in counts[0]}))

@@ -57,8 +57,8 @@ class Learning:
         return model
 
     def step(self, loss: torch.Tensor) -> None:
-        """One optimisation step with the accumulated gradients. Raises TrainingDiverged when the previous step's loss or
-        gradient norm was not finite: reading this step's would wait for the device."""
+        """One optimisation step with the accumulated gradients. Raises TrainingDiverged when the loss or gradient norm
+        of the previous step is not finite: reading this step's would wait for the device."""
         norm = self.accelerator.clip_grad_norm_(self.learnt, self.settings.max_grad_norm)
         if not self.clips:
             _check_clipped(self.learnt, self.settings.max_grad_norm)

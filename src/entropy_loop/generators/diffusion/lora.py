@@ -81,7 +81,7 @@ def save(unet: UNet2DConditionModel, settings: TrainSettings, out: Path) -> None
     options = {f"unet.{name}": value for name, value in _options(settings).items()}
     # A single metadata entry: safetensors writes several in any order, and equal adapters must be equal files.
     save_file(weights, out / FILE, metadata={METADATA: json.dumps(options, sort_keys=True)})
-    shutil.copymode(out / "training.csv", out / FILE)  # safetensors makes files that others cannot read
+    shutil.copymode(out / "training.csv", out / FILE)  # safetensors keeps others from reading
 
 
 def remove(unet: UNet2DConditionModel) -> None:
