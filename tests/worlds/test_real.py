@@ -10,7 +10,7 @@ from entropy_loop.data import Prompt, Request
 from entropy_loop.errors import ConfigError
 from entropy_loop.worlds.imagefolder import ImageFolder
 from entropy_loop.worlds.storybook import scene
-from entropy_loop.worlds.storybook.real import Storybook, asked
+from entropy_loop.worlds.storybook.real import Storybook, parse_prompt
 
 ESSAY = "a photograph of an astronaut riding a horse"
 
@@ -43,7 +43,7 @@ def test_the_storybook_draws_what_the_prompt_asks_for_and_leaves_the_rest_open(t
 def test_every_caption_of_the_world_can_be_asked_for(index):
     """What a caption says is what the scene of that caption shows."""
     one = scene.sample(5, index)
-    for name, value in asked(scene.caption(one)).items():
+    for name, value in parse_prompt(scene.caption(one)).items():
         assert getattr(one, name) == value
 
 
@@ -51,7 +51,7 @@ def test_every_caption_of_the_world_can_be_asked_for(index):
 def test_what_the_world_cannot_draw_is_refused(prompt):
     """A prompt outside the closed world is an error with what it can draw, not another picture."""
     with pytest.raises(ConfigError, match="storybook world"):
-        asked(prompt)
+        parse_prompt(prompt)
 
 
 def test_data_can_be_cut_to_attribute_values_and_corrupted(tmp_path):
@@ -126,7 +126,7 @@ def test_what_is_taught_is_there_to_be_seen_and_the_rest_is_left_open(tmp_path, 
     assert table["relation"].nunique() > 2
     assert table["prompt"].nunique() > 10
     for row in table.itertuples():
-        assert all(getattr(row, name) == value for name, value in asked(row.prompt).items())
+        assert all(getattr(row, name) == value for name, value in parse_prompt(row.prompt).items())
 
 
 def test_riding_is_taught_by_whoever_rides_whatever(tmp_path):
@@ -180,9 +180,9 @@ def test_the_storybook_has_check_prompts_that_show_each_concept_of_a_target_and_
     found = Storybook().check_prompts([Prompt(text, concepts=concepts)])
     assert len({prompt.text for prompt in found} - {text}) == 4
     for prompt in found:
-        shown = scene.sample(0, 0, **asked(prompt.text))
+        shown = scene.sample(0, 0, **parse_prompt(prompt.text))
         assert (shown.rider, shown.mount) not in scene.UNSEEN_PAIRS
-        fixed = {value for value in asked(prompt.text).values() if value in scene.CONCEPTS}
+        fixed = {value for value in parse_prompt(prompt.text).values() if value in scene.CONCEPTS}
         assert set(prompt.concepts) == fixed
         assert prompt.role == "check"
     for concept in concepts:

@@ -1,4 +1,4 @@
-"""An album of scenes on disk: an imagefolder that `datasets` loads, and a contact sheet to look at."""
+"""An album of scenes on disk: an imagefolder that `datasets` loads, and a contact sheet."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def write(n: int, seed: int, out: Path, tick: Tick) -> Path:
     """Write n scenes, metadata.jsonl (file_name, text, one column per concept and per truth field) and
     contact_sheet.png.
 
-    The sheet lies beside the folder with the images, because `datasets` takes every image in it for data.
-    An older album in `out` is replaced. Returns the imagefolder. Raises ConfigError for other people's images.
+    The sheet is beside the folder of the images, because `datasets` takes every image in that folder for data. An older
+    album in `out` is replaced. Returns the imagefolder. Raises ConfigError when `out` may hold other images.
     """
     images = out / "images"
     old = sorted(images.glob("[0-9]" * 6 + ".png"))
@@ -44,8 +44,8 @@ def _draw(n: int, seed: int, images: Path, tick: Tick) -> list[np.ndarray]:
         name = f"{index:06d}.png"
         pixels.append(scene.render(drawn))
         Image.fromarray(pixels[-1]).save(images / name)
-        told = {"file_name": name, "text": scene.caption(drawn)} | scene.shows(drawn) | asdict(drawn)
-        lines.append(json.dumps(told) + "\n")
+        row = {"file_name": name, "text": scene.caption(drawn)} | scene.shows(drawn) | asdict(drawn)
+        lines.append(json.dumps(row) + "\n")
         tick((index + 1) / n)
     (images / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
     return pixels
