@@ -57,7 +57,6 @@ class _Model:
 
     @property
     def label(self) -> str:
-        """Short name of the model."""
         return Path(self.model.removeprefix(assets.PREFIX)).name
 
     def attributes(self) -> dict[str, Attribute]:
@@ -69,7 +68,6 @@ class _Model:
         return attributes
 
     def downloads(self) -> list[assets.Download]:
-        """The files for `fetch` to download."""
         return assets.download(self.model, self.revision, ("config.json", "model.safetensors", "attributes.json"))
 
     def _folder(self) -> Path:
@@ -97,7 +95,6 @@ class AttributeReader(_Model, Reader):
     version: ClassVar[int] = 1
 
     def ready(self, attributes: Mapping[str, tuple[str, ...]]) -> None:
-        """Raises ConfigError when the model is missing, or does not read one of these attributes or values."""
         known = {name: entry["values"] for name, entry in self.attributes().items()}
         for name, values in attributes.items():
             if name not in known:
@@ -140,7 +137,6 @@ class AttributeEmbedder(_Model, Embedder):
     version: ClassVar[int] = 1
 
     def ready(self) -> None:
-        """Raises ConfigError when the model is missing, or is no attribute reader."""
         self.attributes()
 
     def embed(self, samples: Samples, tick: Tick) -> Embedded:

@@ -50,16 +50,13 @@ class _Clip:
 
     @property
     def label(self) -> str:
-        """Name in tables."""
         name = Path(self.model.removeprefix(assets.PREFIX)).name
         return f"{name}-{self.pretrained}" if self.pretrained else name
 
     def downloads(self) -> list[assets.Download]:
-        """The files for `fetch` to download."""
         return assets.download(self._repository(), self.revision, FILES)
 
     def tflop_per_image(self) -> float | None:
-        """TFLOP of an image's embedding; None when it is not known, such as before the model is downloaded."""
         return vision.tflop(self.model, self.revision, self.pretrained)
 
     def folder(self) -> Path:
@@ -135,7 +132,6 @@ class ClipScorer(_Clip, Scorer):
     version: ClassVar[int] = 1
 
     def ready(self, prompts: tuple[str, ...]) -> None:
-        """Raises ConfigError when the model is missing, or cannot read a prompt."""
         self.readable(prompts, "prompts")
 
     def score(self, samples: Samples, prompts: tuple[str, ...], tick: Tick) -> pd.DataFrame:
@@ -204,14 +200,12 @@ class ClipRecogniser(_Clip, CalibratedJudge):
         return of_model(self.folder() / "calibration.json")
 
     def measured(self, concepts: tuple[Concept, ...]) -> dict[str, Entry]:
-        """The calibration's entries for these concepts with this judge's texts, and for `all` of them in one image."""
         return self.calibration_in_force().measured({concept.name: _question(concept) for concept in concepts})
 
     def without_calibration(self) -> Self:
         return replace(self, calibration=None, calibration_revision=None)
 
     def question(self, concept: Concept) -> dict[str, list[str]]:
-        """A concept's texts, as a calibration file keeps them."""
         yes, no, _ = self._texts(concept)
         return {"yes": list(yes), "no": list(no)}
 
@@ -241,7 +235,6 @@ class ClipEmbedder(_Clip, Embedder):
     version: ClassVar[int] = 1
 
     def ready(self) -> None:
-        """Raises ConfigError when the model is missing."""
         self.folder()
 
     def embed(self, samples: Samples, tick: Tick) -> Embedded:

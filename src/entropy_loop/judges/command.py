@@ -51,7 +51,6 @@ class _Command:
 
     @property
     def label(self) -> str:
-        """Name in tables."""
         return self.name
 
     def weights(self) -> Weights:
@@ -59,7 +58,6 @@ class _Command:
         return Weights(" ".join(self.command))
 
     def tflop_per_image(self) -> float | None:
-        """None: not known."""
         return None
 
     def check_program(self) -> None:
@@ -123,7 +121,6 @@ class CommandScorer(_Command, Scorer):
     version: ClassVar[int] = 1
 
     def ready(self, prompts: tuple[str, ...]) -> None:
-        """Raises ConfigError when the program is missing."""
         self.check_program()
 
     def score(self, samples: Samples, prompts: tuple[str, ...], tick: Tick) -> pd.DataFrame:
@@ -142,7 +139,6 @@ class CommandRecogniser(_Command, Judge):
     """Score above which the answer is yes, for every concept; in the command's own unit."""
 
     def ready(self, concepts: tuple[Concept, ...]) -> None:
-        """Raises ConfigError when the program is missing."""
         self.check_program()
 
     def judge(

@@ -54,18 +54,15 @@ class VqaRecogniser(Judge):
 
     @property
     def label(self) -> str:
-        """Name in tables."""
         return Path(self.model).name
 
     def downloads(self) -> list[assets.Download]:
-        """The files for `fetch` to download."""
         return assets.download(self.model, self.revision, FILES)
 
     def weights(self) -> Weights:
         return Weights(self.model)
 
     def tflop_per_image(self) -> float | None:
-        """None: not known."""
         return None
 
     def ready(self, concepts: tuple[Concept, ...]) -> None:

@@ -111,11 +111,9 @@ class Diffusion(Generator):
 
     @property
     def withholds(self) -> bool:
-        """Whether a set may lack images, because the safety checker keeps back those that it rejects."""
         return self.safety_checker == "keep"
 
     def downloads(self) -> list[assets.Download]:
-        """The files for `fetch` to download."""
         return assets.download(self.checkpoint, self.revision, pretrained.patterns(self.safety_checker != "off"))
 
     def ready(self, prompts: tuple[str, ...], settings: TrainSettings) -> None:

@@ -89,9 +89,8 @@ class Learning:
             return
         optimizer = self.optimizer.state_dict()
         tensors: dict[str, torch.Tensor] = {f"weight.{i}": value for i, value in enumerate(self.learnt)}
-        tensors |= {
-            f"{name}.{i}": value for i, moments in optimizer["state"].items() for name, value in moments.items()
-        }
+        for i, moments in optimizer["state"].items():
+            tensors |= {f"{name}.{i}": value for name, value in moments.items()}
         tensors |= {f"average.{i}": value for i, value in enumerate(self.average.shadow_params if self.average else ())}
         scaler = self.accelerator.scaler
         values: Values = {

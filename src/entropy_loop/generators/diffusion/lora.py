@@ -10,7 +10,7 @@ import json
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from entropy_loop.data import TrainSettings
 from entropy_loop.errors import ConfigError
@@ -55,9 +55,7 @@ def add(unet: UNet2DConditionModel, settings: TrainSettings, start: Path | None,
     from peft.tuners.lora import LoraLayer
 
     with torch.random.fork_rng(devices=[]):  # peft draws initial weights, which are replaced below
-        # peft types lora_alpha as int but takes any number.
-        config = LoraConfig(**_options(settings), init_lora_weights="gaussian")  # type: ignore[arg-type]
-        inject_adapter_in_model(config, unet)
+        inject_adapter_in_model(LoraConfig(**_options(settings), init_lora_weights="gaussian"), unet)
     for layer in unet.modules():
         if isinstance(layer, LoraLayer):
             layer.forward = partial(_updated, layer.get_base_layer(), *_factors(layer))  # type: ignore[attr-defined]
@@ -131,14 +129,7 @@ def _stored(folder: Path) -> tuple[dict[str, torch.Tensor], float]:
         return weights, options["unet.lora_alpha"] / options["unet.r"]
 
 
-class Options(TypedDict):
+def _options(settings: TrainSettings) -> dict[str, Any]:
     """Options of peft's LoraConfig."""
-
-    r: int
-    lora_alpha: float
-    target_modules: list[str]
-
-
-def _options(settings: TrainSettings) -> Options:
     alpha = settings.rank if settings.lora_alpha is None else settings.lora_alpha
     return {"r": settings.rank, "lora_alpha": alpha, "target_modules": sorted(settings.target_modules)}
