@@ -22,12 +22,12 @@ def tflop(model: str, revision: str | None, pretrained: str | None) -> float | N
 def _config(model: str, revision: str | None, pretrained: str | None) -> dict[str, object]:
     """The model's `vision_cfg`, from open_clip's package for an architecture, else from the model's folder; empty when
     it is missing."""
-    spec = find_spec("open_clip")
-    if pretrained and not (spec and spec.origin):
-        return {}
+    spec = find_spec("open_clip") if pretrained else None
     try:
-        own = Path(str(spec.origin)).parent / "model_configs" / f"{model}.json" if pretrained and spec else None
-        file = own or assets.find(model, revision) / "open_clip_config.json"
+        if spec and spec.origin:
+            file = Path(spec.origin).parent / "model_configs" / f"{model}.json"
+        else:
+            file = assets.find(model, revision) / "open_clip_config.json"
         content = json.loads(file.read_text(encoding="utf-8"))
     except (ConfigError, OSError):
         return {}

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from entropy_loop.data import Tick
 from entropy_loop.errors import ConfigError, as_storage_error
 from entropy_loop.worlds.storybook import scene
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def write(n: int, seed: int, out: Path, tick: Tick) -> Path:
@@ -51,12 +55,12 @@ def _draw(n: int, seed: int, images: Path, tick: Tick) -> list[np.ndarray]:
     return pixels
 
 
-def sheet(pixels: list[np.ndarray], columns: int = 8, most: int = 64):  # type: ignore[no-untyped-def]
-    """The first images side by side, enlarged twice, as a PIL image."""
+def sheet(pixels: list[np.ndarray]) -> Image.Image:
+    """The first 64 images, 8 in a row, enlarged twice."""
     from PIL import Image
 
-    shown = pixels[:most]
-    columns = min(columns, len(shown))
+    shown = pixels[:64]
+    columns = min(8, len(shown))
     rows = -(-len(shown) // columns)
     canvas = Image.new("RGB", (columns * scene.SIZE, rows * scene.SIZE), "white")
     for i, image in enumerate(shown):
