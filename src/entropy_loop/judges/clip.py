@@ -147,7 +147,7 @@ class ClipScorer(_Clip, Scorer):
 
 @dataclass(frozen=True)
 class ClipRecogniser(_Clip, CalibratedJudge):
-    """A concept is recognised when its `yes` texts have more evidence than its `no` texts, by the threshold.
+    """A concept is recognised when its `yes` texts outweigh its `no` texts by more than the threshold.
 
     The score is log-sum-exp of the `yes` logits minus that of the `no` logits. The texts come from the config, else
     from the calibration. The calibration's own texts have its threshold; other texts have the threshold 0.

@@ -1,8 +1,8 @@
 """A toy generator without pixels: an image is a row of independent normal numbers.
 
-Training fits mean and variance of each number to the diet, so the closed forms of Gaussian feedback must come out of
-the loop (docs/laws.md, E1 to E9; but for E6, a law of regression). Each number is a chain of its own unless a policy
-looks at the images: thousands of replicates ride in one run.
+Training fits mean and variance of each number to the diet, so the loop must reproduce the closed forms of Gaussian
+feedback (docs/laws.md, E1 to E9 without E6, a law of regression). Unless a policy looks at the images, each number is
+an independent replicate: one run has thousands.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ class Gaussian(Generator):
         """It needs no model."""
 
     def base(self, out: Path, tick: Tick) -> None:
-        """Writes prompts.json and model.npy, float array (prompts, 2, dimensions) of means and variances; ''
-        stands for every prompt not yet trained."""
+        """Write prompts.json, and model.npy: means and variances, float array (prompts, 2, dimensions). The prompt ''
+        stands for every prompt that was not trained on."""
         _save({"": np.stack([np.zeros(self.dimensions), np.ones(self.dimensions)])}, out)
 
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
-        """Writes samples.parquet and values.npy, see `_write`."""
+        """Write samples.parquet and values.npy, see `_write`."""
         moments = fitted(model, [r.prompt for r in requests])
         _write(requests, moments[:, 0], np.sqrt(self.sampling_bias * moments[:, 1]), out)
 
     def train(
         self, start: Checkpoint, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path, tick: Tick
     ) -> None:
-        """Weighted moments of each prompt's diet. Raises EntropyLoopError where it is too small for the fit."""
+        """Fit each prompt's moments to its diet. Raises EntropyLoopError for a diet that the options cannot fit."""
         learnt, values = _load(start), _values(diet.table)
         real = diet.table["real"].to_numpy(dtype=bool)
         for prompt, rows in diet.table.groupby("prompt").indices.items():
@@ -72,10 +72,9 @@ class Gaussian(Generator):
         _save(learnt, out)
 
     def _moments(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Mean and variance, float array (2, dimensions), of values (images, dimensions).
+        """Mean and variance, float array (2, dimensions), of values (images, dimensions). weights: they add up to 1.
 
-        With weights w that add up to 1, sum w (x - mean)^2 / (1 - sum w^2) is unbiased; for equal weights the
-        divisor turns n into n - 1.
+        The unbiased variance is sum w (x - mean)^2 / (1 - sum w^2): with equal weights, divided by n - 1 instead of n.
         """
         mean = weights @ values
         variance = weights @ (values - mean) ** 2
@@ -83,7 +82,7 @@ class Gaussian(Generator):
             variance = np.ones_like(mean)
         elif self.fit == "unbiased":
             if weights.max() == 1:
-                raise EntropyLoopError("gaussian: one image has no unbiased variance; keep more, or take fit: ml.")
+                raise EntropyLoopError("gaussian: one image has no unbiased variance; keep more, or set `fit: ml`.")
             variance = variance / (1 - weights @ weights)
         return np.stack([mean, variance])
 
@@ -109,17 +108,16 @@ class GaussianWorld(Real):
         """It needs no data."""
 
     def stock(self, prompt: str) -> int | None:
-        """As many as one likes of any prompt."""
         return None
 
     def draw(self, requests: list[Request], out: Path, tick: Tick) -> None:
-        """Writes samples.parquet and values.npy, see `_write`."""
+        """Write samples.parquet and values.npy, see `_write`."""
         truth = np.zeros((len(requests), self.dimensions))
         _write(requests, truth, truth + 1, out)
 
 
 def fitted(model: Checkpoint, prompts: Sequence[str]) -> np.ndarray:
-    """Mean and variance that a model has for each of the prompts, float array (prompts, 2, dimensions)."""
+    """A model's means and variances for these prompts, float array (prompts, 2, dimensions)."""
     learnt = _load(model)
     return np.stack([learnt.get(prompt, learnt[""]) for prompt in prompts])
 
@@ -135,8 +133,8 @@ def _save(learnt: dict[str, np.ndarray], out: Path) -> None:
 
 
 def _write(requests: list[Request], mean: np.ndarray, deviation: np.ndarray, out: Path) -> None:
-    """values.npy, float array (images, dimensions), and samples.parquet with three more columns: `row` in
-    values.npy; `trait`, the first number; `shows`, the concept 'positive' if the trait is."""
+    """Write values.npy, float array (images, dimensions), and samples.parquet with three more columns: `row` in
+    values.npy; `trait`, the first number; `shows`, which is 'positive' if the trait is above 0."""
     noise = np.stack([np.random.default_rng(r.seed).standard_normal(mean.shape[1]) for r in requests])
     values = mean + deviation * noise
     np.save(out / VALUES, values)
@@ -156,7 +154,7 @@ def _write(requests: list[Request], mean: np.ndarray, deviation: np.ndarray, out
 
 
 def _values(table: pd.DataFrame) -> np.ndarray:
-    """The images of a diet, float array (images, dimensions), in its order."""
+    """The numbers of a diet's images, float array (images, dimensions), in the diet's order."""
     folders = {folder: np.load(Path(folder) / VALUES) for folder in table["folder"].unique()}
     if len({values.shape[1] for values in folders.values()}) > 1:
         raise EntropyLoopError("gaussian: real data and generator differ in `dimensions`; give both the same.")
