@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
@@ -20,6 +21,7 @@ from entropy_loop.errors import ConfigError
 from entropy_loop.worlds import pictures
 
 File = TypeVar("File", str, tuple[str, str])  # a file's name, or its name and text
+FilesOf = Callable[[str], list[tuple[str, str]]]  # of a prompt or concept, in the order of `Request.index`
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,7 @@ class ImageFolder(Real):
     def draw(self, requests: list[Request], out: Path, tick: Tick) -> None:
         """Copy the requested images to images/ and write samples.parquet."""
         captions = self._captions()
-        files = {prompt: [(name, prompt) for name in captions.get(prompt, [])] for prompt in _prompts(requests)}
-        self._write(requests, files, "text", out, tick)
+        self._write(requests, lambda prompt: [(name, prompt) for name in captions.get(prompt, [])], "text", out, tick)
 
     def can_teach(self, concept: str) -> bool:
         """True for any concept: `ready_to_teach` looks into the table."""
@@ -70,20 +71,17 @@ class ImageFolder(Real):
     def teach(self, requests: list[Request], prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
         """As `draw`, but a request's prompt is a concept: its images are those whose text has it as a word, under that
         text. Images of the prompts themselves are not taken: diets and held-out sets need them."""
-        files = {concept: self._lessons(concept, prompts) for concept in _prompts(requests)}
-        self._write(requests, files, "word", out, tick)
+        self._write(requests, lambda concept: self._lessons(concept, prompts), "word", out, tick)
 
     def _lessons(self, concept: str, prompts: tuple[str, ...]) -> list[tuple[str, str]]:
         """(file name, text) of the images that teach a concept."""
         texts = {text: names for text, names in self._captions().items() if text not in prompts}
         return _shuffled([(n, text) for text, names in texts.items() if concept.lower() in _words(text) for n in names])
 
-    def _write(
-        self, requests: list[Request], files: dict[str, list[tuple[str, str]]], match: str, out: Path, tick: Tick
-    ) -> None:
-        """files: (file name, text) of each prompt's images, in the order of `Request.index`. match: 'text' or 'word',
-        for messages."""
+    def _write(self, requests: list[Request], files_of: FilesOf, match: str, out: Path, tick: Tick) -> None:
+        """match: what a file has in common with its request's prompt, 'text' or 'word', for messages."""
         (out / "images").mkdir()
+        files = {prompt: files_of(prompt) for prompt in dict.fromkeys(request.prompt for request in requests)}
         rows = []
         for number, request in enumerate(requests):
             stock = files[request.prompt]
@@ -139,10 +137,6 @@ def _row(folder: Path, line: str, columns: tuple[str, ...], where: str) -> dict[
     if not inside:
         raise ConfigError(f"{where}: {row['file_name']!r} is no file of this folder.")
     return row
-
-
-def _prompts(requests: list[Request]) -> list[str]:
-    return list(dict.fromkeys(request.prompt for request in requests))
 
 
 def _words(text: str) -> set[str]:

@@ -30,10 +30,10 @@ class VaeRoundtrip(Diffusion):
     ) -> None:
         """Write the diet after its round trip: the images, and passed.parquet (prompt, file). Copies base.json."""
         import torch
-        from PIL import Image
 
         parts, table = self.model(), diet.table
         files = [str(Path(folder) / file) for folder, file in zip(table["folder"], table["file"], strict=True)]
+        names = [f"images/{number:06d}.png" for number in range(len(files))]
         shutil.copyfile(start.folder / "base.json", out / "base.json")
         (out / "images").mkdir()
         with torch.no_grad():
@@ -42,9 +42,8 @@ class VaeRoundtrip(Diffusion):
                 part = mean[first : first + self.block]
                 padded = torch.cat([part, part.new_zeros(self.block - len(part), *part.shape[1:])])
                 for number, image in enumerate(codec.decode(parts, padded)[: len(part)], start=first):
-                    Image.fromarray(image).save(out / f"images/{number:06d}.png", compress_level=1)
+                    recording.save(image, out / names[number])
                 tick(min(1.0, (first + self.block) / len(files)))
-        names = [f"images/{number:06d}.png" for number in range(len(files))]
         pd.DataFrame({"prompt": table["prompt"], "file": names}).to_parquet(out / "passed.parquet", index=False)
 
     def split(self, requests: list[Request]) -> list[list[Request]]:
