@@ -120,4 +120,4 @@ def test_a_batch_that_cannot_be_shared_out_is_refused_before_the_run(monkeypatch
     """Three images among two processes would weigh them unequally."""
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="2 processes cannot share 3 images equally"):
-        finetune.refuse_untrainable({}, TrainSettings(train_batch_size=3))
+        finetune.check_trainable({}, TrainSettings(train_batch_size=3))
