@@ -147,7 +147,7 @@ def test_a_loss_that_is_not_finite_stops_and_publishes_nothing(diet: Diet, tmp_p
     """A learning rate that blows the weights up ends in a clear error; no weights are written, and the next
     training in the same process does not notice."""
     before = trained(diet, tmp_path / "before") / "unet/diffusion_pytorch_model.safetensors"
-    with pytest.raises(TrainingDiverged, match="The generation before is intact"):
+    with pytest.raises(TrainingDiverged, match="The previous generation is intact"):
         trained(diet, tmp_path / "nan", learning_rate=1e30)
     assert not (tmp_path / "nan" / "unet").exists()
     after = trained(diet, tmp_path / "after") / "unet/diffusion_pytorch_model.safetensors"

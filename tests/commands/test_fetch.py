@@ -287,7 +287,7 @@ def test_every_arms_models_are_wanted(place):
 
 def test_weights_in_parts_are_needed_and_variants_are_not():
     """A large UNet comes in numbered parts with an index."""
-    whole = assets.Download("a/b", COMMIT, tuple(pretrained.wanted(safety_checker=False)))
+    whole = assets.Download("a/b", COMMIT, tuple(pretrained.patterns(safety_checker=False)))
     assert whole.needs("unet/diffusion_pytorch_model-00001-of-00002.safetensors")
     assert whole.needs("unet/diffusion_pytorch_model.safetensors.index.json")
     assert whole.needs("text_encoder_2/model.safetensors")

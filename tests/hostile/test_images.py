@@ -27,7 +27,7 @@ READER = (
     HELD
     + """
 try:
-    pictures.refuse(Path(sys.argv[1]), "here")
+    pictures.check(Path(sys.argv[1]), "here")
 except ConfigError as error:
     print(error)
     sys.exit(2)

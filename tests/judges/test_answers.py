@@ -1,4 +1,4 @@
-"""What every judge holds to, on real pictures and on real models whose weights are broken."""
+"""The rules of every judge, on real pictures and on real models with broken weights."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ def samples(tmp_path: Path) -> Samples:
 def test_a_no_to_a_picture_of_one_colour_counts_and_says_what_it_was(samples):
     """It shows nothing, so it is in the denominator of V: 3 of 6, for every concept and for all of them. It has a score
     and an answer; the reason stands beside it where no channel spans more than two grey levels, and nowhere else."""
-    found = ClipRecogniser("bundled:storybook-judge").judge(samples, (PROMPT,), CONCEPTS, ignore)
-    counted = {row["concept"]: (row["n"], row["hits"], row["rate"]) for row in rates(found, PROMPT, Known({}, ""))}
+    table = ClipRecogniser("bundled:storybook-judge").judge(samples, (PROMPT,), CONCEPTS, ignore)
+    counted = {row["concept"]: (row["n"], row["hits"], row["rate"]) for row in rates(table, PROMPT, Known({}, ""))}
     assert counted == dict.fromkeys((*PROMPT.concepts, ALL), (6, 3, 0.5))
-    assert np.isfinite(found["score"]).all()
-    reasons = found.groupby("id")["reason"].agg(set).to_dict()
-    said = {name: {"flat picture: one colour"} for name in ("red", "two")}
-    assert reasons == {name: {""} for name in ("s0", "s1", "s2", "three")} | said
+    assert np.isfinite(table["score"]).all()
+    reasons = table.groupby("id")["reason"].agg(set).to_dict()
+    flat = {name: {"flat picture: one colour"} for name in ("red", "two")}
+    assert reasons == {name: {""} for name in ("s0", "s1", "s2", "three")} | flat
 
 
 def test_a_yes_to_a_picture_of_one_colour_has_no_reason(samples):
     """A judge that sees a desert in plain sand is not corrected."""
-    found = answers.judged([("red", "horse", 0.9, 0.5), ("two", "horse", 0.5, 0.5)], "mine", samples)
-    assert found["answer"].tolist() == [True, False]
-    assert found["reason"].tolist() == ["", "flat picture: one colour"]
+    table = answers.judgements([("red", "horse", 0.9, 0.5), ("two", "horse", 0.5, 0.5)], "mine", samples)
+    assert table["answer"].tolist() == [True, False]
+    assert table["reason"].tolist() == ["", "flat picture: one colour"]
 
 
 @pytest.mark.parametrize(("model", "tensor"), [("judge", "logit_scale"), ("attributes", "fc.bias")])

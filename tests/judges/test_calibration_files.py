@@ -1,4 +1,4 @@
-"""Calibration files of a judge: which threshold is in force, what is told of it, and what is refused."""
+"""Calibration files of a judge: which threshold is in force, what is known of it, and what is refused."""
 
 import hashlib
 import json
@@ -52,9 +52,9 @@ def test_the_thresholds_of_the_file_are_in_force(tmp_path):
     """Also for texts that stand in the config, when the file was fitted with the very same ones."""
     judge = judge_of(tmp_path)
     judge.ready((COW, Concept("riding")))
-    found = judged(judge, (COW, Concept("riding")), tmp_path)
-    assert found["threshold"].to_dict() == {"cow": 1e6, "riding": -1e6}
-    assert found["answer"].to_dict() == {"cow": False, "riding": True}
+    table = judged(judge, (COW, Concept("riding")), tmp_path)
+    assert table["threshold"].to_dict() == {"cow": 1e6, "riding": -1e6}
+    assert table["answer"].to_dict() == {"cow": False, "riding": True}
     assert judged(ClipRecogniser(MODEL), (COW,), tmp_path).loc["cow", "threshold"] == 0
 
 
@@ -70,8 +70,8 @@ def test_texts_that_are_those_of_the_models_own_calibration_have_its_threshold(t
     """One rule for both kinds of calibration: it holds for the very texts that it was fitted with."""
     own = json.loads((assets.find(MODEL) / "calibration.json").read_text())["concepts"]["cow"]
     copied = Concept("cow", tuple(own["yes"]), tuple(own["no"]))
-    found = judged(ClipRecogniser(MODEL), (copied,), tmp_path).loc["cow"]
-    assert found["threshold"] == own["threshold"]
+    row = judged(ClipRecogniser(MODEL), (copied,), tmp_path).loc["cow"]
+    assert row["threshold"] == own["threshold"]
     assert ClipRecogniser(MODEL).measured((copied,))["cow"]["positives"] == own["positives"]
 
 
@@ -126,7 +126,7 @@ def test_a_file_for_another_judge_is_refused(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 2, "concepts": {}}'])
 def test_what_is_no_calibration_file_is_refused(tmp_path, text):
-    """Another file under this name is told as such, without a traceback."""
+    """Another file under this name is an error with a clear message, without a traceback."""
     path = tmp_path / "calibration.json"
     path.write_text(text)
     judge = ClipRecogniser(MODEL, calibration=str(path), calibration_revision=sha(path))

@@ -53,11 +53,11 @@ def judged(samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concep
 
 def test_every_image_is_asked_for_the_concepts_of_its_prompt(samples):
     """One row per image and concept, with the score that makes the answer."""
-    found = judged(samples, (RIDING, COW), CONCEPTS).reset_index()
-    assert list(found.columns) == list(JUDGEMENTS)
-    assert found.groupby("id")["concept"].agg(set).tolist() == [set(RIDING.concepts)] * 6 + [{"cow"}] * 4
-    assert ((found["score"] > found["threshold"]) == found["answer"]).all()
-    assert found["answer"].mean() > 0.9
+    table = judged(samples, (RIDING, COW), CONCEPTS).reset_index()
+    assert list(table.columns) == list(JUDGEMENTS)
+    assert table.groupby("id")["concept"].agg(set).tolist() == [set(RIDING.concepts)] * 6 + [{"cow"}] * 4
+    assert ((table["score"] > table["threshold"]) == table["answer"]).all()
+    assert table["answer"].mean() > 0.9
 
 
 def test_an_answer_depends_on_its_image_and_concept_alone(samples, tmp_path):
@@ -75,16 +75,16 @@ def test_a_concept_is_only_needed_where_it_is_asked(samples, tmp_path):
     """Samples of targets alone are judged without the texts of other prompts' concepts."""
     targets = part(samples, samples.of_prompt(RIDING.text), tmp_path / "targets")
     unicorn = Prompt("a photograph of a unicorn", "unrelated", ("unicorn",))
-    found = judged(targets, (RIDING, unicorn), (*CONCEPTS, Concept("unicorn")))
-    assert len(found) == 18
+    table = judged(targets, (RIDING, unicorn), (*CONCEPTS, Concept("unicorn")))
+    assert len(table) == 18
 
 
 def test_texts_of_the_config_have_the_threshold_0(samples):
     """Who writes yes and no texts asks which side has more evidence."""
     own = Concept("cow", ("a cow",), ("a horse", "a pig"))
-    found = judged(samples, (COW,), (own,))
-    assert set(found["threshold"]) == {0.0}
-    assert found["answer"].all()
+    table = judged(samples, (COW,), (own,))
+    assert set(table["threshold"]) == {0.0}
+    assert table["answer"].all()
 
 
 def test_images_go_into_the_model_as_open_clip_prepares_them(samples):
@@ -108,7 +108,7 @@ def test_a_score_is_the_similarity_to_the_images_own_prompt(samples, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("concept", "told"),
+    ("concept", "message"),
     [
         (Concept("unicorn"), "concepts.unicorn: storybook-judge is not calibrated for it"),
         (Concept("hors"), "Did you mean 'horse'"),
@@ -116,10 +116,10 @@ def test_a_score_is_the_similarity_to_the_images_own_prompt(samples, tmp_path):
         (Concept("horse", ("a horse",), ("a cow " * 8,)), "concepts.horse: .* has 16 tokens; storybook-judge reads 14"),
     ],
 )
-def test_what_the_judge_cannot_read_is_refused_before_the_run(concept, told):
+def test_what_the_judge_cannot_read_is_refused_before_the_run(concept, message):
     """A concept without a calibration, a word outside the vocabulary and a text that would be cut are named."""
     JUDGE.ready(CONCEPTS)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         JUDGE.ready((*CONCEPTS, concept))
 
 
@@ -131,7 +131,7 @@ def test_a_curator_refuses_a_prompt_that_it_cannot_read():
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"model": "bundled:storybook-judge", "revision": "main"}, "revision: bundled:storybook-judge is"),
         ({"model": "ViT-B-32", "pretrained": "openai"}, "vit_base_patch32_clip_224.openai.*needs `revision`"),
@@ -139,10 +139,10 @@ def test_a_curator_refuses_a_prompt_that_it_cannot_read():
         ({"model": "nobody/no-such-model", "revision": "0" * 40}, "`entropy-loop fetch CONFIG` downloads it"),
     ],
 )
-def test_a_model_that_is_not_here_or_not_so_is_refused_before_the_run(options, told):
-    """An unknown tag, a model that was not downloaded and a revision that cannot be are errors in words."""
+def test_a_model_that_is_not_here_or_not_so_is_refused_before_the_run(options, message):
+    """An unknown tag, a model that was not downloaded and a revision that cannot be are errors with a clear message."""
     own = Concept("horse", ("a horse",), ("a cow",))
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         ClipRecogniser(**options).ready((own,))
 
 
@@ -210,14 +210,14 @@ def test_a_model_describes_what_was_loaded():
     from safetensors.torch import load_file
 
     judge = JUDGE
-    written = {plugin.description() for plugin in (judge, ClipScorer(judge.model), ClipEmbedder(judge.model))}
-    told = json.loads(written.pop())
-    assert not written
-    assert told["preprocess"]["size"] == [64, 64] or told["preprocess"]["size"] == 64
-    assert told["activations"]
+    descriptions = {plugin.description() for plugin in (judge, ClipScorer(judge.model), ClipEmbedder(judge.model))}
+    description = json.loads(descriptions.pop())
+    assert not descriptions
+    assert description["preprocess"]["size"] == [64, 64] or description["preprocess"]["size"] == 64
+    assert description["activations"]
     weights = load_file(judge.folder() / "open_clip_model.safetensors")
     digest = hashlib.sha256()
     for name, value in sorted(weights.items()):
         digest.update(f"{name} {tuple(value.shape)} ".encode())
         digest.update(value.float().numpy().tobytes())
-    assert told["weights_sha256"] == digest.hexdigest()
+    assert description["weights_sha256"] == digest.hexdigest()

@@ -41,24 +41,24 @@ def plugin(kind: str, tmp_path: Path, code: str, **options: object) -> object:
 def test_the_scorer_of_the_docs_scores(samples, tmp_path):
     """The complete example: brighter images score higher, and the numbers are the mean grey."""
     (code,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
-    found = plugin("scorer", tmp_path, code, range=[0, 1]).score(samples, (PROMPT.text,), ignore)["score"].tolist()
-    assert found == pytest.approx([0.0, 50 / 255, 100 / 255])
+    scores = plugin("scorer", tmp_path, code, range=[0, 1]).score(samples, (PROMPT.text,), ignore)["score"].tolist()
+    assert scores == pytest.approx([0.0, 50 / 255, 100 / 255])
 
 
 def test_a_judge_answers_for_every_concept(samples, tmp_path):
     """The same example as a judge: a score and an answer per image and concept, against the threshold."""
     (code,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
     judge = plugin("judge", tmp_path, code, threshold=0.3)
-    found = judge.judge(samples, (PROMPT,), (Concept("horse"), Concept("moon")), ignore)
-    assert list(found["concept"]) == ["horse", "moon"] * 3
-    assert found["answer"].tolist() == [False, False, False, False, True, True]
+    table = judge.judge(samples, (PROMPT,), (Concept("horse"), Concept("moon")), ignore)
+    assert list(table["concept"]) == ["horse", "moon"] * 3
+    assert table["answer"].tolist() == [False, False, False, False, True, True]
 
 
 ANSWER = "import json, sys\nrows = [json.loads(line) for line in sys.stdin]\n"
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [
         ("[print(json.dumps({'id': r['id'], 'score': 1})) for r in rows[1:]]", "did not answer i0"),
         ("[print(json.dumps({'id': r['id'], 'score': 1})) for r in rows + rows[:1]]", "answered twice: i0"),
@@ -68,13 +68,13 @@ ANSWER = "import json, sys\nrows = [json.loads(line) for line in sys.stdin]\n"
         ("print('loading the model ...')", "line 1 is no"),
         ("print('[1, 2]')", "line 1 is no"),
         ("sys.exit('no GPU here')", "(?s)code 1; nothing was recorded.*no GPU here"),
-        ("import time; time.sleep(60)", "no end after 2 s"),
+        ("import time; time.sleep(60)", "not finished after 2 s"),
     ],
 )
-def test_what_is_no_answer_is_an_error(samples, tmp_path, code, told):
-    """Missing, double, foreign, infinite or outside answers, noise, failure and silence: in words."""
+def test_what_is_no_answer_is_an_error(samples, tmp_path, code, message):
+    """Missing, double, foreign, infinite or outside answers, noise, failure and silence each have a clear message."""
     scorer = plugin("scorer", tmp_path, ANSWER + code, range=[0, 1], timeout=2)
-    with pytest.raises(EntropyLoopError, match=told):
+    with pytest.raises(EntropyLoopError, match=message):
         scorer.score(samples, (PROMPT.text,), ignore)
 
 

@@ -49,13 +49,13 @@ def test_noise_is_that_of_the_files_own_pixels(embedder, tmp_path):
     """One row per image in the samples' order, and images may have any size."""
     rng = np.random.default_rng(1)
     images = {name: rng.integers(256, size=(*size, 3), dtype=np.uint8) for name, size in SIZES.items()}
-    vectors, found = embedded(embedder, tmp_path / "out", images)
-    pd.testing.assert_frame_equal(found, noise(images.values()))
+    vectors, indices = embedded(embedder, tmp_path / "out", images)
+    pd.testing.assert_frame_equal(indices, noise(images.values()))
     assert len(vectors) == len(SIZES)
 
 
 @every_embedder
 def test_a_set_without_images_has_no_embeddings(embedder, tmp_path):
     """None is no mistake: two tables without rows."""
-    vectors, found = embedded(embedder, tmp_path / "none", {})
-    assert len(vectors) == len(found) == 0
+    vectors, indices = embedded(embedder, tmp_path / "none", {})
+    assert len(vectors) == len(indices) == 0

@@ -25,10 +25,10 @@ def test_a_concept_is_recognised_if_and_only_if_it_is_shown(samples):
     """One answer per image and concept of its prompt; a longer word that contains the name is not the concept."""
     table = ExactRecogniser().judge(samples, PROMPTS, CONCEPTS, ignore)
     assert list(table.columns) == list(JUDGEMENTS)
-    found = {(row.id, row.concept): row.answer for row in table.itertuples()}
+    answers = {(row.id, row.concept): row.answer for row in table.itertuples()}
     yes = {("i1", "horse"), ("i2", "astronaut"), ("i2", "horse"), ("i4", "horse")}
     no = {("i0", "astronaut"), ("i0", "horse"), ("i1", "astronaut"), ("i3", "astronaut"), ("i3", "horse")}
-    assert found == dict.fromkeys(yes, True) | dict.fromkeys(no, False)
+    assert answers == dict.fromkeys(yes, True) | dict.fromkeys(no, False)
 
 
 def test_an_answer_is_its_score_over_its_threshold(samples):

@@ -58,10 +58,10 @@ def ignore(share: float) -> None:
 def model(tmp_path_factory) -> Path:
     """A LLaVA of a few thousand weights with a vocabulary of 16 words."""
     folder = tmp_path_factory.mktemp("vlm")
-    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    vocabulary = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
+    vocabulary.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words, unk_token="<unk>", pad_token="<pad>", additional_special_tokens=["<image>"]
+        tokenizer_object=vocabulary, unk_token="<unk>", pad_token="<pad>", additional_special_tokens=["<image>"]
     )
     size = {"height": 32, "width": 32}
     LlavaProcessor(
@@ -77,10 +77,10 @@ def model(tmp_path_factory) -> Path:
     )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        made = LlavaForConditionalGeneration(LlavaConfig(vision_config=vision, text_config=text, image_token_index=2))
-        for value in made.parameters():
+        vlm = LlavaForConditionalGeneration(LlavaConfig(vision_config=vision, text_config=text, image_token_index=2))
+        for value in vlm.parameters():
             value.data.mul_(3.0)  # so that images matter
-    made.save_pretrained(folder)
+    vlm.save_pretrained(folder)
     return folder
 
 
@@ -103,7 +103,7 @@ def judged(model: Path, samples: Samples, **options: object) -> pd.DataFrame:
 
 def test_the_score_is_the_probability_of_yes(model, samples, tmp_path):
     """Against a computation of its own: softmax of the last logits, yes and Yes over these and no and No."""
-    found = judged(model, samples).set_index(["id", "concept"])["score"]
+    scores = judged(model, samples).set_index(["id", "concept"])["score"]
     vlm = LlavaForConditionalGeneration.from_pretrained(model, dtype=torch.float32).eval()
     processor = LlavaProcessor.from_pretrained(model)
     for i in range(3):
@@ -113,8 +113,8 @@ def test_the_score_is_the_probability_of_yes(model, samples, tmp_path):
             with torch.no_grad():
                 p = vlm(**inputs).logits[0, -1].double().softmax(0)
             yes, no = (sum(p[WORDS.index(word)] for word in pair) for pair in (("yes", "Yes"), ("no", "No")))
-            assert found[f"i{i}", concept] == pytest.approx(float(yes / (yes + no)), abs=1e-5)
-    assert found.nunique() > 3
+            assert scores[f"i{i}", concept] == pytest.approx(float(yes / (yes + no)), abs=1e-5)
+    assert scores.nunique() > 3
 
 
 def test_an_answer_depends_on_its_image_and_question_alone(model, samples, tmp_path):

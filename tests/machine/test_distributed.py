@@ -119,5 +119,5 @@ def weights(folder: Path) -> torch.Tensor:
 def test_a_batch_that_cannot_be_shared_out_is_refused_before_the_run(monkeypatch):
     """Three images among two processes would weigh them unequally."""
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="3 images cannot be shared equally by 2 processes"):
-        finetune.refuse_untrainable({}, TrainSettings(train_batch_size=3))
+    with pytest.raises(ConfigError, match="2 processes cannot share 3 images equally"):
+        finetune.check_trainable({}, TrainSettings(train_batch_size=3))

@@ -23,8 +23,8 @@ def test_other_weights_do_not_compile_again(tmp_path):
     eager, compiled = (Diffusion("bundled:storybook", **options, compile=one) for one in (False, True))
     eager.base(tmp_path, lambda share: None)
     asked = [Request(f"i{i}", ESSAY, i, i) for i in range(4)]
-    parts, unet = eager._loaded(Checkpoint(tmp_path))
-    first = [one._made(parts, unet, asked, 4)[0] for one in (eager, compiled)]
+    parts, unet = eager._load(Checkpoint(tmp_path))
+    first = [one._sample_block(parts, unet, asked, 4)[0] for one in (eager, compiled)]
     assert torch.allclose(*first, atol=1e-4)
     frames = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert frames > 0
@@ -32,7 +32,7 @@ def test_other_weights_do_not_compile_again(tmp_path):
         for value in unet.unet.parameters():
             value.mul_(1.01)
     unet.holds = None
-    second = [one._made(parts, unet, asked, 4)[0] for one in (eager, compiled)]
+    second = [one._sample_block(parts, unet, asked, 4)[0] for one in (eager, compiled)]
     assert torch.allclose(*second, atol=1e-4)
     assert not torch.allclose(first[0], second[0], atol=1e-3)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == frames

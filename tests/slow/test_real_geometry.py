@@ -104,8 +104,8 @@ def test_our_latents_are_the_pipelines(sd15, tmp_path, scheduler):
 
     ours = Diffusion(str(sd15), num_inference_steps=3, height=256, width=256, block=1, scheduler=scheduler)
     ours.base(tmp_path, lambda share: None)
-    parts, unet = ours._loaded(Checkpoint(tmp_path))
-    made, _ = ours._made(parts, unet, [Request("a", ESSAY, 0, 5)], 1)
+    parts, unet = ours._load(Checkpoint(tmp_path))
+    made, _ = ours._sample_block(parts, unet, [Request("a", ESSAY, 0, 5)], 1)
     name, fixed = sampling.SCHEDULERS[scheduler]
     schedule = getattr(diffusers, name).from_config(parts.pipe.scheduler.config, **fixed)
     components = {**parts.pipe.components, "unet": unet.unet, "scheduler": schedule}

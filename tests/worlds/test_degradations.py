@@ -13,7 +13,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-KINDS = tuple(dict.fromkeys(one.kind for one in DEGRADATIONS))
+KINDS = tuple(dict.fromkeys(degradation.kind for degradation in DEGRADATIONS))
 
 
 def test_noise_blur_and_loss_of_detail_are_among_the_kinds():
@@ -69,12 +69,12 @@ def test_images_of_any_size_keep_it(change):
 
 def test_junk_shows_nothing_but_is_of_three_kinds():
     """Noise that fills the range, one colour, and the image's own patches elsewhere: all three come up."""
-    made = [junk(SCENES[0], rng(seed)) for seed in range(30)]
-    spread = [image.std() for image in made]
-    blank = [image for image in made if np.ptp(image.reshape(-1, 3), axis=0).max() == 0]
-    noise = [image for image, s in zip(made, spread, strict=True) if s == pytest.approx(73.9, abs=2)]
+    images = [junk(SCENES[0], rng(seed)) for seed in range(30)]
+    spread = [image.std() for image in images]
+    blank = [image for image in images if np.ptp(image.reshape(-1, 3), axis=0).max() == 0]
+    noise = [image for image, s in zip(images, spread, strict=True) if s == pytest.approx(73.9, abs=2)]
     own = np.sort(SCENES[0].reshape(-1, 3), axis=0)
-    shuffled = [image for image in made if np.array_equal(np.sort(image.reshape(-1, 3), axis=0), own)]
+    shuffled = [image for image in images if np.array_equal(np.sort(image.reshape(-1, 3), axis=0), own)]
     assert min(len(blank), len(noise), len(shuffled)) >= 3
     assert len(blank) + len(noise) + len(shuffled) == 30
     assert not any(np.array_equal(image, SCENES[0]) for image in shuffled)

@@ -62,10 +62,10 @@ def test_what_the_world_does_not_draw_is_refused(tmp_path):
 def test_an_album_is_a_labelled_folder(tmp_path):
     """What `world storybook` writes has a truth column for every concept."""
     images = album.write(30, 5, tmp_path, ignore)
-    found = folder(images, ESSAY)
+    labelled = folder(images, ESSAY)
     expected = [[scene.shows(s)[name] for name in ESSAY] for s in scene.album(30, 5)]
-    assert found.truth.to_numpy(bool).tolist() == expected
-    assert [path.name for path in found.files] == sorted(path.name for path in images.glob("*.png"))
+    assert labelled.truth.to_numpy(bool).tolist() == expected
+    assert [path.name for path in labelled.files] == sorted(path.name for path in images.glob("*.png"))
 
 
 def labelled_by(tmp_path: Path, *rows: dict[str, object]) -> Path:
@@ -86,7 +86,7 @@ def test_an_image_may_lack_a_label(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "message"),
     [
         (({"horse": True}, {"horse": 1}), r"line 2: 'horse' is 1; a label is true, false, or null"),
         (({"horse": "yes"},), r"line 1: 'horse' is 'yes'"),
@@ -94,13 +94,13 @@ def test_an_image_may_lack_a_label(tmp_path):
         (({"horse": True, "file_name": "../x.png"},), r"line 1: '../x\.png' is no file of this folder"),
     ],
 )
-def test_a_table_that_is_not_so_is_refused(tmp_path, rows, told):
+def test_a_table_with_other_labels_is_refused(tmp_path, rows, message):
     """Labels that are no truth values, a missing column, and files outside of the folder are told with their place."""
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         folder(labelled_by(tmp_path, *rows), ("horse",))
 
 
 def test_a_folder_without_a_table_is_refused(tmp_path):
     """The message says which file is missing."""
-    with pytest.raises(ConfigError, match=r"metadata\.jsonl: not there"):
+    with pytest.raises(ConfigError, match=r"metadata\.jsonl: no such file"):
         folder(tmp_path, ("horse",))

@@ -10,7 +10,7 @@ from entropy_loop.data import Prompt, Request
 from entropy_loop.errors import ConfigError
 from entropy_loop.worlds.imagefolder import ImageFolder
 from entropy_loop.worlds.storybook import scene
-from entropy_loop.worlds.storybook.real import Storybook, asked
+from entropy_loop.worlds.storybook.real import Storybook, parse_prompt
 
 ESSAY = "a photograph of an astronaut riding a horse"
 
@@ -41,17 +41,17 @@ def test_the_storybook_draws_what_the_prompt_asks_for_and_leaves_the_rest_open(t
 
 @pytest.mark.parametrize("index", range(40))
 def test_every_caption_of_the_world_can_be_asked_for(index):
-    """What a caption says is what the scene of that caption shows."""
-    one = scene.sample(5, index)
-    for name, value in asked(scene.caption(one)).items():
-        assert getattr(one, name) == value
+    """A caption, parsed as a prompt, fixes only what its scene shows."""
+    sampled = scene.sample(5, index)
+    for name, value in parse_prompt(scene.caption(sampled)).items():
+        assert getattr(sampled, name) == value
 
 
 @pytest.mark.parametrize("prompt", ["a photograph of a giraffe", "a horse", "a photograph of a horse riding a horse"])
 def test_what_the_world_cannot_draw_is_refused(prompt):
     """A prompt outside the closed world is an error with what it can draw, not another picture."""
     with pytest.raises(ConfigError, match="storybook world"):
-        asked(prompt)
+        parse_prompt(prompt)
 
 
 def test_data_can_be_cut_to_attribute_values_and_corrupted(tmp_path):
@@ -104,15 +104,15 @@ def test_real_data_say_how_many_images_of_a_prompt_they_have(tmp_path):
 
 
 def test_a_folder_that_is_not_as_it_should_be_is_refused(tmp_path):
-    """No table, a line that is no row, a file that is not there or not inside: each one clear message."""
-    with pytest.raises(ConfigError, match=r"metadata.jsonl: not there"):
+    """A missing table, a line that is no row, and a file that is missing or outside: each has a clear message."""
+    with pytest.raises(ConfigError, match=r"metadata.jsonl: no such file"):
         ImageFolder(str(tmp_path)).ready()
-    for line, told in (
+    for line, message in (
         ("[1]", "line 1: is no JSON object"),
         ('{"file_name": "../x.png", "text": "t"}', "is no file of this folder"),
     ):
         (tmp_path / "metadata.jsonl").write_text(line)
-        with pytest.raises(ConfigError, match=told):
+        with pytest.raises(ConfigError, match=message):
             ImageFolder(str(tmp_path)).ready()
 
 
@@ -126,7 +126,7 @@ def test_what_is_taught_is_there_to_be_seen_and_the_rest_is_left_open(tmp_path, 
     assert table["relation"].nunique() > 2
     assert table["prompt"].nunique() > 10
     for row in table.itertuples():
-        assert all(getattr(row, name) == value for name, value in asked(row.prompt).items())
+        assert all(getattr(row, name) == value for name, value in parse_prompt(row.prompt).items())
 
 
 def test_riding_is_taught_by_whoever_rides_whatever(tmp_path):
@@ -177,16 +177,16 @@ TARGETS = [
 @pytest.mark.parametrize(("text", "concepts"), TARGETS, ids=[text for text, _ in TARGETS])
 def test_the_storybook_has_check_prompts_that_show_each_concept_of_a_target_and_do_not(text, concepts):
     """Four that the world can draw, none of them the target or an unseen pair; each names what its text shows."""
-    found = Storybook().check_prompts([Prompt(text, concepts=concepts)])
-    assert len({prompt.text for prompt in found} - {text}) == 4
-    for prompt in found:
-        shown = scene.sample(0, 0, **asked(prompt.text))
+    checks = Storybook().check_prompts([Prompt(text, concepts=concepts)])
+    assert len({prompt.text for prompt in checks} - {text}) == 4
+    for prompt in checks:
+        shown = scene.sample(0, 0, **parse_prompt(prompt.text))
         assert (shown.rider, shown.mount) not in scene.UNSEEN_PAIRS
-        fixed = {value for value in asked(prompt.text).values() if value in scene.CONCEPTS}
+        fixed = {value for value in parse_prompt(prompt.text).values() if value in scene.CONCEPTS}
         assert set(prompt.concepts) == fixed
         assert prompt.role == "check"
     for concept in concepts:
-        assert {concept in prompt.concepts for prompt in found} == {True, False}
+        assert {concept in prompt.concepts for prompt in checks} == {True, False}
 
 
 def test_check_prompts_are_no_prompt_that_is_there_already():
@@ -194,9 +194,9 @@ def test_check_prompts_are_no_prompt_that_is_there_already():
     others = [Prompt(ESSAY, concepts=("astronaut", "horse", "riding"))]
     others.append(Prompt("a photograph of an astronaut standing next to a horse", concepts=("astronaut", "horse")))
     others.append(Prompt("a photograph of a knight riding a horse", "similar", ("knight", "horse", "riding")))
-    found = [prompt.text for prompt in Storybook().check_prompts(others)]
-    assert len(set(found)) == 8
-    assert not set(found) & {prompt.text for prompt in others}
+    texts = [prompt.text for prompt in Storybook().check_prompts(others)]
+    assert len(set(texts)) == 8
+    assert not set(texts) & {prompt.text for prompt in others}
 
 
 def test_there_are_no_check_prompts_beside_what_the_world_does_not_know():

@@ -1,4 +1,4 @@
-"""Generators: what makes images and learns from them. Their contract is `contracts.Generator`.
+"""Generators make images and are trained on diets of them. Their contract is `contracts.Generator`.
 
-A sample depends on its request and model alone, never on how many others are asked for or in which order.
+An image depends on its request and the model alone, not on how many others are made or in which order.
 """

@@ -1,4 +1,4 @@
-"""Judges: what looks at images. A scorer ranks them for curation, a recogniser answers for each concept.
+"""Judges and the other observers of images: scorers for curation, judges of concepts, embedders and attribute readers.
 
-What each returns stands in `contracts`.
+Their contracts are in `contracts`.
 """

@@ -1,4 +1,4 @@
-"""What every judge holds to: a score that is no number is an error, and a no to a picture of one colour says so."""
+"""Rules of every judge: a score that is not finite is an error, and a no to a picture of one colour says so."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
 
 FLAT = "flat picture: one colour"
 LEVELS = 2
-"""Of 255: how far apart the values of a channel may lie in a picture of one colour."""
+"""Largest range of a channel in a picture of one colour, in 8-bit levels."""
 
 Numbers = TypeVar("Numbers", float, np.ndarray)
 
 
-def finite(told: Numbers, model: str, image: str) -> Numbers:
-    """What a model tells of an image. Raises EntropyLoopError when it is not all finite numbers: held against a
-    threshold, NaN would be a no."""
-    if not np.isfinite(told).all():
+def finite(answer: Numbers, model: str, image: str) -> Numbers:
+    """The answer itself. Raises EntropyLoopError when not all its numbers are finite: against a threshold, NaN would
+    count as a no."""
+    if not np.isfinite(answer).all():
         raise EntropyLoopError(f"{model}: its answer for image {image} is not a finite number; nothing was recorded.")
-    return told
+    return answer
 
 
-def judged(rows: Iterable[tuple[str, str, float, float]], model: str, samples: Samples) -> pd.DataFrame:
-    """Judgements from (id, concept, score, threshold): a concept is recognised when its score is above its
-    threshold. Raises EntropyLoopError at the first score that is not finite.
+def judgements(rows: Iterable[tuple[str, str, float, float]], model: str, samples: Samples) -> pd.DataFrame:
+    """Table of judgements (`data.JUDGEMENTS`) from rows (id, concept, score, threshold): a concept is recognised when
+    its score is above its threshold. Raises EntropyLoopError at the first score that is not finite.
 
-    A picture of one colour shows no concept, so a no to it is an answer like any other; `reason` tells what it was.
+    A no to a picture of one colour is an answer like any other; its `reason` is FLAT.
     """
-    told = [(image, concept, finite(score, model, image), threshold) for image, concept, score, threshold in rows]
-    table = pd.DataFrame(told, columns=list(JUDGEMENTS[:4])).astype({"score": float, "threshold": float})
+    checked = [(image, concept, finite(score, model, image), threshold) for image, concept, score, threshold in rows]
+    table = pd.DataFrame(checked, columns=list(JUDGEMENTS[:4])).astype({"score": float, "threshold": float})
     answer = table["score"] > table["threshold"]
-    refused = samples.table[samples.table["id"].isin(table["id"][~answer])]
-    pictures = embeddings.opened(samples.folder / file for file in refused["file"])
-    flat = [image for image, picture in zip(refused["id"], pictures, strict=True) if _flat(picture)]
+    negatives = samples.table[samples.table["id"].isin(table["id"][~answer])]
+    pictures = embeddings.open_images(samples.folder / file for file in negatives["file"])
+    flat = [image for image, picture in zip(negatives["id"], pictures, strict=True) if _flat(picture)]
     reason = np.where(~answer & table["id"].isin(flat), FLAT, "")
     return table.assign(answer=answer, reason=reason)
 
 
 def _flat(picture: Image.Image) -> bool:
-    """Whether every channel has one value."""
+    """Whether a picture is of one colour."""
     return all(np.ptp(extremes) <= LEVELS for extremes in picture.getextrema())

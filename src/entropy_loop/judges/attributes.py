@@ -1,8 +1,8 @@
 """The attribute reader: which coat, suit, background, ... an image shows, or that it cannot be read.
 
-A model is a folder with `config.json` (a network of timm), `model.safetensors` and `attributes.json`: what
-each attribute's answers are, in the order of the network's outputs, the least probability at which a value
-counts, and confusion matrices on drawings it was not trained on.
+A model is a folder with `config.json` (a network of timm), `model.safetensors` and `attributes.json`. The latter has
+the answers of each attribute in the order of the network's outputs, the least probability at which a value counts, and
+confusion matrices on drawings that the network was not trained on.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ABSENT, UNREADABLE = "absent", "unreadable"
 
 
 class Network(Protocol):
-    """A network of timm: an image, float32 (1, 3, 64, 64), to the logits of all answers."""
+    """A network of timm: from images, float32 (1, 3, 64, 64), to the logits of all answers."""
 
     def __call__(self, images: torch.Tensor, /) -> torch.Tensor: ...
     def forward_features(self, images: torch.Tensor, /) -> torch.Tensor: ...
@@ -45,100 +45,102 @@ Part = Callable[[Network, "torch.Tensor"], "torch.Tensor"]
 
 @dataclass(frozen=True)
 class _Model:
-    """model: `bundled:...`, a folder, or a hub id. revision: a hub commit; set by itself for a bundled model."""
+    """What reader and embedder share: the network and its attributes."""
 
     model: Annotated[str, Field(min_length=1)] = "bundled:storybook-attributes"
+    """The model: `bundled:...`, a folder, or a hub id."""
     revision: str | None = None
+    """Commit of a hub model, 40 hex digits. A bundled model sets its own."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "revision", assets.pinned(self.model, self.revision))
 
     @property
     def label(self) -> str:
-        """A short name for tables."""
         return Path(self.model.removeprefix(assets.PREFIX)).name
 
     def attributes(self) -> dict[str, Attribute]:
-        """Every attribute that the model knows, from its attributes.json. Raises ConfigError when it has none."""
+        """Attributes that the model knows, from its attributes.json. Raises ConfigError when it has no such file."""
         path = self._folder() / "attributes.json"
         if not path.is_file():
             raise ConfigError(f"{self.model}: no attributes.json in {path.parent}; it is no attribute reader.")
-        known: dict[str, Attribute] = json.loads(path.read_text(encoding="utf-8"))["attributes"]
-        return known
+        attributes: dict[str, Attribute] = json.loads(path.read_text(encoding="utf-8"))["attributes"]
+        return attributes
 
     def downloads(self) -> list[assets.Download]:
-        """What `fetch` gets for it."""
         return assets.download(self.model, self.revision, ("config.json", "model.safetensors", "attributes.json"))
 
     def _folder(self) -> Path:
         return assets.find(self.model, self.revision)
 
-    def _each(self, part: Part, samples: Samples, tick: Tick) -> Iterator[np.ndarray]:
-        """What a part of the network makes of every image, a vector each.
+    def _outputs(self, part: Part, samples: Samples, tick: Tick) -> Iterator[np.ndarray]:
+        """Output of a part of the network for each image, float32 (d,).
 
-        Images pass through the network one by one: an answer never depends on what else is looked at.
+        Images pass through the network one by one, so no output depends on the other images.
         """
         import torch
 
         network, files = load(self._folder()), [samples.folder / file for file in samples.table["file"]]
-        for i, image in enumerate(embeddings.opened(files)):
+        for i, image in enumerate(embeddings.open_images(files)):
             with torch.inference_mode():
-                said = part(network, pixels(image))[0].numpy()
-            yield said
+                output = part(network, pixels(image))[0].numpy()
+            yield output
             tick((i + 1) / len(files))
 
 
 @dataclass(frozen=True)
 class AttributeReader(_Model, Reader):
-    """Reads every attribute that its model knows. model: `bundled:...` or a folder."""
+    """Reads every attribute that its model knows, such as coat, suit and background."""
 
     version: ClassVar[int] = 1
 
     def ready(self, attributes: Mapping[str, tuple[str, ...]]) -> None:
-        """Raises ConfigError when the model is not here, or does not read one of these attributes or values."""
         known = {name: entry["values"] for name, entry in self.attributes().items()}
         for name, values in attributes.items():
             if name not in known:
                 raise ConfigError(f"attributes.{name}: {self.label} does not read it; {nearest(name, list(known))}")
             for value in values:
                 if value not in known[name]:
-                    told = nearest(value, known[name])
-                    raise ConfigError(f"attributes.{name}: {self.label} does not read {value!r}; {told}")
+                    hint = nearest(value, known[name])
+                    raise ConfigError(f"attributes.{name}: {self.label} does not read {value!r}; {hint}")
 
     def read(self, samples: Samples, tick: Tick) -> pd.DataFrame:
-        """`value` and how probable it is (`score`), or no value and the reason,
-        'absent' (no animal, so no coat) or 'unreadable'; then the score is that of the likeliest value. Raises
-        EntropyLoopError at the first answer that is not finite.
-        """
+        """A row has the value and its probability as the score, or no value and the reason: 'absent' (no animal, so no
+        coat) or 'unreadable'. Without a value, the score is that of the likeliest one. Raises EntropyLoopError at the
+        first output that is not finite."""
         attributes, rows = self.attributes(), []
-        told = self._each(lambda network, image: network(image), samples, tick)
-        for name, logits in zip(samples.table["id"], told, strict=True):
-            rows += [(name, *answer) for answer in answers(finite(logits, self.label, name), attributes)]
+        outputs = self._outputs(lambda network, image: network(image), samples, tick)
+        for image, logits in zip(samples.table["id"], outputs, strict=True):
+            rows += [(image, *answer) for answer in answers(finite(logits, self.label, image), attributes)]
         return pd.DataFrame(rows, columns=list(ATTRIBUTES))
 
 
 @dataclass(frozen=True)
 class AttributeEmbedder(_Model, Embedder):
-    """Scenes of the storybook world as the attribute reader sees them: what lies in front of its last layer, mean
-    over the picture, float32 (256,). model: as the reader's.
+    """Embeddings of storybook scenes: the attribute reader's last hidden layer, mean over the picture.
 
-    Pools of 128 of the essay's prompt, Vendi score with its jackknife interval (in brackets: the judge's embedding):
-    real scenes 5.2 to 5.4 [4.6, 6.0] (5.1), cut to one coat and one place 2.5 [2.3, 2.8] (2.0), with pixel noise of .1
-    and .2 5.4 and 5.0 (5.0, 5.1); generations 0 to 5 of an uncurated chain 4.1 3.8 4.0 4.2 3.7 3.1 (4.3 4.2 4.6 5.1 5.4
-    5.7: it rises while figures dissolve) and of a second chain 4.5 4.0 3.7 3.5 3.4 2.9 (4.7 4.4 4.2 4.5 5.3 5.3). The
-    codec's latents take noise for variety (real 19, with noise of .2 31), and 8 x 8 means of the pixels see hardly more
-    than the place (cut to one coat 2.5 of 2.8). It was trained to read through noise, so distances do not see
-    noise either (KID of noise .2 to real inside its null band): the noise indices do.
+    A vector is float32 (256,). Measured with the Vendi score on pools of 128 images of the essay's prompt:
+
+    images                          | this embedder                          | the judge's embedding
+    real scenes                     | 5.2 to 5.4, jackknife [4.6, 6.0]       | 5.1
+    of one coat and one background  | 2.5, jackknife [2.3, 2.8]              | 2.0
+    with pixel noise of .1 and .2   | 5.4 and 5.0                            | 5.0 and 5.1
+    uncurated chain, g0 to g5       | 4.1 3.8 4.0 4.2 3.7 3.1                | 4.3 4.2 4.6 5.1 5.4 5.7
+    a second one                    | 4.5 4.0 3.7 3.5 3.4 2.9                | 4.7 4.4 4.2 4.5 5.3 5.3
+
+    The judge's embedding rises while figures dissolve. The codec's latents count noise as diversity (real 19, with
+    noise of .2 31). 8 x 8 means of the pixels see little but the background (one coat: 2.5 of 2.8). The network was
+    trained to read through noise, so distances do not see noise either (KID of noise .2 to real lies inside its null
+    band): the noise indices do.
     """
 
     version: ClassVar[int] = 1
 
     def ready(self) -> None:
-        """Raises ConfigError when the model is not here, or is another kind of model."""
         self.attributes()
 
     def embed(self, samples: Samples, tick: Tick) -> Embedded:
-        return embeddings.embedded(self._each(_penultimate, samples, tick), samples)
+        return embeddings.embedded(self._outputs(_penultimate, samples, tick), samples)
 
 
 def _penultimate(network: Network, image: torch.Tensor) -> torch.Tensor:
@@ -146,40 +148,38 @@ def _penultimate(network: Network, image: torch.Tensor) -> torch.Tensor:
 
 
 def answers(logits: np.ndarray, attributes: Mapping[str, Attribute]) -> Iterator[tuple[str, str | None, float, str]]:
-    """(attribute, value, score, reason) for one image's logits, shape (all answers of all attributes,).
+    """(attribute, value, score, reason) of one image. logits: (all answers of all attributes,).
 
-    Each attribute has a softmax of its own. A value is given when it is the likeliest of all answers and its
-    probability reaches the attribute's threshold.
+    Each attribute has a softmax of its own. There is a value when it is the likeliest answer and its probability
+    reaches the attribute's threshold.
     """
     start = 0
     for name, entry in attributes.items():
         own = logits[start : start + len(entry["answers"])].astype(np.float64)
         start += len(own)
-        odds = np.exp(own - own.max())
-        odds /= odds.sum()
-        said = entry["answers"][int(odds.argmax())]
-        score = max(float(p) for answer, p in zip(entry["answers"], odds, strict=True) if answer in entry["values"])
-        if said in entry["values"] and score >= entry["threshold"]:
-            yield name, said, score, ""
+        shares = np.exp(own - own.max())
+        shares /= shares.sum()
+        likeliest = entry["answers"][int(shares.argmax())]
+        score = max(float(p) for answer, p in zip(entry["answers"], shares, strict=True) if answer in entry["values"])
+        if likeliest in entry["values"] and score >= entry["threshold"]:
+            yield name, likeliest, score, ""
         else:
-            yield name, None, score, ABSENT if said == ABSENT else UNREADABLE
+            yield name, None, score, ABSENT if likeliest == ABSENT else UNREADABLE
 
 
 def pixels(image: Image.Image) -> torch.Tensor:
-    """A PIL image as the network's input, float32 (1, 3, 64, 64) in [-1, 1]; another size is resized."""
+    """A PIL image of any size as the network's input, float32 (1, 3, 64, 64) in [-1, 1]."""
     import torch
     from PIL import Image
 
-    size = (64, 64)
-    fitting = (
-        image.convert("RGB") if image.size == size else image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
-    )
-    return torch.from_numpy(np.array(fitting)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    rgb = image.convert("RGB")
+    rgb = rgb if rgb.size == (64, 64) else rgb.resize((64, 64), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
 @cache
 def load(folder: Path) -> Network:
-    """The network of a reader's folder, in float32 on the CPU: it takes milliseconds per image."""
+    """The network in a model's folder, float32, on the CPU: it takes milliseconds per image."""
     import timm
     import torch
     from safetensors.torch import load_file

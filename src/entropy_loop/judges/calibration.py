@@ -1,10 +1,10 @@
-"""A judge's calibration file: from which score on its answer is yes, and how often its answers are right.
+"""A judge's calibration file: the thresholds above which its answer is yes, and how often its answers are right.
 
     {"format": 1, "judge": {options}, "concepts": {concept: entry}, "joint": {name: entry}, ...}
 
-An entry has what the judge was asked (of clip: `yes` and `no` texts), the `threshold`, `sensitivity` on `positives`
-labelled images and `specificity` on `negatives`, with their intervals. That of several concepts in one image has
-`concepts` in place of question and threshold. `entropy-loop calibrate` writes such a file.
+An entry has the judge's question (for clip: `yes` and `no` texts), the `threshold`, the `sensitivity` on `positives`
+labelled images and the `specificity` on `negatives`, with their intervals. An entry for several concepts in one image
+has `concepts` instead of question and threshold. `entropy-loop calibrate` writes such a file.
 """
 
 from __future__ import annotations
@@ -18,48 +18,49 @@ from entropy_loop.contracts import Calibration, Judge
 from entropy_loop.errors import ConfigError
 
 OPTIONS = ("calibration", "calibration_revision")
-"""The options that name a calibration file in a judge that can have one."""
+"""A judge's options that name a calibration file."""
 
 
-def own(path: Path) -> Calibration:
-    """A model's own calibration; an empty one when it has none. Raises ConfigError for a file that is none."""
+def of_model(path: Path) -> Calibration:
+    """The calibration that comes with a model; empty when there is no such file. Raises ConfigError for a file that is
+    no calibration."""
     return _parsed(path.read_bytes(), path)[0] if path.is_file() else Calibration()
 
 
-def given(path: Path, wanted: str | None, judge: Judge) -> Calibration:
+def of_config(path: Path, expected: str | None, judge: Judge) -> Calibration:
     """The calibration in a file that the config names.
 
-    Raises ConfigError when the file is not there or not of the wanted revision, which enters keys in the place of
-    its content, and when it was fitted for a judge with other options.
+    Raises ConfigError when the file is missing, when it does not have the expected revision (which keys hold in the
+    place of its content), and when it was fitted for a judge with other options.
     """
     if not path.is_file():
         raise ConfigError(f"calibration: {path}: no such file; `entropy-loop calibrate` writes one.")
     data = path.read_bytes()
-    if wanted != (found := revision(data)):
+    if expected != (actual := revision(data)):
         raise ConfigError(
-            f"calibration_revision: {path} is {found!r}, the config says {wanted!r}; write the former into the config "
-            "if the file is the one that is meant."
+            f"calibration_revision: {path} is {actual!r}, the config says {expected!r}; set "
+            f'`calibration_revision: "{actual}"` if this is the right file.'
         )
     calibration, fitted = _parsed(data, path)
-    if fitted != (asked := options(judge)):
+    if fitted != (configured := options(judge)):
         raise ConfigError(
-            f"calibration: {path} was fitted for the judge {fitted}, not for {asked}; calibrate this one."
+            f"calibration: {path} was fitted for the judge {fitted}, not for {configured}; calibrate this one."
         )
     return replace(calibration, file=str(path))
 
 
 def revision(data: bytes) -> str:
-    """What enters keys for a file's content: the first 16 hex digits of its SHA-256."""
+    """The first 16 hex digits of a file's SHA-256: they stand for its content in keys."""
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def options(judge: Judge) -> dict[str, object]:
-    """What of a judge's options its scores follow from: all but those that name a calibration."""
+    """The options that a judge's scores depend on: all but those that name a calibration."""
     return {name: value for name, value in asdict(judge).items() if name not in OPTIONS}
 
 
 def _parsed(data: bytes, path: Path) -> tuple[Calibration, dict[str, object] | None]:
-    """(calibration, the judge it was fitted for; None in a model's own, which lies with the model)."""
+    """(calibration, options of the judge that it was fitted for). A model's own has None as the options."""
     try:
         content = json.loads(data)
         if content["format"] != 1:

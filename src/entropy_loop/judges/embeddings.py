@@ -1,4 +1,4 @@
-"""What every embedder makes of a set of images, whichever model made the vectors."""
+"""The part that all embedders share: noise indices beside the vectors, and opening images."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 def embedded(vectors: Iterable[np.ndarray], samples: Samples) -> Embedded:
     """Vectors, float32 (images, d), and noise indices, in the samples' order.
 
-    vectors: (d,) for each image. Noise is that of the files' own pixels, not of what a model resizes them to.
+    vectors: (d,) for each image. Noise is measured on the files' own pixels, before a model resizes them.
     """
     rows = list(vectors)
-    pixels = (np.asarray(image) for image in opened(samples.folder / file for file in samples.table["file"]))
+    pixels = (np.asarray(image) for image in open_images(samples.folder / file for file in samples.table["file"]))
     return Embedded(np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), np.float32), noise(pixels))
 
 
-def opened(files: Iterable[Path]) -> Iterator[Image.Image]:
-    """The files as PIL images, RGB."""
+def open_images(files: Iterable[Path]) -> Iterator[Image.Image]:
+    """The files as RGB PIL images, one after the other."""
     from PIL import Image
 
     for file in files:

@@ -1,4 +1,4 @@
-"""Judges of the toy generators, which read an image's truth from its table."""
+"""Judge and scorers of the toy generators: they read what an image shows from its table."""
 
 from __future__ import annotations
 
@@ -30,21 +30,20 @@ class ExactScorer(Scorer):
 
 @dataclass(frozen=True)
 class TraitScorer(Scorer):
-    """The score of an image has a known correlation with its trait.
-
-    correlation: r in score = r trait + sqrt(1 - r^2) noise, a standard normal number of the image's own: the
-    correlation as long as the trait has variance 1.
-    """
+    """The score of an image has a known correlation with its trait."""
 
     version: ClassVar[int] = 1
+
     correlation: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Correlation r of score and trait, in [0, 1], as long as the trait has variance 1: score = r trait +
+    sqrt(1 - r^2) noise, where noise is a standard normal number of the image's own."""
 
     def ready(self, prompts: tuple[str, ...]) -> None:
         """It needs no model."""
 
     def score(self, samples: Samples, prompts: tuple[str, ...], tick: Tick) -> pd.DataFrame:
         table = samples.table[samples.table["prompt"].isin(prompts)]
-        # A second word in the seed: another stream than the one that made the image.
+        # The second number of the seed makes this noise independent of the image's own.
         noise = np.array([np.random.default_rng((seed, 1)).standard_normal() for seed in table["image_seed"]])
         scores = self.correlation * table["trait"] + (1 - self.correlation**2) ** 0.5 * noise
         return pd.DataFrame({"id": table["id"], "score": scores})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, reduce
@@ -23,16 +23,15 @@ if TYPE_CHECKING:
     import torch
     from open_clip import CLIP
     from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
-    from PIL import Image
     from torchvision.transforms import Compose
 
 BLOCK = 64  # images per call, the last one padded: an image's score never depends on how many are judged
-LOCAL = "local-dir:"  # how open_clip is told of a folder
+LOCAL = "local-dir:"  # open_clip's prefix for a folder
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """model, preprocess, tokenizer: as open_clip makes them."""
+    """A model of open_clip with its preprocessing and tokenizer. device: where it is, as torch names it."""
 
     model: CLIP
     preprocess: Compose
@@ -40,61 +39,58 @@ class Loaded:
     device: str
 
     def encode(self, files: list[Path], normalize: bool = True) -> Iterator[torch.Tensor]:
-        """Image embeddings, (BLOCK, d) at a time; what stands after the last file's is padding, which callers cut off
-        when all is computed: rounding depends on shapes."""
+        """Image embeddings, (BLOCK, d) at a time. Rows after the last file are padding. Callers drop them at the very
+        end, because rounding depends on shapes."""
         for images in self._blocks([files[start : start + BLOCK] for start in range(0, len(files), BLOCK)]):
             yield self.model.encode_image(images.to(self.device), normalize=normalize)
 
     def _blocks(self, blocks: list[list[Path]]) -> Iterator[torch.Tensor]:
-        """The images of every block. An accelerator looks at some while the next are read; where the processor looks
-        at them itself, a reader beside it would only take its cores (measured: a quarter slower)."""
+        """The images of every block. With an accelerator, a thread reads the next block while one is computed; on a CPU
+        that thread would only take cores from the model (measured: a quarter slower)."""
         if self.device == "cpu":
             yield from map(self._read, blocks)
             return
         with ThreadPoolExecutor(1) as reader:
-            coming = [reader.submit(self._read, block) for block in blocks[:1]]
+            pending = [reader.submit(self._read, block) for block in blocks[:1]]
             for number in range(1, len(blocks) + 1):
-                images = coming.pop().result()
-                coming += [reader.submit(self._read, following) for following in blocks[number : number + 1]]
+                images = pending.pop().result()
+                pending += [reader.submit(self._read, block) for block in blocks[number : number + 1]]
                 yield images
 
     def _read(self, files: list[Path]) -> torch.Tensor:
-        """The images as the model wants them, (BLOCK, 3, h, w); the rows after the last file are padding. Each image is
-        fitted by itself, then all pixels become numbers at once: the same bits, a tenth faster."""
+        """Preprocessed images, float32 (BLOCK, 3, h, w); rows after the last file are padding. Images are resized one
+        by one and normalised all at once: the same bits as open_clip's own way, a tenth faster."""
         import torch
 
-        *fit, _, normalize = self.preprocess.transforms  # whatever the model, open_clip ends with ToTensor, Normalize
-        pixels = np.stack([np.asarray(reduce(_then, fit, image)) for image in embeddings.opened(files)])
-        images = normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous() / 255)
-        return torch.cat([images, torch.zeros(BLOCK - len(images), *images.shape[1:])])
-
-
-def _then(image: Image.Image, transform: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    return transform(image)
+        *resize, _, normalize = self.preprocess.transforms  # open_clip's always end with ToTensor and Normalize
+        images = embeddings.open_images(files)
+        pixels = np.stack([np.asarray(reduce(lambda image, step: step(image), resize, image)) for image in images])
+        rows = normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous() / 255)
+        return torch.cat([rows, torch.zeros(BLOCK - len(rows), *rows.shape[1:])])
 
 
 class Tag(TypedDict, total=False):
-    """What open_clip says of an architecture's weights. hf_hub: where they lie. quick_gelu: their activation."""
+    """open_clip's entry for an architecture's weights. hf_hub: their hub id. quick_gelu: whether they use QuickGELU."""
 
     hf_hub: str
     quick_gelu: bool
 
 
 def tag(model: str, pretrained: str) -> Tag:
-    """What open_clip says of an architecture's weights. Raises ConfigError when it has none of that tag."""
+    """open_clip's entry for an architecture's weights. Raises ConfigError when it has none of that tag."""
     import open_clip
 
-    told: Tag = open_clip.get_pretrained_cfg(model, pretrained)
-    if not told:
+    entry: Tag = open_clip.get_pretrained_cfg(model, pretrained)
+    if not entry:
         known = open_clip.list_pretrained_tags_by_model(model)
         raise ConfigError(f"{model}: open_clip has no weights {pretrained!r} for it; {nearest(pretrained, known)}")
-    return told
+    return entry
 
 
 @lru_cache(maxsize=2)  # the curator and a judge
 def load(repository: str, revision: str | None = None, quick_gelu: bool = False) -> Loaded:
-    """The model of a folder that open_clip wrote: inspected, and read, once. quick_gelu: whatever its config says of
-    the activation. Raises ConfigError when it is not here or cannot be loaded."""
+    """The model in a folder that open_clip wrote. quick_gelu: use QuickGELU even if the folder's config does not.
+    Raises ConfigError when the model is missing or cannot be loaded."""
     import open_clip
     import torch
 
@@ -110,19 +106,19 @@ def load(repository: str, revision: str | None = None, quick_gelu: bool = False)
 
 
 @lru_cache(maxsize=2)
-def described(loaded: Loaded) -> str:
-    """What a score depends on beside the image, as JSON: the weights' SHA-256, how an image is prepared, and the
-    activation that the loaded model really has. All this can differ from what a name or a config suggests."""
+def describe(loaded: Loaded) -> str:
+    """What a score depends on beside the image, as JSON: SHA-256 of the weights, preprocessing, and the activations of
+    the loaded model, which can differ from what its name or config suggests."""
     digest = hashlib.sha256()
     for name, value in sorted(loaded.model.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)} ".encode())
         digest.update(value.cpu().float().contiguous().numpy().tobytes())
-    kinds = {type(module).__name__ for module in loaded.model.modules()}
-    prepared = getattr(loaded.model.visual, "preprocess_cfg", {})
-    told = {
+    layers = {type(module).__name__ for module in loaded.model.modules()}
+    preprocess = getattr(loaded.model.visual, "preprocess_cfg", {})
+    description = {
         "weights_sha256": digest.hexdigest(),
-        "activations": sorted(kinds & {"GELU", "QuickGELU", "ReLU", "SiLU"}),
-        "preprocess": {name: list(value) if isinstance(value, tuple) else value for name, value in prepared.items()},
+        "activations": sorted(layers & {"GELU", "QuickGELU", "ReLU", "SiLU"}),
+        "preprocess": {name: list(value) if isinstance(value, tuple) else value for name, value in preprocess.items()},
         "open_clip_torch": version("open_clip_torch"),
     }
-    return json.dumps(told, indent=1, sort_keys=True)
+    return json.dumps(description, indent=1, sort_keys=True)

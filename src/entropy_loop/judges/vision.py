@@ -1,4 +1,4 @@
-"""What an open_clip model computes per image, without loading open_clip."""
+"""TFLOP per image of an open_clip model, without loading open_clip."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from entropy_loop.machine import flops
 
 @cache
 def tflop(model: str, revision: str | None, pretrained: str | None) -> float | None:
-    """TFLOP of one image's embedding; None where the model is not here, or is no vision transformer."""
+    """TFLOP of one image's embedding; None when the model is missing, or is no vision transformer."""
     config = _config(model, revision, pretrained)
     return flops.tflop(flops.vision(config)) if {"width", "layers", "patch_size"} <= config.keys() else None
 
 
 def _config(model: str, revision: str | None, pretrained: str | None) -> dict[str, object]:
-    """The model's `vision_cfg`: open_clip's own of an architecture, else that of its folder."""
-    spec = find_spec("open_clip")
-    if pretrained and not (spec and spec.origin):
-        return {}
+    """The model's `vision_cfg`, from open_clip's package for an architecture, else from the model's folder; empty when
+    it is missing."""
+    spec = find_spec("open_clip") if pretrained else None
     try:
-        own = Path(str(spec.origin)).parent / "model_configs" / f"{model}.json" if pretrained and spec else None
-        file = own or assets.find(model, revision) / "open_clip_config.json"
-        told = json.loads(file.read_text(encoding="utf-8"))
+        if spec and spec.origin:
+            file = Path(spec.origin).parent / "model_configs" / f"{model}.json"
+        else:
+            file = assets.find(model, revision) / "open_clip_config.json"
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (ConfigError, OSError):
         return {}
-    config: dict[str, object] = told.get("model_cfg", told).get("vision_cfg", {})
+    config: dict[str, object] = content.get("model_cfg", content).get("vision_cfg", {})
     return config

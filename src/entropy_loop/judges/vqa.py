@@ -1,6 +1,6 @@
 """A vision-language model as a judge: does the image show this? The evidence is P("yes") among "yes" and "no".
 
-As VQAScore reads it from the next token (Lin et al. 2024, arXiv 2404.01291, eq. 1), brought to yes and no alone.
+This is VQAScore's probability of the next token (Lin et al. 2024, arXiv 2404.01291, eq. 1), normalised over yes and no.
 """
 
 from __future__ import annotations
@@ -34,40 +34,39 @@ PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 class VqaRecogniser(Judge):
     """A concept is recognised when P(yes) to its question is above the threshold.
 
-    model: a folder or a downloaded hub id (transformers' image-text-to-text models); revision: a hub commit.
-    question: asked of every concept, whose name replaces {concept}; questions: those of single concepts, instead.
-    threshold: of P(yes). precision: of the model's weights.
-
-    Images are asked about one by one: an answer never depends on the others.
+    The model sees one image at a time, so no answer depends on the other images.
     """
 
     version: ClassVar[int] = 1
 
     model: Annotated[str, Field(min_length=1)]
+    """The model: a folder or a hub id of one of transformers' image-text-to-text models."""
     revision: str | None = None
+    """Commit of a hub model, 40 hex digits."""
     question: Annotated[str, Field(pattern=r"\{concept\}")] = "Does this image show {concept}? Answer yes or no."
+    """Question about every concept; the concept's name replaces {concept}."""
     questions: dict[str, str] = field(default_factory=dict)
+    """Questions about single concepts, by the concept's name. They replace `question`."""
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """P(yes) above which the answer is yes, in [0, 1]."""
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    """Precision of the model's weights."""
 
     @property
     def label(self) -> str:
-        """A short name for tables."""
         return Path(self.model).name
 
     def downloads(self) -> list[assets.Download]:
-        """What `fetch` gets for it."""
         return assets.download(self.model, self.revision, FILES)
 
     def weights(self) -> Weights:
         return Weights(self.model)
 
     def tflop_per_image(self) -> float | None:
-        """For `plan`: not known."""
         return None
 
     def ready(self, concepts: tuple[Concept, ...]) -> None:
-        """Raises ConfigError when the model is not here, for a question about a concept that no prompt has, or when
+        """Raises ConfigError when the model is missing, when `questions` names a concept that no prompt has, or when
         the device does not have the precision."""
         assets.find(self.model, self.revision)
         device.refuse(self.precision, "judges: precision")
@@ -78,17 +77,17 @@ class VqaRecogniser(Judge):
         self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], tick: Tick
     ) -> pd.DataFrame:
         """Raises EntropyLoopError at the first score that is not finite."""
-        return answers.judged(self._judged(samples, prompts, tick), self.label, samples)
+        return answers.judgements(self._scores(samples, prompts, tick), self.label, samples)
 
-    def _judged(
+    def _scores(
         self, samples: Samples, prompts: tuple[Prompt, ...], tick: Tick
     ) -> Iterator[tuple[str, str, float, float]]:
-        """(id, concept, score, threshold)."""
-        asked = {prompt.text: prompt.concepts for prompt in prompts}
+        """(id, concept, score, threshold) of each image and concept."""
+        concepts = {prompt.text: prompt.concepts for prompt in prompts}
         loaded = _load(assets.find(self.model, self.revision), self.precision)
-        pictures = embeddings.opened(samples.folder / file for file in samples.table["file"])
+        pictures = embeddings.open_images(samples.folder / file for file in samples.table["file"])
         for done, (row, image) in enumerate(zip(samples.table.itertuples(), pictures, strict=True), start=1):
-            for concept in asked.get(str(row.prompt), ()):
+            for concept in concepts.get(str(row.prompt), ()):
                 question = self.questions.get(concept, self.question).replace("{concept}", concept)
                 yield str(row.id), concept, loaded.yes(image, question), self.threshold
             tick(done / len(samples.table))
@@ -96,11 +95,11 @@ class VqaRecogniser(Judge):
 
 @dataclass(frozen=True)
 class _Loaded:
-    """words: token ids that begin a "yes", and a "no"."""
+    """A model in memory. tokens: ids of the tokens that begin "yes", and of those that begin "no"."""
 
     model: PreTrainedModel
     processor: ProcessorMixin
-    words: tuple[list[int], list[int]]
+    tokens: tuple[list[int], list[int]]
 
     def yes(self, image: Image.Image, question: str) -> float:
         """P(yes) / (P(yes) + P(no)) of the next token."""
@@ -108,7 +107,7 @@ class _Loaded:
 
         with torch.inference_mode():
             logits = self.model(**self._inputs(image, question)).logits[0, -1].float()
-        yes, no = (torch.logsumexp(logits[ids], dim=0) for ids in self.words)
+        yes, no = (torch.logsumexp(logits[ids], dim=0) for ids in self.tokens)
         return float(torch.sigmoid(yes - no))
 
     def _inputs(self, image: Image.Image, question: str) -> dict[str, torch.Tensor]:
@@ -133,17 +132,20 @@ def _load(folder: Path, precision: str) -> _Loaded:
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(f"{folder}: transformers cannot load it ({error}).") from error
     if not getattr(processor, "chat_template", None):
-        raise ConfigError(f"{folder}: has no chat template, so there is no telling how it is asked.")
-    return _Loaded(model.eval().to(device.device()), processor, _words(processor.tokenizer, folder))
+        raise ConfigError(f"{folder}: has no chat template, so a question cannot be put to it; choose another model.")
+    return _Loaded(model.eval().to(device.device()), processor, _answer_tokens(processor.tokenizer, folder))
 
 
-def _words(tokenizer: PreTrainedTokenizerBase, folder: Path) -> tuple[list[int], list[int]]:
-    """The first tokens of "yes" and of "no" in the spellings that an answer begins with, none of them in both."""
-    found = []
-    for word in ("yes", "no"):
+def _answer_tokens(tokenizer: PreTrainedTokenizerBase, folder: Path) -> tuple[list[int], list[int]]:
+    """Ids of the first tokens of "yes" and of "no", in every spelling that an answer may begin with; tokens that begin
+    both are left out. Raises ConfigError when none are left."""
+
+    def first_tokens(word: str) -> set[int]:
         spellings = (word, word.title(), f" {word}", f" {word.title()}")
-        ids = [tokenizer.encode(one, add_special_tokens=False) for one in spellings]
-        found.append({one[0] for one in ids if one} - {tokenizer.unk_token_id})
-    if not (found[0] - found[1] and found[1] - found[0]):
-        raise ConfigError(f"{folder}: its tokenizer does not tell yes from no.")
-    return sorted(found[0] - found[1]), sorted(found[1] - found[0])
+        encoded = [tokenizer.encode(spelling, add_special_tokens=False) for spelling in spellings]
+        return {ids[0] for ids in encoded if ids} - {tokenizer.unk_token_id}
+
+    yes, no = first_tokens("yes"), first_tokens("no")
+    if not (yes - no and no - yes):
+        raise ConfigError(f"{folder}: its tokenizer has no tokens that tell yes from no; choose another model.")
+    return sorted(yes - no), sorted(no - yes)

@@ -1,6 +1,6 @@
-"""Images made worse in steps, and junk that shows nothing: what a judge must be tested on beside clean images.
+"""Degraded images in graded steps, and junk that shows nothing: a judge is tested on both, beside clean images.
 
-Images are uint8 (h, w, 3). Everything random in an image comes from the generator given for it.
+Images are uint8 (h, w, 3). All randomness of an image comes from the random generator that is passed with it.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from pathlib import Path
 import numpy as np
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-TILES = 8  # shuffled patches: so many in each direction
+TILES = 8  # shuffled patches in each direction
 
 
 def copies(files: Sequence[Path], change: Change, seeds: Sequence[int], out: Path) -> list[Path]:
-    """Changed copies of image files in the folder `out`, each with a generator of its own seed; PNG, so that nothing
-    else changes."""
+    """Write changed copies of image files to the folder `out`, as PNG, and return their paths. seeds: one per file, for
+    the random numbers of its change."""
     from PIL import Image
 
     out.mkdir(parents=True, exist_ok=True)
-    made = [out / f"{number:06d}.png" for number in range(len(files))]
-    for file, target, seed in zip(files, made, seeds, strict=True):
+    targets = [out / f"{number:06d}.png" for number in range(len(files))]
+    for file, target, seed in zip(files, targets, seeds, strict=True):
         with Image.open(file) as image:
             pixels = np.asarray(image.convert("RGB"))
         Image.fromarray(change(pixels, np.random.default_rng(seed))).save(target, compress_level=1)
-    return made
+    return targets
 
 
 def noisy(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian noise on every pixel and channel; sigma in shares of the full range."""
+    """Gaussian noise on every pixel and channel. sigma: standard deviation, as a share of the full range."""
     return _pixels(image + rng.normal(scale=255 * sigma, size=image.shape))
 
 
 def blurred(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """A Gaussian blur; sigma in shares of the shorter side, so that a level means the same at every size."""
+    """Gaussian blur. sigma: as a share of the shorter side, so that a level means the same at every size."""
     from scipy.ndimage import gaussian_filter
 
     width = sigma * min(image.shape[:2])
@@ -44,29 +44,28 @@ def blurred(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.nda
 
 
 def jpeg(image: np.ndarray, quality: float, rng: np.random.Generator) -> np.ndarray:
-    """Through Pillow's JPEG codec, 0 (worst) to 95."""
+    """Compression by Pillow's JPEG codec. quality: 0 (worst) to 95."""
     from PIL import Image
 
     with io.BytesIO() as file:
         Image.fromarray(image).save(file, format="JPEG", quality=int(quality))
-        with Image.open(file) as again:
-            return np.asarray(again.convert("RGB"))
+        with Image.open(file) as decoded:
+            return np.asarray(decoded.convert("RGB"))
 
 
 def coarsened(image: np.ndarray, factor: float, rng: np.random.Generator) -> np.ndarray:
-    """Made smaller by a factor (area averages) and large again (bicubic): what a codec of few latents leaves."""
+    """Downscaling by a factor (area averages) and upscaling (bicubic), as through a codec with few latents."""
     from PIL import Image
 
-    whole = Image.fromarray(image)
-    small = whole.resize(
-        (max(1, round(whole.width / factor)), max(1, round(whole.height / factor))), Image.Resampling.BOX
-    )
-    return np.asarray(small.resize(whole.size, Image.Resampling.BICUBIC))
+    original = Image.fromarray(image)
+    size = max(1, round(original.width / factor)), max(1, round(original.height / factor))
+    small = original.resize(size, Image.Resampling.BOX)
+    return np.asarray(small.resize(original.size, Image.Resampling.BICUBIC))
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """A kind of degradation at one level."""
+    """One kind of degradation at one level; called like a `Change`."""
 
     kind: str
     level: float
@@ -86,7 +85,7 @@ DEGRADATIONS = (
 
 
 def junk(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An image of the same size that shows nothing: noise, one colour, or the image's patches in random order."""
+    """An image of the same size that shows nothing: noise, one colour, or the image's own patches shuffled."""
     return (_noise, _blank, _shuffled)[rng.integers(3)](image, rng)
 
 
@@ -99,7 +98,7 @@ def _blank(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _shuffled(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """TILES x TILES patches in random order; what does not fill a patch at the right and bottom is cut off."""
+    """TILES x TILES patches in random order. Pixels at the right and bottom that fill no patch are cut off."""
     h, w = (side // TILES for side in image.shape[:2])
     patches = image[: h * TILES, : w * TILES].reshape(TILES, h, TILES, w, 3).swapaxes(1, 2).reshape(-1, h, w, 3)
     return rng.permutation(patches).reshape(TILES, TILES, h, w, 3).swapaxes(1, 2).reshape(h * TILES, w * TILES, 3)

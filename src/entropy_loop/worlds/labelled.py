@@ -1,4 +1,4 @@
-"""Images of which it is known what they show: drawn by the storybook world, or a folder that people labelled."""
+"""Images with known truth: drawn by the storybook world, or from a folder that people labelled."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from entropy_loop.worlds.storybook import scene
 
 @dataclass(frozen=True)
 class Labelled:
-    """files: one per image. truth: one row per image in that order, one column per concept (dtype boolean; missing
-    where nobody said)."""
+    """Labelled images. files: one per image. truth: one row per image in that order, one column per concept, of dtype
+    boolean; missing where an image is not labelled for a concept."""
 
     files: tuple[Path, ...]
     truth: pd.DataFrame
 
 
 def storybook(prompts: Sequence[tuple[str, ...]], n: int, seed: int, out: Path, tick: Tick) -> Labelled:
-    """n drawn scenes, written to `out`, of which many show the concepts of the prompts and many do not.
+    """Draw n scenes to `out`: many show the concepts of the prompts, many do not.
 
-    Every other scene is the world's own. The others take the prompts in turn: once all concepts of a prompt, once
-    all but one, in whose place something else of its kind stands (another rider, standing beside). So each concept,
-    and each prompt's concepts together, has images with it, near misses, and images that have nothing to do with it.
-    Raises ConfigError for a concept that the world does not know.
+    Every second scene is drawn from the world's own shares. The others take the prompts in turn: once with all concepts
+    of the prompt, once as a near miss, where another value of its kind replaces one of them (another rider; standing
+    next to instead of riding). So each concept, and each prompt's concepts together, has images with it, near misses,
+    and unrelated images. Raises ConfigError for a concept that the world does not draw.
     """
     from PIL import Image
 
@@ -46,7 +46,7 @@ def storybook(prompts: Sequence[tuple[str, ...]], n: int, seed: int, out: Path, 
     out.mkdir(parents=True, exist_ok=True)
     files, truth = [], []
     for index in range(n):
-        drawn = _drawn(prompts, index, seeds.seed(seed, "calibrate", index=index))
+        drawn = _sample(prompts, index, seeds.seed(seed, "calibrate", index=index))
         files.append(out / f"{index:06d}.png")
         Image.fromarray(scene.render(drawn)).save(files[-1], compress_level=1)
         truth.append(scene.shows(drawn))
@@ -54,31 +54,31 @@ def storybook(prompts: Sequence[tuple[str, ...]], n: int, seed: int, out: Path, 
     return Labelled(tuple(files), pd.DataFrame(truth, columns=concepts).astype("boolean"))
 
 
-# What may stand in a concept's place, by the field of a scene that tells of it.
+# The values that can replace a concept in a near miss, by field of a scene.
 _VALUES = {
     "rider": scene.RIDERS, "mount": scene.MOUNTS, "relation": ("riding", "next_to"), "background": scene.BACKGROUNDS,
 }  # fmt: skip
 
 
-def _drawn(prompts: Sequence[tuple[str, ...]], index: int, seed: int) -> scene.Scene:
-    turn, own = divmod(index, 2)
-    if own:
+def _sample(prompts: Sequence[tuple[str, ...]], index: int, seed: int) -> scene.Scene:
+    turn, unrelated = divmod(index, 2)
+    if unrelated:
         return scene.sample(seed, 0)
-    near_miss, place = divmod(turn, len(prompts))
-    fixed = {scene.CONCEPTS[name]: name for name in prompts[place]}
-    if near_miss % 2:
-        rng = np.random.default_rng([seed, 1])  # another stream than the scene's own
+    round_, number = divmod(turn, len(prompts))
+    fixed = {scene.CONCEPTS[name]: name for name in prompts[number]}
+    if round_ % 2:  # a near miss
+        rng = np.random.default_rng([seed, 1])  # independent of the scene's own random numbers
         field = str(rng.choice(list(fixed)))
         fixed[field] = str(rng.choice([value for value in _VALUES[field] if value != fixed[field]]))
     return scene.sample(seed, 0, **fixed)
 
 
 def folder(data_dir: Path, concepts: Sequence[str]) -> Labelled:
-    """The images of an imagefolder whose metadata.jsonl has a column of true and false for each concept; where it is
+    """The images of an imagefolder whose metadata.jsonl has a column of true and false for each concept. Where it is
     missing or null, the image is not labelled for the concept.
 
-    Raises ConfigError for a table that is not so, for a concept without a column, and for a file that is no image,
-    too large or cut short.
+    Raises ConfigError for another value, for a concept without a column, and for a file that is no image, too large or
+    cut short.
     """
     rows = metadata(data_dir)
     table = data_dir / "metadata.jsonl"
@@ -92,11 +92,11 @@ def folder(data_dir: Path, concepts: Sequence[str]) -> Labelled:
     ]
     files = tuple(data_dir / str(row["file_name"]) for row in rows)
     for number, file in enumerate(files, start=1):
-        pictures.refuse(file, f"{table}, line {number}")
+        pictures.check(file, f"{table}, line {number}")
     return Labelled(files, pd.DataFrame(truth, columns=list(concepts)).astype("boolean"))
 
 
 def _label(value: object, where: str) -> bool | None:
     if value is not None and not isinstance(value, bool):
-        raise ConfigError(f"{where} is {value!r}; a label is true, false, or null where nobody said.")
+        raise ConfigError(f"{where} is {value!r}; a label is true, false, or null for none.")
     return value

@@ -1,4 +1,4 @@
-"""Images that people bring: what is read of them at all."""
+"""Checks of image files that users bring."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from entropy_loop.errors import ConfigError
 
 FORMATS = ("PNG", "JPEG", "WEBP")
-"""Formats that are read, told by what a file holds and not by its name."""
+"""Accepted formats. A file's content decides, not its name."""
 PIXELS = 64_000_000
-"""Pixels that an image may have."""
+"""Largest number of pixels of an image."""
 
 
-def refuse(file: Path, where: str, whole: bool = True) -> None:
-    """Raises ConfigError for a file that is no image of these formats, too large or, `whole`, cut short. Its size is
-    read before any pixel is; `where` stands in front of what is said."""
+def check(file: Path, where: str, whole: bool = True) -> None:
+    """Raises ConfigError for a file that is no image of these formats, is too large or is cut short. The size is read
+    before any pixel. where: start of the message. whole: whether to read the pixels; only then a cut is found."""
     from PIL import Image, UnidentifiedImageError
 
-    known = ", ".join(FORMATS)
+    formats = ", ".join(FORMATS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below
@@ -31,7 +31,7 @@ def refuse(file: Path, where: str, whole: bool = True) -> None:
                 if whole:
                     image.load()
     except UnidentifiedImageError:
-        raise ConfigError(f"{where}: {file.name} is no image of the formats {known}; convert it.") from None
+        raise ConfigError(f"{where}: {file.name} is no image of the formats {formats}; convert it.") from None
     except Image.DecompressionBombError:
         raise ConfigError(f"{where}: {file.name} has more than {PIXELS:,} pixels; make it smaller.") from None
     except (OSError, SyntaxError, ValueError) as error:

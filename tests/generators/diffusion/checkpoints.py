@@ -1,4 +1,4 @@
-"""Small checkpoints with random weights, built on the spot: what the bundled one is not."""
+"""Small checkpoints with random weights, for what the bundled one does not have: SDXL's form, a safety checker."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def tiny_xl(folder: Path) -> Path:
     return folder
 
 
-def with_checker(folder: Path, objects: bool) -> Path:
-    """The bundled checkpoint with a safety checker that objects to everything, or to nothing."""
+def with_checker(folder: Path, rejects: bool) -> Path:
+    """The bundled checkpoint with a safety checker that rejects everything, or nothing."""
     shutil.copytree(BUNDLED, folder)
     vision = {
         "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
@@ -68,8 +68,8 @@ def with_checker(folder: Path, objects: bool) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=16))
-    # It objects where a cosine is above the threshold; none is above 2.
-    checker.concept_embeds_weights.data.fill_(-2.0 if objects else 2.0)
+    # It rejects an image when a cosine is above the threshold; none is above 2.
+    checker.concept_embeds_weights.data.fill_(-2.0 if rejects else 2.0)
     checker.special_care_embeds_weights.data.fill_(2.0)
     checker.save_pretrained(folder / "safety_checker")
     size = {"height": 32, "width": 32}

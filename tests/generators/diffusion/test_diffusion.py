@@ -71,9 +71,9 @@ def kinds(xl: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def noise_of(images: Path, checkpoint: str | Path = "bundled:storybook", **options: object) -> list[str]:
     """Hashes of the latents of two images."""
     images.mkdir()
-    one = generator(checkpoint, **options)
-    one.base(images, ignore)
-    one.sample(Checkpoint(images), asked(2), images, ignore)
+    plugin = generator(checkpoint, **options)
+    plugin.base(images, ignore)
+    plugin.sample(Checkpoint(images), asked(2), images, ignore)
     return Samples(images).table["latent_sha256"].tolist()
 
 
@@ -88,9 +88,12 @@ OWN = {
 }
 
 
-def pipeline(one: Diffusion) -> diffusers.DiffusionPipeline:
+def pipeline(generator: Diffusion) -> diffusers.DiffusionPipeline:
     """diffusers' own pipeline on the same checkpoint."""
-    folder, options = one.model().folder, {"dtype": torch.float32, "safety_checker": None, "local_files_only": True}
+    folder, options = (
+        generator.model().folder,
+        {"dtype": torch.float32, "safety_checker": None, "local_files_only": True},
+    )
     pipe = diffusers.DiffusionPipeline.from_pretrained(folder, **options)
     pipe.set_progress_bar_config(disable=True)
     return pipe
@@ -105,25 +108,25 @@ def test_every_scheduler_makes_the_latents_of_diffusers_own_pipeline(name, kind,
     theirs = pipeline(ours)
     options = {"skip_prk_steps": True} if name == "pndm" else {}
     theirs.scheduler = OWN[name].from_config(theirs.scheduler.config, **options)
-    parts, unet = ours._loaded(generation_0)
-    made, _ = ours._made(parts, unet, asked(2), 2)
+    parts, unet = ours._load(generation_0)
+    latents, _ = ours._sample_block(parts, unet, asked(2), 2)
     random = [torch.Generator().manual_seed(request.seed) for request in asked(2)]
-    told = theirs([ESSAY] * 2, generator=random, num_inference_steps=3, guidance_scale=3.0, output_type="latent")
-    assert torch.allclose(made, told.images, atol=1e-5)
+    expected = theirs([ESSAY] * 2, generator=random, num_inference_steps=3, guidance_scale=3.0, output_type="latent")
+    assert torch.allclose(latents, expected.images, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["bundled", "xl"])
 def test_pictures_are_those_of_diffusers_own_pipeline(kind, kinds, generation_0):
     """The VAE, which the pipeline of an XL model upcasts to float32 too: the same pixels to a grey level in 255."""
     ours = generator(kinds[kind])
-    parts, unet = ours._loaded(generation_0)
+    parts, unet = ours._load(generation_0)
     assert parts.pipe.vae.config.force_upcast
     assert parts.pipe.vae.dtype == torch.float32
-    _, made = ours._made(parts, unet, asked(2), 2)
+    _, images = ours._sample_block(parts, unet, asked(2), 2)
     random = [torch.Generator().manual_seed(request.seed) for request in asked(2)]
-    told = pipeline(ours)([ESSAY] * 2, generator=random, num_inference_steps=3, guidance_scale=3.0).images
-    theirs = np.stack([np.asarray(image) for image in told]).astype(int)
-    assert abs(made.astype(int) - theirs).max() <= 1
+    expected = pipeline(ours)([ESSAY] * 2, generator=random, num_inference_steps=3, guidance_scale=3.0).images
+    theirs = np.stack([np.asarray(image) for image in expected]).astype(int)
+    assert abs(images.astype(int) - theirs).max() <= 1
 
 
 def test_a_part_of_the_images_is_decoded_at_a_time(monkeypatch):
@@ -131,7 +134,7 @@ def test_a_part_of_the_images_is_decoded_at_a_time(monkeypatch):
     parts = generator().model()
     latents = torch.randn((5, 8, 8, 8), generator=torch.Generator().manual_seed(3))
     calls, real = [], parts.pipe.vae.decode
-    monkeypatch.setattr(parts.pipe.vae, "decode", lambda z, **told: calls.append(len(z)) or real(z, **told))
+    monkeypatch.setattr(parts.pipe.vae, "decode", lambda z, **options: calls.append(len(z)) or real(z, **options))
     with torch.no_grad():
         whole = codec.decode(parts, latents)
         monkeypatch.setattr(codec, "PIXELS", 2 * 64 * 64)
@@ -145,10 +148,10 @@ def test_a_part_of_the_images_is_decoded_at_a_time(monkeypatch):
 def test_the_cost_that_is_told_is_the_number_of_calls(name):
     """A scheduler with few steps works, and calls the UNet as often as `plan` says."""
     for steps in (1, 2, 3, 10):
-        one = generator(scheduler=name, num_inference_steps=steps, guidance_scale=1.0)
-        schedule = sampling.scheduler(name, one.model().pipe.scheduler.config)
+        plugin = generator(scheduler=name, num_inference_steps=steps, guidance_scale=1.0)
+        schedule = sampling.scheduler(name, plugin.model().pipe.scheduler.config)
         schedule.set_timesteps(steps)
-        assert len(schedule.timesteps) == one.evaluations_per_image()
+        assert len(schedule.timesteps) == plugin.evaluations_per_image()
 
 
 @pytest.mark.parametrize("name", ["dpmsolver_multistep", "ddpm", "euler_ancestral"])
@@ -187,16 +190,16 @@ def test_a_generation_without_its_weights_is_never_taken_for_generation_0(tmp_pa
         generator().sample(Checkpoint(tmp_path), asked(1), tmp_path, ignore)
 
 
-@pytest.mark.parametrize("lost", ["model_index.json", UNET, "vae/config.json", "text_encoder/model.safetensors"])
-def test_a_checkpoint_that_is_not_whole_is_refused_before_the_run(folder, lost):
-    """What the pipeline would miss is named when the run begins."""
-    (folder / lost).unlink()
-    with pytest.raises(ConfigError, match=f"lacks {lost}"):
+@pytest.mark.parametrize("missing", ["model_index.json", UNET, "vae/config.json", "text_encoder/model.safetensors"])
+def test_a_checkpoint_that_is_not_whole_is_refused_before_the_run(folder, missing):
+    """The missing file is named when the run begins."""
+    (folder / missing).unlink()
+    with pytest.raises(ConfigError, match=f"lacks {missing}"):
         generator(folder).ready((ESSAY,), TrainSettings())
 
 
 def test_half_precision_alone_is_refused_in_words(folder):
-    """A download of the fp16 variant only is told as what it is."""
+    """The message says that only the fp16 variant was downloaded."""
     (folder / UNET).rename(folder / "unet" / "diffusion_pytorch_model.fp16.safetensors")
     with pytest.raises(ConfigError, match="fp16 variant alone"):
         generator(folder).ready((ESSAY,), TrainSettings())
@@ -234,7 +237,7 @@ def test_a_size_is_the_models_own_or_a_multiple_of_its_latents(folder):
 
 
 def test_a_revision_that_is_not_the_bundled_one_is_refused():
-    """Who pins the bundled checkpoint to something else is told, not overruled."""
+    """Another revision of the bundled checkpoint is an error; it is not replaced silently."""
     assert generator(revision=assets.REVISIONS["storybook"]) == generator()
     with pytest.raises(ConfigError, match="revision: bundled:storybook is"):
         generator(revision="main")
@@ -248,21 +251,20 @@ def test_everybody_may_read_what_was_made(tmp_path):
 
 
 def test_what_is_made_is_counted(tmp_path):
-    """sampling.json tells how many images there are and how many evaluations they took: guidance doubles them."""
+    """sampling.json has the number of images and of UNet evaluations, which guidance doubles."""
     noise_of(tmp_path / "made", scheduler="pndm")
-    told = json.loads((tmp_path / "made" / "sampling.json").read_text())
-    assert told == {"images": 2, "withheld": 0, "unet_evaluations": 2 * 2 * 4}
+    counts = json.loads((tmp_path / "made" / "sampling.json").read_text())
+    assert counts == {"images": 2, "withheld": 0, "unet_evaluations": 2 * 2 * 4}
 
 
-@pytest.mark.parametrize(("mode", "objects", "left"), [("keep", True, 0), ("keep", False, 2), ("flag", True, 2)])
-def test_what_the_safety_checker_objects_to_is_never_black(tmp_path, mode, objects, left):
-    """'keep' leaves such images out of the pool and counts them; 'flag' leaves them as they are and writes it down."""
-    folder = with_checker(tmp_path / "checkpoint", objects)
-    one = generator(folder, safety_checker=mode)
-    one.ready((ESSAY,), TrainSettings())
+@pytest.mark.parametrize(("mode", "rejects", "left"), [("keep", True, 0), ("keep", False, 2), ("flag", True, 2)])
+def test_what_the_safety_checker_objects_to_is_never_black(tmp_path, mode, rejects, left):
+    """'keep' leaves such images out of the pool and counts them; 'flag' records them and leaves them unchanged."""
+    folder = with_checker(tmp_path / "checkpoint", rejects)
+    generator(folder, safety_checker=mode).ready((ESSAY,), TrainSettings())
     noise_of(tmp_path / "made", folder, safety_checker=mode)
     table = Samples(tmp_path / "made").table
-    assert (len(table), set(table["flagged"])) == (left, {objects} if left else set())
+    assert (len(table), set(table["flagged"])) == (left, {rejects} if left else set())
     assert json.loads((tmp_path / "made" / "sampling.json").read_text())["withheld"] == 2 - left
     plain = noise_of(tmp_path / "plain")
     assert table["latent_sha256"].tolist() == plain[:left]
@@ -271,14 +273,14 @@ def test_what_the_safety_checker_objects_to_is_never_black(tmp_path, mode, objec
 
 
 def test_a_block_that_is_withheld_whole_leaves_no_trace(tmp_path, generation_0, monkeypatch):
-    """Two blocks, the first of them withheld: sampled apart and put together, the very bytes of one go."""
-    one = generator(with_checker(tmp_path / "checkpoint", False), safety_checker="keep")
+    """Two blocks, the first of them withheld: sampled apart and joined, they are the same bytes as sampled at once."""
+    plugin = generator(with_checker(tmp_path / "checkpoint", False), safety_checker="keep")
 
-    def sampled(name: str, requests: list[Request], objects: list[bool]) -> Path:
-        answers = iter(objects)
+    def sampled(name: str, requests: list[Request], rejected: list[bool]) -> Path:
+        answers = iter(rejected)
         monkeypatch.setattr(safety, "checker", lambda folder: lambda images: [next(answers)] * len(images))
         (tmp_path / name).mkdir()
-        one.sample(generation_0, requests, tmp_path / name, ignore)
+        plugin.sample(generation_0, requests, tmp_path / name, ignore)
         return tmp_path / name
 
     whole = sampled("whole", asked(4), [True, False])
@@ -292,9 +294,9 @@ def test_a_block_that_is_withheld_whole_leaves_no_trace(tmp_path, generation_0, 
 @pytest.mark.thorough
 @pytest.mark.parametrize("mode", ["flag", "keep"])
 def test_a_loop_goes_on_beside_a_safety_checker(mode, tmp_path, monkeypatch):
-    """It objects to some of every pool: all figures are of the images that there are, and the reader is told."""
+    """It rejects some images of every pool: all figures are of the images that are left, and a warning says so."""
     folder = with_checker(tmp_path / "checkpoint", False)
-    monkeypatch.setattr(safety, "checker", lambda folder: lambda images: [int(one.sum()) % 2 == 1 for one in images])
+    monkeypatch.setattr(safety, "checker", lambda folder: lambda images: [int(i.sum()) % 2 == 1 for i in images])
     small = ("generations=1", "sweep={}", f"generator.checkpoint={folder}", f"generator.safety_checker={mode}")
     finished = experiment.carry_out(
         experiment.prepare(Path("configs/smoke.yaml"), small), tmp_path / "out", lambda *_: None
@@ -306,7 +308,7 @@ def test_a_loop_goes_on_beside_a_safety_checker(mode, tmp_path, monkeypatch):
     assert rates["n"].tolist() == (left.tolist() if mode == "keep" else [16, 16])
     assert finished.tables.changes["drift_low"].isna().all() == (mode == "keep")
     verb = "withheld" if mode == "keep" else "flagged by"
-    assert any("pool of generation 1" in told and verb in told for told in finished.ending.warnings)
+    assert any("pool of generation 1" in line and verb in line for line in finished.ending.warnings)
 
 
 def test_a_safety_checker_that_is_not_there_is_refused_before_the_run():
@@ -329,7 +331,8 @@ def test_half_precision_is_near_full_precision(generation_0):
     if not computes_bf16():
         return
     full, half = (
-        one._made(*one._loaded(generation_0), asked(4), 4)[0] for one in (generator(), generator(precision="bf16"))
+        plugin._sample_block(*plugin._load(generation_0), asked(4), 4)[0]
+        for plugin in (generator(), generator(precision="bf16"))
     )
     assert half.dtype == torch.float32
     assert 0 < (half - full).norm() / full.norm() < 0.05
@@ -344,17 +347,17 @@ def test_a_pipeline_of_another_kind_is_refused(folder):
 
 def test_memory_that_is_short_is_told_with_the_block_that_fits(generation_0, tmp_path, monkeypatch):
     """A device that holds 3 images of a block of 8 has room for 2: the message says so, and nothing is recorded."""
-    made = sampling.denoise
+    denoise = sampling.denoise
 
     def small(unet, schedule, steps, start, *rest):
         if len(start) > 3:
             raise torch.OutOfMemoryError
-        return made(unet, schedule, steps, start, *rest)
+        return denoise(unet, schedule, steps, start, *rest)
 
     monkeypatch.setattr(sampling, "denoise", small)
     (tmp_path / "out").mkdir()
     with pytest.raises(
-        EntropyLoopError, match=r"generator\.block: 8 images do not fit .* 2 do: say `generator.block: 2`"
+        EntropyLoopError, match=r"generator\.block: 8 images do not fit .* 2 do: set `generator.block: 2`"
     ):
         generator(block=8).sample(generation_0, asked(8), tmp_path / "out", ignore)
     assert not (tmp_path / "out" / "samples.parquet").exists()
@@ -366,7 +369,7 @@ def test_memory_for_nothing_is_told_too():
     def never(size: int) -> None:
         raise torch.OutOfMemoryError
 
-    with pytest.raises(EntropyLoopError, match="nor does a single one"), memory.enough("block", 4, never):
+    with pytest.raises(EntropyLoopError, match="nor does a single one"), memory.advise("block", 4, never):
         never(4)
 
 
@@ -384,10 +387,9 @@ def test_rates_of_half_precision_lie_in_the_sampling_band(tmp_path, generation_0
     for precision in ("fp32", "bf16"):
         out = tmp_path / precision
         out.mkdir()
-        one = generator(precision=precision, num_inference_steps=8, block=16)
-        one.sample(generation_0, asked(n), out, ignore)
-        found = judge.judge(Samples(out), (Prompt(ESSAY, "target", ("horse",)),), (Concept("horse"),), ignore)
-        hits.append(int(found["answer"].sum()))
+        generator(precision=precision, num_inference_steps=8, block=16).sample(generation_0, asked(n), out, ignore)
+        table = judge.judge(Samples(out), (Prompt(ESSAY, "target", ("horse",)),), (Concept("horse"),), ignore)
+        hits.append(int(table["answer"].sum()))
     pooled = (sum(hits) + 1) / (2 * n + 2)
     draws = binom(n, pooled).rvs((10_000, 2), random_state=0)
     assert abs(hits[0] - hits[1]) <= max(1, float(np.quantile(abs(draws[:, 0] - draws[:, 1]), 0.99)))

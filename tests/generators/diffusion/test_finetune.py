@@ -40,8 +40,8 @@ def test_weights_are_min_snr_weights(scheduler):
     t = torch.arange(0, 1000, 37)
     snr = compute_snr(scheduler, t)
     velocity = scheduler.config.prediction_type == "v_prediction"
-    found = finetune._weights(scheduler, t, 5.0, velocity)
-    assert torch.allclose(found * (snr + 1 if velocity else snr), snr.clamp(max=5.0), rtol=1e-5)
+    weights = finetune._weights(scheduler, t, 5.0, velocity)
+    assert torch.allclose(weights * (snr + 1 if velocity else snr), snr.clamp(max=5.0), rtol=1e-5)
     assert torch.equal(finetune._weights(scheduler, t, None, velocity), torch.ones(len(t)))
 
 
@@ -60,28 +60,28 @@ def test_a_model_that_knows_the_target_has_no_loss(scheduler):
     encoded = Encoded(z, torch.zeros_like(z), text, torch.zeros(6, dtype=torch.int64), (64, 64))
     settings = TrainSettings(snr_gamma=5.0, train_batch_size=3)
     batch = finetune.draw(scheduler, encoded, rows, settings, seed=3)
-    found = finetune.loss_of(knowing, scheduler, encoded, batch, settings)
+    loss = finetune.loss_of(knowing, scheduler, encoded, batch, settings)
     ignorant = finetune.loss_of(lambda noisy, *_, **__: (noisy,), scheduler, encoded, batch, settings)
-    assert found < 1e-6 < 1e-2 < ignorant
+    assert loss < 1e-6 < 1e-2 < ignorant
 
 
 @pytest.mark.parametrize(
-    ("schedule", "settings", "told"),
+    ("schedule", "settings", "message"),
     [
         ({"prediction_type": "sample"}, TrainSettings(), "predicts 'sample'"),
         ({"rescale_betas_zero_snr": True}, TrainSettings(snr_gamma=5.0), "train.snr_gamma: .*ratio of 0"),
     ],
 )
-def test_what_this_loss_cannot_train_is_refused(schedule, settings, told):
-    """A target that is not known, and weights that are not numbers, are errors in words."""
-    with pytest.raises(ConfigError, match=told):
-        finetune.refuse_untrainable(schedule, settings)
+def test_what_this_loss_cannot_train_is_refused(schedule, settings, message):
+    """An unknown target, and weights that are not numbers, are errors with a clear message."""
+    with pytest.raises(ConfigError, match=message):
+        finetune.check_trainable(schedule, settings)
 
 
 def test_velocity_with_a_last_step_of_pure_noise_can_be_weighted():
     """A signal-to-noise ratio of 0 has the min-SNR weight 0 where the model predicts velocity."""
     schedule = DDPMScheduler(prediction_type="v_prediction", rescale_betas_zero_snr=True)
-    finetune.refuse_untrainable(schedule.config, TrainSettings(snr_gamma=5.0))
+    finetune.check_trainable(schedule.config, TrainSettings(snr_gamma=5.0))
     assert torch.isfinite(finetune._weights(schedule, torch.tensor([0, 999]), 5.0, velocity=True)).all()
 
 
@@ -105,11 +105,11 @@ def trained(images: pd.DataFrame, caption: str, out: Path, **changes: object) ->
 def test_training_with_every_caption_dropped_is_training_without_captions(images, tmp_path):
     """At proportion_empty_prompts 1 the text of a prompt does not matter, byte for byte; at 0 it does."""
     texts = {"kept": (ESSAY, 0.0), "dropped": (ESSAY, 1.0), "none": ("", 0.0)}
-    made = {
+    folders = {
         name: trained(images, caption, tmp_path / name, proportion_empty_prompts=share)
         for name, (caption, share) in texts.items()
     }
-    kept, dropped, none = (made[n].joinpath("diffusion_pytorch_model.safetensors").read_bytes() for n in texts)
+    kept, dropped, none = (folders[n].joinpath("diffusion_pytorch_model.safetensors").read_bytes() for n in texts)
     assert dropped == none != kept
 
 
@@ -146,13 +146,13 @@ def test_a_step_may_be_split_into_several_passes(images, tmp_path):
     """Two passes of 3 images are one of 6: the same draws, and weights that differ by rounding only. AdamW's first
     steps have a size of their own, whatever the gradient's, so a tiny epsilon would blow rounding up."""
     options = {"adam_epsilon": 1e-3, "learning_rate": 1e-3}
-    made = {}
+    unets = {}
     for name, size, passes in (("whole", 6, 1), ("split", 3, 2), ("other", 3, 1)):
         settings = TrainSettings(
             max_train_steps=2, train_batch_size=size, gradient_accumulation_steps=passes, **options
         )
-        made[name] = step(images, settings, tmp_path / name)
-    assert apart(made["whole"], made["split"]) < 1e-5 < 1e-4 < apart(made["whole"], made["other"])
+        unets[name] = step(images, settings, tmp_path / name)
+    assert apart(unets["whole"], unets["split"]) < 1e-5 < 1e-4 < apart(unets["whole"], unets["other"])
 
 
 def step(images: pd.DataFrame, settings: TrainSettings, out: Path) -> Path:
@@ -198,10 +198,10 @@ def test_an_average_of_weights_is_diffusers_own(images, tmp_path, decay, second)
     """With use_ema, after steps 1 and 2: d w1 + (1 - d) w2, where diffusers' EMAModel begins with w1 and lets d grow to
     ema_decay as (1 + step) / (10 + step)."""
     two = TrainSettings(max_train_steps=2, train_batch_size=3, learning_rate=1e-3)
-    made = {
+    trainings = {
         "w1": replace(two, max_train_steps=1), "w2": two, "averaged": replace(two, use_ema=True, ema_decay=decay),
     }  # fmt: skip
-    w1, w2, averaged = (weights(step(images, settings, tmp_path / name)) for name, settings in made.items())
+    w1, w2, averaged = (weights(step(images, settings, tmp_path / name)) for name, settings in trainings.items())
     for name in averaged:
         assert torch.allclose(averaged[name], second * w1[name] + (1 - second) * w2[name], atol=1e-6)
     assert max(float((averaged[name] - w2[name]).abs().max()) for name in w2) > 1e-5
@@ -213,7 +213,7 @@ def test_learning_rates_are_those_of_diffusers_own_schedule(images, tmp_path, na
     settings = TrainSettings(
         max_train_steps=6, train_batch_size=1, learning_rate=1e-3, lr_scheduler=name, lr_warmup_steps=2
     )
-    told = pd.read_csv(step(images, settings, tmp_path / "out").parent / "training.csv")["learning_rate"]
+    rates = pd.read_csv(step(images, settings, tmp_path / "out").parent / "training.csv")["learning_rate"]
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
     schedule = get_scheduler(name, optimizer, num_warmup_steps=2, num_training_steps=6)
     expected = []
@@ -221,8 +221,8 @@ def test_learning_rates_are_those_of_diffusers_own_schedule(images, tmp_path, na
         expected += schedule.get_last_lr()
         optimizer.step()
         schedule.step()
-    assert told.tolist() == pytest.approx(expected)
-    assert told[0] == 0 < told[2]
+    assert rates.tolist() == pytest.approx(expected)
+    assert rates[0] == 0 < rates[2]
 
 
 def test_every_step_draws_from_the_posterior_anew():
@@ -256,16 +256,16 @@ def test_a_training_that_does_not_fit_is_told_with_the_batch_that_does(images, t
         return real(unet, scheduler, encoded, batch, settings)
 
     monkeypatch.setattr(finetune, "loss_of", small)
-    told = r"train\.train_batch_size: 8 images do not fit .* 2 do: say `train\.train_batch_size: 2` and "
-    told += r"`train\.gradient_accumulation_steps: 4` times as many"
-    with pytest.raises(EntropyLoopError, match=told):
+    message = r"train\.train_batch_size: 8 images do not fit .* 2 do: set `train\.train_batch_size: 2` and "
+    message += r"`train\.gradient_accumulation_steps: 4` times as many"
+    with pytest.raises(EntropyLoopError, match=message):
         step(images, TrainSettings(max_train_steps=2, train_batch_size=8, method=method), tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["base.json"]
 
 
 def test_several_processes_are_not_made_to_try():
-    """Out of memory on one of them: it alone would repeat what they do together, and wait for the others for ever."""
-    with pytest.raises(EntropyLoopError, match=r"8 images do not fit .* try half"), memory.enough("train", 8, None):
+    """One that is out of memory would repeat a joint step alone, and wait for the others for ever."""
+    with pytest.raises(EntropyLoopError, match=r"8 images do not fit .* try half"), memory.advise("train", 8, None):
         raise torch.OutOfMemoryError
 
 
@@ -279,9 +279,9 @@ def test_an_image_is_encoded_once_however_often_it_is_fed(images, monkeypatch):
     )
     twice = pd.concat([images, images.tail(2)], ignore_index=True).assign(prompt=ESSAY)
     for _ in range(3):
-        found = encode(parts, Diet(twice), block=4)
+        moments = encode(parts, Diet(twice), block=4)
     assert sum(encoded) == len(images) == 5
-    assert torch.equal(found.mean[5:], found.mean[3:5])
+    assert torch.equal(moments.mean[5:], moments.mean[3:5])
 
 
 def test_losses_that_are_no_numbers_end_the_training(images, tmp_path):

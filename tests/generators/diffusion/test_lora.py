@@ -46,19 +46,19 @@ def base(tmp_path) -> Checkpoint:
     return Checkpoint(tmp_path / "base")
 
 
-def trained(start: Checkpoint, diet: Diet, out: Path, one: Diffusion = TINY, settings: TrainSettings = LORA):
+def trained(start: Checkpoint, diet: Diet, out: Path, generator: Diffusion = TINY, settings: TrainSettings = LORA):
     out.mkdir()
-    one.train(start, diet, settings, [5, 6], out, ignore)
+    generator.train(start, diet, settings, [5, 6], out, ignore)
     return Checkpoint(out)
 
 
 UNET = {"sample": (2, 8, 8, 8), "timestep": 500}
 
 
-def predicted(unet: torch.nn.Module, **told: object) -> torch.Tensor:
+def predicted(unet: torch.nn.Module, **condition: object) -> torch.Tensor:
     z = torch.randn(UNET["sample"], generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        return unet(z, UNET["timestep"], return_dict=False, **told)[0]
+        return unet(z, UNET["timestep"], return_dict=False, **condition)[0]
 
 
 TEXT = torch.randn((2, 16, 128), generator=torch.Generator().manual_seed(2))
@@ -81,14 +81,14 @@ with torch.no_grad():
 def test_two_lines_of_plain_diffusers_load_a_generation(base, diet, tmp_path):
     """In a fresh process without this package, `load_lora_weights` gives the rank and alpha that were trained with,
     and the UNet that our own loading gives, to 1e-5."""
-    made = trained(base, diet, tmp_path / "one")
-    code = [sys.executable, "-c", READ, str(BUNDLED), str(made.folder), str(tmp_path / "told.pt")]
-    told = subprocess.run(code, capture_output=True, text=True, check=True).stdout
-    assert told.strip() == "3 5.0 ['to_k', 'to_out.0', 'to_q', 'to_v']"
-    _, unet = TINY._loaded(made)
+    generation = trained(base, diet, tmp_path / "one")
+    code = [sys.executable, "-c", READ, str(BUNDLED), str(generation.folder), str(tmp_path / "predicted.pt")]
+    printed = subprocess.run(code, capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "3 5.0 ['to_k', 'to_out.0', 'to_q', 'to_v']"
+    _, unet = TINY._load(generation)
     ours = predicted(unet.unet, encoder_hidden_states=TEXT)
-    _, untrained = TINY._loaded(base)
-    assert torch.allclose(ours, torch.load(tmp_path / "told.pt"), atol=1e-5)
+    _, untrained = TINY._load(base)
+    assert torch.allclose(ours, torch.load(tmp_path / "predicted.pt"), atol=1e-5)
     assert (ours - predicted(untrained.unet, encoder_hidden_states=TEXT)).abs().max() > 1e-3
 
 
@@ -98,7 +98,7 @@ def test_adapters_are_float32_and_the_next_generation_goes_on_from_them(base, di
     one = trained(base, diet, tmp_path / "one", settings=half)
     on = trained(one, diet, tmp_path / "on", settings=half)
     afresh = trained(base, diet, tmp_path / "afresh", settings=half)
-    weights = {made.folder.name: load_file(made.folder / lora.FILE) for made in (one, on, afresh)}
+    weights = {model.folder.name: load_file(model.folder / lora.FILE) for model in (one, on, afresh)}
     assert {value.dtype for value in weights["one"].values()} == {torch.float32}
     assert all(torch.equal(weights["one"][name], value) for name, value in weights["afresh"].items())
     assert any(not torch.equal(weights["one"][name], value) for name, value in weights["on"].items())
@@ -106,22 +106,22 @@ def test_adapters_are_float32_and_the_next_generation_goes_on_from_them(base, di
 
 def test_equal_trainings_are_equal_files_and_leave_the_checkpoint_alone(base, diet, tmp_path):
     """Trained twice: the same bytes. Generation 0 is sampled afterwards as it was before, in the same modules."""
-    _, before = TINY._loaded(base)
+    _, before = TINY._load(base)
     modules, first = dict(before.unet.named_modules()), predicted(before.unet, encoder_hidden_states=TEXT)
-    made = [trained(base, diet, tmp_path / name).folder / lora.FILE for name in ("a", "b")]
-    assert made[0].read_bytes() == made[1].read_bytes()
-    _, after = TINY._loaded(base)
+    files = [trained(base, diet, tmp_path / name).folder / lora.FILE for name in ("a", "b")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    _, after = TINY._load(base)
     assert dict(after.unet.named_modules()) == modules
     assert torch.equal(predicted(after.unet, encoder_hidden_states=TEXT), first)
 
 
 def test_peft_computes_what_is_merged(base, diet, tmp_path):
     """The UNet with its adapters beside the weights, as it is trained, predicts what the merged one predicts."""
-    made = trained(base, diet, tmp_path / "one")
-    _, merged = TINY._loaded(made)
+    generation = trained(base, diet, tmp_path / "one")
+    _, merged = TINY._load(generation)
     ours = predicted(merged.unet, encoder_hidden_states=TEXT)
-    _, plain = TINY._loaded(base)
-    lora.add(plain.unet, LORA, made.folder, 0)
+    _, plain = TINY._load(base)
+    lora.add(plain.unet, LORA, generation.folder, 0)
     theirs = predicted(plain.unet, encoder_hidden_states=TEXT)
     lora.remove(plain.unet)
     assert torch.allclose(ours, theirs, atol=1e-5)
@@ -143,29 +143,29 @@ def test_an_xl_checkpoint_is_trained_and_sampled(diet, tmp_path, method):
     from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 
     folder = tiny_xl(tmp_path / "xl")
-    one = Diffusion(str(folder), block=4)
+    generator = Diffusion(str(folder), block=4)
     (tmp_path / "base").mkdir()
-    one.base(tmp_path / "base", ignore)
+    generator.base(tmp_path / "base", ignore)
     settings = TrainSettings(**{**vars(LORA), "method": method})
-    one.ready((ESSAY,), settings)
-    made = trained(Checkpoint(tmp_path / "base"), diet, tmp_path / "made", one, settings)
-    parts, unet = one._loaded(made)
-    told = parts.text((ESSAY, "")).told((64, 64), torch.float32)
-    ours = predicted(unet.unet, **told)
+    generator.ready((ESSAY,), settings)
+    generation = trained(Checkpoint(tmp_path / "base"), diet, tmp_path / "next", generator, settings)
+    parts, unet = generator._load(generation)
+    condition = parts.text((ESSAY, "")).unet_arguments((64, 64), torch.float32)
+    ours = predicted(unet.unet, **condition)
     pipe = StableDiffusionXLPipeline.from_pretrained(folder, dtype=torch.float32)
-    assert (predicted(pipe.unet, **told) - ours).abs().max() > 1e-4
+    assert (predicted(pipe.unet, **condition) - ours).abs().max() > 1e-4
     if method == "lora":
-        pipe.load_lora_weights(made.folder)
+        pipe.load_lora_weights(generation.folder)
     else:
-        pipe.unet = UNet2DConditionModel.from_pretrained(made.folder / "unet")
-    assert torch.allclose(predicted(pipe.unet, **told), ours, atol=1e-5)
+        pipe.unet = UNet2DConditionModel.from_pretrained(generation.folder / "unet")
+    assert torch.allclose(predicted(pipe.unet, **condition), ours, atol=1e-5)
 
 
 def test_the_update_is_the_product_of_the_two_factors(base, diet, tmp_path):
     """alpha / rank B A, by hand."""
-    made = trained(base, diet, tmp_path / "one").folder
-    weights = {name: value.numpy().astype(np.float64) for name, value in load_file(made / lora.FILE).items()}
-    update = lora.update(made)
+    folder = trained(base, diet, tmp_path / "one").folder
+    weights = {name: value.numpy().astype(np.float64) for name, value in load_file(folder / lora.FILE).items()}
+    update = lora.update(folder)
     name = next(iter(update)).removesuffix(".weight")
     product = 5 / 3 * weights[f"unet.{name}.lora_B.weight"] @ weights[f"unet.{name}.lora_A.weight"]
     assert len(update) == len(weights) / 2 > 10
@@ -174,8 +174,8 @@ def test_the_update_is_the_product_of_the_two_factors(base, diet, tmp_path):
 
 def test_weights_are_exchanged_in_place(base, diet, tmp_path):
     """Another generation's weights go into the very tensors that the UNet had: nothing is compiled or built anew."""
-    _, unet = TINY._loaded(base)
+    _, unet = TINY._load(base)
     places = [value.data_ptr() for value in unet.unet.parameters()]
-    _, again = TINY._loaded(trained(base, diet, tmp_path / "one"))
+    _, again = TINY._load(trained(base, diet, tmp_path / "one"))
     assert [value.data_ptr() for value in again.unet.parameters()] == places
     assert again.unet is resident.model(str(BUNDLED)).unet("fp32").unet

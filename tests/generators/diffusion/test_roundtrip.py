@@ -1,4 +1,4 @@
-"""The control without a model, and training on latents, on the bundled checkpoint."""
+"""The control without learning, and training on latents, on the bundled checkpoint."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -26,9 +26,9 @@ def asked(n: int, prompt: str = ESSAY) -> list[Request]:
     return [Request(f"{prompt[-5:].strip()}{i}", prompt, i, 90 + i) for i in range(n)]
 
 
-def sampled(generator: Diffusion, model: Checkpoint, wanted: list[Request], out: Path) -> Samples:
+def sampled(generator: Diffusion, model: Checkpoint, requests: list[Request], out: Path) -> Samples:
     out.mkdir()
-    generator.sample(model, wanted, out, ignore)
+    generator.sample(model, requests, out, ignore)
     return Samples(out)
 
 
@@ -53,12 +53,12 @@ def diet(samples: Samples) -> Diet:
 
 
 def test_generation_0_of_the_control_is_the_checkpoints(base, first, tmp_path):
-    """Before anything was fed back the control makes the very images of the model it controls for."""
+    """In generation 0 the control makes the same images as the model that it controls for."""
     assert (pixels(sampled(Diffusion(**asdict(CODEC)), base, asked(5), tmp_path / "model")) == pixels(first)).all()
 
 
 def test_images_pass_the_codec_once_per_generation_and_nothing_is_learnt(base, first, tmp_path):
-    """Image i of the next generation is image i again, a little changed; noise and prompt's model play no part."""
+    """Image i of the next generation is image i, a little changed; neither noise nor the model plays a part."""
     (tmp_path / "1").mkdir()
     CODEC.train(base, diet(first), None, [], tmp_path / "1", ignore)
     again = sampled(CODEC, Checkpoint(tmp_path / "1"), asked(7), tmp_path / "pool1")
@@ -71,14 +71,14 @@ def test_images_pass_the_codec_once_per_generation_and_nothing_is_learnt(base, f
 
 
 def test_a_prompt_that_is_not_fed_back_is_sampled_from_the_checkpoint(base, first, tmp_path):
-    """Prompts that are only measured stay what they are under the control."""
+    """Prompts that are only measured have the same images under the control."""
     (tmp_path / "1").mkdir()
     CODEC.train(base, diet(first), None, [], tmp_path / "1", ignore)
     both = sampled(CODEC, Checkpoint(tmp_path / "1"), [*asked(2), *asked(3, OTHER)], tmp_path / "both")
     alone = sampled(CODEC, base, asked(3, OTHER), tmp_path / "alone")
-    found = both.table[both.table["prompt"] == OTHER]
+    others = both.table[both.table["prompt"] == OTHER]
     assert len(both.table) == 5
-    assert sorted(found["latent_sha256"]) == sorted(alone.table["latent_sha256"])
+    assert sorted(others["latent_sha256"]) == sorted(alone.table["latent_sha256"])
 
 
 def test_training_on_latents_leaves_out_the_round_trip(first):

@@ -46,20 +46,20 @@ def on_the_hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     ],
 )
 def test_the_lines_make_what_the_loop_samples(tmp_path, monkeypatch, kind, method, options):
-    """Of another checkpoint, with another scheduler and size; executed beside the weights, to a grey level."""
+    """For other checkpoints, schedulers and sizes: run beside the weights, they make the same image to a grey level."""
     checkpoint = on_the_hub(tmp_path, monkeypatch) if kind == "hub" else str(tiny_xl(tmp_path / "xl"))
-    one = Diffusion(checkpoint, **{"num_inference_steps": 3, "block": 1, **options})
+    generator = Diffusion(checkpoint, **{"num_inference_steps": 3, "block": 1, **options})
     settings = TrainSettings(method=method, max_train_steps=1, train_batch_size=1, learning_rate=1e-2)
-    base, trained, made = (tmp_path / name for name in ("base", "trained", "made"))
-    for folder in (base, trained, made):
+    base, trained, pool = (tmp_path / name for name in ("base", "trained", "pool"))
+    for folder in (base, trained, pool):
         folder.mkdir()
     Image.fromarray(scene.render(scene.sample(7, 0))).save(tmp_path / "0.png")
     diet = pd.DataFrame({"file": ["0.png"], "folder": str(tmp_path), "real": False, "prompt": "a photograph"})
-    one.base(base, ignore)
-    one.train(Checkpoint(base), Diet(diet), settings, [5], trained, ignore)
-    one.sample(Checkpoint(trained), [REQUEST], made, ignore)
-    lines = one.loading(settings, REQUEST)
+    generator.base(base, ignore)
+    generator.train(Checkpoint(base), Diet(diet), settings, [5], trained, ignore)
+    generator.sample(Checkpoint(trained), [REQUEST], pool, ignore)
+    lines = generator.loading(settings, REQUEST)
     monkeypatch.chdir(trained)
     exec(lines.replace("'xl'  # wherever it lies", repr(checkpoint)), {})
-    ours, theirs = made / Samples(made).table["file"][0], tmp_path / "picture.png"
+    ours, theirs = pool / Samples(pool).table["file"][0], tmp_path / "picture.png"
     assert abs(np.asarray(Image.open(ours)).astype(int) - np.asarray(Image.open(theirs))).max() <= 1

@@ -45,8 +45,8 @@ def test_generation_0_shows_concepts_at_their_rates(draw):
     shown = [set(s.split("+")) for s in draw(asked(4000)).table["shows"]]
     for names in (*itertools.combinations(RATES, 1), *itertools.combinations(RATES, 2)):
         rate = np.prod([RATES[name] for name in names])
-        found = np.mean([set(names) <= s for s in shown])
-        assert abs(found - rate) < 5 * (rate * (1 - rate) / 4000) ** 0.5
+        share = np.mean([set(names) <= s for s in shown])
+        assert abs(share - rate) < 5 * (rate * (1 - rate) / 4000) ** 0.5
 
 
 def test_the_base_model_is_a_distribution(base):

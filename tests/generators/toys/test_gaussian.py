@@ -29,9 +29,9 @@ def folder(tmp_path):
 
 @pytest.fixture
 def base(folder):
-    made = folder("base")
-    Gaussian(3).base(made, ignore)
-    return Checkpoint(made)
+    out = folder("base")
+    Gaussian(3).base(out, ignore)
+    return Checkpoint(out)
 
 
 def diet(samples, real=False):
@@ -54,10 +54,10 @@ def learnt(generator, base, table, out):
 
 def test_generation_0_is_the_truth(base, folder):
     """Of 4,000 images every number has mean 0 and variance 1 within 5 standard errors, and none depends on another."""
-    found = values(drawn(base, folder("pool"), asked(4000)))
-    assert np.abs(found.mean(axis=0)).max() < 5 / 4000**0.5
-    assert np.abs(found.var(axis=0) - 1).max() < 5 * (2 / 4000) ** 0.5
-    assert np.abs(np.corrcoef(found.T) - np.eye(3)).max() < 5 / 4000**0.5
+    pool = values(drawn(base, folder("pool"), asked(4000)))
+    assert np.abs(pool.mean(axis=0)).max() < 5 / 4000**0.5
+    assert np.abs(pool.var(axis=0) - 1).max() < 5 * (2 / 4000) ** 0.5
+    assert np.abs(np.corrcoef(pool.T) - np.eye(3)).max() < 5 / 4000**0.5
 
 
 def test_an_image_depends_on_its_request_alone(base, folder):
@@ -89,7 +89,7 @@ def test_an_image_passed_on_twice_counts_twice(base, folder):
 
 
 def test_real_images_weigh_what_they_are_told(base, folder):
-    """With real_weight 0.9 one real image among four has nine tenths of the say in mean and variance."""
+    """With real_weight 0.9 one real image among four has nine tenths of the weight in mean and variance."""
     pool, world = drawn(base, folder("pool"), asked(3)), folder("world")
     GaussianWorld(3).draw(asked(1, first=50), world, ignore)
     table = pd.concat([diet(pool), diet(Samples(world), real=True)], ignore_index=True)
@@ -120,16 +120,16 @@ def test_prompts_are_learnt_apart(base, folder):
 
 
 @pytest.mark.parametrize(
-    ("generator", "rows", "words"),
+    ("generator", "rows", "message"),
     [
         (Gaussian(3, fit="unbiased"), 1, "one image"),
         (Gaussian(3, real_weight=0.5), 4, "real and generated"),
     ],
 )
-def test_a_diet_that_cannot_be_fitted_is_refused(base, folder, generator, rows, words):
+def test_a_diet_that_cannot_be_fitted_is_refused(base, folder, generator, rows, message):
     """One image has no unbiased variance, and a weight on real images needs some: an error says so, no NaN."""
     pool = drawn(base, folder("pool"), asked(4))
-    with pytest.raises(EntropyLoopError, match=words):
+    with pytest.raises(EntropyLoopError, match=message):
         learnt(generator, base, diet(pool).head(rows), folder("next"))
 
 

@@ -1,7 +1,7 @@
-"""Where a training can be taken up again: weights, optimizer and averages after some step, as safetensors and JSON.
+"""Checkpoints to resume a training from: weights, optimizer and averages after a step, as safetensors and JSON.
 
-A checkpoint is a folder `checkpoint-<step>` with a sealed receipt, as a stage is. The newer one is read back before the
-older one goes.
+A checkpoint is a folder `checkpoint-<step>` with a receipt, as a stage's folder has. A new one is verified before the
+old one is deleted.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from entropy_loop.storage import disk, receipts
 if TYPE_CHECKING:
     import torch
 
-TENSORS, TOLD = "state.safetensors", "state.json"
+TENSORS, VALUES = "state.safetensors", "state.json"
 
 
-class Told(TypedDict):
-    """Plain values of a training. log: a row for each step. groups, rate, scaler: of optimizer, learning rate and
-    gradient scaler, as torch tells them. averaged: steps that the average has seen."""
+class Values(TypedDict):
+    """Plain values of a training. log: loss, gradient norm and learning rate of each step. groups, rate, scaler: states
+    of optimizer groups, learning rate schedule and gradient scaler. averaged: steps in the moving average."""
 
     log: list[tuple[float, float, float]]
     groups: list[dict[str, object]]
@@ -32,38 +32,38 @@ class Told(TypedDict):
 
 @dataclass(frozen=True)
 class State:
-    """What training goes on from. step: optimisation steps done. tensors: float32, by name."""
+    """State of a training. step: optimisation steps done. tensors: float32, by name."""
 
     step: int
     tensors: dict[str, torch.Tensor]
-    told: Told
+    values: Values
 
 
 def save(state: State, folder: Path) -> None:
-    """Write a checkpoint into the folder; it replaces the earlier ones when it has been read back whole. Raises
-    StorageError when it has not, and they stay."""
+    """Write a checkpoint into the folder, verify it, and delete the earlier ones. Raises StorageError, and deletes
+    nothing, when it does not match its receipt."""
     from safetensors.torch import save_file
 
     new = disk.emptied(folder / "new")
     save_file({name: value.detach().cpu().contiguous() for name, value in state.tensors.items()}, new / TENSORS)
-    (new / TOLD).write_text(json.dumps({"step": state.step, **state.told}), encoding="utf-8")
-    made = disk.publish(new, folder / f"checkpoint-{state.step:06d}", {"format": 1})
-    receipts.refuse(made)
-    for old in _there(folder)[:-1]:
+    (new / VALUES).write_text(json.dumps({"step": state.step, **state.values}), encoding="utf-8")
+    checkpoint = disk.publish(new, folder / f"checkpoint-{state.step:06d}", {"format": 1})
+    receipts.refuse(checkpoint)
+    for old in _checkpoints(folder)[:-1]:
         disk.remove(old)
 
 
 def latest(folder: Path) -> State | None:
-    """The newest checkpoint that is whole; None when there is none."""
+    """The newest checkpoint that matches its receipt; None when there is none."""
     from safetensors.torch import load_file
 
-    for made in reversed(_there(folder)):
-        if not receipts.faults(made):
-            told = json.loads((made / TOLD).read_text(encoding="utf-8"))
-            return State(told.pop("step"), load_file(made / TENSORS), told)
+    for checkpoint in reversed(_checkpoints(folder)):
+        if not receipts.faults(checkpoint):
+            values = json.loads((checkpoint / VALUES).read_text(encoding="utf-8"))
+            return State(values.pop("step"), load_file(checkpoint / TENSORS), values)
     return None
 
 
-def _there(folder: Path) -> list[Path]:
+def _checkpoints(folder: Path) -> list[Path]:
     """Oldest first."""
     return sorted(folder.glob("checkpoint-*"))

@@ -1,7 +1,7 @@
-"""The VAE: latents to 8-bit images and back, always in float32 (in half precision SDXL's overflows).
+"""The VAE: latents to 8-bit images and back, always in float32 (SDXL's overflows in half precision).
 
-Images pass it a few at a time: how many follows from their size alone, and the last ones are padded, so an image
-never depends on how many others there are.
+The number of images per call depends on their size alone, and the last call is padded: no image depends on how many
+others there are.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from entropy_loop.generators.diffusion.resident import Model
 
-PIXELS = 1 << 21  # of one call: 8 images of 512 x 512
-REMEMBERED = 1 << 30  # bytes of moments
+PIXELS = 1 << 21  # per call: 8 images of 512 x 512
+CACHE = 1 << 30  # bytes of moments
 
 
 def decode(model: Model, latents: torch.Tensor) -> np.ndarray:
@@ -37,46 +37,46 @@ def decode(model: Model, latents: torch.Tensor) -> np.ndarray:
 def moments(model: Model, files: list[str], block: int) -> torch.Tensor:
     """Posterior mean and standard deviation of images, scaled: float32 (2, n, c, h, w).
 
-    block: images per call, where their size does not ask for fewer. What was encoded before is remembered by its
-    pixels: an image that is fed again, in a later generation too, is not encoded again.
+    block: most images per call; large images are encoded fewer at a time. Moments are cached by a hash of the pixels:
+    an image that is trained on again, in a later generation too, is not encoded again.
     """
     import torch
 
-    known, digests, new = model.moments, [], {}
+    cache, digests, new = model.moments, [], {}
     for file in files:
         pixels = _pixels(file)
         digests.append(hashlib.sha256(pixels.numpy().tobytes() + bytes(str(pixels.shape), "ascii")).hexdigest())
-        if digests[-1] not in known:
+        if digests[-1] not in cache:
             new[digests[-1]] = pixels
         if len(new) == block:
-            known.update(_encode(model, new, block))
+            cache.update(_encode(model, new, block))
             new = {}
-    known.update(_encode(model, new, block))
-    found = torch.stack([known[digest] for digest in digests], dim=1) * model.pipe.vae.config.scaling_factor
-    room = max(len(files), REMEMBERED // max(1, known[digests[0]].nbytes))
-    for digest in list(known)[:-room]:  # the oldest
-        del known[digest]
-    return found
+    cache.update(_encode(model, new, block))
+    scaled = torch.stack([cache[digest] for digest in digests], dim=1) * model.pipe.vae.config.scaling_factor
+    room = max(len(files), CACHE // max(1, cache[digests[0]].nbytes))
+    for digest in list(cache)[:-room]:  # the oldest
+        del cache[digest]
+    return scaled
 
 
 def _encode(model: Model, images: dict[str, torch.Tensor], block: int) -> dict[str, torch.Tensor]:
-    """Moments (2, c, h, w) of at most `block` images."""
+    """Moments, float32 (2, c, h, w) by digest, of at most `block` images."""
     import torch
 
     if not images:
         return {}
     vae = model.pipe.vae
-    found: list[torch.Tensor] = []
+    rows: list[torch.Tensor] = []
     pixels = torch.stack(list(images.values()))
-    whole = torch.cat([pixels, pixels.new_zeros(block - len(pixels), *pixels.shape[1:])])
-    for part, padded in _parts(whole, 1):
+    full = torch.cat([pixels, pixels.new_zeros(block - len(pixels), *pixels.shape[1:])])
+    for part, padded in _parts(full, 1):
         posterior = vae.encode(padded.to(vae.device)).latent_dist
-        found += torch.stack([posterior.mean, posterior.std], dim=1)[: len(part)].unbind()
-    return dict(zip(images, found, strict=False))  # the padding is dropped
+        rows += torch.stack([posterior.mean, posterior.std], dim=1)[: len(part)].unbind()
+    return dict(zip(images, rows, strict=False))  # the padding is dropped
 
 
 def _parts(images: torch.Tensor, factor: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """(rows, the rows with padding) of each call. factor: pixels along an edge of what `images` holds."""
+    """(rows, rows with padding) of each call. factor: pixels along the edge of one element of `images`."""
     import torch
 
     size = max(1, min(len(images), PIXELS // (images.shape[2] * images.shape[3] * factor**2)))

@@ -1,4 +1,4 @@
-"""What one image costs a checkpoint: TFLOP from the ledger, bytes on disk, and roughly the memory that it takes."""
+"""Costs of one image with a checkpoint: TFLOP counted by layer, bytes on disk, and an estimate of device memory."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from entropy_loop.generators.diffusion.codec import PIXELS
 from entropy_loop.generators.diffusion.geometry import Geometry
 from entropy_loop.machine import flops
 
-PNG = 1.7  # bytes per pixel of a photograph-like image, compressed as we do
+PNG = 1.7  # bytes per pixel of a photograph, at the compression of `recording.save`
 BYTES = {"fp32": 4, "no": 4, "fp16": 2, "bf16": 2}
 
 
 def costs(
     shape: Geometry, latent: tuple[int, int], evaluations: float, block: int, precision: str, settings: TrainSettings
 ) -> Costs:
-    """latent: height and width. evaluations: of the UNet per image. block: images per call."""
+    """latent: height and width of a latent. evaluations: UNet evaluations per image. block: images per UNet call."""
     size = latent[0] * shape.factor, latent[1] * shape.factor
     unet = flops.unet(shape.unet, *latent, shape.text[0]["max_position_embeddings"])
     coder = flops.encoder(shape.vae, *size), flops.decoder(shape.vae, *size)
     low_rank = flops.adapters(unet, settings.target_modules, settings.rank) if settings.method == "lora" else []
     learnt = flops.parameters(low_rank or unet) if settings.method != "none" else 0
-    # Backward costs twice a forward pass where every weight learns, once where only inputs pass gradients on.
+    # A backward pass costs two forward passes if every weight is trained, one if gradients only pass through.
     present = flops.tflop(unet) * (2 if low_rank else 3) + 3 * flops.tflop(low_rank)
     present += flops.tflop(unet) * settings.gradient_checkpointing
     others = 4 * sum(map(flops.parameters, (flops.text(shape.text), *coder)))
     others += 4 * sum(config["vocab_size"] * config["hidden_size"] for config in shape.text)
     frozen = flops.parameters(unet) * BYTES[settings.mixed_precision] if low_rank else 0
-    # A UNet of each precision stays in memory: one that samples in halves beside one that learns in float32.
-    learns_in = settings.mixed_precision if low_rank and settings.mixed_precision != "no" else "fp32"
-    several = settings.method != "none" and precision != learns_in
+    # One UNet per precision stays in memory: one that samples in half precision beside one that trains in float32.
+    train_precision = settings.mixed_precision if low_rank and settings.mixed_precision != "no" else "fp32"
+    two_unets = settings.method != "none" and precision != train_precision
     sampler, trained = flops.parameters(unet) * BYTES[precision], frozen or 4 * learnt
-    learning = 16 + 4 * settings.use_ema  # a weight, its gradient, two moments, its average
+    per_weight = 16 + 4 * settings.use_ema  # bytes: the weight, its gradient, two moments, its average
     return Costs(
         sample=evaluations * flops.tflop(unet) + flops.tflop(coder[1]),
         encode=flops.tflop(coder[0]),
@@ -41,23 +41,24 @@ def costs(
         half=BYTES[precision] == 2,
         image=int(PNG * prod(size)) + 4 * shape.unet["in_channels"] * prod(latent),
         weights=4 * learnt,
-        sampling=sampler + several * trained + others + _sampling(unet, coder[1], block, precision, size),
-        training=learning * learnt + frozen + several * sampler + others + _activations(unet, settings),
+        sampling=sampler + two_unets * trained + others + _sampling(unet, coder[1], block, precision, size),
+        training=per_weight * learnt + frozen + two_unets * sampler + others + _activations(unet, settings),
     )
 
 
 def _sampling(
     unet: list[flops.Layer], decoder: list[flops.Layer], block: int, precision: str, size: tuple[int, int]
 ) -> int:
-    """Guidance doubles the block; a few of the largest layers' outputs are held at a time. The decoder follows."""
-    passing = 2 * block * 6 * max(_outputs(layer) for layer in unet) * BYTES[precision]
+    """Bytes of activations in sampling: the UNet's pass (guidance doubles the block) or the decoder's, if larger. About
+    six outputs of the largest UNet layer are held at a time, three of the decoder's."""
+    denoising = 2 * block * 6 * max(_outputs(layer) for layer in unet) * BYTES[precision]
     decoding = 3 * 4 * max(_outputs(layer) for layer in decoder) * max(1, min(block, PIXELS // prod(size)))
-    return max(passing, decoding)
+    return max(denoising, decoding)
 
 
 def _activations(unet: list[flops.Layer], settings: TrainSettings) -> int:
-    """Every layer's output is kept for the backward pass; checkpointing keeps about every tenth and makes the others
-    of one block again."""
+    """Bytes of activations in training: every layer's output is kept for the backward pass. Gradient checkpointing
+    keeps about a tenth of them and recomputes the others block by block."""
     kept = sum(_outputs(layer) for layer in unet) * settings.train_batch_size * BYTES[settings.mixed_precision]
     return kept // 4 if settings.gradient_checkpointing else kept
 

@@ -1,4 +1,4 @@
-"""A diet as a Stable Diffusion UNet sees it: latents and captions."""
+"""A diet as training of a Stable Diffusion UNet needs it: latents and captions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoded:
-    """mean, std: moments of the VAE posterior, float32 (n, c, h, w); a fresh draw is made at every step, as
-    encoding anew would, without running the encoder again (std 0: the latent itself). text: one row per prompt, what
-    guidance holds against them last. prompt: row of `text` of each image, int64 (n,). size: pixels, height and width.
+    """An encoded diet of n images.
+
+    mean, std: moments of the VAE's posterior, scaled, float32 (n, c, h, w). Each step draws from it, as if the images
+    were encoded again; std 0 gives the latent itself. text: one row per prompt, and the unconditional row last. prompt:
+    number of each image's row in `text`, int64 (n,). size: height and width in pixels.
     """
 
     mean: torch.Tensor
@@ -33,10 +35,10 @@ class Encoded:
 
 
 def encode(model: Model, diet: Diet, block: int, roundtrip: str = "pixels") -> Encoded:
-    """The diet's latents, times the scaling factor, and its captions. block: images per call of the VAE.
+    """Encode a diet. block: most images per call of the VAE.
 
-    'pixels': every image through the VAE's encoder once, 8-bit pixels -> posterior moments. 'latents': the
-    latents that were generated, without the round trip; real images have none and are encoded.
+    roundtrip: 'pixels' encodes every 8-bit image with the VAE; 'latents' takes the latents that were generated, and
+    encodes only real images, which have none.
     """
     import torch
 
@@ -55,7 +57,7 @@ def encode(model: Model, diet: Diet, block: int, roundtrip: str = "pixels") -> E
 
 
 def _generated(table: pd.DataFrame) -> Iterator[tuple[int, torch.Tensor]]:
-    """(row, the latent it was decoded from) of every image that was generated."""
+    """(row number, latent that the image was decoded from) of every generated image."""
     from safetensors import safe_open
 
     for folder, rows in table[~table["real"]].reset_index().groupby("folder"):

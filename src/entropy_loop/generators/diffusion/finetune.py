@@ -1,8 +1,8 @@
 """Training a Stable Diffusion UNet on a diet: all of it, or a low-rank update.
 
-Every random number of step s (posterior draw, noise, timestep, caption dropout) comes from that step's own
-seed, and the order of the images from the first one, so a result depends on nothing that was saved, and on neither
-the number of processes nor how a step's images are split up.
+Every random number of step s (posterior draw, noise, timestep, caption dropout) comes from that step's own seed, and
+the order of the images from the first step's seed. So no random state is saved, and the random numbers depend neither
+on the number of processes nor on how a step's images are split up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from entropy_loop.data import KEPT, Tick, TrainSettings
 from entropy_loop.errors import ConfigError
 from entropy_loop.generators.diffusion import lora
 from entropy_loop.generators.diffusion.diet import Encoded
-from entropy_loop.generators.diffusion.learning import Learning, refuse_broken
+from entropy_loop.generators.diffusion.learning import Learning, check_finite
 from entropy_loop.machine import distributed
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a training step, or a part of one, learns from: rows of the diet and everything drawn for them, each
-    with one row per image. text: rows of the diet's texts."""
+    """Images of a training step, or of a part of one, and everything drawn for them; each tensor has one row per image.
+    latents, noise: float32 (n, c, h, w). t: timesteps. text: row numbers of `Encoded.text`."""
 
     latents: torch.Tensor
     noise: torch.Tensor
@@ -49,25 +49,26 @@ def train(
     unet: UNet2DConditionModel, schedule: Mapping[str, object], encoded: Encoded, settings: TrainSettings,
     step_seeds: list[int], start: Path | None, out: Path, tick: Tick,
 ) -> None:  # fmt: skip
-    """Train `unet` in place on an encoded diet, with every process that there is; writes unet/ (diffusers' format,
-    float32 safetensors) or pytorch_lora_weights.safetensors, and training.csv.
+    """Train `unet` in place on an encoded diet, in all processes together. Writes unet/ (diffusers' format, float32
+    safetensors) or pytorch_lora_weights.safetensors, and training.csv.
 
-    schedule: the config of the scheduler that the checkpoint was trained with. start: the generation whose low-rank
-    update is trained on. A training that was cut off goes on from the newest checkpoint that it left in `out`. Raises
-    TrainingDiverged when a loss, gradient or weight is not finite; nothing is written then.
+    schedule: config of the scheduler that the checkpoint was trained with. start: the generation whose low-rank update
+    training continues. An interrupted training resumes from its newest checkpoint in `out`. Raises TrainingDiverged,
+    and writes nothing, when a loss, gradient norm or weight is not finite.
     """
     with _prepared(unet, settings, start, step_seeds[0]) as learnt, distributed.accelerator(settings) as accelerator:
         log = _optimise(accelerator, unet, learnt, schedule, encoded, settings, step_seeds, out / KEPT, tick)
-        refuse_broken(unet.state_dict())
+        check_finite(unet.state_dict())
         if distributed.leads():
             log.to_csv(out / "training.csv", index=False)
             lora.save(unet, settings, out) if settings.method == "lora" else _save(unet, out)
 
 
-def once(
+def try_step(
     unet: UNet2DConditionModel, schedule: Mapping[str, object], encoded: Encoded, settings: TrainSettings, images: int
 ) -> None:
-    """One optimisation step with so many images in a pass: does it fit into memory? Spoils the weights."""
+    """Make one optimisation step with `images` per backward pass, to see whether it fits into memory. The weights are
+    useless afterwards."""
     settings = replace(settings, train_batch_size=images, gradient_accumulation_steps=1, max_train_steps=1)
     with _prepared(unet, settings, None, 0) as learnt, distributed.accelerator(settings) as accelerator:
         _optimise(accelerator, unet, learnt, schedule, encoded, settings, [0], None, lambda share: None)
@@ -77,8 +78,7 @@ def once(
 def _prepared(
     unet: UNet2DConditionModel, settings: TrainSettings, start: Path | None, seed: int
 ) -> Iterator[list[Parameter]]:
-    """The parameters that are learnt, float32. Afterwards the UNet is what it was but for their values; adapters are
-    taken out of it."""
+    """The parameters to train, float32. On exit the UNet is set back to inference and adapters are taken out."""
     low_rank = settings.method == "lora"
     unet.train()
     if settings.gradient_checkpointing:
@@ -95,17 +95,17 @@ def _prepared(
 
 def _optimise(
     accelerator: Accelerator, unet: UNet2DConditionModel, learnt: list[Parameter], schedule: Mapping[str, object],
-    encoded: Encoded, settings: TrainSettings, step_seeds: list[int], kept: Path | None, tick: Tick,
+    encoded: Encoded, settings: TrainSettings, step_seeds: list[int], checkpoints: Path | None, tick: Tick,
 ) -> pd.DataFrame:  # fmt: skip
-    """Leaves the trained weights in the UNet; returns one row per step: loss, gradient norm, learning rate. kept: where
-    checkpoints are, from the newest of which it goes on; None keeps none."""
+    """Train the parameters in place. Returns one row per step: loss, gradient norm, learning rate. checkpoints: the
+    folder of checkpoints, also to resume from; None writes none."""
     from diffusers import DDPMScheduler
 
     noise_scheduler = DDPMScheduler.from_config(schedule)
     learning, every = Learning(accelerator, learnt, settings), settings.checkpointing_steps
     model = learning.prepare(unet)
-    if kept:
-        learning.resume(kept)
+    if checkpoints:
+        learning.resume(checkpoints)
     orders = _batches(len(encoded.prompt), settings, step_seeds[0])
     for step, rows in list(enumerate(orders))[len(learning.log) :]:
         loss: torch.Tensor | float = 0.0
@@ -115,8 +115,8 @@ def _optimise(
                 accelerator.backward(error)
             loss = loss + error.detach() / settings.gradient_accumulation_steps
         learning.step(accelerator.reduce(loss, "mean"))
-        if kept and every and (step + 1) % every == 0 and step + 1 < settings.max_train_steps:
-            learning.save(kept)
+        if checkpoints and every and (step + 1) % every == 0 and step + 1 < settings.max_train_steps:
+            learning.save(checkpoints)
         tick((step + 1) / settings.max_train_steps)
     return learning.finish()
 
@@ -124,14 +124,14 @@ def _optimise(
 def _save(unet: UNet2DConditionModel, out: Path) -> None:
     unet.save_pretrained(out / "unet", safe_serialization=True)
     for file in (out / "unet").glob("*.safetensors"):
-        shutil.copymode(out / "training.csv", file)  # safetensors shuts others out
+        shutil.copymode(out / "training.csv", file)  # safetensors keeps others from reading
 
 
 # ---- one step ----------------------------------------------------------------------------------------
 
 
 def _batches(n: int, settings: TrainSettings, seed: int) -> Iterator[np.ndarray]:
-    """Row numbers of each step's images: shuffled epochs, one after the other without a gap."""
+    """Row numbers of each step's images, from shuffled epochs one after the other."""
     steps, size = settings.max_train_steps, settings.images
     epochs = -(-steps * size // n)
     order = np.concatenate([np.random.default_rng([seed, epoch]).permutation(n) for epoch in range(epochs)])
@@ -139,7 +139,7 @@ def _batches(n: int, settings: TrainSettings, seed: int) -> Iterator[np.ndarray]
 
 
 def draw(scheduler: DDPMScheduler, encoded: Encoded, rows: np.ndarray, settings: TrainSettings, seed: int) -> Batch:
-    """Everything that is random in a step, for all its images: drawn on the CPU, whatever the device."""
+    """The batch of a step, with everything random in it. Random numbers are drawn on the CPU, whatever the device."""
     import torch
 
     random = torch.Generator().manual_seed(seed)
@@ -156,7 +156,7 @@ def draw(scheduler: DDPMScheduler, encoded: Encoded, rows: np.ndarray, settings:
 
 
 def _parts(batch: Batch, settings: TrainSettings, accelerator: Accelerator) -> Iterator[Batch]:
-    """The step's images as this process takes them, one backward pass after the other."""
+    """This process's share of a step's images, one batch per backward pass."""
     size = settings.train_batch_size
     for first in range(0, settings.images, size):
         yield batch.rows(slice(first + accelerator.process_index, first + size, accelerator.num_processes))
@@ -165,13 +165,13 @@ def _parts(batch: Batch, settings: TrainSettings, accelerator: Accelerator) -> I
 def loss_of(
     unet: Module, scheduler: DDPMScheduler, encoded: Encoded, batch: Batch, settings: TrainSettings
 ) -> torch.Tensor:
-    """Noise (or velocity) prediction error of a batch, a scalar.
+    """Mean squared error of the predicted noise (or velocity), a scalar.
 
     z_t = sqrt(a_t) z + sqrt(1 - a_t) e (Ho et al. 2020, arXiv 2006.11239, eq. 4 and 14).
     """
     noisy = scheduler.add_noise(batch.latents, batch.noise, batch.t)
-    told = encoded.text.rows(batch.text).told(encoded.size, noisy.dtype)
-    predicted = unet(noisy, batch.t, return_dict=False, **told)[0]
+    condition = encoded.text.rows(batch.text).unet_arguments(encoded.size, noisy.dtype)
+    predicted = unet(noisy, batch.t, return_dict=False, **condition)[0]
     velocity = scheduler.config.prediction_type == "v_prediction"
     target = scheduler.get_velocity(batch.latents, batch.noise, batch.t) if velocity else batch.noise
     errors = (predicted.float() - target).square().mean(dim=(1, 2, 3))
@@ -179,7 +179,7 @@ def loss_of(
 
 
 def _weights(scheduler: DDPMScheduler, t: torch.Tensor, snr_gamma: float | None, velocity: bool) -> torch.Tensor:
-    """Min-SNR weights min(SNR, gamma) / SNR, over SNR + 1 for velocity (Hang et al. 2023, arXiv 2303.09556)."""
+    """Min-SNR weights (Hang et al. 2023, arXiv 2303.09556): min(SNR, gamma) / SNR, or / (SNR + 1) for velocity."""
     import torch
 
     if snr_gamma is None:
@@ -189,12 +189,12 @@ def _weights(scheduler: DDPMScheduler, t: torch.Tensor, snr_gamma: float | None,
     return snr.clamp(max=snr_gamma) / (snr + 1 if velocity else snr)
 
 
-# ---- what is refused ---------------------------------------------------------------------------------
+# ---- checks ------------------------------------------------------------------------------------------
 
 
-def refuse_untrainable(schedule: Mapping[str, object], settings: TrainSettings) -> None:
-    """Raises ConfigError when a scheduler's config asks for a target, or for weights, that this loss does not have,
-    or when the images of a pass cannot be shared out."""
+def check_trainable(schedule: Mapping[str, object], settings: TrainSettings) -> None:
+    """Raises ConfigError when this loss does not support the scheduler's prediction type, or min-SNR weights with it,
+    or when the processes cannot share a batch equally."""
     target = schedule.get("prediction_type", "epsilon")
     if target not in ("epsilon", "v_prediction"):
         raise ConfigError(f"train: the checkpoint predicts {target!r}; only epsilon and v_prediction can be trained.")
@@ -203,8 +203,8 @@ def refuse_untrainable(schedule: Mapping[str, object], settings: TrainSettings) 
             "train.snr_gamma: the checkpoint's last timestep has a signal-to-noise ratio of 0 "
             "(rescale_betas_zero_snr), which has no min-SNR weight for a model that predicts noise; leave it out."
         )
-    if settings.train_batch_size % (several := distributed.processes()):
+    if settings.train_batch_size % (processes := distributed.processes()):
         raise ConfigError(
-            f"train.train_batch_size: {settings.train_batch_size} images cannot be shared equally by {several} "
-            "processes; make it a multiple."
+            f"train.train_batch_size: {processes} processes cannot share {settings.train_batch_size} images equally; "
+            f"make it a multiple of {processes}."
         )

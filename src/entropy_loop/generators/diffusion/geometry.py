@@ -1,6 +1,6 @@
-"""The shape of a checkpoint: the configs of its parts, from its folder or, for well-known hub ids, from here.
+"""The shape of a checkpoint: the configs of its parts, from its folder or, for well-known hub ids, from this module.
 
-Numbers as the models' authors published them in their repositories' config.json files. Loads no torch.
+The numbers are those of the config.json files that the models' authors published. Loads no torch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Geometry:
 
     @property
     def factor(self) -> int:
-        """Pixels along an edge of a latent."""
+        """Pixels of an image per latent pixel, along an edge."""
         return 2 ** (len(self.vae["block_out_channels"]) - 1)
 
 
@@ -36,7 +36,7 @@ _CROSS, _PLAIN = "CrossAttn{}Block2D", "{}Block2D"
 def _unet(
     channels: list[int], attends: list[bool], edge: int, width: int, heads: int | list[int], **more: Unpack[UnetOptions]
 ) -> UnetConfig:
-    """edge: of the latents. width: of the text."""
+    """edge: height and width of a latent. width: of the text embeddings."""
     return {
         "in_channels": 4,
         "out_channels": 4,
@@ -122,16 +122,15 @@ KNOWN = {
 
 
 def geometry(checkpoint: str, revision: str | None) -> Geometry | None:
-    """A checkpoint's shape: what its folder says if it is here, else what is known of its hub id; None if neither."""
+    """A checkpoint's shape: from its folder if it is here, else from KNOWN; None if neither has it."""
     try:
-        folder = assets.find(checkpoint, revision)
-        return read(folder)
+        return read(assets.find(checkpoint, revision))
     except (ConfigError, OSError, KeyError, ValueError):
         return KNOWN.get(checkpoint)
 
 
 def read(folder: Path) -> Geometry:
-    """The shape of the checkpoint in a folder. Raises ConfigError or OSError when there is none."""
+    """The shape of the checkpoint in a folder. Raises ConfigError or OSError when it cannot be read."""
     parts = pretrained.PARTS[pretrained.family(folder)]
     configs = {part: json.loads((folder / part / "config.json").read_text(encoding="utf-8")) for part in parts}
     text = tuple(config for part, config in configs.items() if part.startswith("text_encoder"))

@@ -1,4 +1,4 @@
-"""Samples that were made in parts, put together: the same bytes as if they had been made at once."""
+"""Join samples that were made in parts: the files are the same bytes as if they had been made at once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def join(parts: list[Path], out: Path) -> None:
-    """Tables one after the other, images under a second name, latents in one file, what was counted added up."""
+    """Concatenate tables and latents, hard-link images, and add up the counts."""
     from safetensors.torch import load_file, save_file
 
     tables = [pd.read_parquet(part / "samples.parquet") for part in parts]
-    # A part of which every image was withheld has no types that could be joined with the others'.
+    # A part whose images were all withheld is an empty table, whose columns have no usable types.
     tables = [table for table in tables if len(table)] or tables[:1]
     pd.concat(tables, ignore_index=True).to_parquet(out / "samples.parquet", index=False)
     (out / "images").mkdir()
@@ -31,5 +31,5 @@ def join(parts: list[Path], out: Path) -> None:
             disk.link(image, out / "images" / image.name)
         latents |= load_file(part / "latents.safetensors")
     save_file(latents, out / "latents.safetensors")
-    shutil.copymode(out / "samples.parquet", out / "latents.safetensors")  # safetensors shuts others out
-    (out / "sampling.json").write_text(json.dumps({name: sum(one[name] for one in counts) for name in counts[0]}))
+    shutil.copymode(out / "samples.parquet", out / "latents.safetensors")  # safetensors keeps others from reading
+    (out / "sampling.json").write_text(json.dumps({name: sum(count[name] for count in counts) for name in counts[0]}))

@@ -1,4 +1,4 @@
-"""What a training carries from step to step: weights, optimizer, learning rate, average, log. And what it refuses."""
+"""The state of a training from step to step: weights, optimizer, learning rate, average and log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from entropy_loop.data import TrainSettings
 from entropy_loop.errors import TrainingDiverged
 from entropy_loop.generators.diffusion import checkpointing
-from entropy_loop.generators.diffusion.checkpointing import State, Told
+from entropy_loop.generators.diffusion.checkpointing import State, Values
 from entropy_loop.machine import distributed
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ LOG = ("loss", "grad_norm", "learning_rate")
 
 
 class Learning:
-    """AdamW on the parameters `learnt`, float32, with a learning rate that follows a schedule; of the weights, if the
-    settings say so, an exponential moving average."""
+    """AdamW on the float32 parameters `learnt`, with a learning rate schedule and, if the settings say so, an
+    exponential moving average of the weights."""
 
     def __init__(self, accelerator: Accelerator, learnt: list[Parameter], settings: TrainSettings) -> None:
         import torch
@@ -47,21 +47,21 @@ class Learning:
         average = EMAModel(learnt, decay=settings.ema_decay, foreach=True) if settings.use_ema else None
         self.average: EMAModel | None = average
         self.log: list[tuple[torch.Tensor | float, torch.Tensor | float, float]] = []
-        self.read = 0  # rows of the log that are known to be numbers
-        self.clips = False
+        self.checked = 0  # rows of the log that are known to be finite
+        self.clips = False  # whether a step has shown that gradients are clipped
 
     def prepare(self, unet: Module) -> Module:
-        """The model to call in the place of the UNet."""
+        """The model to call instead of the UNet."""
         model: Module
         model, self.optimizer = self.accelerator.prepare(unet, self.optimizer)
         return model
 
     def step(self, loss: torch.Tensor) -> None:
-        """One optimisation step along the gradients that there are. Raises TrainingDiverged when the step before had a
-        loss or gradient that is no number: to read this one's would be to wait for the device."""
+        """One optimisation step with the accumulated gradients. Raises TrainingDiverged when the loss or gradient norm
+        of the previous step is not finite: reading this step's would wait for the device."""
         norm = self.accelerator.clip_grad_norm_(self.learnt, self.settings.max_grad_norm)
         if not self.clips:
-            _refuse_unclipped(self.learnt, self.settings.max_grad_norm)
+            _check_clipped(self.learnt, self.settings.max_grad_norm)
             self.clips = True
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -69,83 +69,84 @@ class Learning:
         self.rate.step()
         if self.average:
             self.average.step(self.learnt)
-        self._refuse_diverged(len(self.log) - 1)
+        self._check_log(len(self.log) - 1)
 
     def finish(self) -> pd.DataFrame:
-        """Leaves the trained weights (or their average) in the parameters; returns a row per step."""
-        self._refuse_diverged(len(self.log))
+        """Leave the trained weights (or their average) in the parameters. Returns the log, a row per step."""
+        self._check_log(len(self.log))
         if self.average:
             self.average.copy_to(self.learnt)
         return pd.DataFrame(self.log, columns=list(LOG)).rename_axis("step").reset_index()
 
-    # ---- taken up again ------------------------------------------------------------------------------
+    # ---- checkpoints -----------------------------------------------------------------------------------
 
-    def save(self, kept: Path) -> None:
-        """Write a checkpoint, by the first process if there are several. Raises TrainingDiverged, and leaves the last
-        one, when something in it is no number."""
-        self._refuse_diverged(len(self.log))
-        refuse_broken({str(i): weight for i, weight in enumerate(self.learnt)})
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint; of several processes, the first one writes it. Raises TrainingDiverged, and writes
+        nothing, when a number is not finite."""
+        self._check_log(len(self.log))
+        check_finite({str(i): weight for i, weight in enumerate(self.learnt)})
         if not distributed.leads():
             return
-        told = self.optimizer.state_dict()
+        optimizer = self.optimizer.state_dict()
         tensors: dict[str, torch.Tensor] = {f"weight.{i}": value for i, value in enumerate(self.learnt)}
-        tensors |= {f"{name}.{i}": value for i, one in told["state"].items() for name, value in one.items()}
+        for i, moments in optimizer["state"].items():
+            tensors |= {f"{name}.{i}": value for name, value in moments.items()}
         tensors |= {f"average.{i}": value for i, value in enumerate(self.average.shadow_params if self.average else ())}
         scaler = self.accelerator.scaler
-        plain: Told = {
+        values: Values = {
             "log": [(float(loss), float(norm), rate) for loss, norm, rate in self.log],
-            "groups": told["param_groups"],
+            "groups": optimizer["param_groups"],
             "rate": self.rate.state_dict(),
             "averaged": self.average.optimization_step if self.average else 0,
             "scaler": scaler.state_dict() if scaler else None,
         }
-        checkpointing.save(State(len(self.log), tensors, plain), kept)
+        checkpointing.save(State(len(self.log), tensors, values), folder)
 
-    def resume(self, kept: Path) -> None:
-        """Go on from the newest checkpoint, if there is one: every number is what it was then."""
+    def resume(self, folder: Path) -> None:
+        """Restore the newest checkpoint, if there is one."""
         import torch
 
-        if not (state := checkpointing.latest(kept)):
+        if not (state := checkpointing.latest(folder)):
             return
-        found: dict[str, dict[int, torch.Tensor]] = {}
+        tensors: dict[str, dict[int, torch.Tensor]] = {}
         for name, value in state.tensors.items():
             kind, _, number = name.rpartition(".")
-            found.setdefault(kind, {})[int(number)] = value
+            tensors.setdefault(kind, {})[int(number)] = value
         with torch.no_grad():
-            for i, weight in found.pop("weight").items():
+            for i, weight in tensors.pop("weight").items():
                 self.learnt[i].copy_(weight)
-            average = found.pop("average", {})
+            average = tensors.pop("average", {})
             for i, shadow in enumerate(self.average.shadow_params if self.average else ()):
                 shadow.copy_(average[i])
-        moments = {i: {name: values[i] for name, values in found.items()} for i in next(iter(found.values()), {})}
-        self.optimizer.load_state_dict({"state": moments, "param_groups": state.told["groups"]})
-        self.rate.load_state_dict(state.told["rate"])
+        moments = {i: {name: of_name[i] for name, of_name in tensors.items()} for i in next(iter(tensors.values()), {})}
+        self.optimizer.load_state_dict({"state": moments, "param_groups": state.values["groups"]})
+        self.rate.load_state_dict(state.values["rate"])
         if self.average:
-            self.average.optimization_step = state.told["averaged"]
+            self.average.optimization_step = state.values["averaged"]
         if self.accelerator.scaler:
-            self.accelerator.scaler.load_state_dict(state.told["scaler"])
-        self.log = [(loss, norm, rate) for loss, norm, rate in state.told["log"]]
-        self.read = len(self.log)
+            self.accelerator.scaler.load_state_dict(state.values["scaler"])
+        self.log = [(loss, norm, rate) for loss, norm, rate in state.values["log"]]
+        self.checked = len(self.log)
 
-    # ---- what is refused -----------------------------------------------------------------------------
+    # ---- checks ----------------------------------------------------------------------------------------
 
-    def _refuse_diverged(self, rows: int) -> None:
-        """Raises TrainingDiverged at the first of so many rows of the log that is not finite. In fp16 an infinite
-        gradient makes the optimizer skip its step and lower its scale; the loss tells."""
+    def _check_log(self, rows: int) -> None:
+        """Raises TrainingDiverged at the first of the log's first `rows` rows that is not finite. In fp16 only the loss
+        counts: after an infinite gradient the optimizer skips the step and lowers its scale."""
         scaled = self.accelerator.scaler is not None
-        for step in range(self.read, rows):
+        for step in range(self.checked, rows):
             loss, norm, rate = float(self.log[step][0]), float(self.log[step][1]), self.log[step][2]
             if not (np.isfinite(loss) and (scaled or np.isfinite(norm))):
                 raise TrainingDiverged(
-                    f"train: step {step}: loss {loss}, gradient norm {norm}. The generation before is intact; "
+                    f"train: step {step}: loss {loss}, gradient norm {norm}. The previous generation is intact; "
                     "lower train.learning_rate and run again."
                 )
             self.log[step] = (loss, norm, rate)
-        self.read = max(self.read, rows)
+        self.checked = max(self.checked, rows)
 
 
-def _refuse_unclipped(learnt: list[Parameter], max_grad_norm: float) -> None:
-    """Raises TrainingDiverged when clipping did not clip, as it would not if it was given no gradients."""
+def _check_clipped(learnt: list[Parameter], max_grad_norm: float) -> None:
+    """Raises TrainingDiverged when the gradients are not clipped, or there are none."""
     import torch
 
     gradients = [p.grad for p in learnt if p.grad is not None]
@@ -154,8 +155,8 @@ def _refuse_unclipped(learnt: list[Parameter], max_grad_norm: float) -> None:
         raise TrainingDiverged(f"train: gradient norm {after} after clipping to {max_grad_norm}.")
 
 
-def refuse_broken(weights: Mapping[str, torch.Tensor]) -> None:
-    """Raises TrainingDiverged when a weight, by name, is not finite."""
+def check_finite(weights: Mapping[str, torch.Tensor]) -> None:
+    """Raises TrainingDiverged when a weight is not finite. weights: by name."""
     import torch
 
     broken = [name for name, value in weights.items() if not torch.isfinite(value).all()]

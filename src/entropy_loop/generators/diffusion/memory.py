@@ -1,4 +1,4 @@
-"""What to do when a batch does not fit into the device's memory."""
+"""Advice when a batch does not fit into the device's memory."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from entropy_loop.errors import EntropyLoopError
 
 
 @contextmanager
-def enough(option: str, size: int, attempt: Callable[[int], object] | None, advice: str = "") -> Iterator[None]:
-    """Out of memory in here becomes an EntropyLoopError that names the largest half, quarter, ... of `size`
-    that fits; `attempt` tries one of them (None: nothing can be tried)."""
+def advise(option: str, size: int, attempt: Callable[[int], object] | None, advice: str = "") -> Iterator[None]:
+    """Turn an out-of-memory error of the block into an EntropyLoopError that names the largest half, quarter, ... of
+    `size` that fits.
+
+    option: the config key of `size`. attempt: tries a size; None if nothing can be tried. advice: added to the message,
+    with the factor by which the size shrinks in place of {}.
+    """
     import torch
 
     try:
         yield
         return
     except torch.OutOfMemoryError:
-        pass  # what it held is free only when it is gone
+        pass  # the failed call's memory is free only after this block
     fits = next((n for n in _halves(size) if _works(attempt, n)), None) if attempt else None
-    told = f"{fits} do: say `{option}: {fits}`{advice.format(size // fits)}." if fits else "nor does a single one."
-    told = told if attempt else "try half as many."
-    raise EntropyLoopError(f"{option}: {size} images do not fit into the device's memory; {told} Nothing was recorded.")
+    hint = f"{fits} do: set `{option}: {fits}`{advice.format(size // fits)}." if fits else "nor does a single one."
+    hint = hint if attempt else "try half as many."
+    raise EntropyLoopError(f"{option}: {size} images do not fit into the device's memory; {hint} Nothing was recorded.")
 
 
 def _halves(size: int) -> Iterator[int]:

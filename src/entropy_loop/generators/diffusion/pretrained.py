@@ -1,4 +1,4 @@
-"""A Stable Diffusion folder on disk: which of its files count, and what is refused of it."""
+"""A Stable Diffusion folder on disk: which of its files are loaded, and the checks before anything is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PARTS = {
     "StableDiffusionPipeline": ("text_encoder", "vae", "unet"),
     XL: ("text_encoder", "text_encoder_2", "vae", "unet"),
 }
-"""Pipelines that are known, each with its parts that have weights. No other class is ever loaded."""
+"""The supported pipelines, each with its parts that have weights. No other pipeline is ever loaded."""
 
 CLASSES = (
     "AutoencoderKL", "CLIPFeatureExtractor", "CLIPImageProcessor", "CLIPTextModel", "CLIPTextModelWithProjection",
@@ -22,33 +22,33 @@ CLASSES = (
     "UNet2DConditionModel",
 )  # fmt: skip
 LIBRARIES = ("diffusers", "transformers", "stable_diffusion")
-"""What a pipeline's parts may be, beside diffusers' own schedulers, and whose."""
+"""Allowed classes of a pipeline's parts, besides diffusers' own schedulers, and the libraries they may come from."""
 
 
 def family(folder: Path) -> str:
-    """The pipeline's class. Raises ConfigError for a folder that is no pipeline, or one of another kind."""
+    """Name of the pipeline's class. Raises ConfigError for a folder that is no pipeline, or an unsupported one."""
     index = folder / "model_index.json"
     if not index.is_file():
         raise ConfigError(f"{folder} lacks {index.name}; name a folder in diffusers' format.")
-    told = json.loads(index.read_text(encoding="utf-8"))
-    name = told.get("_class_name") if isinstance(told, dict) else None
+    parts = json.loads(index.read_text(encoding="utf-8"))
+    name = parts.get("_class_name") if isinstance(parts, dict) else None
     if not isinstance(name, str) or name not in PARTS:
         raise ConfigError(f"{folder}: a {name}; only {' and '.join(PARTS)} can be run.")
-    for part, of in told.items():
-        if isinstance(of, list) and of != [None, None] and not _known(of):
-            raise ConfigError(f"{index}: {part} is {of}, which is none of the classes that are ever loaded.")
+    for part, origin in parts.items():
+        if isinstance(origin, list) and origin != [None, None] and not _allowed(origin):
+            raise ConfigError(f"{index}: {part} is {origin}, which is none of the classes that are ever loaded.")
     return name
 
 
-def _known(of: list[object]) -> bool:
-    """Whether [library, class] of a part is one that is ever loaded."""
-    library, name = of if len(of) == 2 else (None, None)
+def _allowed(origin: list[object]) -> bool:
+    """Whether a part's [library, class] may be loaded."""
+    library, name = origin if len(origin) == 2 else (None, None)
     scheduler = library == "diffusers" and str(name).endswith("Scheduler") and str(name).isidentifier()
     return library in LIBRARIES and (name in CLASSES or scheduler)
 
 
-def wanted(safety_checker: bool) -> list[str]:
-    """Patterns of the files that a checkpoint is loaded from: configs, vocabularies and whole weights, no variant."""
+def patterns(safety_checker: bool) -> list[str]:
+    """Patterns of the files that a checkpoint is loaded from: configs, vocabularies and float32 weights."""
     parts = ["scheduler", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "unet", "vae"]
     parts += [safety.CHECKER, safety.EXTRACTOR] if safety_checker else []
     names = [f"{name}{part}" for name in ("model", "diffusion_pytorch_model") for part in ("", "-?????-of-?????")]
@@ -57,13 +57,13 @@ def wanted(safety_checker: bool) -> list[str]:
 
 
 def files(folder: Path) -> list[Path]:
-    """The files of a checkpoint that are loaded, whether they exist or not; nothing else that lies there."""
-    found = [folder / "model_index.json", folder / "scheduler" / "scheduler_config.json"]
+    """The files that a checkpoint is loaded from, whether they exist or not."""
+    paths = [folder / "model_index.json", folder / "scheduler" / "scheduler_config.json"]
     for part in PARTS[family(folder)]:
         name = "model" if part.startswith("text_encoder") else "diffusion_pytorch_model"
-        found += [folder / part / "config.json", *assets.weights(folder / part, name)]
-    found += [file for tokenizer in tokenizers(folder) for file in sorted(tokenizer.glob("*")) if file.is_file()]
-    return found
+        paths += [folder / part / "config.json", *assets.weights(folder / part, name)]
+    paths += [file for tokenizer in tokenizers(folder) for file in sorted(tokenizer.glob("*")) if file.is_file()]
+    return paths
 
 
 def tokenizers(folder: Path) -> list[Path]:
@@ -73,32 +73,32 @@ def tokenizers(folder: Path) -> list[Path]:
 
 
 def schedule(folder: Path) -> dict[str, object]:
-    """The config of the scheduler that the checkpoint was trained with."""
+    """Config of the scheduler that the checkpoint was trained with."""
     config: dict[str, object] = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
     return config
 
 
-def refuse(folder: Path, prompts: tuple[str, ...]) -> None:
-    """Raises ConfigError when a folder is not whole, or when a prompt is longer than what it reads."""
-    if lost := [file.relative_to(folder).as_posix() for file in files(folder) if not file.is_file()]:
+def check(folder: Path, prompts: tuple[str, ...]) -> None:
+    """Raises ConfigError when a file of the checkpoint is missing, or a prompt is too long for its text encoder."""
+    if missing := [file.relative_to(folder).as_posix() for file in files(folder) if not file.is_file()]:
         half = any(folder.glob("unet/*.fp16.safetensors"))
-        told = "; the fp16 variant alone is not enough, weights are float32 here" if half else ""
-        raise ConfigError(f"{folder} lacks {', '.join(lost)}{told}. If it was downloaded: {assets.FETCH}.")
+        hint = "; the fp16 variant alone is not enough: the float32 weights are needed" if half else ""
+        raise ConfigError(f"{folder} lacks {', '.join(missing)}{hint}. If it was downloaded: {assets.FETCH}.")
     for tokenizer in tokenizers(folder):
-        _refuse_cut(tokenizer, prompts)
+        _check_length(tokenizer, prompts)
 
 
-def _refuse_cut(folder: Path, prompts: tuple[str, ...]) -> None:
-    """Raises ConfigError for a prompt of which the text encoder would not see the end."""
+def _check_length(folder: Path, prompts: tuple[str, ...]) -> None:
+    """Raises ConfigError for a prompt whose end the text encoder would not see. folder: of the tokenizer."""
     from transformers import CLIPTokenizer
 
     tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     longest = tokenizer.model_max_length - tokenizer.num_special_tokens_to_add()
     for prompt in prompts:
-        places = tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True, verbose=False).offset_mapping
-        if len(places) > longest:
-            unread = prompt[places[longest][0] :]
+        spans = tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True, verbose=False).offset_mapping
+        if len(spans) > longest:
+            unread = prompt[spans[longest][0] :]
             raise ConfigError(
-                f"prompts: {prompt!r} has {len(places)} tokens and the checkpoint reads {longest}: it would never "
+                f"prompts: {prompt!r} has {len(spans)} tokens and the checkpoint reads {longest}: it would never "
                 f"see {unread!r}; shorten it."
             )

@@ -1,4 +1,4 @@
-"""The control without a model: images pass the VAE again and again, and nothing is learnt."""
+"""The control without learning: the VAE encodes and decodes the same images in each generation."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from entropy_loop.generators.diffusion.diffusion import Diffusion
 
 @dataclass(frozen=True)
 class VaeRoundtrip(Diffusion):
-    """Generation 0 is the checkpoint's; every later image is one of the diet, encoded and decoded once more.
+    """The control without learning: a later generation is its diet, encoded and decoded once more by the VAE.
 
-    Options as those of `diffusion`. Each image is the mean of its posterior, so the round trip adds no noise of
-    its own. A pool larger than its diet shows the diet's images again, in their order; so does the evaluation set.
+    Generation 0 and the options are those of `diffusion`. An image is decoded from the mean of its posterior, so the
+    round trip adds no noise. A pool or evaluation set larger than its diet repeats the diet's images in their order.
     """
 
     version: ClassVar[int] = 2
@@ -28,13 +28,12 @@ class VaeRoundtrip(Diffusion):
     def train(
         self, start: Checkpoint, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path, tick: Tick
     ) -> None:
-        """Writes the diet after its round trip, passed.parquet (prompt, file) and the images, and hands on which
-        checkpoint generation 0 is."""
+        """Write the diet after its round trip: the images, and passed.parquet (prompt, file). Copies base.json."""
         import torch
-        from PIL import Image
 
         parts, table = self.model(), diet.table
         files = [str(Path(folder) / file) for folder, file in zip(table["folder"], table["file"], strict=True)]
+        names = [f"images/{number:06d}.png" for number in range(len(files))]
         shutil.copyfile(start.folder / "base.json", out / "base.json")
         (out / "images").mkdir()
         with torch.no_grad():
@@ -43,37 +42,35 @@ class VaeRoundtrip(Diffusion):
                 part = mean[first : first + self.block]
                 padded = torch.cat([part, part.new_zeros(self.block - len(part), *part.shape[1:])])
                 for number, image in enumerate(codec.decode(parts, padded)[: len(part)], start=first):
-                    Image.fromarray(image).save(out / f"images/{number:06d}.png", compress_level=1)
+                    recording.save(image, out / names[number])
                 tick(min(1.0, (first + self.block) / len(files)))
-        named = [f"images/{number:06d}.png" for number in range(len(files))]
-        pd.DataFrame({"prompt": table["prompt"], "file": named}).to_parquet(out / "passed.parquet", index=False)
+        pd.DataFrame({"prompt": table["prompt"], "file": names}).to_parquet(out / "passed.parquet", index=False)
 
     def split(self, requests: list[Request]) -> list[list[Request]]:
-        """Nothing is worth splitting: most images are copies of files."""
+        """One part: most images are copies of files."""
         return [requests]
 
     def loading(self, settings: TrainSettings, request: Request) -> str:
-        """There is nothing to load: a generation is images."""
+        """Empty: a generation has images, not weights."""
         return ""
 
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
-        """Generation 0 is sampled; afterwards image i of a prompt is image i of what has passed the codec."""
+        """Generation 0 is sampled; in later ones image i of a prompt is image i of passed.parquet."""
         if not (model.folder / "passed.parquet").is_file():
             return super().sample(model, requests, out, tick)
         passed = pd.read_parquet(model.folder / "passed.parquet").groupby("prompt")["file"].apply(list)
-        others = [request for request in requests if request.prompt not in passed]  # only measured: nothing is fed
+        others = [request for request in requests if request.prompt not in passed]  # in no diet, so still sampled
         super().sample(model, others, out, tick)
         rows = []
         for request in requests:
             if request.prompt in passed:
                 source = model.folder / passed[request.prompt][request.index % len(passed[request.prompt])]
-                file = recording.file(request)
+                file = recording.path(request)
                 shutil.copyfile(source, out / file)
                 digest = hashlib.sha256(source.read_bytes()).hexdigest()
                 rows.append((request.id, request.prompt, request.seed, file, digest))
-        images = pd.concat([pd.DataFrame(rows, columns=list(SAMPLES)), pd.read_parquet(out / "samples.parquet")])
-        there = images.set_index("id", drop=False)
-        there.loc[[request.id for request in requests if request.id in there.index]].to_parquet(
-            out / "samples.parquet", index=False
-        )
+        samples = pd.concat([pd.DataFrame(rows, columns=list(SAMPLES)), pd.read_parquet(out / "samples.parquet")])
+        samples = samples.set_index("id", drop=False)
+        order = [request.id for request in requests if request.id in samples.index]
+        samples.loc[order].to_parquet(out / "samples.parquet", index=False)
         return None

@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     import numpy as np
 
 Checker = Callable[["np.ndarray"], list[bool]]
-"""8-bit images (n, h, w, 3) -> for each whether the checker objects to it."""
+"""8-bit images (n, h, w, 3) -> for each image, whether the checker rejects it."""
 
 CHECKER, EXTRACTOR = "safety_checker", "feature_extractor"
 
 
-def refuse(folder: Path) -> None:
-    """Raises ConfigError when the checkpoint has no safety checker, or not the whole of it."""
+def check(folder: Path) -> None:
+    """Raises ConfigError when the checkpoint has no safety checker, or a part of it is missing."""
     parts = [folder / CHECKER / "config.json", folder / EXTRACTOR / "preprocessor_config.json"]
     parts += assets.weights(folder / CHECKER, "model")
-    if lost := [part.relative_to(folder).as_posix() for part in parts if not part.is_file()]:
-        raise ConfigError(f"generator.safety_checker: {folder} lacks {', '.join(lost)}; say `safety_checker: off`.")
+    if missing := [part.relative_to(folder).as_posix() for part in parts if not part.is_file()]:
+        raise ConfigError(f"generator.safety_checker: {folder} lacks {', '.join(missing)}; set `safety_checker: off`.")
 
 
 @lru_cache(maxsize=1)
 def checker(folder: Path) -> Checker:
-    """The checkpoint's own, in float32. It sees the images as they are stored, one after the other."""
+    """The checkpoint's own checker, in float32. It sees the 8-bit images, one at a time."""
     import numpy as np
     import torch
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
@@ -40,13 +40,13 @@ def checker(folder: Path) -> Checker:
     model = StableDiffusionSafetyChecker.from_pretrained(folder / CHECKER, use_safetensors=True, local_files_only=True)
     model = model.float().eval().to(device.device())
 
-    def objects(images: np.ndarray) -> list[bool]:
-        found = []
+    def rejects(images: np.ndarray) -> list[bool]:
+        flags = []
         with torch.no_grad():
             for image in images:
                 pixels = extractor(list(image[None]), return_tensors="pt").pixel_values.to(model.device)
-                # It blackens what it is given: that is a dummy.
-                found.append(bool(model(clip_input=pixels, images=np.zeros((1, 1, 1, 3)))[1][0]))
-        return found
+                # The model blackens `images` in place, so it gets a dummy.
+                flags.append(bool(model(clip_input=pixels, images=np.zeros((1, 1, 1, 3)))[1][0]))
+        return flags
 
-    return objects
+    return rejects

@@ -1,4 +1,4 @@
-"""From noise to latents."""
+"""Sampling: from noise to latents."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from entropy_loop.generators.diffusion.resident import Text
 
-# An image's seed is all the randomness it has. Five are deterministic given the initial noise; DDPM and Euler
-# ancestral draw more in every step, from the image's own stream. Where a checkpoint's own scheduler would draw where
-# another is asked for (an SDE), or would need more steps than are asked for, it is overruled.
+# All randomness of an image comes from its seed. DDPM and Euler ancestral draw noise in every step, from the image's
+# own random stream; the other five are deterministic given the initial noise. The fixed options override a checkpoint
+# whose own scheduler config would draw noise (an SDE) or take more steps than were asked for.
 SCHEDULERS: dict[str, tuple[str, dict[str, bool | str]]] = {
     "ddim": ("DDIMScheduler", {}),
     "ddpm": ("DDPMScheduler", {}),
@@ -29,7 +29,7 @@ SCHEDULERS: dict[str, tuple[str, dict[str, bool | str]]] = {
 
 
 def scheduler(name: str, trained_with: Mapping[str, object]) -> SchedulerMixin:
-    """diffusers' scheduler of this name. trained_with: the config of the checkpoint's own."""
+    """diffusers' scheduler of this name. trained_with: config of the checkpoint's own scheduler."""
     import diffusers
 
     cls, fixed = SCHEDULERS[name]
@@ -37,17 +37,17 @@ def scheduler(name: str, trained_with: Mapping[str, object]) -> SchedulerMixin:
 
 
 def streams(seeds: list[int]) -> list[torch.Generator]:
-    """One source of random numbers per image, on the CPU whatever the device."""
+    """One random generator per image, always on the CPU."""
     import torch
 
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
 def noise(random: list[torch.Generator], shape: tuple[int, int, int]) -> torch.Tensor:
-    """Standard normal noise, float32 (n, c, h, w), from `streams`: each image's from its own."""
+    """Standard normal noise, float32 (n, c, h, w): each image's from its own random generator."""
     import torch
 
-    return torch.stack([torch.randn(shape, generator=one) for one in random])
+    return torch.stack([torch.randn(shape, generator=generator) for generator in random])
 
 
 def denoise(
@@ -57,25 +57,26 @@ def denoise(
     """Latents, float32 (n, c, h, w), by classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598, eq. 6 in
     diffusers' convention: guidance_scale = 1 + w).
 
-    start: `noise`. random: the `streams` that it came from, from which steps that draw go on, as in diffusers'
-    pipeline. text: two rows, the prompt's and the one that guidance holds against it. size: pixels, height and width.
-    The UNet computes in its own precision, everything else in float32.
+    start: the initial `noise`. random: the generators that it came from; schedulers that draw noise in each step go on
+    drawing from them, as in diffusers' pipeline. text: two rows, the prompt's and the unconditional one. size: height
+    and width in pixels. The UNet computes in its own precision, everything else in float32. Raises EntropyLoopError
+    when a latent is not finite.
     """
     import torch
 
     n, device, dtype = len(start), unet.device, unet.dtype
     guided = guidance_scale > 1
-    told = text.rows([1] * n + [0] * n if guided else [0] * n).told(size, dtype)
+    condition = text.rows([1] * n + [0] * n if guided else [0] * n).unet_arguments(size, dtype)
     draws = {"generator": random} if "generator" in signature(schedule.step).parameters else {}
     schedule.set_timesteps(steps, device=device)
     latents = start.to(device) * schedule.init_noise_sigma
     for t in schedule.timesteps:
         doubled = schedule.scale_model_input(torch.cat([latents] * 2) if guided else latents, t)
-        predicted = unet(doubled.to(dtype), t, return_dict=False, **told)[0].float()
+        predicted = unet(doubled.to(dtype), t, return_dict=False, **condition)[0].float()
         if guided:
             without, with_text = predicted.chunk(2)
             predicted = without + guidance_scale * (with_text - without)
         latents = schedule.step(predicted, t, latents, return_dict=False, **draws)[0]
     if not torch.isfinite(latents).all():
-        raise EntropyLoopError("generate: the model makes images that are not finite numbers; nothing was recorded.")
+        raise EntropyLoopError("generate: the model made latents that are not finite numbers; nothing was recorded.")
     return latents

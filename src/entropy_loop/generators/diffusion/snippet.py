@@ -1,4 +1,4 @@
-"""Lines of plain diffusers that load a trained generation and make a picture with it."""
+"""Python with diffusers alone that loads a trained generation and generates an image with it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def lines(generator: Diffusion, settings: TrainSettings, request: Request) -> str:
-    """Python for the folder of the weights. It makes the picture of a request as the loop samples it: the same
-    scheduler, steps, guidance, size and noise, in float32. The checkpoint has to be here.
+    """The lines to run in the folder of the weights. They generate the image of a request as the loop does: same
+    scheduler, steps, guidance, size and noise, in float32. The checkpoint must be on this machine.
 
-    The picture goes beside the folder: `verify` takes a file that the receipt does not know for damage.
+    The image is saved beside the folder, because `verify` reports a file that is not in the receipt as damage.
     """
     scheduler, fixed = SCHEDULERS[generator.scheduler]
     options = "".join(f", {name}={value!r}" for name, value in fixed.items())
@@ -38,15 +38,15 @@ image.save("../picture.png")  # beside this folder, which `entropy-loop verify` 
 
 
 def _base(generator: Diffusion) -> str:
-    """Where the checkpoint is: a hub id, a folder, or what this package brings."""
+    """The line that sets `base`: a hub id, a folder, or a bundled checkpoint."""
     if generator.checkpoint.startswith(assets.PREFIX):
         return f"from entropy_loop import assets\n\nbase = assets.find({generator.checkpoint!r})"
     return f"\nbase = {generator.origin.checkpoint!r}" + ("" if _commit(generator) else "  # wherever it lies")
 
 
 def _load(generator: Diffusion, settings: TrainSettings) -> tuple[set[str], str]:
-    """The classes that are needed, and the lines that make `pipe`. Without dtype some parts would stay in the half
-    precision in which they are stored. A checker that the run did without need not be here."""
+    """The classes to import, and the lines that make `pipe`. Without dtype, parts that are stored in half precision
+    would stay in it. A safety checker that the run did not use is not loaded: it may be missing."""
     xl = pretrained.family(assets.find(generator.checkpoint, generator.revision)) == pretrained.XL
     options = f", revision={commit!r}" if (commit := _commit(generator)) else ""
     options += "" if xl or generator.safety_checker != "off" else ", safety_checker=None, feature_extractor=None"
@@ -58,5 +58,5 @@ def _load(generator: Diffusion, settings: TrainSettings) -> tuple[set[str], str]
 
 
 def _commit(generator: Diffusion) -> str | None:
-    """The commit of a checkpoint of the hub."""
+    """The commit of a hub checkpoint; None for others."""
     return generator.revision if assets.COMMIT.fullmatch(generator.revision or "") else None

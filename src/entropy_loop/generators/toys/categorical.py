@@ -1,7 +1,7 @@
 """A toy generator without pixels: a distribution over which concepts an image shows.
 
-Training counts the diet, so it is the perfect copier of neutral drift (Wright-Fisher): with N training
-images E[V_t] = V_0 and Var(V_t) = V_0 (1 - V_0) [1 - (1 - 1/N)^t]. It runs the whole loop in a second.
+Training copies the diet's shares, which is neutral drift (Wright-Fisher): with N training images E[V_t] = V_0 and
+Var(V_t) = V_0 (1 - V_0) [1 - (1 - 1/N)^t]. A whole loop takes a second.
 """
 
 from __future__ import annotations
@@ -19,19 +19,18 @@ from pydantic import Field
 from entropy_loop.contracts import Generator, Real
 from entropy_loop.data import Checkpoint, Diet, Request, Tick, TrainSettings
 
-ConceptName = Annotated[str, Field(pattern=r"^[^+]+$")]  # '+' joins the names that one image shows
+ConceptName = Annotated[str, Field(pattern=r"^[^+]+$")]  # '+' joins the names of an image's concepts
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
 class Categorical(Generator):
-    """One distribution over sets of concepts per prompt.
-
-    rates: the share of generation 0's images that show each concept, independently of the others.
-    """
+    """A toy without pixels: one distribution over sets of concepts per prompt."""
 
     version: ClassVar[int] = 1
+
     rates: dict[ConceptName, Share] = field(default_factory=lambda: {"astronaut": 0.9, "horse": 0.9, "riding": 0.8})
+    """Share of generation 0's images that show each concept, in [0, 1], independently of the others."""
 
     def evaluations_per_image(self) -> float:
         return 1.0
@@ -40,11 +39,11 @@ class Categorical(Generator):
         """It needs no model."""
 
     def base(self, out: Path, tick: Tick) -> None:
-        """Writes model.json: prompt -> {set of concepts: share}; '' is every prompt not yet trained."""
+        """Write model.json: prompt -> {set of concepts: share}. '' stands for every prompt that was not trained on."""
         (out / "model.json").write_text(json.dumps({"": _shares(self.rates)}))
 
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
-        """Writes samples.parquet with one more column: `shows`, the concepts joined by '+'."""
+        """Write samples.parquet with one more column: `shows`, the image's concepts joined by '+'."""
         learnt = json.loads((model.folder / "model.json").read_text())
         _write(requests, [learnt.get(r.prompt, learnt[""]) for r in requests], out)
 
@@ -60,39 +59,36 @@ class Categorical(Generator):
 
 @dataclass(frozen=True)
 class CategoricalWorld(Real):
-    """Real data for the toy generator: images that show each concept at its true rate, independently.
-
-    rates: the share of real images that show each concept.
-    """
+    """Real data for the toy `categorical`: images that show each concept at its true rate."""
 
     version: ClassVar[int] = 1
+
     rates: dict[ConceptName, Share]
+    """Share of real images that show each concept, in [0, 1], independently of the others."""
 
     def ready(self) -> None:
         """It needs no data."""
 
     def stock(self, prompt: str) -> int | None:
-        """As many as one likes of any prompt."""
         return None
 
     def draw(self, requests: list[Request], out: Path, tick: Tick) -> None:
-        """Writes samples.parquet as `Categorical.sample` does."""
+        """Write samples.parquet as `Categorical.sample` does."""
         _write(requests, [_shares(self.rates)] * len(requests), out)
 
     def can_teach(self, concept: str) -> bool:
-        """Whether it has a rate."""
         return concept in self.rates
 
     def ready_to_teach(self, concepts: tuple[str, ...], images: int, prompts: tuple[str, ...]) -> None:
         """It needs no data."""
 
     def teach(self, requests: list[Request], prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
-        """As `draw`, each image under its request's concept and showing it."""
+        """As `draw`, but each image shows its request's concept, which is its caption too."""
         _write(requests, [_shares({**self.rates, r.prompt: 1.0}) for r in requests], out)
 
 
 def _shares(rates: dict[str, float]) -> dict[str, float]:
-    """The probability of every set of concepts."""
+    """Set of concepts -> its probability."""
     shares = {"": 1.0}
     for name, rate in sorted(rates.items()):
         shares = {

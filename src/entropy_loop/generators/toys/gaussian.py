@@ -1,8 +1,8 @@
 """A toy generator without pixels: an image is a row of independent normal numbers.
 
-Training fits mean and variance of each number to the diet, so the closed forms of Gaussian feedback must come out of
-the loop (docs/laws.md, E1 to E9; but for E6, a law of regression). Each number is a chain of its own unless a policy
-looks at the images: thousands of replicates ride in one run.
+Training fits mean and variance of each number to the diet, so the loop must reproduce the closed forms of Gaussian
+feedback (docs/laws.md, E1 to E9 without E6, a law of regression). Unless a policy looks at the images, each number is
+an independent replicate: one run has thousands.
 """
 
 from __future__ import annotations
@@ -28,19 +28,22 @@ VALUES = "values.npy"
 
 @dataclass(frozen=True)
 class Gaussian(Generator):
-    """One normal distribution per prompt and dimension; generation 0 is the truth, mean 0 and variance 1.
+    """A toy without pixels: one normal distribution per prompt and dimension.
 
-    dimensions: numbers per image. fit: the variance's divisor, 'ml' n and 'unbiased' n - 1, or 'known_variance',
-    which leaves it at 1. sampling_bias: lambda of Alemohammad et al. 2023 (arXiv 2307.01850, section 3.1), images
-    come from N(mean, lambda variance), generation 0's too. real_weight: what all real images of a diet weigh
-    together in a fit, of 1; without it every image weighs the same.
+    Generation 0 is the truth, mean 0 and variance 1.
     """
 
     version: ClassVar[int] = 1
+
     dimensions: Dimensions = 1
+    """Numbers per image, at least 1."""
     fit: Literal["ml", "unbiased", "known_variance"] = "ml"
+    """The variance's divisor: 'ml' is n, 'unbiased' is n - 1; 'known_variance' keeps the variance at 1."""
     sampling_bias: Annotated[float, Field(gt=0)] = 1.0
+    """Lambda, above 0: images come from N(mean, lambda variance), generation 0's too (Alemohammad et al. 2023, arXiv
+    2307.01850, section 3.1)."""
     real_weight: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Weight of all real images of a diet together in a fit, in [0, 1]. Without it every image has the same weight."""
 
     def evaluations_per_image(self) -> float:
         return 1.0
@@ -49,19 +52,19 @@ class Gaussian(Generator):
         """It needs no model."""
 
     def base(self, out: Path, tick: Tick) -> None:
-        """Writes prompts.json and model.npy, float array (prompts, 2, dimensions) of means and variances; ''
-        stands for every prompt not yet trained."""
+        """Write prompts.json, and model.npy: means and variances, float array (prompts, 2, dimensions). The prompt ''
+        stands for every prompt that was not trained on."""
         _save({"": np.stack([np.zeros(self.dimensions), np.ones(self.dimensions)])}, out)
 
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
-        """Writes samples.parquet and values.npy, see `_write`."""
+        """Write samples.parquet and values.npy, see `_write`."""
         moments = fitted(model, [r.prompt for r in requests])
         _write(requests, moments[:, 0], np.sqrt(self.sampling_bias * moments[:, 1]), out)
 
     def train(
         self, start: Checkpoint, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path, tick: Tick
     ) -> None:
-        """Weighted moments of each prompt's diet. Raises EntropyLoopError where it is too small for the fit."""
+        """Fit each prompt's moments to its diet. Raises EntropyLoopError for a diet that the options cannot fit."""
         learnt, values = _load(start), _values(diet.table)
         real = diet.table["real"].to_numpy(dtype=bool)
         for prompt, rows in diet.table.groupby("prompt").indices.items():
@@ -69,10 +72,9 @@ class Gaussian(Generator):
         _save(learnt, out)
 
     def _moments(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Mean and variance, float array (2, dimensions), of values (images, dimensions).
+        """Mean and variance, float array (2, dimensions), of values (images, dimensions). weights: they add up to 1.
 
-        With weights w that add up to 1, sum w (x - mean)^2 / (1 - sum w^2) is unbiased; for equal weights the
-        divisor turns n into n - 1.
+        The unbiased variance is sum w (x - mean)^2 / (1 - sum w^2): with equal weights, divided by n - 1 instead of n.
         """
         mean = weights @ values
         variance = weights @ (values - mean) ** 2
@@ -80,7 +82,7 @@ class Gaussian(Generator):
             variance = np.ones_like(mean)
         elif self.fit == "unbiased":
             if weights.max() == 1:
-                raise EntropyLoopError("gaussian: one image has no unbiased variance; keep more, or take fit: ml.")
+                raise EntropyLoopError("gaussian: one image has no unbiased variance; keep more, or set `fit: ml`.")
             variance = variance / (1 - weights @ weights)
         return np.stack([mean, variance])
 
@@ -95,29 +97,27 @@ class Gaussian(Generator):
 
 @dataclass(frozen=True)
 class GaussianWorld(Real):
-    """Real data for the Gaussian generator: the truth itself, mean 0 and variance 1.
-
-    dimensions: numbers per image.
-    """
+    """Real data for the toy `gaussian`: the truth itself, mean 0 and variance 1."""
 
     version: ClassVar[int] = 1
+
     dimensions: Dimensions = 1
+    """Numbers per image, at least 1: as many as the generator's."""
 
     def ready(self) -> None:
         """It needs no data."""
 
     def stock(self, prompt: str) -> int | None:
-        """As many as one likes of any prompt."""
         return None
 
     def draw(self, requests: list[Request], out: Path, tick: Tick) -> None:
-        """Writes samples.parquet and values.npy, see `_write`."""
+        """Write samples.parquet and values.npy, see `_write`."""
         truth = np.zeros((len(requests), self.dimensions))
         _write(requests, truth, truth + 1, out)
 
 
 def fitted(model: Checkpoint, prompts: Sequence[str]) -> np.ndarray:
-    """Mean and variance that a model has for each of the prompts, float array (prompts, 2, dimensions)."""
+    """A model's means and variances for these prompts, float array (prompts, 2, dimensions)."""
     learnt = _load(model)
     return np.stack([learnt.get(prompt, learnt[""]) for prompt in prompts])
 
@@ -133,8 +133,8 @@ def _save(learnt: dict[str, np.ndarray], out: Path) -> None:
 
 
 def _write(requests: list[Request], mean: np.ndarray, deviation: np.ndarray, out: Path) -> None:
-    """values.npy, float array (images, dimensions), and samples.parquet with three more columns: `row` in
-    values.npy; `trait`, the first number; `shows`, the concept 'positive' if the trait is."""
+    """Write values.npy, float array (images, dimensions), and samples.parquet with three more columns: `row` in
+    values.npy; `trait`, the first number; `shows`, which is 'positive' if the trait is above 0."""
     noise = np.stack([np.random.default_rng(r.seed).standard_normal(mean.shape[1]) for r in requests])
     values = mean + deviation * noise
     np.save(out / VALUES, values)
@@ -154,7 +154,7 @@ def _write(requests: list[Request], mean: np.ndarray, deviation: np.ndarray, out
 
 
 def _values(table: pd.DataFrame) -> np.ndarray:
-    """The images of a diet, float array (images, dimensions), in its order."""
+    """The numbers of a diet's images, float array (images, dimensions), in the diet's order."""
     folders = {folder: np.load(Path(folder) / VALUES) for folder in table["folder"].unique()}
     if len({values.shape[1] for values in folders.values()}) > 1:
         raise EntropyLoopError("gaussian: real data and generator differ in `dimensions`; give both the same.")

@@ -1,1 +1,1 @@
-"""The storybook world: drawn scenes with known truth. `scene` says what happens; the others draw it."""
+"""The storybook world: drawn scenes with known truth. `scene` samples them; the other modules draw them."""

@@ -1,10 +1,11 @@
-"""An album of scenes on disk: an imagefolder that `datasets` loads, and a contact sheet to look at."""
+"""An album of scenes on disk: an imagefolder that `datasets` loads, and a contact sheet."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,13 +13,16 @@ from entropy_loop.data import Tick
 from entropy_loop.errors import ConfigError, as_storage_error
 from entropy_loop.worlds.storybook import scene
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 
 def write(n: int, seed: int, out: Path, tick: Tick) -> Path:
     """Write n scenes, metadata.jsonl (file_name, text, one column per concept and per truth field) and
     contact_sheet.png.
 
-    The sheet lies beside the folder with the images, because `datasets` takes every image in it for data.
-    An older album in `out` is replaced. Returns the imagefolder. Raises ConfigError for other people's images.
+    The sheet is beside the folder of the images, because `datasets` takes every image in that folder for data. An older
+    album in `out` is replaced. Returns the imagefolder. Raises ConfigError when `out` may hold other images.
     """
     images = out / "images"
     old = sorted(images.glob("[0-9]" * 6 + ".png"))
@@ -44,19 +48,19 @@ def _draw(n: int, seed: int, images: Path, tick: Tick) -> list[np.ndarray]:
         name = f"{index:06d}.png"
         pixels.append(scene.render(drawn))
         Image.fromarray(pixels[-1]).save(images / name)
-        told = {"file_name": name, "text": scene.caption(drawn)} | scene.shows(drawn) | asdict(drawn)
-        lines.append(json.dumps(told) + "\n")
+        row = {"file_name": name, "text": scene.caption(drawn)} | scene.shows(drawn) | asdict(drawn)
+        lines.append(json.dumps(row) + "\n")
         tick((index + 1) / n)
     (images / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
     return pixels
 
 
-def sheet(pixels: list[np.ndarray], columns: int = 8, most: int = 64):  # type: ignore[no-untyped-def]
-    """The first images side by side, enlarged twice, as a PIL image."""
+def sheet(pixels: list[np.ndarray]) -> Image.Image:
+    """The first 64 images, 8 in a row, enlarged twice."""
     from PIL import Image
 
-    shown = pixels[:most]
-    columns = min(columns, len(shown))
+    shown = pixels[:64]
+    columns = min(8, len(shown))
     rows = -(-len(shown) // columns)
     canvas = Image.new("RGB", (columns * scene.SIZE, rows * scene.SIZE), "white")
     for i, image in enumerate(shown):

@@ -16,7 +16,7 @@ PINK = "#f0a3a3"
 
 @dataclass(frozen=True)
 class Mount:
-    """How an animal is drawn from its coat, and where its rider's bottom rests."""
+    """An animal. svg: its drawing, by the hex colour of its coat. saddle: the point where a rider sits."""
 
     svg: Callable[[str], str]
     saddle: tuple[float, float]

@@ -1,4 +1,4 @@
-"""The storybook world as real data: scenes drawn afresh, with known truth."""
+"""The storybook world as real data: new scenes for each request, with known truth."""
 
 from __future__ import annotations
 
@@ -25,15 +25,14 @@ Attribute = Literal["coat", "suit", "background", "facing"]
 
 @dataclass(frozen=True)
 class Storybook(Real):
-    """Drawn scenes of what a prompt asks for; what it leaves open follows the world's own shares.
-
-    only: attribute values that every scene has, to cut the data for a control, as in {coat: brown}. noise:
-    standard deviation of Gaussian noise on the pixels, in shares of the full range, to corrupt them.
-    """
+    """Drawn scenes of what a prompt asks for; what it leaves open follows the world's own shares."""
 
     version: ClassVar[int] = 1
+
     only: dict[Attribute, str] = field(default_factory=dict)
+    """Attribute values that every scene has, such as {coat: brown}: data with less diversity, for a control."""
     noise: Annotated[float, Field(ge=0)] = 0.0
+    """Standard deviation of Gaussian noise on the pixels, as a share of their full range, at least 0; for a control."""
 
     def __post_init__(self) -> None:
         for name, value in self.only.items():
@@ -41,60 +40,63 @@ class Storybook(Real):
                 raise ConfigError(f"only.{name}: no {value!r}; known: {', '.join(scene.SHARES[name])}.")
 
     def ready(self) -> None:
-        """It draws."""
+        """It needs no data."""
 
     def stock(self, prompt: str) -> int | None:
-        """As many as one likes of what the world can draw, else none."""
+        """None, for no end, if the world can draw the prompt; else 0."""
         try:
-            asked(prompt)
+            parse_prompt(prompt)
         except ConfigError:
             return 0
         return None
 
     def draw(self, requests: list[Request], out: Path, tick: Tick) -> None:
-        """Writes images/<id>.png and samples.parquet with the truth of every scene in further columns."""
-        drawn = (scene.sample(r.seed, 0, **asked(r.prompt) | dict(self.only)) for r in requests)
-        self._write([(r, r.prompt, one) for r, one in zip(requests, drawn, strict=True)], out, tick)
+        """Write images/<id>.png, and samples.parquet with the truth of every scene in further columns."""
+        scenes = [(r, r.prompt, scene.sample(r.seed, 0, **parse_prompt(r.prompt) | self._only)) for r in requests]
+        self._write(scenes, out, tick)
 
     def check_prompts(self, prompts: Sequence[Prompt]) -> list[Prompt]:
-        """Check prompts beside those that are there, four for each target of which this world draws every concept:
-        another rider on its mount, its rider beside another mount, and another rider beside, and riding, another mount.
-        So each concept of the target stands in some of them and is missing in others. There are none where some targets
-        name a place and others do not: the place behind the others' figures is open, so it could not be missing."""
-        found: list[Prompt] = []
+        """Four new check prompts for each target whose concepts this world can draw.
+
+        They are: another rider on the target's mount, its rider next to another mount, and another rider next to, and
+        riding, another mount. So some of them have a concept of the target and others lack it. There are none if only
+        some targets name a background: a scene of the others may have any background, so none is sure to lack it.
+        """
+        checks: list[Prompt] = []
         targets = [prompt for prompt in prompts if prompt.role == "target"]
         if len({any(scene.CONCEPTS.get(c) == "background" for c in target.concepts) for target in targets}) > 1:
-            return found
+            return checks
         for target in targets:
             if set(target.concepts) <= set(scene.CONCEPTS):
-                found += _beside(target, {prompt.text for prompt in (*prompts, *found)})
-        return found
+                checks += _near_misses(target, {prompt.text for prompt in (*prompts, *checks)})
+        return checks
 
     def can_teach(self, concept: str) -> bool:
-        """Whether scenes can show it: a rider, a mount, a place or riding."""
-        place = scene.CONCEPTS.get(concept)
-        fixed = {str(name): told for name, told in self.only.items()}
-        return place is not None and fixed.get(place, concept) == concept
+        """Whether scenes can show the concept: a rider, a mount, a background or riding, unless `only` excludes it."""
+        field = scene.CONCEPTS.get(concept)
+        return field is not None and self._only.get(field, concept) == concept
 
     def ready_to_teach(self, concepts: tuple[str, ...], images: int, prompts: tuple[str, ...]) -> None:
-        """It draws as many as are wanted."""
+        """It needs no data."""
 
     def teach(self, requests: list[Request], prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
-        """As `draw`, but a request's prompt is a concept: scenes that show it, else by the world's own shares, each
-        under its own caption."""
+        """As `draw`, but a request's prompt is a concept. Scenes show it, follow the world's own shares in everything
+        else, and have captions of their own."""
         drawn = [(r, self._scene_with(r.prompt, r.seed)) for r in requests]
-        self._write([(r, scene.caption(one), one) for r, one in drawn], out, tick)
+        self._write([(r, scene.caption(shown), shown) for r, shown in drawn], out, tick)
 
     def _scene_with(self, concept: str, seed: int) -> scene.Scene:
-        """The first scene of the album `seed` in which what is fixed is there to be seen: a rider fixed in an empty
-        meadow is not."""
-        place = scene.CONCEPTS[concept]
-        fixed = {str(name): told for name, told in self.only.items()} | {place: concept}
-        album = (scene.sample(seed, index, **fixed) for index in count())
-        return next(one for one in album if getattr(one, place) == concept)
+        """The first scene of the album `seed` that shows the concept: an empty scene does not show a fixed rider."""
+        field = scene.CONCEPTS[concept]
+        album = (scene.sample(seed, index, **self._only | {field: concept}) for index in count())
+        return next(drawn for drawn in album if getattr(drawn, field) == concept)
+
+    @property
+    def _only(self) -> dict[str, str]:
+        return {str(name): value for name, value in self.only.items()}
 
     def _write(self, scenes: list[tuple[Request, str, scene.Scene]], out: Path, tick: Tick) -> None:
-        """(request, caption, scene) as images and a table."""
+        """Write images and samples.parquet. scenes: (request, caption, scene)."""
         from PIL import Image
 
         (out / "images").mkdir()
@@ -103,8 +105,8 @@ class Storybook(Real):
             pixels = self._corrupted(scene.render(drawn), request.seed)
             file = f"images/{request.id}.png"
             Image.fromarray(pixels).save(out / file, compress_level=1)
-            told = {"id": request.id, "prompt": caption, "image_seed": request.seed, "file": file}
-            rows.append(told | {"latent_sha256": hashlib.sha256(pixels.tobytes()).hexdigest()} | asdict(drawn))
+            sample = {"id": request.id, "prompt": caption, "image_seed": request.seed, "file": file}
+            rows.append(sample | {"latent_sha256": hashlib.sha256(pixels.tobytes()).hexdigest()} | asdict(drawn))
             tick((number + 1) / len(scenes))
         pd.DataFrame(rows).to_parquet(out / "samples.parquet", index=False)
 
@@ -114,16 +116,16 @@ class Storybook(Real):
         return noisy(pixels, self.noise, np.random.default_rng([seed, 1]))
 
 
-def _beside(target: Prompt, taken: set[str]) -> Iterator[Prompt]:
-    """Four prompts near a target, none of them taken or an unseen pair. Where it names a place, the first two have this
-    one and the others another: what is not named may be anywhere."""
-    has = {scene.CONCEPTS[name]: name for name in target.concepts}
+def _near_misses(target: Prompt, taken: set[str]) -> Iterator[Prompt]:
+    """Four prompts near a target, none of them `taken` or with an unseen pair. If the target names a background, two of
+    them name the same one and two another: a scene whose prompt names none may have any."""
+    asked = {scene.CONCEPTS[name]: name for name in target.concepts}
     riders, mounts, places = (
         [name for name in names if name not in target.concepts]
         for names in (scene.RIDERS, scene.MOUNTS, scene.BACKGROUNDS)
     )
-    own, other = (has["background"], places[0]) if "background" in has else ("", "")
-    rider, mount = has.get("rider", riders[-1]), has.get("mount", mounts[-1])
+    own, other = (asked["background"], places[0]) if "background" in asked else ("", "")
+    rider, mount = asked.get("rider", riders[-1]), asked.get("mount", mounts[-1])
     for first, second, link, place in (
         (riders, [mount], "riding", own),
         ([rider], mounts, "standing next to", own),
@@ -139,15 +141,15 @@ def _beside(target: Prompt, taken: set[str]) -> Iterator[Prompt]:
                 break
 
 
-def asked(prompt: str) -> dict[str, str]:
-    """What a prompt in the world's words fixes. Raises ConfigError when the world cannot draw it."""
+def parse_prompt(prompt: str) -> dict[str, str]:
+    """Field of a scene -> value that the prompt fixes. Raises ConfigError when the world cannot draw the prompt."""
     words = prompt.removeprefix(FORM)
     for place, phrase in scene.PLACES.items():
         if words.endswith(f" {phrase}"):
-            return {**asked(f"{FORM}{words.removesuffix(f' {phrase}')}"), "background": place}
+            return {**parse_prompt(f"{FORM}{words.removesuffix(f' {phrase}')}"), "background": place}
     for relation, link in (("riding", " riding "), ("next_to", " standing next to ")):
-        rider, found, mount = words.partition(link)
-        if found:
+        rider, linked, mount = words.partition(link)
+        if linked:
             return {"relation": relation, "rider": _name(rider, scene.RIDERS), "mount": _name(mount, scene.MOUNTS)}
     known = {scene.noun(name): {"relation": "rider_alone", "rider": name} for name in scene.RIDERS}
     known |= {scene.noun(name): {"relation": "mount_alone", "mount": name} for name in scene.MOUNTS}
@@ -164,4 +166,4 @@ def _name(words: str, names: tuple[str, ...]) -> str:
     for name in names:
         if words == scene.noun(name):
             return name
-    raise ConfigError(f"real: the storybook world has no {words!r} there; known: {', '.join(names)}.")
+    raise ConfigError(f"real: the storybook world cannot draw {words!r} there; known: {', '.join(names)}.")

@@ -1,7 +1,7 @@
 """Flat vector drawings of the storybook riders, as SVG fragments.
 
 All parts are drawn in one *hip frame*: (0, 0) is the seat, y grows downwards,
-the neck is near y = -11 and everyone faces right.  A seated rider is placed as
+the neck is near y = -11 and everyone faces right. A seated rider is placed as
 it is; a standing one is lifted by the length of its legs.
 """
 
@@ -146,7 +146,7 @@ def _cat() -> str:
 
 @dataclass(frozen=True)
 class Rider:
-    """What distinguishes a rider from the common body."""
+    """A rider's own parts, as SVG fragments, and colours; the body is common to all riders."""
 
     head: str
     hand: str = SKIN

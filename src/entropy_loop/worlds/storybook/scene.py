@@ -1,7 +1,7 @@
-"""The storybook world: what can happen in a scene, how often, and how it is drawn.
+"""The storybook world: what a scene can show, how often, and how it is drawn.
 
-Everything that happens in a scene is drawn from the one table `SHARES` below, so the true share of
-every attribute value is known and its fate over generations can be counted.
+Every attribute of a scene is sampled from the table `SHARES`. So the true share of each value is known, and its change
+over generations can be measured.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ SIZE = 64  # pixels, width and height
 RIDERS = tuple(RIDER_DRAWINGS)
 MOUNTS = tuple(MOUNT_DRAWINGS)
 
-# The true distribution of the world. Riders and mounts are what prompts ask for: all alike, but that an unseen
-# pair is drawn again, also where only one of the two is shown (wizard and pirate .112 each, other riders .130).
-# The rest is long-tailed and mostly unprompted: it is what a feedback loop may forget.
+# The true distribution of the world. Riders and mounts, which prompts name, are sampled uniformly, except that an
+# unseen pair is sampled again, even if only one of the two is shown (wizard and pirate .112 each, other riders .130).
+# The attributes below are long-tailed and mostly not named by prompts: a feedback loop may forget them.
 SHARES: dict[str, dict[str, float]] = {
     "relation": {"riding": 0.42, "next_to": 0.26, "rider_alone": 0.12, "mount_alone": 0.12, "empty": 0.08},
     "coat": {"brown": 0.55, "black": 0.20, "white": 0.12, "grey": 0.08, "palomino": 0.04, "blue": 0.01},
@@ -44,23 +44,23 @@ COLOURS = {
     },
 }  # fmt: skip
 
-# What a prompt can ask a recogniser for, and the field of a scene that tells: each is judged on its own. `riding` is
-# astride, against beside and alone, whoever rides whatever.
+# The concepts that a judge can be asked for, each with the field of a scene that has its truth. `riding` does not
+# depend on the rider or the mount.
 CONCEPTS = {
     **dict.fromkeys(RIDERS, "rider"), **dict.fromkeys(MOUNTS, "mount"), "riding": "relation",
     **dict.fromkeys(BACKGROUNDS, "background"),
 }  # fmt: skip
 
-# Never drawn together for training: can a model put together what it has never seen together?
+# Pairs that training data never show together: they test whether a model can combine them.
 UNSEEN_PAIRS = (("wizard", "camel"), ("pirate", "cow"))
 
-# Smallest and largest size factor of the figures, so that every relation fills the frame and fits into it.
+# Smallest and largest size factor of the figures: every relation fills the frame and fits into it.
 SCALES = {
     "riding": (0.86, 1.02), "next_to": (0.76, 0.88), "rider_alone": (1.00, 1.30),
     "mount_alone": (0.95, 1.15), "empty": (1.00, 1.00),
 }  # fmt: skip
 
-PLACE_NAMED = 0.35  # share of captions that name the place
+PLACE_NAMED = 0.35  # share of captions that name the background
 PLACES = {
     "meadow": "in a meadow", "desert": "in the desert", "beach": "on a beach",
     "snow": "in the snow", "city": "in a city", "moon": "on the moon",
@@ -69,11 +69,10 @@ PLACES = {
 
 @dataclass(frozen=True)
 class Scene:
-    """One scene and its whole truth; '' marks what is not in it. Lengths are in pixels.
+    """One scene and its whole truth; '' is an attribute of something that is not in it. Lengths are in pixels.
 
-    x, ground: where the middle of the group stands. scale: size factor of the figures.
-    variant: in [0, 1), moves details of the background. side: +1 or -1, where a rider stands beside
-    its mount.
+    x, ground: where the middle of the group stands. scale: size factor of the figures. variant: in [0, 1), moves
+    details of the background. side: +1 or -1, the side of its mount on which a rider stands.
     """
 
     relation: str
@@ -92,14 +91,14 @@ class Scene:
 
 
 def noun(name: str) -> str:
-    """'an astronaut', 'a horse'; the snow and the moon are no 'a'."""
+    """The name with its article: 'an astronaut', 'a horse', 'the moon'."""
     if name in ("snow", "moon", "desert"):
         return f"the {name}"
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def caption(scene: Scene) -> str:
-    """The scene in the essay's form: 'a photograph of an astronaut riding a horse on the moon'."""
+    """The scene's caption, such as 'a photograph of an astronaut riding a horse on the moon'."""
     if scene.relation == "empty":
         return f"a photograph of {noun(scene.background)}"
     link = {"riding": " riding ", "next_to": " standing next to "}.get(scene.relation, "")
@@ -109,7 +108,7 @@ def caption(scene: Scene) -> str:
 
 
 def shows(scene: Scene) -> dict[str, bool]:
-    """Which of CONCEPTS a scene shows."""
+    """Concept -> whether the scene shows it, for each of CONCEPTS."""
     return {concept: getattr(scene, field) == concept for concept, field in CONCEPTS.items()}
 
 
@@ -123,10 +122,10 @@ VOCABULARY = tuple(
 
 
 def sample(seed: int, index: int, **fixed: str) -> Scene:
-    """Scene `index` of the endless album `seed`; `fixed` sets attributes instead of drawing them.
+    """Scene `index` of the endless album `seed`. fixed: attributes that are set, not sampled.
 
-    Each scene has a random stream of its own, so scene i is the same in any album length. Unseen pairs
-    come up only when both names are fixed.
+    Each scene has its own random numbers, so scene i does not depend on the album's length. An unseen pair is sampled
+    only when both rider and mount are fixed.
     """
     rng = np.random.default_rng([seed, index])
     drawn = {name: _choose(rng, shares) for name, shares in SHARES.items()}
@@ -205,7 +204,7 @@ def album(n: int, seed: int) -> Iterator[Scene]:
 
 
 def truth(scenes: list[Scene]) -> pd.DataFrame:
-    """One row per scene, one column per field of `Scene`."""
+    """The truth table: one row per scene, one column per field of `Scene`."""
     return pd.DataFrame([asdict(scene) for scene in scenes])
 
 
