@@ -39,9 +39,10 @@ class KeepAll(Policy):
 
 @dataclass(frozen=True)
 class _KeepK(Policy):
-    """k: how many images, or with a decimal point which share of the pool."""
+    """Keeps k images of a pool."""
 
     k: Size
+    """Number of images, at least 1. With a decimal point: share of the pool, above 0 to 1.0."""
 
     def most_kept(self, images: int) -> int:
         return self.k if isinstance(self.k, int) else max(1, round(self.k * images))
@@ -79,15 +80,13 @@ class BottomK(TopK):
 
 @dataclass(frozen=True)
 class People(TopK):
-    """The k images that most people picked on the rating page, where each picks k of the whole pool.
-
-    raters: how many people pick.
-    """
+    """The k images that most people picked on the rating page, where each picks k of the whole pool."""
 
     version: ClassVar[int] = 2
     reads_scores: ClassVar[bool] = False
     asks_people: ClassVar[bool] = True
     raters: Annotated[int, Field(ge=1)] = 1
+    """Number of people who pick, at least 1."""
 
     def kept(self, images: int) -> str:
         return f"the {self.most_kept(images)} that people picked"
@@ -112,11 +111,12 @@ class RandomK(_KeepK):
 
 @dataclass(frozen=True)
 class Threshold(Policy):
-    """Every image that scores enough. score: the lowest that is passed on."""
+    """Every image that scores enough."""
 
     version: ClassVar[int] = 2
     size_known: ClassVar[bool] = False
     score: float
+    """Lowest score that is passed on, in the scorer's unit."""
 
     def kept(self, images: int) -> str:
         return f"those that score at least {self.score:g}"
@@ -137,14 +137,14 @@ class KChoice(_KeepK):
 
     Bradley-Terry: candidate i is chosen with probability e^(beta r_i) / sum_j e^(beta r_j), r the score
     (Ferbach et al. 2024, arXiv 2407.09499, section 2). An image can be chosen more than once.
-
-    candidates: how many are drawn each time. beta: how strictly the score decides; 0 chooses blindly.
     """
 
     version: ClassVar[int] = 2
     repeats: ClassVar[bool] = True
     candidates: Annotated[int, Field(ge=1)] = 2
+    """Number of images drawn for each choice, at least 1."""
     beta: Annotated[float, Field(ge=0)] = 1.0
+    """Inverse temperature of the choice, per unit of score; at least 0. At 0 the score has no influence."""
 
     def kept(self, images: int) -> str:
         return f"{self.most_kept(images)} choices, each of one among {self.candidates} by score"

@@ -72,56 +72,69 @@ class Request:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """One feedback step's training, in the spelling of diffusers' training examples.
+    """One feedback step's training, in the spelling of diffusers' training examples."""
 
-    method: 'full' fine-tunes the whole UNet; 'lora' low-rank updates of its attention (Hu et al. 2021, arXiv
-    2106.09685), which the next generation goes on training; 'none' trains nothing, every generation is generation
-    0's model.
-    start_from: 'previous' continues from the last generation, 'base' starts each one from generation 0.
-    roundtrip: 'pixels' trains on the 8-bit images, through the VAE's encoder; 'latents' on the very latents
-    that were generated (real images, which have none, are encoded).
-    max_train_steps: optimisation steps. train_batch_size: images per backward pass, of all processes together.
-    gradient_accumulation_steps: backward passes per optimisation step. gradient_checkpointing: recompute activations
-    to save memory. learning_rate, adam_beta1, adam_beta2, adam_weight_decay, adam_epsilon: of AdamW. lr_scheduler,
-    lr_warmup_steps: as in diffusers' training examples. snr_gamma: min-SNR weighting (Hang et al. 2023, arXiv
-    2303.09556, eq. 4 with the noise parametrisation), None for plain noise MSE. noise_offset: strength of noise that
-    is one number per image and channel. proportion_empty_prompts: share of captions dropped in training.
-    max_grad_norm: global L2 norm after clipping. mixed_precision: of activations, and of a LoRA's frozen weights;
-    what is trained is float32. checkpointing_steps: after so many steps weights and optimizer are written down, so that
-    a training that is cut off goes on from there (None: never); no result depends on it. use_ema: hand on the
-    exponential moving average of the weights. ema_decay: of that average.
-    rank, lora_alpha (None: the rank), target_modules: of method 'lora'; an update is lora_alpha / rank B A.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     method: Literal["full", "lora", "none"] = "full"
+    """`full` fine-tunes the whole UNet. `lora` trains low-rank updates of its attention (Hu et al. 2021, arXiv
+    2106.09685), which the next generation goes on training. `none` trains nothing: every generation is generation 0's
+    model."""
     start_from: Literal["previous", "base"] = "previous"
+    """`previous` continues from the last generation, `base` starts each one from generation 0."""
     roundtrip: Literal["pixels", "latents"] = "pixels"
+    """`pixels` trains on the 8-bit images, through the VAE's encoder. `latents` trains on the very latents that were
+    generated; real images have none and are encoded."""
     max_train_steps: Annotated[int, Field(ge=1, lt=1 << 18)] = 100
+    """Optimisation steps, 1 to 262,143."""
     train_batch_size: Annotated[int, Field(ge=1)] = 16
+    """Images per backward pass, of all processes together; at least 1."""
     gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    """Backward passes per optimisation step, at least 1."""
     gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    """Precision of activations and of a LoRA's frozen weights; `no` is float32. Trained weights are float32."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """Learning rate of AdamW, above 0."""
     lr_scheduler: Literal[
         "constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"
     ] = "constant"
+    """Schedule of the learning rate, as in diffusers' training examples."""
     lr_warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Optimisation steps in which the learning rate rises from 0, at least 0. `constant` ignores it."""
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """AdamW's decay of the mean gradient, 0 to below 1."""
     adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """AdamW's decay of the mean squared gradient, 0 to below 1."""
     adam_weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    """AdamW's weight decay, at least 0."""
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    """AdamW's term against division by zero, above 0."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Largest global L2 norm of the gradient, above 0. A longer gradient is scaled down to it."""
     snr_gamma: Annotated[float, Field(gt=0)] | None = None
+    """Gamma of min-SNR weighting, above 0 (Hang et al. 2023, arXiv 2303.09556, eq. 4 with the noise parametrisation).
+    Default: plain noise MSE."""
     noise_offset: Annotated[float, Field(ge=0)] = 0.0
+    """Standard deviation of extra noise that is constant over each image's channel, at least 0."""
     proportion_empty_prompts: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of captions replaced by the empty prompt, 0 to 1."""
     checkpointing_steps: Annotated[int, Field(ge=1)] | None = 500
+    """Optimisation steps between checkpoints of weights and optimizer, at least 1; `null` writes none. An interrupted
+    training resumes from the last one. No result depends on it."""
     use_ema: bool = False
+    """Pass on the exponential moving average of the weights instead of the last weights."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
+    """Decay of that average, between 0 and 1."""
     rank: Annotated[int, Field(ge=1)] = 4
+    """Rank r of a LoRA's updates lora_alpha / r B A, at least 1. Only for `method: lora`."""
     lora_alpha: Annotated[float, Field(gt=0)] | None = None
+    """Scale of a LoRA's updates, above 0. Default: the rank. Only for `method: lora`."""
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = ("to_q", "to_k", "to_v", "to_out.0")
+    """Modules of the UNet that a LoRA updates, at least one. Only for `method: lora`."""
 
     @property
     def images(self) -> int:

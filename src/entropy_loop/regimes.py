@@ -56,10 +56,11 @@ class AccumulateSubsample(Accumulate):
 
 @dataclass(frozen=True)
 class Window(Regime):
-    """What the last few generations kept. generations: how many of them."""
+    """What the last few generations kept."""
 
     version: ClassVar[int] = 1
     generations: Annotated[int, Field(ge=1)]
+    """Number of generations, at least 1."""
 
     def eats(self, history: Sequence[Of]) -> Sequence[Of]:
         return history[-self.generations :]
@@ -74,6 +75,7 @@ class MixReal(Regime):
 
     version: ClassVar[int] = 1
     real_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the diet that is real, above 0 to 1. At 1 real images replace the kept ones."""
 
     def fed(self) -> str:
         return "what the last generation kept"

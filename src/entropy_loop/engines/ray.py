@@ -37,18 +37,17 @@ QUARANTINE = "quarantine.jsonl"
 
 @dataclass(frozen=True)
 class Ray(Engine):
-    """Runs and blocks of images spread over the workers of a Ray cluster.
-
-    address: None starts a cluster of its own on this machine, 'auto' joins the one that is here, or host:port.
-    workers: how many; None: one per GPU, or where there is none one per `threads` cores. object_store_memory: bytes,
-    of a cluster of its own; only paths and tables go through it.
-    """
+    """Chains and blocks of images spread over the workers of a Ray cluster."""
 
     version: ClassVar[int] = 1
 
     address: str | None = None
+    """Cluster to join: `auto` for one that runs on this machine, or host:port. Default: start a cluster on this machine
+    and stop it at the end."""
     workers: Annotated[int, Field(ge=1)] | None = None
+    """Number of workers, at least 1. Default: one per GPU; without a GPU one per `threads` CPU cores."""
     object_store_memory: Annotated[int, Field(ge=80_000_000)] = 200_000_000
+    """Shared memory of a cluster that is started here: bytes, at least 80,000,000. It holds only paths and tables."""
 
     def ready(self) -> None:
         """Raises ConfigError when Ray is not installed."""
