@@ -259,7 +259,7 @@ def test_concepts_are_taught_in_every_m_th_step_with_images_never_seen_before(to
     """Every second step has a lesson of 3 new images of each of two concepts; the last step of five has none."""
     run = plan(load(toy(**RETEACH))).chains[0]
     assert [g.number for g in run.generations if TAUGHT in g.sets] == [2, 4]
-    lessons = [request for g in (2, 4) for request in run.lessons(g)]
+    lessons = [request for g in (2, 4) for request in run.taught_requests(g)]
     assert [request.prompt for request in lessons] == (["horse"] * 3 + ["astronaut"] * 3) * 2
     assert len({request.seed for request in lessons}) == len({request.id for request in lessons}) == 12
 

@@ -34,7 +34,7 @@ def test_a_spec_becomes_its_plugin():
         ("generator", {**BUNDLED, "guidance_scale": "7"}, "spot.guidance_scale: should be of type float .got '7'."),
         ("generator", {"use": "categorical", "rates": {"horse": "0.5"}}, "spot.rates.horse: .*float .got '0.5'."),
         ("generator", {"use": "categorical", "rates": {"horse": 1.5}}, "spot.rates.horse: .*less than or equal to 1"),
-        ("generator", {"use": "diffusion", "checkpoint": "x/y", "guidance_scale": float("inf")}, "spot: .*twice"),
+        ("generator", {"use": "diffusion", "checkpoint": "x/y", "guidance_scale": float("inf")}, "spot: .*JSON form"),
         ("generator", {"use": "diffusion", "checkpoint": "bundled:storybok"}, "spot: no bundled model 'storybok'"),
     ],
 )
@@ -134,7 +134,7 @@ APART = f"{HEAD}class Theirs:\n version: ClassVar[int] = 1"
         ("class Theirs: version = 1", "no dataclass with a `version`"),
         ("from dataclasses import dataclass\n@dataclass\nclass Theirs: k: int = 1", "no dataclass with a `version`"),
         (INHERITS, "no dataclass with a `version` of its own"),
-        (LACKS, "lacks `__call__`; what a policy must have stands in entropy_loop.contracts.Policy"),
+        (LACKS, "lacks `__call__`; the contract of a policy is entropy_loop.contracts.Policy"),
         (APART, "lacks `__call__`, `asks_people`, `check`, .*`size_known`"),
     ],
 )
@@ -185,7 +185,7 @@ def test_a_new_kind_is_one_row_of_the_table(monkeypatch, toy):
         "probes.1.use: no probe 'dep'; known: deep. Did you mean 'deep'?",
     ]
     config = WithProbes.model_validate(raw | {"probes": [{"use": "deep", "depth": 2}]})
-    assert [one.place for one in registry.placed(config.model_dump()) if one.kind is probe] == ["probes.0"]
+    assert [one.place for one in registry.plugins_in(config.model_dump()) if one.kind is probe] == ["probes.0"]
     wanted = fetch.wanted(study.Study(raw, config, (study.Point("none", config),)))
     assert [one.repo for one in wanted] == ["some/probe"]
     assert registry.identity(Deep(2)) == {"kind": "probe", "plugin": "deep", "version": 1, "options": {"depth": 2}}

@@ -1,7 +1,7 @@
-"""The nouns: what passes between the stages, and the columns of every table.
+"""What passes between the stages, and the columns of every table.
 
-Dataclasses for things with an identity, tables for things that come by the thousand. A missing number is
-an empty cell with a reason beside it, never 0.
+Things with an identity are dataclasses; things that come by the thousand are rows of tables. A missing number is an
+empty cell with a reason beside it, never 0.
 """
 
 from __future__ import annotations
@@ -17,33 +17,39 @@ import pandas as pd
 from pydantic import ConfigDict, Field
 
 Tick = Callable[[float], None]
-"""Called by a maker with the share of its work that is done, in [0, 1]."""
+"""Progress callback: a maker calls it with the share of its work that is done, in [0, 1]."""
 
 KEPT = ".kept"
-"""A folder that a maker may keep in the one that it fills: it outlives a kill, so that the next process goes on from
-what is in it, and it is no part of the result."""
+"""Name of a folder that a maker may keep inside its output folder. It survives a kill, so the next process can resume
+from it. It is not part of the result."""
 
 ALL = "all"
 """The joint concept: every concept of the prompt in one and the same image."""
 
 POOL, EVALUATION, REAL, HELD_OUT, TAUGHT = "pool", "evaluation", "real", "held-out", "taught"
 CHECK, MOVED = "check", "moved"
-"""The sets of images: pools use fresh noise in each generation, the evaluation set the same noise. Real images come
-from outside the loop: those of a diet, others that no diet contains, which pools are held against, and those of
-concepts that are taught again. Two sets check the judges: images of check prompts, with fresh noise in each
-generation, and images of the pools, moved."""
+"""The image sets.
+
+- `pool`: generated with fresh noise in each generation.
+- `evaluation`: generated with the same noise in each generation.
+- `real`: real images of a diet.
+- `held-out`: real images that no diet contains; pools are compared with them.
+- `taught`: real images of concepts that are taught again.
+- `check`: generated from check prompts with fresh noise, to check the judges.
+- `moved`: moved copies of pool images, to check the judges.
+"""
 
 GENERATED = (POOL, EVALUATION, CHECK)
-"""The sets that the generator makes."""
+"""The image sets that the generator makes."""
 
 MOVES = ("mirror", "shift")
-"""How an image is moved: it shows the same afterwards."""
+"""Ways to move an image without changing what it shows."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt, the concepts it should show, and its role: images of a 'target' are fed back, those of a 'check' tell
-    of the judges, all others are only measured."""
+    """A prompt, its role, and the concepts that its images should show. Images of a 'target' are fed back, images of a
+    'check' prompt measure the judges, all others are only measured."""
 
     text: str
     role: str = "target"
@@ -52,7 +58,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Concept:
-    """What a recogniser looks for: contrastive texts. Empty tuples mean the model's own calibration."""
+    """A concept and its contrastive texts. Empty tuples mean the judge's own calibration."""
 
     name: str
     yes: tuple[str, ...] = ()
@@ -61,8 +67,8 @@ class Concept:
 
 @dataclass(frozen=True)
 class Request:
-    """One image to be made: `index` numbers the images of one prompt (below 0 it counts back from the last one that
-    there is, as for a list), `seed` (32 bits) fixes its noise."""
+    """One image to make. `index` numbers the images of one prompt; a negative index counts from the end, as in a list.
+    `seed` (32 bits) fixes the noise."""
 
     id: str
     prompt: str
@@ -138,20 +144,21 @@ class TrainSettings:
 
     @property
     def images(self) -> int:
-        """Images that an optimisation step learns from."""
+        """Number of images per optimisation step."""
         return self.train_batch_size * self.gradient_accumulation_steps
 
 
 Verb = Literal["base", "generate", "move", "draw", "recognise", "embed", "read", "measure", "score", "curate", "train"]
-"""What a stage does. `draw` takes real images, `move` makes moved copies, `read` reads attributes."""
+"""What a stage does. `base` writes generation 0's model, `draw` takes real images, `move` makes moved copies, `read`
+reads attributes."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One piece of work. Its `key` follows from `reads` alone: what the work depends on, nothing else.
+    """One piece of work. Its `key` is a hash over `reads`: everything that the result depends on.
 
-    needs: keys of the stages whose folders it opens. set: the set of images that it makes or looks at; empty where it
-    works on no single set. images: how many it makes, looks at or, as training, presents. cost: model evaluations, for
+    needs: keys of the stages whose folders it opens. set: the image set that it makes or reads; empty if there is no
+    single one. images: number of images that it makes, reads or, in training, presents. cost: model evaluations, for
     progress and `plan`.
     """
 
@@ -176,14 +183,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model of some generation: a folder written by a generator, which alone knows its inside."""
+    """A generation's model: a folder that a generator wrote and that only generators open."""
 
     folder: Path
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Made images: a folder with a table (`SAMPLES` columns) and the files it names."""
+    """An image set on disk: a folder with a table (`SAMPLES` columns) and the files that it names."""
 
     folder: Path
 
@@ -197,7 +204,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Selection:
-    """What curation decided about one pool: a table with `SELECTION` columns, and the pool itself."""
+    """The curation of one pool: the pool and a table with `SELECTION` columns."""
 
     pool: Samples
     table: pd.DataFrame
@@ -212,10 +219,10 @@ class Selection:
 
 @dataclass(frozen=True)
 class Diet:
-    """What a generation is trained on: one row per training image, an image passed on twice has two.
+    """What a generation is trained on: one row per training image; an image passed on twice has two rows.
 
-    Columns: id, prompt, folder and file in it, real (from outside the loop), and what the generator itself
-    wrote down of its images.
+    Columns: id, prompt, folder, file in that folder, real (whether it comes from outside the loop), and the generator's
+    own columns of samples.parquet.
     """
 
     table: pd.DataFrame
@@ -285,14 +292,14 @@ RUN_JUDGEMENTS = (
 
 
 def columns(table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
-    """A table of ours with exactly these columns in this order: one that it lacks is missing data. Raises ValueError
-    for one that is not among them."""
+    """The table with exactly these columns in this order; absent columns are filled with missing values. Raises
+    ValueError for a column that is not in `names`."""
     if unknown := set(map(str, table)) - set(names):
-        raise ValueError(f"no column of {', '.join(names)}: {', '.join(sorted(unknown))}")
+        raise ValueError(f"unknown columns {', '.join(sorted(unknown))}; expected {', '.join(names)}")
     return table.reindex(columns=list(names))
 
 
 def canonical(value: object) -> str:
-    """The one way to write a value down for a key: sorted JSON. Raises TypeError for anything that two
-    processes could write differently (objects, NaN)."""
+    """A value as sorted JSON, for keys. Raises TypeError for objects and ValueError for NaN and infinities, which have
+    no unique JSON form."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)

@@ -237,7 +237,7 @@ def test_yes_and_no_are_keys_of_a_concept(toy):
     """Contrastive texts may be written as plain `yes:` and `no:`."""
     path = toy()
     path.write_text(path.read_text() + "concepts: {horse: {yes: [a horse], no: [a cow]}}\n")
-    horse = study.load(path).config.concept_nouns()[1]
+    horse = study.load(path).config.judged_concepts()[1]
     assert (horse.name, horse.yes, horse.no) == ("horse", ("a horse",), ("a cow",))
 
 
@@ -320,14 +320,14 @@ def test_the_bundled_checkpoint_gets_check_prompts_and_moved_images_by_itself(to
     """Four check prompts and 32 images that are moved, in every arm; `checks: none` does without."""
     study_ = study.load(toy(generator=BUNDLED, prompts=[ESSAY], images=64, sweep={"checks": ["auto", "none"]}))
     auto, none = (point.config for point in study_.points)
-    assert [prompt.text for prompt in auto.check_nouns()] == [
+    assert [prompt.text for prompt in auto.check_prompts()] == [
         "a photograph of a knight riding a horse",
         "a photograph of an astronaut standing next to a zebra",
         "a photograph of a robot standing next to a camel",
         "a photograph of a chef riding an elephant",
     ]
-    assert (auto.steady(), none.steady(), none.check_nouns()) == (32, 0, ())
-    assert auto.prompt_nouns() == none.prompt_nouns()
+    assert (auto.moved_images(), none.moved_images(), none.check_prompts()) == (32, 0, ())
+    assert auto.pool_prompts() == none.pool_prompts()
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_the_bundled_checkpoint_gets_check_prompts_and_moved_images_by_itself(to
 def test_what_is_said_stays_and_other_worlds_get_nothing(toy, changes, prompts, steady):
     """Named check prompts and a number of images stand; nothing is added where the world is not known."""
     config = study.load(toy(**{"generator": BUNDLED, "prompts": [ESSAY], "images": 64} | changes)).config
-    assert (len(config.check_nouns()), config.steady()) == (prompts, steady)
+    assert (len(config.check_prompts()), config.moved_images()) == (prompts, steady)
 
 
 def test_arms_with_other_prompts_get_check_prompts_of_their_own(toy):
@@ -355,9 +355,9 @@ def test_arms_with_other_prompts_get_check_prompts_of_their_own(toy):
     texts = ["a photograph of an astronaut riding a horse", "a photograph of a knight riding a horse"]
     raw = {"generator": BUNDLED, "prompts": [ESSAY], "sweep": {"prompts.0.text": texts}}
     for point in study.load(toy(**raw)).points:
-        checks = [prompt.text for prompt in point.config.check_nouns()]
+        checks = [prompt.text for prompt in point.config.check_prompts()]
         assert len(checks) == 4
-        assert point.config.prompt_nouns()[0].text not in checks
+        assert point.config.pool_prompts()[0].text not in checks
 
 
 def test_a_results_folder_of_an_earlier_version_is_gone_on_with(toy, tmp_path):

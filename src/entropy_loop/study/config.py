@@ -1,4 +1,4 @@
-"""Config: every key, default, unit and range of an experiment, and the plug-ins that it names."""
+"""The config of an experiment: every key with its default, unit and range, and the plug-ins that it names."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ class Config(_Section):
     controls: Literal["none", "auto"] = "none"
     """`auto` adds the controls that a claim needs: random-k, regenerate only, real data, codec only."""
 
-    # ---- the plug-ins and nouns that this point names ------------------------------------------------
+    # ---- the plug-ins, prompts and concepts that this config names -----------------------------------
 
     def engine_plugin(self) -> Engine:
         return registry.build(registry.ENGINE, self.engine, "engine")
@@ -191,11 +191,10 @@ class Config(_Section):
     def generator_plugin(self) -> Generator:
         return registry.build(registry.GENERATOR, self.generator, "generator")
 
-    def sampler(self, stream: str) -> Generator:
-        """The generator as it makes a set. Of a check prompt there are so few images that in whole blocks most would be
-        padding."""
+    def sampler(self, image_set: str) -> Generator:
+        """The generator for an image set. Check sets have few images per prompt, so they get smaller blocks."""
         generator = self.generator_plugin()
-        return generator.for_few(self.check_images) if stream == CHECK else generator
+        return generator.for_few(self.check_images) if image_set == CHECK else generator
 
     def scorer_plugin(self) -> Scorer:
         return registry.build(registry.SCORER, self.curate.scorer or {}, "curate.scorer")
@@ -210,7 +209,7 @@ class Config(_Section):
         return registry.build(registry.REAL, self.real or {}, "real")
 
     def held_out(self) -> Plugin | None:
-        """Where the real images come from that pools are held against; None where there are none."""
+        """The source of the real images that pools are compared with; None if there is none."""
         return self.measures.real or self.real
 
     def held_out_plugin(self) -> Real:
@@ -225,32 +224,34 @@ class Config(_Section):
     def reader_plugin(self) -> Reader:
         return registry.build(registry.READER, self.measures.reader or {}, "measures.reader")
 
-    def prompt_nouns(self) -> tuple[Prompt, ...]:
-        """The prompts that have pools: all but check prompts, which change nothing for the others."""
+    def pool_prompts(self) -> tuple[Prompt, ...]:
+        """The prompts that have pools: all except check prompts."""
         return tuple(Prompt(p.text, p.role, p.concepts) for p in self.prompts if p.role != CHECK)
 
-    def check_nouns(self) -> tuple[Prompt, ...]:
-        """The check prompts of which images are made, each with the concepts that it shows."""
-        named = tuple(Prompt(p.text, p.role, p.concepts) for p in self.prompts if p.role == CHECK)
-        return named if self.checks == "auto" else ()
+    def check_prompts(self) -> tuple[Prompt, ...]:
+        """The check prompts, each with the concepts that it shows; none with `checks: none`."""
+        if self.checks == "none":
+            return ()
+        return tuple(Prompt(p.text, p.role, p.concepts) for p in self.prompts if p.role == CHECK)
 
-    def asked(self, stream: str) -> tuple[Prompt, ...]:
-        """The prompts of a set, each with the concepts for which judges are asked: of check prompts the targets'."""
-        if stream != CHECK:
-            return self.prompt_nouns()
-        targets = (prompt for prompt in self.prompt_nouns() if prompt.role == "target")
+    def judged_prompts(self, image_set: str) -> tuple[Prompt, ...]:
+        """The prompts of an image set, each with the concepts that judges are asked for: for check prompts, the
+        targets'."""
+        if image_set != CHECK:
+            return self.pool_prompts()
+        targets = (prompt for prompt in self.pool_prompts() if prompt.role == "target")
         concepts = tuple(dict.fromkeys(name for prompt in targets for name in prompt.concepts))
-        return tuple(replace(prompt, concepts=concepts) for prompt in self.check_nouns())
+        return tuple(replace(prompt, concepts=concepts) for prompt in self.check_prompts())
 
-    def concept_nouns(self) -> tuple[Concept, ...]:
+    def judged_concepts(self) -> tuple[Concept, ...]:
         """Every concept that a prompt with a pool names, in order of first appearance."""
-        names = dict.fromkeys(name for prompt in self.prompt_nouns() for name in prompt.concepts)
+        names = dict.fromkeys(name for prompt in self.pool_prompts() for name in prompt.concepts)
         texts = self.concepts
         return tuple(Concept(n, texts[n].yes, texts[n].no) if n in texts else Concept(n) for n in names)
 
     def size_unknown(self) -> str:
-        """Why the config does not tell how many images are fed back, empty where it does. Where it does not there is
-        no drift band, for a band is drawn for pools of one size, and so no claim."""
+        """Why the config does not fix how many images are fed back; empty if it does. Without a fixed number there is
+        no drift band and so no claim."""
         if not self.policy_plugin().size_known:
             return "how much the policy keeps is known only when it runs"
         if self.generator_plugin().withholds:
@@ -258,8 +259,9 @@ class Config(_Section):
         return ""
 
     def images_of(self, prompt: Prompt) -> int:
+        """Number of images of a prompt in each generation's pool or check set."""
         return {"target": self.images, CHECK: self.check_images}.get(prompt.role, self.measured_images)
 
-    def steady(self) -> int:
-        """How many images of every target prompt's pool are moved."""
+    def moved_images(self) -> int:
+        """Number of images of every target prompt's pool that are mirrored and shifted."""
         return min(self.steady_images or 0, self.images) if self.checks == "auto" else 0
