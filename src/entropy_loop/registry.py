@@ -17,18 +17,7 @@ from typing import Generic, NamedTuple, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import get_protocol_members
 
-from entropy_loop.contracts import (
-    Embedder,
-    Engine,
-    Generator,
-    Judge,
-    Plugin,
-    Policy,
-    Reader,
-    Real,
-    Regime,
-    Scorer,
-)
+from entropy_loop.contracts import Embedder, Engine, Generator, Judge, Plugin, Policy, Reader, Real, Regime, Scorer
 from entropy_loop.data import canonical
 from entropy_loop.errors import ConfigError, nearest
 
