@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import pandas as pd
 from pydantic import ConfigDict, Field
@@ -80,9 +80,7 @@ class Request:
 class TrainSettings:
     """One feedback step's training, in the spelling of diffusers' training examples."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
-        extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     method: Literal["full", "lora", "none"] = "full"
     """`full` fine-tunes the whole UNet. `lora` trains low-rank updates of its attention (Hu et al. 2021, arXiv

@@ -145,7 +145,7 @@ def _generation(config: Config, model: Stage, real_sets: dict[str, Stage], befor
         name: tuple(stages.recognise(config, judge, images, name) for judge in judges) for name, images in sets.items()
     }
     observed = _observed(config, sets, g)
-    measure = stages.measure(config, g, _measure_needs(config, model, observed, before)) if observed else None
+    measure = stages.measure(config, g, _needs(config, model, observed, before)) if observed else None
     if g == config.generations or config.train.method == "none":
         return Generation(g, model, sets, judged, observed, measure)
     score = stages.score(config, sets[POOL]) if config.policy_plugin().reads_scores else None
@@ -169,9 +169,7 @@ def _observed(config: Config, sets: dict[str, Stage], g: int) -> dict[str, SetSt
     }
 
 
-def _measure_needs(
-    config: Config, model: Stage, observed: dict[str, SetStages], before: Sequence[Generation]
-) -> list[Stage]:
+def _needs(config: Config, model: Stage, observed: dict[str, SetStages], before: Sequence[Generation]) -> list[Stage]:
     """The stages that a measure stage opens, each once: the sets of its own generation and of generation 0, the real
     images of all diets so far, and its own diet with the pools that it was made of."""
     trained = model.verb == "train"

@@ -120,7 +120,7 @@ def find(model: str, hub_revision: str | None = None) -> Path:
     inspection.check_folder(folder)
     unsafe = sorted({p.name for p in folder.rglob("*") if p.suffix in (".bin", ".ckpt", ".pt", ".pth", ".pkl")})
     if not any(folder.rglob("*.safetensors")):
-        content = f"only {', '.join(unsafe)}, which can contain code" if unsafe else "no weights"
+        content = f"only {', '.join(unsafe)}, which can carry code" if unsafe else "no weights"
         hint = f" If it was downloaded: {FETCH}." if HUB_ID.fullmatch(model) else ""
         raise ConfigError(f"{model}: {folder} holds {content}; weights must be safetensors.{hint}")
     return folder

@@ -143,14 +143,12 @@ def _withheld(chain: Chain, generation: int, store: Store) -> dict[str, str]:
     if stages is None:
         return {}
     stock = json.loads((store.stages / stages.images.folder / STOCK).read_text(encoding="utf-8"))
-    used, reasons = _used(chain, generation), {}
+    used, why = _used(chain, generation), {}
     for prompt in chain.config.pool_prompts():
         count, needed, taken = stock[prompt.text], chain.config.images_of(prompt), used.get(prompt.text, 0)
         if count is not None and count < needed + taken:
-            reasons[prompt.text] = (
-                f"of {count} real images of this prompt the diets took {taken}; {needed} must be left"
-            )
-    return reasons
+            why[prompt.text] = f"of {count} real images of this prompt the diets took {taken}; {needed} must be left"
+    return why
 
 
 def _used(chain: Chain, generation: int) -> dict[str, int]:

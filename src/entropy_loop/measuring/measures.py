@@ -135,18 +135,16 @@ def _drifted(config: Config, steps: int, first: np.ndarray | None, seed: int) ->
     """
     if first is None:
         return None
-    undrifted, counts = _same(diversity, first), np.ones(len(first), int)
+    still, counts = _same(diversity, first), np.ones(len(first), int)
     null = _null(config, counts, steps)
     if isinstance(null, Still):
-        return undrifted
+        return still
     if isinstance(null, Unknown):
         return {}
     pools = tails.drift([counts], null, steps, seed, DRIFTED)[-1]
     replicates = [diversity(np.repeat(first, copies, axis=0)) for copies in pools]
-    drifted = {name: _spread(np.array([numbers[name] for numbers in replicates])) for name in undrifted}
-    return {
-        name: row | {"null_high": max(row["null_high"], undrifted[name]["null_high"])} for name, row in drifted.items()
-    }
+    drifted = {name: _spread(np.array([numbers[name] for numbers in replicates])) for name in still}
+    return {name: row | {"null_high": max(row["null_high"], still[name]["null_high"])} for name, row in drifted.items()}
 
 
 def _rows(
