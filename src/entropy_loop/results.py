@@ -206,7 +206,7 @@ class Results:
         if selected.empty:
             known = sorted(images[column].unique())
             hint = nearest(value, known) if isinstance(value, str) else f"known: {', '.join(map(str, known))}."
-            raise ConfigError(f"{self._file('images')}: none of {len(images)} images has {column} {value!r}; {hint}")
+            raise ConfigError(f"{self._file('images')}: of {len(images)} images none has {column} {value!r}; {hint}")
         return selected
 
     def _read(self, name: str) -> pd.DataFrame:
