@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import is_dataclass
+from types import GenericAlias
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
@@ -17,6 +18,7 @@ from entropy_loop.errors import ConfigError
 from entropy_loop.registry import Kind
 from entropy_loop.study import config
 
+DOCSTRINGS = ConfigDict(use_attribute_docstrings=True)
 Schema = dict[str, Any]  # JSON Schema: as deep and as mixed as JSON
 
 
@@ -65,7 +67,7 @@ def section_schema(cls: type) -> Schema:
     # Pydantic reads only the docstrings in the class itself, not those of inherited fields. For a dataclass it takes no
     # config, but passes on that of the list around it.
     for base in filter(is_dataclass, cls.__mro__):
-        documented = TypeAdapter(list[base], config=ConfigDict(use_attribute_docstrings=True)).json_schema()
+        documented = TypeAdapter(GenericAlias(list, base), config=DOCSTRINGS).json_schema()
         options = documented["$defs"][documented["items"]["$ref"].rpartition("/")[2]].get("properties", {})
         for name in options.keys() & schema.get("properties", {}).keys():
             if "description" in options[name]:
