@@ -91,8 +91,7 @@ class Generator(Plugin, Protocol):
 
     @abstractmethod
     def ready(self, prompts: tuple[str, ...], settings: TrainSettings) -> None:
-        """Raises ConfigError if it cannot make images of these prompts on this machine, or cannot be trained with these
-        settings."""
+        """Raises ConfigError if it cannot make images of these prompts here, or cannot be trained like this."""
         ...
 
     @abstractmethod
@@ -127,13 +126,11 @@ class Generator(Plugin, Protocol):
         return [requests]
 
     def join(self, parts: list[Path], out: Path) -> None:
-        """Merge the folders of independently sampled parts, in the order of the requests. Called only with several
-        parts."""
+        """Merge the folders of several independently sampled parts, in the order of the requests."""
         raise NotImplementedError(f"{type(self).__name__} does not split sets, so it cannot join parts.")
 
     def loading(self, settings: TrainSettings, request: Request) -> str:
-        """Lines of Python that load a trained generation without this package and make a request's image; empty if that
-        is impossible."""
+        """Python lines that load a trained generation without this package and make a request's image, or ''."""
         return ""
 
 
@@ -190,8 +187,7 @@ class _Observer(Plugin, Protocol):
         return 0.0
 
     def readable(self, texts: Iterable[str], where: str) -> None:
-        """Raises ConfigError for a text that it cannot read whole; `where` is the text's place in the config. Accepts
-        every text by default."""
+        """Raises ConfigError for a text that it cannot read whole. where: the text's place in the config."""
         return
 
     def weights(self) -> Weights | None:
@@ -199,8 +195,7 @@ class _Observer(Plugin, Protocol):
         return None
 
     def description(self) -> str | None:
-        """JSON of everything besides the images that its answers depend on. It is written beside its table as
-        model.json."""
+        """JSON of everything besides the images that its answers depend on; it becomes model.json."""
         return None
 
 
@@ -277,8 +272,7 @@ class Calibration:
         return None
 
     def measured(self, asked: Mapping[str, Question]) -> dict[str, Entry]:
-        """The entries of the concepts that were calibrated with these questions, and as `all` the entry of all of them
-        in one image."""
+        """The entries of concepts calibrated with these questions, and as `all` that of all in one image."""
         entries = {name: entry for name, question in asked.items() if (entry := self.entry(name, question))}
         if len(entries) < len(asked):
             return entries
@@ -445,8 +439,7 @@ class Regime(Plugin, Protocol):
     subsamples: ClassVar[bool] = False
 
     def eats(self, history: Sequence[Of]) -> Sequence[Of]:
-        """The entries (one per generation) whose kept images enter the diet, oldest first. It must not look inside an
-        entry."""
+        """The generations whose kept images enter the diet, oldest first. It must not look inside an entry."""
         return history[-1:]
 
     def real_images(self, kept: int) -> int:
@@ -479,6 +472,5 @@ class Engine(Plugin, Protocol):
         between: Callable[[], None],
         threads: int,
     ) -> None:
-        """Call `work` for every chain, and `between` every few seconds or between chains. threads: CPU threads of each
-        worker."""
+        """Call `work` for every chain, and `between` now and then. threads: CPU threads per worker."""
         ...

@@ -28,16 +28,10 @@ ALL = "all"
 
 POOL, EVALUATION, REAL, HELD_OUT, TAUGHT = "pool", "evaluation", "real", "held-out", "taught"
 CHECK, MOVED = "check", "moved"
-"""The image sets.
-
-- `pool`: generated with fresh noise in each generation.
-- `evaluation`: generated with the same noise in each generation.
-- `real`: real images of a diet.
-- `held-out`: real images that no diet contains; pools are compared with them.
-- `taught`: real images of concepts that are taught again.
-- `check`: generated from check prompts with fresh noise, to check the judges.
-- `moved`: moved copies of pool images, to check the judges.
-"""
+"""The image sets. Generated: `pool` with fresh noise in each generation, `evaluation` with the same noise in each one,
+and `check` from check prompts. `moved` are moved copies of pool images; like `check` they check the judges. Real:
+`real` of a diet, `held-out` in no diet, which pools are compared with, and `taught` of concepts that are taught
+again."""
 
 GENERATED = (POOL, EVALUATION, CHECK)
 """The image sets that the generator makes."""
@@ -147,8 +141,7 @@ class TrainSettings:
 
 
 Verb = Literal["base", "generate", "move", "draw", "recognise", "embed", "read", "measure", "score", "curate", "train"]
-"""What a stage does. `base` writes generation 0's model, `draw` takes real images, `move` makes moved copies, `read`
-reads attributes."""
+"""What a stage does. `draw` takes real images, `move` makes moved copies, `read` reads attributes."""
 
 
 @dataclass(frozen=True)
@@ -298,6 +291,5 @@ def columns(table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
 
 
 def canonical(value: object) -> str:
-    """A value as sorted JSON, for keys. Raises TypeError for objects and ValueError for NaN and infinities, which have
-    no unique JSON form."""
+    """A value as sorted JSON, for keys. Raises TypeError for objects, ValueError for NaN and infinities."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)

@@ -88,8 +88,7 @@ def free(path: Path) -> int:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """A sentence that suggests the closest known name, if one is close, and lists all known names if they are at most
-    MANY."""
+    """A sentence that suggests the closest known name, if one is close, and lists up to MANY known names."""
     from difflib import get_close_matches
 
     if not known:

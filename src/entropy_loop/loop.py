@@ -90,8 +90,7 @@ def carry(chain: Chain, store: Store) -> None:
 
 
 def feed(chain: Chain, g: Generation, start: Checkpoint, history: list[Selection], store: Store) -> Checkpoint:
-    """Train a generation from `start` on its diet: what the regime takes from the history, real images, and images of
-    concepts that are taught again."""
+    """Train a generation from `start` on its diet: images from the history, real images, and taught images."""
     real = taught = None
     if stage := g.sets.get(REAL):
         draw = partial(_draw, chain.config.real_plugin(), chain.requests(g.number, REAL))
@@ -115,8 +114,7 @@ def feed(chain: Chain, g: Generation, start: Checkpoint, history: list[Selection
 
 
 def generate(chain: Chain, g: Generation, model: Checkpoint, store: Store) -> Samples:
-    """Make the pool, the evaluation set and the sets that check the judges, and let every judge judge each of them.
-    Returns the pool."""
+    """Make all generated sets and the moved copies, and run every judge on each. Returns the pool."""
     samples = {}
     for image_set in GENERATED:
         if stage := g.sets.get(image_set):

@@ -1,5 +1,4 @@
-"""The model card: README.md beside a generation's weights, with lines of plain diffusers that load them and make its
-first sample."""
+"""The model card: README.md beside a generation's weights, with diffusers code that loads them."""
 
 from __future__ import annotations
 

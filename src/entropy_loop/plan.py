@@ -20,8 +20,7 @@ from entropy_loop.study.study import Study
 
 @dataclass(frozen=True)
 class SetStages:
-    """The stage that makes an image set, and those that embed it and read its attributes, if the config asks for
-    them."""
+    """The stages that make an image set, embed it and read its attributes; None if not in the config."""
 
     images: Stage
     embed: Stage | None

@@ -70,8 +70,7 @@ def run(
 
 
 def open_results(path: str | PathLike[str]) -> Results:
-    """Open a results folder, finished or not, with or without its store. Raises ConfigError if it is no results
-    folder."""
+    """Open a results folder, finished or not, with or without its store. Raises ConfigError if it is none."""
     refuse_no_folder(Path(path))
     return Results(Path(path))
 

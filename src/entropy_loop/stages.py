@@ -114,8 +114,7 @@ def taught(config: Config, g: int) -> Stage | None:
 
 
 def held_out(config: Config) -> Stage:
-    """Real images that no diet contains, as many per prompt as in its pools. All generations and arms of a seed share
-    them."""
+    """Real images that no diet contains, as many per prompt as in its pools; all arms of a seed share them."""
     reads = {
         "real": identity(config.held_out_plugin()),
         "seed": config.seed,
@@ -152,8 +151,7 @@ def _observe(config: Config, verb: Verb, samples: Stage, image_set: str, reads: 
 
 
 def measure(config: Config, g: int, needs: Sequence[Stage]) -> Stage:
-    """Diversity, noise and tails of generation g's pool. needs: the sets to compare, with their embeddings and
-    attributes."""
+    """Diversity, noise and tails of generation g's pool. needs: the stages of the sets to compare."""
     policy, regime = config.policy_plugin(), config.regime_plugin()
     reads = {
         "version": VERSIONS["measure"],

@@ -263,8 +263,7 @@ def _checked(
 
 
 def _positions(keys: Sequence[Key], wanted: Sequence[Key], who: str) -> list[int]:
-    """The position in `keys` of each wanted key. Raises EntropyLoopError for a key that is missing, occurs twice or is
-    not wanted."""
+    """The position in `keys` of each wanted key. Raises EntropyLoopError for missing, double and other keys."""
     positions: dict[Key, int] = {}
     known = set(wanted)
     for position, row in enumerate(keys):

@@ -106,8 +106,7 @@ def revision(model: str) -> str | None:
 
 
 def pinned(model: str, wanted: str | None) -> str | None:
-    """The revision that enters keys: a bundled model's own, else `wanted`. Raises ConfigError if `wanted` is not the
-    bundled model's own."""
+    """The revision that enters keys. Raises ConfigError if `wanted` is not the one of a bundled model."""
     own = revision(model)
     if own and wanted not in (None, own):
         raise ConfigError(f"revision: {model} is {own} in this version of the package, not {wanted!r}; leave it out.")

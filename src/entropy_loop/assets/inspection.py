@@ -89,8 +89,7 @@ def _parsed(file: Path, data: bytes) -> object:
 
 
 def _check_weights(file: Path) -> None:
-    """Raises ConfigError unless the file follows the format: the header's length, the header, and tensors one after
-    another to the end."""
+    """Raises ConfigError unless the file is: the header's length, the header, tensors without gaps."""
     size = file.stat().st_size
     with file.open("rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
@@ -113,8 +112,7 @@ def _check_weights(file: Path) -> None:
 
 
 def _extent(entry: Any) -> tuple[int, int]:
-    """(first byte, byte after the last) of a tensor. Raises TypeError, KeyError or ValueError if they do not fit its
-    type and shape."""
+    """(first byte, byte after the last) of a tensor. Raises an error if they do not fit its type and shape."""
     start, end = entry["data_offsets"]
     count = WIDTH[entry["dtype"]]
     for side in entry["shape"]:

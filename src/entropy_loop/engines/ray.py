@@ -90,8 +90,7 @@ class _Pool:
     closed: bool = False
 
     def perform(self, stage: Stage, units: Sequence[Unit], tick: Tick) -> Iterator[Unit]:
-        """Make the units of a stage on the workers. All units run to their end, even if others fail; then the first
-        error is raised."""
+        """Make a stage's units on the workers. All run to their end; then the first error is raised."""
         first_error = None
         with ThreadPoolExecutor(self.size) as executor:
             running = {executor.submit(self._unit, stage, unit): unit for unit in units}

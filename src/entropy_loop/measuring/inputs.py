@@ -1,5 +1,4 @@
-"""The inputs of the measure stage: held-out real images, and the embeddings, noise indices and attributes of all
-sets."""
+"""Inputs of the measure stage: held-out images, and embeddings, noise indices and attributes of all sets."""
 
 from __future__ import annotations
 

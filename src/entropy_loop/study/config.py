@@ -27,8 +27,7 @@ class PromptSection(_Section):
     text: Annotated[str, Field(min_length=1)]
     """Text that the generator gets."""
     role: Literal["target", "similar", "unrelated", "unseen_pair", "check"] = "target"
-    """Images of a `target` are fed back. Images of a `check` prompt measure the judges. All others are only
-    measured."""
+    """Images of a `target` are fed back, those of a `check` measure the judges, others are only measured."""
     concepts: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Concepts that an image of this prompt should show; every judge is asked for each. On images of a check prompt
     judges are asked for the targets' concepts, and those that the check prompt does not name are absent."""
@@ -235,8 +234,7 @@ class Config(_Section):
         return tuple(Prompt(p.text, p.role, p.concepts) for p in self.prompts if p.role == CHECK)
 
     def judged_prompts(self, image_set: str) -> tuple[Prompt, ...]:
-        """The prompts of an image set, each with the concepts that judges are asked for: for check prompts, the
-        targets'."""
+        """The prompts of an image set, with the concepts that judges are asked for: on a check set the targets'."""
         if image_set != CHECK:
             return self.pool_prompts()
         targets = (prompt for prompt in self.pool_prompts() if prompt.role == "target")

@@ -23,8 +23,7 @@ Schema = dict[str, Any]  # JSON Schema: as deep and as mixed as JSON
 
 
 def schema() -> Schema:
-    """The schema (JSON Schema 2020-12). A third party's plug-in that cannot be loaded is left out; see
-    `left_out`."""
+    """The schema (JSON Schema 2020-12), without plug-ins that cannot be loaded; see `left_out`."""
     root = config.Config.model_json_schema()
     for kind in registry.KINDS.values():
         variants = [variant for name in sorted(registry.known(kind)) for variant in _variant(kind, name, root["$defs"])]
@@ -67,7 +66,8 @@ def section_schema(cls: type) -> Schema:
     # Pydantic reads only the docstrings in the class itself, not those of inherited fields. For a dataclass it takes no
     # config, but passes on that of the list around it.
     for base in filter(is_dataclass, cls.__mro__):
-        documented = TypeAdapter(GenericAlias(list, base), config=DOCSTRINGS).json_schema()
+        wrapped: Any = GenericAlias(list, base)
+        documented = TypeAdapter(wrapped, config=DOCSTRINGS).json_schema()
         options = documented["$defs"][documented["items"]["$ref"].rpartition("/")[2]].get("properties", {})
         for name in options.keys() & schema.get("properties", {}).keys():
             if "description" in options[name]:
