@@ -168,7 +168,7 @@ def test_the_judge_tells_riding_from_standing_beside_and_refuses_junk(tmp_path: 
     table.to_parquet(tmp_path / "samples.parquet")
     point = study.load(Path("configs/astronaut.yaml")).points[0].config
     judge = ClipRecogniser(model="bundled:storybook-judge")
-    found = judge.judge(Samples(tmp_path), point.prompt_nouns(), point.concept_nouns(), quiet)
+    found = judge.judge(Samples(tmp_path), point.pool_prompts(), point.judged_concepts(), quiet)
     answers = found.pivot(index="id", columns="concept", values="answer")
     assert answers["riding"].iloc[:10].sum() >= 9
     assert answers["riding"].iloc[10:20].sum() <= 1

@@ -94,9 +94,9 @@ def test_random_k_gives_every_image_the_same_chance():
 
 def test_random_k_never_looks_at_scores():
     """The control keeps the same images for any scores, and ranks none."""
-    one, other = RandomK(2)(scores(1, 2, 3, 4), 9), RandomK(2)(scores(4, 3, 2, 1), 9)
-    assert kept(one) == kept(other)
-    assert one["rank"].isna().all()
+    first, second = RandomK(2)(scores(1, 2, 3, 4), 9), RandomK(2)(scores(4, 3, 2, 1), 9)
+    assert kept(first) == kept(second)
+    assert first["rank"].isna().all()
 
 
 def test_none_keeps_every_image():

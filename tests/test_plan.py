@@ -29,11 +29,11 @@ def test_a_plan_follows_from_its_config_alone(toy):
         "print(*plan(load(Path(sys.argv[1]))).stages()); print('torch' in sys.modules)"
     )
     for hash_seed in ("1", "2"):
-        told = subprocess.run(
+        printed = subprocess.run(
             [sys.executable, "-c", code, str(path)],
             env={**os.environ, "PYTHONHASHSEED": hash_seed}, cwd="/", capture_output=True, text=True, check=True,
         ).stdout.splitlines()  # fmt: skip
-        assert told == [" ".join(plan(load(path)).stages()), "False"]
+        assert printed == [" ".join(plan(load(path)).stages()), "False"]
 
 
 def test_every_generation_is_made_measured_and_fed_back_but_the_last(toy):
@@ -61,10 +61,10 @@ def test_arms_of_one_seed_share_generation_0(toy):
 
 def test_another_judge_measures_anew_and_does_nothing_else(toy):
     """Changing the judge changes the keys of recognition and of no other stage."""
-    one, other = plan(load(toy())), plan(load(toy(judges=[{"use": "clip", "model": "some/model"}])))
+    first, second = plan(load(toy())), plan(load(toy(judges=[{"use": "clip", "model": "some/model"}])))
     judging = ("recognise-pool", "recognise-evaluation")
-    assert keys(one) - keys(one, *judging) == keys(other) - keys(other, *judging)
-    assert not keys(one, *judging) & keys(other, *judging)
+    assert keys(first) - keys(first, *judging) == keys(second) - keys(second, *judging)
+    assert not keys(first, *judging) & keys(second, *judging)
 
 
 def test_a_longer_experiment_continues_a_shorter_one(toy):
@@ -95,9 +95,9 @@ def test_what_an_image_depends_on_is_in_its_key(toy, changes):
 @pytest.mark.parametrize("changes", [{"train": {"max_train_steps": 7}}, {"feedback": {"use": "accumulate"}}])
 def test_training_settings_leave_generation_0_alone(toy, changes):
     """How the feedback is done changes nothing that was made before it."""
-    one, other = (plan(load(path)).chains[0] for path in (toy(), toy("other.yaml", **changes)))
-    assert [s.key for s in one.generations[0].stages()] == [s.key for s in other.generations[0].stages()]
-    assert one.generations[2].model.key != other.generations[2].model.key
+    first, second = (plan(load(path)).chains[0] for path in (toy(), toy("other.yaml", **changes)))
+    assert [s.key for s in first.generations[0].stages()] == [s.key for s in second.generations[0].stages()]
+    assert first.generations[2].model.key != second.generations[2].model.key
 
 
 def test_accumulate_eats_every_generation_and_replace_the_last(toy):
@@ -168,19 +168,19 @@ def test_check_prompts_and_moved_images_change_no_other_stage(toy, place):
     verbs = ("generate-check", "recognise-check", "move-moved", "recognise-moved")
     assert keys(with_) - keys(with_, *verbs) == keys(without)
     assert len(keys(with_, *verbs)) == 3 * 4
-    one, other = with_.chains[0], without.chains[0]
-    assert one.requests(1, POOL) == other.requests(1, POOL)
-    assert one.feed_seeds(1) == other.feed_seeds(1)
+    first, second = with_.chains[0], without.chains[0]
+    assert first.requests(1, POOL) == second.requests(1, POOL)
+    assert first.feed_seeds(1) == second.feed_seeds(1)
     assert keys(plan(load(toy(**more | {"prompts": prompts, "checks": "none"})))) == keys(without)
 
 
 def test_check_prompts_have_fresh_noise_and_are_asked_for_the_targets_concepts(toy):
     """In every generation there are `check_images` new ones of each; what judges are asked for is what targets show."""
     run = plan(load(toy(prompts=[CHECKED, TARGET], check_images=3))).chains[0]
-    made = [request for g in range(3) for request in run.requests(g, CHECK)]
+    check_requests = [request for g in range(3) for request in run.requests(g, CHECK)]
     pools = [request for g in range(3) for request in run.requests(g, POOL)]
-    assert len({request.seed for request in made}) == len(made) == 3 * 3
-    assert len({request.id for request in (*made, *pools)}) == 3 * 3 + 3 * 8
+    assert len({request.seed for request in check_requests}) == len(check_requests) == 3 * 3
+    assert len({request.id for request in (*check_requests, *pools)}) == 3 * 3 + 3 * 8
     assert [stage.reads["prompts"] for g in run.generations for stage in g.judged[CHECK]] == [
         [("a knight on a horse", ["astronaut", "horse"])]
     ] * 3
@@ -259,7 +259,7 @@ def test_concepts_are_taught_in_every_m_th_step_with_images_never_seen_before(to
     """Every second step has a lesson of 3 new images of each of two concepts; the last step of five has none."""
     run = plan(load(toy(**RETEACH))).chains[0]
     assert [g.number for g in run.generations if TAUGHT in g.sets] == [2, 4]
-    lessons = [request for g in (2, 4) for request in run.lessons(g)]
+    lessons = [request for g in (2, 4) for request in run.taught_requests(g)]
     assert [request.prompt for request in lessons] == (["horse"] * 3 + ["astronaut"] * 3) * 2
     assert len({request.seed for request in lessons}) == len({request.id for request in lessons}) == 12
 

@@ -22,10 +22,10 @@ PROMPT = "a horse"
 
 def selection(folder: Path, generation: int, images: int, kept: int) -> Selection:
     """A pool of `images`, the first `kept` of them passed on."""
-    made = samples(folder / f"g{generation}", f"p{generation}", images)
+    pool = samples(folder / f"g{generation}", f"p{generation}", images)
     copies = [1] * kept + [0] * (images - kept)
-    table = pd.DataFrame({"id": made.table["id"], "kept": [c > 0 for c in copies], "copies": copies})
-    return Selection(made, table)
+    table = pd.DataFrame({"id": pool.table["id"], "kept": [c > 0 for c in copies], "copies": copies})
+    return Selection(pool, table)
 
 
 def samples(folder: Path, prefix: str, images: int) -> Samples:
@@ -137,24 +137,26 @@ def test_shares_are_eaten_as_rates_are(regime):
     """Each value's share is that of a diet of this value and all others: the same mean, and a share sums to 1."""
     real, many = REAL if regime.real_fraction else None, 20_000
     seen = [np.tile(shares, (many, 1)) for shares in SHARES]
-    found = neutral_diet(regime, 8, real)(seen, np.random.default_rng(1))
-    assert found.sum(axis=1) == pytest.approx(np.ones(many))
+    diet_shares = neutral_diet(regime, 8, real)(seen, np.random.default_rng(1))
+    assert diet_shares.sum(axis=1) == pytest.approx(np.ones(many))
     for value in range(4):
         rates = [shares[:, value] for shares in seen]
         alone = neutral_diet(regime, 8, None if real is None else real[value])(rates, np.random.default_rng(2))
-        assert found[:, value].mean() == pytest.approx(alone.mean(), abs=5 * alone.std() * (2 / many) ** 0.5 + 1e-9)
-        assert found[:, value].std() == pytest.approx(alone.std(), rel=0.05, abs=1e-9)
+        assert diet_shares[:, value].mean() == pytest.approx(
+            alone.mean(), abs=5 * alone.std() * (2 / many) ** 0.5 + 1e-9
+        )
+        assert diet_shares[:, value].std() == pytest.approx(alone.std(), rel=0.05, abs=1e-9)
 
 
 def test_a_subsample_of_shares_is_drawn_without_putting_back():
     """8 of 16 images of four values: as SciPy's multivariate hypergeometric has it, covariances included."""
     counts = (SHARES.sum(axis=0) * 8).astype(int)
     seen = [np.tile(shares, (40_000, 1)) for shares in SHARES]
-    found = 8 * neutral_diet(AccumulateSubsample(), 8, None)(seen, np.random.default_rng(3))
-    assert (found == np.rint(found)).all()
+    diet_shares = 8 * neutral_diet(AccumulateSubsample(), 8, None)(seen, np.random.default_rng(3))
+    assert (diet_shares == np.rint(diet_shares)).all()
     law = multivariate_hypergeom(counts, 8)
-    assert found.mean(axis=0) == pytest.approx(law.mean(), abs=0.03)
-    assert np.cov(found.T) == pytest.approx(law.cov(), abs=0.03)
+    assert diet_shares.mean(axis=0) == pytest.approx(law.mean(), abs=0.03)
+    assert np.cov(diet_shares.T) == pytest.approx(law.cov(), abs=0.03)
 
 
 def test_fresh_real_images_add_chance_of_their_own_to_shares():

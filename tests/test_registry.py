@@ -21,7 +21,7 @@ def test_a_spec_becomes_its_plugin():
 
 
 @pytest.mark.parametrize(
-    ("kind", "spec", "told"),
+    ("kind", "spec", "message"),
     [
         ("policy", {"use": "topk"}, "spot.use: no policy 'topk'.*Did you mean 'top_k'"),
         ("policy", {"k": 3}, "spot.use: missing; known: .*none, .*top_k"),
@@ -34,21 +34,21 @@ def test_a_spec_becomes_its_plugin():
         ("generator", {**BUNDLED, "guidance_scale": "7"}, "spot.guidance_scale: should be of type float .got '7'."),
         ("generator", {"use": "categorical", "rates": {"horse": "0.5"}}, "spot.rates.horse: .*float .got '0.5'."),
         ("generator", {"use": "categorical", "rates": {"horse": 1.5}}, "spot.rates.horse: .*less than or equal to 1"),
-        ("generator", {"use": "diffusion", "checkpoint": "x/y", "guidance_scale": float("inf")}, "spot: .*twice"),
+        ("generator", {"use": "diffusion", "checkpoint": "x/y", "guidance_scale": float("inf")}, "spot: .*JSON form"),
         ("generator", {"use": "diffusion", "checkpoint": "bundled:storybok"}, "spot: no bundled model 'storybok'"),
     ],
 )
-def test_a_mistake_names_its_place(kind, spec, told):
+def test_a_mistake_names_its_place(kind, spec, message):
     """A wrong spec is refused with the place in the config, what is wrong, and the nearest right name."""
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         registry.build(registry.KINDS[kind], spec, "spot")
 
 
 def test_all_mistakes_of_a_spec_come_at_once():
     """An unknown option and a wrong value are told in one error, a line each."""
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as error:
         registry.build(registry.POLICY, {"use": "top_k", "k": -1, "kk": 3}, "spot")
-    assert {line.partition(":")[0] for line in str(told.value).splitlines()} == {"spot.kk", "spot.k"}
+    assert {line.partition(":")[0] for line in str(error.value).splitlines()} == {"spot.kk", "spot.k"}
 
 
 def test_identity_holds_kind_name_version_and_options():
@@ -77,10 +77,10 @@ def test_every_bundled_plugin_keeps_its_contract_and_has_its_own_version():
 
 def test_every_plugin_says_what_it_is():
     """Each registered name can be imported and has a first sentence."""
-    found = registry.catalogue()
-    assert {"generator", "scorer", "judge", "real", "policy", "regime"} <= set(found)
-    assert all(text.endswith((".", ":")) or len(text) > 20 for plugins in found.values() for text in plugins.values())
-    assert sum(map(len, found.values())) >= 11
+    kinds = registry.catalogue()
+    assert {"generator", "scorer", "judge", "real", "policy", "regime"} <= set(kinds)
+    assert all(text.endswith((".", ":")) or len(text) > 20 for plugins in kinds.values() for text in plugins.values())
+    assert sum(map(len, kinds.values())) >= 11
 
 
 @pytest.fixture
@@ -127,21 +127,21 @@ APART = f"{HEAD}class Theirs:\n version: ClassVar[int] = 1"
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [
         ("import no_such_module", "cannot be loaded .ModuleNotFoundError: .*no_such_module"),
         ("Others = 1", "cannot be loaded .AttributeError"),
         ("class Theirs: version = 1", "no dataclass with a `version`"),
         ("from dataclasses import dataclass\n@dataclass\nclass Theirs: k: int = 1", "no dataclass with a `version`"),
         (INHERITS, "no dataclass with a `version` of its own"),
-        (LACKS, "lacks `__call__`; what a policy must have stands in entropy_loop.contracts.Policy"),
+        (LACKS, "lacks `__call__`; the contract of a policy is entropy_loop.contracts.Policy"),
         (APART, "lacks `__call__`, `asks_people`, `check`, .*`size_known`"),
     ],
 )
-def test_a_third_party_that_is_broken_is_told_in_words(third_party, code, told):
+def test_a_third_party_that_is_broken_is_told_in_words(third_party, code, message):
     """What cannot be loaded, or lacks what keys are made of, is an error with its place; `list` lives on."""
     third_party("broken", code)
-    with pytest.raises(ConfigError, match=f"spot.use: policy 'broken': their_policies:Theirs .*{told}"):
+    with pytest.raises(ConfigError, match=f"spot.use: policy 'broken': their_policies:Theirs .*{message}"):
         registry.build(registry.POLICY, {"use": "broken"}, "spot")
     assert "their_policies:Theirs" in registry.catalogue()["policy"]["broken"]
 
@@ -185,8 +185,8 @@ def test_a_new_kind_is_one_row_of_the_table(monkeypatch, toy):
         "probes.1.use: no probe 'dep'; known: deep. Did you mean 'deep'?",
     ]
     config = WithProbes.model_validate(raw | {"probes": [{"use": "deep", "depth": 2}]})
-    assert [one.place for one in registry.placed(config.model_dump()) if one.kind is probe] == ["probes.0"]
+    assert [entry.place for entry in registry.plugins_in(config.model_dump()) if entry.kind is probe] == ["probes.0"]
     wanted = fetch.wanted(study.Study(raw, config, (study.Point("none", config),)))
-    assert [one.repo for one in wanted] == ["some/probe"]
+    assert [entry.repo for entry in wanted] == ["some/probe"]
     assert registry.identity(Deep(2)) == {"kind": "probe", "plugin": "deep", "version": 1, "options": {"depth": 2}}
     assert registry.catalogue()["probe"] == {"deep": "Looks deep."}

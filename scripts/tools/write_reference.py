@@ -1,18 +1,17 @@
-"""Write docs/reference: what the schema, the plug-ins, the commands and the tables say of themselves.
+"""Write docs/reference from the code: the config's keys, the commands and the tables.
 
     python -m scripts.tools.write_reference
 
-A key's sentence stands in the docstring of its class, after `key:`, a column's in
-`entropy_loop.storage.dictionary`; a test holds the pages to what this writes.
+A key's description is the docstring under its field, a column's is in `entropy_loop.storage.dictionary`. A test holds
+the pages to what this writes.
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,7 +24,7 @@ from entropy_loop.cli import app
 from entropy_loop.results import Results
 from entropy_loop.storage.dictionary import PARQUET, TABLES
 from entropy_loop.study import config
-from entropy_loop.study.schema import sentences
+from entropy_loop.study.schema import section_schema
 
 FOLDER = Path("docs/reference")
 
@@ -43,16 +42,12 @@ SECTIONS = {name: cls for name, field in config.Config.model_fields.items() if (
 NAME = TypeAdapter(config.Name).json_schema()["pattern"]
 
 
-def _keys(cls: type) -> list[str]:
-    return list(cls.model_fields) if hasattr(cls, "model_fields") else [field.name for field in fields(cls)]
-
-
 def values(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     """Which values a JSON schema allows, in words."""
     if "$ref" in schema:
         return values(definitions[schema["$ref"].rpartition("/")[2]], definitions)
     if "anyOf" in schema:
-        return " or ".join(values(one, definitions) for one in schema["anyOf"] if one.get("type") != "null")
+        return " or ".join(values(option, definitions) for option in schema["anyOf"] if option.get("type") != "null")
     if "enum" in schema:
         return ", ".join(code(value) for value in schema["enum"])
     kind = schema.get("type")
@@ -83,27 +78,25 @@ def code(value: Any) -> str:
 
 
 def rows(cls: type, place: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """(key, values, default, what it is) of every key of a section or option of a plug-in."""
-    schema, told = TypeAdapter(cls).json_schema(), sentences(cls)
+    """(key, values, default, description) of every key of a section or option of a plug-in."""
+    schema = section_schema(cls)
     definitions, needed = schema.get("$defs", {}), schema.get("required", [])
     kinds = {where: kind.name for kind in registry.KINDS.values() for where in kind.places}
-    for name, one in schema.get("properties", {}).items():
+    for name, key in schema.get("properties", {}).items():
         where = f"{place}.{name}" if place else name
         if where in kinds:
             allowed = f"[{kinds[where]}](#{kinds[where]})"
         elif not place and where in SECTIONS:
             allowed = f"[keys](#{where})"
         else:
-            allowed = values(one, definitions)
-        given = one.get("default")
-        default = (
-            "*required*"
-            if name in needed
-            else ""
-            if given in (None, {}, [], "") or allowed.startswith("[keys]")
-            else code(given)
-        )
-        yield code(name), allowed, default, told.get(name, "").replace("|", "\\|")
+            allowed = values(key, definitions)
+        if name in needed:
+            default = "*required*"
+        elif key.get("default") in (None, {}, [], "") or allowed.startswith("[keys]"):
+            default = ""
+        else:
+            default = code(key["default"])
+        yield code(name), allowed, default, " ".join(key.get("description", "").split()).replace("|", "\\|")
 
 
 def table(heads: tuple[str, ...], body: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -118,12 +111,13 @@ OPTIONS = ("option", "values", "default", "what it is")
 
 CONFIG_OPENING = """# The config
 
-Every key, generated from the schema by `scripts/tools/write_reference.py`. A key that does not stand here is refused,
-with the nearest one that does. Any of them can be set from the command line (`--set train.max_train_steps=60`) or swept
-(`sweep: {train.max_train_steps: [30, 60]}`). `configs/astronaut.yaml` is a whole one.
+Every key, generated from the schema by `scripts/tools/write_reference.py`. A key that is not listed here is refused,
+and the error names the nearest one that is. Any key can be set from the command line
+(`--set train.max_train_steps=60`) or swept (`sweep: {train.max_train_steps: [30, 60]}`). `configs/astronaut.yaml` is a
+complete config.
 
 A *name* has letters, digits, `.`, `_` and `-`, at most 100 of them. A *mapping* is YAML's `{key: value}`. An empty
-default means that without the key there is none.
+default means that nothing is set, unless the description says otherwise.
 
 A plug-in is a mapping whose `use` names it; its other keys are its options: `policy: {use: top_k, k: 32}`.
 
@@ -152,14 +146,8 @@ def config_page() -> str:
 
 
 def _opening(cls: type) -> str:
-    """The docstring of a class up to where its keys are explained."""
-    text = (inspect.cleandoc(cls.__dict__["__doc__"])).split("\n\n")[0]
-    names = "|".join(_keys(cls))
-    return (
-        re.split(rf"(?:^|(?<=[.;] ))(?:{names})(?:, \w+)*: ", " ".join(text.split()))[0].strip()
-        if names
-        else " ".join(text.split())
-    )
+    """The first paragraph of a class's docstring, on one line."""
+    return " ".join(inspect.cleandoc(cls.__dict__["__doc__"]).split("\n\n")[0].split())
 
 
 CLI_OPENING = """# The commands
@@ -179,15 +167,24 @@ def cli_page() -> str:
     lines = [CLI_OPENING]
     for name in sorted(group.list_commands(context)):
         command = group.get_command(context, name)
-        told = " ".join((command.help or "").split())
-        lines += [f"## {name}", "", told, "", "```sh", _usage(name, command.params), "```", ""]
+        lines += [
+            f"## {name}",
+            "",
+            " ".join((command.help or "").split()),
+            "",
+            "```sh",
+            _usage(name, command.params),
+            "```",
+            "",
+        ]
         lines += table(("option", "value", "default", "what it is"), map(_option, command.params))
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _usage(name: str, params: list[Any]) -> str:
-    arguments = [_value(one) for one in params if one.param_type_name == "argument"]
-    needed = [f"{one.opts[0]} {one.name.upper()}" for one in params if one.param_type_name == "option" and one.required]
+    arguments = [_value(param) for param in params if param.param_type_name == "argument"]
+    required = [param for param in params if param.param_type_name == "option" and param.required]
+    needed = [f"{param.opts[0]} {param.name.upper()}" for param in required]
     return " ".join(["entropy-loop", name, *needed, "[OPTIONS]", *arguments])
 
 
@@ -224,9 +221,11 @@ def tables_page() -> str:
     """docs/reference/tables.md."""
     lines = [TABLES_OPENING]
     for name, columns in TABLES.items():
-        told = " ".join((inspect.getdoc(getattr(Results, name)) or "").partition("\n\n")[0].split())
-        lines += [f"## {name}", "", f"`{name}.{'parquet' if name in PARQUET else 'csv'}`. {told}", ""]
-        body = ((code(key), code(one.dtype), "never" * one.always, one.text) for key, one in columns.items())
+        opening = " ".join((inspect.getdoc(getattr(Results, name)) or "").partition("\n\n")[0].split())
+        lines += [f"## {name}", "", f"`{name}.{'parquet' if name in PARQUET else 'csv'}`. {opening}", ""]
+        body = (
+            (code(key), code(column.dtype), "never" * column.always, column.text) for key, column in columns.items()
+        )
         lines += table(("column", "dtype", "missing", "what it is"), body)
     return "\n".join(lines).rstrip() + "\n"
 

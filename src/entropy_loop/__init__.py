@@ -1,7 +1,7 @@
 """entropy-loop: what becomes of a text-to-image model when its own images are fed back into its training?
 
-For notebooks: `run(config)` runs an experiment, `open_results(folder)` opens what one has written; both return
-`Results`, the tables as pandas frames and the pictures. Importing this module imports neither torch nor pandas.
+For notebooks: `run(config)` runs an experiment, `open_results(folder)` opens a results folder. Both return `Results`:
+the tables as pandas frames, and the images. Importing this module imports neither torch nor pandas.
 """
 
 from importlib import import_module
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Results", "__version__", "open_results", "run"]
 __version__ = version("entropy-loop")
 
-if not TYPE_CHECKING:  # a type checker would take any name for one of these
+if not TYPE_CHECKING:  # with `__getattr__` a type checker would accept any name
 
     def __getattr__(name: str) -> object:
         if name in __all__:

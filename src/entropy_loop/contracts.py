@@ -1,8 +1,9 @@
 """The contract of every kind of plug-in.
 
-A plug-in is a frozen dataclass whose fields are its options, with a `version` of its own. One that extends the class of
-its kind inherits the optional members and writes the abstract ones; one that does not writes every member. `registry`
-checks the names when a plug-in is loaded, mypy checks the types, and `validation` checks the tables that come back.
+A plug-in is a frozen dataclass with a `version` of its own; its fields are its options, each described by the docstring
+under it. Extend the class of its kind and implement the abstract members; the others have defaults. A plug-in that does
+not extend it implements every member. `registry` checks the names when a plug-in is loaded, mypy checks the types, and
+`validation` checks the tables that it returns.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ ChainT = TypeVar("ChainT")
 
 
 class Plugin(Protocol):
-    """What every plug-in has.
+    """Base of all plug-ins.
 
-    version: enters keys; raise it when the same options come to mean something else. Every class sets its own.
+    version: enters keys; raise it when the same options give another result. Every class sets its own.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     version: ClassVar[int]
 
     def downloads(self) -> list[Download]:
-        """The models of the hub that it needs. Nothing, unless it says so."""
+        """The models of the hub that it needs; none by default."""
         return []
 
 
@@ -44,11 +45,11 @@ class Plugin(Protocol):
 
 @dataclass(frozen=True)
 class Costs:
-    """What one image costs a generator.
+    """A generator's costs.
 
-    TFLOP: `sample` for one image in all, `encode` for one image of a diet, `present` for one image of a training step.
-    half: whether images are made at two bytes per number. Bytes: `image` and `weights` of a generation on disk;
-    `sampling` and `training` in the device's memory, for which activations are only estimated and judges are left out.
+    In TFLOP: `sample` per generated image, `encode` per image of a diet, `present` per image of a training step. half:
+    whether images are made at two bytes per number. In bytes: `image` and `weights` of a generation on disk; `sampling`
+    and `training` in the device's memory, with estimated activations and without judges.
     """
 
     sample: float = 0.0
@@ -62,7 +63,7 @@ class Costs:
 
 
 class Origin(NamedTuple):
-    """The checkpoint that generation 0 is: its name and, where it has one, its revision."""
+    """Generation 0's checkpoint: its name and, if it has one, its revision."""
 
     checkpoint: str
     revision: str | None
@@ -71,7 +72,7 @@ class Origin(NamedTuple):
 class Generator(Plugin, Protocol):
     """Makes images from a model and trains the next generation's model on a diet.
 
-    withholds: whether a set may have fewer images than were asked for, as with a safety checker.
+    withholds: whether a set may have fewer images than requested, as with a safety checker.
     """
 
     @property
@@ -80,17 +81,17 @@ class Generator(Plugin, Protocol):
 
     @property
     def origin(self) -> Origin | None:
-        """The checkpoint that generation 0 is; None for a toy, which has no weights."""
+        """Generation 0's checkpoint; None for a toy, which has no weights."""
         return None
 
     @abstractmethod
     def evaluations_per_image(self) -> float:
-        """Model evaluations that an image takes."""
+        """Number of model evaluations per image."""
         ...
 
     @abstractmethod
     def ready(self, prompts: tuple[str, ...], settings: TrainSettings) -> None:
-        """Raises ConfigError when it cannot make images of these prompts here, or cannot be trained so."""
+        """Raises ConfigError if it cannot make images of these prompts here, or cannot be trained like this."""
         ...
 
     @abstractmethod
@@ -100,37 +101,36 @@ class Generator(Plugin, Protocol):
 
     @abstractmethod
     def sample(self, model: Checkpoint, requests: list[Request], out: Path, tick: Tick) -> None:
-        """Write samples.parquet (columns `data.SAMPLES` and the generator's own, none of images.parquet's other ones),
-        one row per image in the order of the requests, and the files that it names; each image has its request's
-        seed."""
+        """Write samples.parquet and the files that it names: one row per image in the order of the requests, with its
+        request's seed. Columns: `data.SAMPLES` and the generator's own, whose names must not be other columns of
+        images.parquet."""
         ...
 
     @abstractmethod
     def train(
         self, start: Checkpoint, diet: Diet, settings: TrainSettings, step_seeds: list[int], out: Path, tick: Tick
     ) -> None:
-        """Write the model that comes of training `start` on the diet. step_seeds: one per optimisation step."""
+        """Train `start` on the diet and write the new model. step_seeds: one per optimisation step."""
         ...
 
     def costs(self, settings: TrainSettings) -> Costs | None:
-        """What an image costs; None where nobody can tell yet. A toy costs nothing."""
+        """The costs of an image; None if they are not known yet. A toy costs nothing."""
         return Costs()
 
     def for_few(self, images: int) -> Self:
-        """The same generator for sets with so few images of a prompt."""
+        """The same generator, for sets with at most this many images per prompt."""
         return self
 
     def split(self, requests: list[Request]) -> list[list[Request]]:
-        """The parts of a set that can be sampled apart."""
+        """The set in parts that can be sampled independently."""
         return [requests]
 
     def join(self, parts: list[Path], out: Path) -> None:
-        """Put parts that were sampled apart together, in the order of the requests. Only called with several parts."""
-        raise NotImplementedError(f"{type(self).__name__} splits nothing, so there is nothing to join.")
+        """Merge the folders of several independently sampled parts, in the order of the requests."""
+        raise NotImplementedError(f"{type(self).__name__} does not split sets, so it cannot join parts.")
 
     def loading(self, settings: TrainSettings, request: Request) -> str:
-        """Lines of Python that load a trained generation without this package and make the picture of a request; empty
-        where there is no way."""
+        """Python lines that load a trained generation without this package and make a request's image, or ''."""
         return ""
 
 
@@ -139,73 +139,72 @@ class Real(Plugin, Protocol):
 
     @abstractmethod
     def ready(self) -> None:
-        """Raises ConfigError when the images are not here."""
+        """Raises ConfigError if the images are not available."""
         ...
 
     @abstractmethod
     def stock(self, prompt: str) -> int | None:
-        """How many images of a prompt there are; None for no end."""
+        """Number of images of a prompt; None if unlimited."""
         ...
 
     @abstractmethod
     def draw(self, requests: list[Request], out: Path, tick: Tick) -> None:
-        """Write samples.parquet and its files: image `index` of each request's prompt."""
+        """Write samples.parquet and its files: for each request, image `index` of its prompt."""
         ...
 
     def check_prompts(self, prompts: Sequence[Prompt]) -> list[Prompt]:
-        """Check prompts for a config with these prompts; none where the world knows no others."""
+        """Check prompts for a config with these prompts; none by default."""
         return []
 
     def can_teach(self, concept: str) -> bool:
-        """Whether it has images of a concept, under captions of their own."""
+        """Whether it has images of a concept, with captions of their own."""
         return False
 
     def ready_to_teach(self, concepts: tuple[str, ...], images: int, prompts: tuple[str, ...]) -> None:
-        """Raises ConfigError when there are fewer than so many images of a concept."""
-        raise ConfigError(f"reteach: {type(self).__name__} has no images to teach concepts with.")
+        """Raises ConfigError if a concept has fewer images than `images`."""
+        raise ConfigError(f"reteach: {type(self).__name__} has no images of single concepts.")
 
     def teach(self, requests: list[Request], prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
-        """As `draw`, but a request's prompt is a concept, and each image has a caption of its own."""
-        raise ConfigError(f"reteach: {type(self).__name__} has no images to teach concepts with.")
+        """Like `draw`, but a request's prompt is a concept, and each image has a caption of its own."""
+        raise ConfigError(f"reteach: {type(self).__name__} has no images of single concepts.")
 
 
-# ---- what looks at images ------------------------------------------------------------------------------
+# ---- scorers, judges, embedders and readers ------------------------------------------------------------
 
 
 class Weights(NamedTuple):
-    """Which weights a scorer or a judge looks with: a model, and the tag where the model's name has several."""
+    """The weights of a scorer or judge: the model, and the tag if there are several weights of that name."""
 
     model: str
     pretrained: str | None = None
 
 
 class _Observer(Plugin, Protocol):
-    """What scorers, judges, embedders and readers have in common."""
+    """Base of scorers, judges, embedders and readers."""
 
     def tflop_per_image(self) -> float | None:
-        """TFLOP that an image takes; None where nobody can tell yet."""
+        """TFLOP per image; None if not known yet."""
         return 0.0
 
     def readable(self, texts: Iterable[str], where: str) -> None:
-        """Raises ConfigError, with the place `where`, for a text that it cannot read whole. Reads any, unless it says
-        so."""
+        """Raises ConfigError for a text that it cannot read whole. where: the text's place in the config."""
         return
 
     def weights(self) -> Weights | None:
-        """The weights that it looks with; None where it has none. What selects must not measure."""
+        """Its weights; None if it has none. The same weights must not both select and measure."""
         return None
 
     def description(self) -> str | None:
-        """What its answers depend on beside the images, as JSON: kept beside its table as model.json."""
+        """JSON of everything besides the images that its answers depend on; it becomes model.json."""
         return None
 
 
 class Scorer(_Observer, Protocol):
-    """Scores the images of target prompts, for the curation."""
+    """Scores the images of target prompts for curation."""
 
     @abstractmethod
     def ready(self, prompts: tuple[str, ...]) -> None:
-        """Raises ConfigError when it cannot score images of these prompts."""
+        """Raises ConfigError if it cannot score images of these prompts."""
         ...
 
     @abstractmethod
@@ -215,10 +214,10 @@ class Scorer(_Observer, Protocol):
 
 
 class Entry(TypedDict, total=False):
-    """What a calibration says of a concept, or of several in one image.
+    """The calibration of one concept, or of several in one image.
 
-    threshold: from which score on the answer is yes. sensitivity, specificity: on so many `positives` and `negatives`.
-    reason: why these are missing. concepts: of an entry of several. yes, no: the texts that were asked.
+    threshold: lowest score whose answer is yes. sensitivity, specificity: measured on `positives` and `negatives`
+    images. reason: why these are missing. concepts: set only in an entry of several. yes, no: the contrastive texts.
     """
 
     threshold: float
@@ -233,11 +232,11 @@ class Entry(TypedDict, total=False):
 
 
 Question = Mapping[str, list[str]]
-"""What a judge is asked for a concept, as it stands in an entry; empty: whatever the calibration asked."""
+"""The texts that a judge is asked for a concept, by their key in an Entry; empty: those of the calibration."""
 
 
 class Degradation(TypedDict):
-    """How often a judge is right on images that were made worse. concept: or the name of several."""
+    """A judge's accuracy on `n` degraded images. concept: one concept, or the name of several in one image."""
 
     kind: str
     level: float
@@ -249,9 +248,9 @@ class Degradation(TypedDict):
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a calibration file says of single concepts, of several in one image, and of both on degraded images.
+    """A calibration file: entries for single concepts, for several in one image, and for both on degraded images.
 
-    file: its path if the config names it.
+    file: its path, if the config names it.
     """
 
     concepts: Mapping[str, Entry] = field(default_factory=dict)
@@ -260,33 +259,33 @@ class Calibration:
     file: str = ""
 
     def entry(self, concept: str, asked: Question) -> Entry | None:
-        """The concept's entry if it was calibrated with this very question. Raises ConfigError where a file that the
-        config names was fitted with another one: the config says two things."""
+        """The concept's entry, if it was calibrated with this question. Raises ConfigError if the config names a file
+        that was fitted with another question."""
         entry = self.concepts.get(concept)
         if entry is None or all(entry.get(name) == value for name, value in asked.items()):
             return entry
         if self.file:
             raise ConfigError(
-                f"concepts.{concept}: its texts are not those that {self.file} was fitted with; calibrate anew, or "
-                "leave the texts out."
+                f"concepts.{concept}: {self.file} was fitted with other texts; calibrate again, or remove the texts "
+                "from the config."
             )
         return None
 
     def measured(self, asked: Mapping[str, Question]) -> dict[str, Entry]:
-        """The entries of the concepts that were calibrated so, and as `all` that of all of them in one image."""
+        """The entries of concepts calibrated with these questions, and as `all` that of all in one image."""
         entries = {name: entry for name, question in asked.items() if (entry := self.entry(name, question))}
         if len(entries) < len(asked):
             return entries
         joint = [entry for entry in self.joint.values() if sorted(entry.get("concepts", ())) == sorted(asked)]
-        if len(entries) == 1:  # of one concept, all of them is that one
+        if len(entries) == 1:  # the joint entry of a single concept is its own
             joint = list(entries.values())
         return entries | {ALL: joint[0]} if joint else entries
 
 
 class Judge(_Observer, Protocol):
-    """Says of every image which concepts of its prompt it recognises.
+    """Recognises the concepts of an image's prompt.
 
-    averages_mirror: whether an answer averages an image and its mirror image; then no mirror check is reported.
+    averages_mirror: whether an answer averages an image and its mirror image. Then no mirror check is reported.
     """
 
     averages_mirror: ClassVar[bool] = False
@@ -299,7 +298,7 @@ class Judge(_Observer, Protocol):
 
     @abstractmethod
     def ready(self, concepts: tuple[Concept, ...]) -> None:
-        """Raises ConfigError when it cannot be asked for these concepts."""
+        """Raises ConfigError if it cannot recognise these concepts."""
         ...
 
     @abstractmethod
@@ -307,22 +306,22 @@ class Judge(_Observer, Protocol):
         self, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], tick: Tick
     ) -> pd.DataFrame:
         """One row (columns `data.JUDGEMENTS`: id, concept, score, threshold, answer, reason) for every image of these
-        prompts and every concept of its prompt. An answer is true or false; where there is none it is missing, with the
-        reason. Score and threshold may be missing."""
+        prompts and every concept of its prompt. An answer is true, false, or missing with a reason. Score and threshold
+        may be missing."""
         ...
 
     def calibration_in_force(self) -> Calibration | None:
-        """Its calibration, which may be empty; None for a kind of judge that has none. Raises ConfigError when the
-        file or the model is not here."""
+        """Its calibration, which may be empty; None if judges of this kind have none. Raises ConfigError if the file or
+        the model is missing."""
         return None
 
     def measured(self, concepts: tuple[Concept, ...]) -> dict[str, Entry] | None:
-        """What the calibration says of these concepts as they are asked here, and of `all` of them in one image; None
-        for a kind of judge that has none."""
+        """The calibration's entries for these concepts and their texts, and for `all` of them in one image; None if
+        judges of this kind have none."""
         return None
 
     def without_calibration(self) -> CalibratedJudge | None:
-        """The judge with no calibration but its model's own, for `calibrate`; None for a kind that cannot have one."""
+        """The judge with only its model's own calibration, for `calibrate`; None if judges of this kind have none."""
         return None
 
 
@@ -331,24 +330,24 @@ class CalibratedJudge(Judge, Protocol):
 
     @abstractmethod
     def question(self, concept: Concept) -> dict[str, list[str]]:
-        """What is asked for a concept, as a calibration file keeps it."""
+        """The texts that it is asked for a concept, as in a calibration file."""
         ...
 
 
 class Embedded(NamedTuple):
-    """What an embedder made of a set, row by row as its table. vectors: float32 (images, d). noise: one column per
-    index, from the files' own pixels."""
+    """An embedder's result for a set, in the order of its table. vectors: float32 (images, d). noise: one column per
+    noise index, computed from the files' own pixels."""
 
     vectors: np.ndarray
     noise: pd.DataFrame
 
 
 class Embedder(_Observer, Protocol):
-    """Makes image embeddings, for diversity, distance and copying."""
+    """Computes image embeddings for diversity, distance and copying."""
 
     @abstractmethod
     def ready(self) -> None:
-        """Raises ConfigError when the model is not here."""
+        """Raises ConfigError if the model is missing."""
         ...
 
     @abstractmethod
@@ -358,8 +357,8 @@ class Embedder(_Observer, Protocol):
 
 
 class Attribute(TypedDict):
-    """An attribute that a reader knows. answers: in the order of the network's outputs. values: those of them that are
-    values. threshold: the least probability of a value. confusion: by version of the images, a matrix of shares."""
+    """An attribute that a reader knows. answers: in the order of the network's outputs. values: the answers that are
+    values. threshold: lowest probability of a value. confusion: version of the images -> matrix of shares."""
 
     answers: list[str]
     values: list[str]
@@ -372,7 +371,7 @@ class Reader(_Observer, Protocol):
 
     @abstractmethod
     def ready(self, attributes: Mapping[str, tuple[str, ...]]) -> None:
-        """Raises ConfigError when it does not read one of these attributes or values."""
+        """Raises ConfigError for an attribute or value that it cannot read."""
         ...
 
     @abstractmethod
@@ -382,8 +381,8 @@ class Reader(_Observer, Protocol):
 
     @abstractmethod
     def read(self, samples: Samples, tick: Tick) -> pd.DataFrame:
-        """One row (columns `data.ATTRIBUTES`: id, attribute, value, score, reason) for every image and attribute; where
-        there is no value it is missing, with the reason."""
+        """One row (columns `data.ATTRIBUTES`: id, attribute, value, score, reason) for every image and attribute. A
+        value may be missing, with a reason."""
         ...
 
 
@@ -391,11 +390,11 @@ class Reader(_Observer, Protocol):
 
 
 class Policy(Plugin, Protocol):
-    """Which of a pool's images are passed on: a pure function of their scores.
+    """Selects the images of a pool that are passed on: a pure function of their scores.
 
-    reads_scores: whether a scorer is asked at all; a policy without scores is not touched by the scorer. asks_people:
-    whether the scores are people's picks, for which a run waits. raters: how many people pick. repeats: whether an
-    image can be chosen more than once. size_known: whether the config tells how many are passed on.
+    reads_scores: whether it needs a scorer; if not, the scorer enters no key. asks_people: whether the scores are
+    people's picks, for which a run waits. raters: number of people who pick. repeats: whether an image can be chosen
+    more than once. size_known: whether the config fixes how many images are passed on.
     """
 
     reads_scores: ClassVar[bool] = True
@@ -410,29 +409,29 @@ class Policy(Plugin, Protocol):
         return self.reads_scores or self.asks_people
 
     def most_kept(self, images: int) -> int:
-        """How many of a pool's images are passed on, at most."""
+        """Largest number of images that are passed on from a pool of `images`."""
         return images
 
     def check(self, images: int) -> None:
-        """Raises ConfigError when no pool of that size can serve this policy."""
+        """Raises ConfigError if a pool of `images` is too small."""
         return
 
     def kept(self, images: int) -> str:
-        """What it passes on of a pool, in words, as in 'the 32 best'."""
+        """What it passes on from a pool, in words, as in 'the 32 best'."""
         return f"at most {self.most_kept(images)}, by the policy {type(self).__name__}"
 
     @abstractmethod
     def __call__(self, scores: pd.DataFrame, seed: int) -> pd.DataFrame:
-        """One prompt's scores (columns id, score; one row per image of the pool) and the seed of this curation; returns
-        the same images with columns `data.SELECTION`. The order of the rows must not matter."""
+        """The same images with columns `data.SELECTION`. scores: one prompt's (columns id, score; one row per image of
+        the pool). seed: of this curation. The result must not depend on the order of the rows."""
         ...
 
 
 class Regime(Plugin, Protocol):
-    """Which generations' kept images enter a diet, and how much real data.
+    """Says which generations' kept images enter a diet, and how many real images.
 
-    real_fraction: share of the diet that is real data. fresh: new real images in every step, else one fixed set.
-    subsamples: the eaten images are cut to as many as the newest generation kept.
+    real_fraction: share of real images in the diet. fresh: whether every step has new real images, else all have the
+    same. subsamples: whether the diet is a random part of these images, as many as the newest generation kept.
     """
 
     real_fraction: float = 0.0
@@ -440,16 +439,16 @@ class Regime(Plugin, Protocol):
     subsamples: ClassVar[bool] = False
 
     def eats(self, history: Sequence[Of]) -> Sequence[Of]:
-        """The generations whose kept images enter the diet, oldest first. It must never look inside an entry."""
+        """The generations whose kept images enter the diet, oldest first. It must not look inside an entry."""
         return history[-1:]
 
     def real_images(self, kept: int) -> int:
-        """How many real images make up `real_fraction` beside `kept` synthetic ones. At 1 the real images take the
-        place of the kept ones, one for one."""
+        """Number of real images that are `real_fraction` of a diet with `kept` generated ones. At 1 real images replace
+        the kept ones, one for one."""
         return kept if self.real_fraction == 1 else round(kept * self.real_fraction / (1 - self.real_fraction))
 
     def fed(self) -> str:
-        """What it feeds back of the kept images, in words."""
+        """What it feeds back from the kept images, in words."""
         return f"what the regime {type(self).__name__} makes of the kept images"
 
 
@@ -457,11 +456,11 @@ class Regime(Plugin, Protocol):
 
 
 class Engine(Plugin, Protocol):
-    """Where chains are carried. No result depends on it, and it is in no key."""
+    """Runs the chains. No result depends on it, and it is in no key."""
 
     @abstractmethod
     def ready(self) -> None:
-        """Raises ConfigError when it cannot run here."""
+        """Raises ConfigError if it cannot run on this machine."""
         ...
 
     @abstractmethod
@@ -473,5 +472,5 @@ class Engine(Plugin, Protocol):
         between: Callable[[], None],
         threads: int,
     ) -> None:
-        """Call `work` for every chain, and `between` now and then. threads: of each worker."""
+        """Call `work` for every chain, and `between` now and then. threads: CPU threads per worker."""
         ...

@@ -1,7 +1,7 @@
-"""The nouns: what passes between the stages, and the columns of every table.
+"""What passes between the stages, and the columns of every table.
 
-Dataclasses for things with an identity, tables for things that come by the thousand. A missing number is
-an empty cell with a reason beside it, never 0.
+Things with an identity are dataclasses; things that come by the thousand are rows of tables. A missing number is an
+empty cell with a reason beside it, never 0.
 """
 
 from __future__ import annotations
@@ -11,39 +11,39 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import pandas as pd
 from pydantic import ConfigDict, Field
 
 Tick = Callable[[float], None]
-"""Called by a maker with the share of its work that is done, in [0, 1]."""
+"""Progress callback: a maker calls it with the share of its work that is done, in [0, 1]."""
 
 KEPT = ".kept"
-"""A folder that a maker may keep in the one that it fills: it outlives a kill, so that the next process goes on from
-what is in it, and it is no part of the result."""
+"""Name of a folder that a maker may keep inside its output folder. It survives a kill, so the next process can resume
+from it. It is not part of the result."""
 
 ALL = "all"
 """The joint concept: every concept of the prompt in one and the same image."""
 
 POOL, EVALUATION, REAL, HELD_OUT, TAUGHT = "pool", "evaluation", "real", "held-out", "taught"
 CHECK, MOVED = "check", "moved"
-"""The sets of images: pools use fresh noise in each generation, the evaluation set the same noise. Real images come
-from outside the loop: those of a diet, others that no diet contains, which pools are held against, and those of
-concepts that are taught again. Two sets check the judges: images of check prompts, with fresh noise in each
-generation, and images of the pools, moved."""
+"""The image sets. Generated: `pool` with fresh noise in each generation, `evaluation` with the same noise in each one,
+and `check` from check prompts. `moved` are moved copies of pool images; like `check` they check the judges. Real:
+`real` of a diet, `held-out` in no diet, which pools are compared with, and `taught` of concepts that are taught
+again."""
 
 GENERATED = (POOL, EVALUATION, CHECK)
-"""The sets that the generator makes."""
+"""The image sets that the generator makes."""
 
 MOVES = ("mirror", "shift")
-"""How an image is moved: it shows the same afterwards."""
+"""Ways to move an image without changing what it shows."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt, the concepts it should show, and its role: images of a 'target' are fed back, those of a 'check' tell
-    of the judges, all others are only measured."""
+    """A prompt, its role, and the concepts that its images should show. Images of a 'target' are fed back, images of a
+    'check' prompt measure the judges, all others are only measured."""
 
     text: str
     role: str = "target"
@@ -52,7 +52,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Concept:
-    """What a recogniser looks for: contrastive texts. Empty tuples mean the model's own calibration."""
+    """A concept and its contrastive texts. Empty tuples mean the judge's own calibration."""
 
     name: str
     yes: tuple[str, ...] = ()
@@ -61,8 +61,8 @@ class Concept:
 
 @dataclass(frozen=True)
 class Request:
-    """One image to be made: `index` numbers the images of one prompt (below 0 it counts back from the last one that
-    there is, as for a list), `seed` (32 bits) fixes its noise."""
+    """One image to make. `index` numbers the images of one prompt; a negative index counts from the end, as in a list.
+    `seed` (32 bits) fixes the noise."""
 
     id: str
     prompt: str
@@ -72,60 +72,71 @@ class Request:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """One feedback step's training, in the spelling of diffusers' training examples.
+    """One feedback step's training, in the spelling of diffusers' training examples."""
 
-    method: 'full' fine-tunes the whole UNet; 'lora' low-rank updates of its attention (Hu et al. 2021, arXiv
-    2106.09685), which the next generation goes on training; 'none' trains nothing, every generation is generation
-    0's model.
-    start_from: 'previous' continues from the last generation, 'base' starts each one from generation 0.
-    roundtrip: 'pixels' trains on the 8-bit images, through the VAE's encoder; 'latents' on the very latents
-    that were generated (real images, which have none, are encoded).
-    max_train_steps: optimisation steps. train_batch_size: images per backward pass, of all processes together.
-    gradient_accumulation_steps: backward passes per optimisation step. gradient_checkpointing: recompute activations
-    to save memory. learning_rate, adam_beta1, adam_beta2, adam_weight_decay, adam_epsilon: of AdamW. lr_scheduler,
-    lr_warmup_steps: as in diffusers' training examples. snr_gamma: min-SNR weighting (Hang et al. 2023, arXiv
-    2303.09556, eq. 4 with the noise parametrisation), None for plain noise MSE. noise_offset: strength of noise that
-    is one number per image and channel. proportion_empty_prompts: share of captions dropped in training.
-    max_grad_norm: global L2 norm after clipping. mixed_precision: of activations, and of a LoRA's frozen weights;
-    what is trained is float32. checkpointing_steps: after so many steps weights and optimizer are written down, so that
-    a training that is cut off goes on from there (None: never); no result depends on it. use_ema: hand on the
-    exponential moving average of the weights. ema_decay: of that average.
-    rank, lora_alpha (None: the rank), target_modules: of method 'lora'; an update is lora_alpha / rank B A.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     method: Literal["full", "lora", "none"] = "full"
+    """`full` fine-tunes the whole UNet. `lora` trains low-rank updates of its attention (Hu et al. 2021, arXiv
+    2106.09685), which the next generation goes on training. `none` trains nothing: every generation is generation 0's
+    model."""
     start_from: Literal["previous", "base"] = "previous"
+    """`previous` continues from the last generation, `base` starts each one from generation 0."""
     roundtrip: Literal["pixels", "latents"] = "pixels"
+    """`pixels` trains on the 8-bit images, through the VAE's encoder. `latents` trains on the very latents that were
+    generated; real images have none and are encoded."""
     max_train_steps: Annotated[int, Field(ge=1, lt=1 << 18)] = 100
+    """Optimisation steps, 1 to 262,143."""
     train_batch_size: Annotated[int, Field(ge=1)] = 16
+    """Images per backward pass, of all processes together; at least 1."""
     gradient_accumulation_steps: Annotated[int, Field(ge=1)] = 1
+    """Backward passes per optimisation step, at least 1."""
     gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    """Precision of activations and of a LoRA's frozen weights; `no` is float32. Trained weights are float32."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """Learning rate of AdamW, above 0."""
     lr_scheduler: Literal[
         "constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"
     ] = "constant"
+    """Schedule of the learning rate, as in diffusers' training examples."""
     lr_warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Optimisation steps in which the learning rate rises from 0, at least 0. `constant` ignores it."""
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """AdamW's decay of the mean gradient, 0 to below 1."""
     adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """AdamW's decay of the mean squared gradient, 0 to below 1."""
     adam_weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    """AdamW's weight decay, at least 0."""
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    """AdamW's term against division by zero, above 0."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Largest global L2 norm of the gradient, above 0. A longer gradient is scaled down to it."""
     snr_gamma: Annotated[float, Field(gt=0)] | None = None
+    """Gamma of min-SNR weighting, above 0 (Hang et al. 2023, arXiv 2303.09556, eq. 4 with the noise parametrisation).
+    Default: plain noise MSE."""
     noise_offset: Annotated[float, Field(ge=0)] = 0.0
+    """Standard deviation of extra noise that is constant over each image's channel, at least 0."""
     proportion_empty_prompts: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of captions replaced by the empty prompt, 0 to 1."""
     checkpointing_steps: Annotated[int, Field(ge=1)] | None = 500
+    """Optimisation steps between checkpoints of weights and optimizer, at least 1; `null` writes none. An interrupted
+    training resumes from the last one. No result depends on it."""
     use_ema: bool = False
+    """Pass on the exponential moving average of the weights instead of the last weights."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
+    """Decay of that average, between 0 and 1."""
     rank: Annotated[int, Field(ge=1)] = 4
+    """Rank r of a LoRA's updates lora_alpha / r B A, at least 1. Only for `method: lora`."""
     lora_alpha: Annotated[float, Field(gt=0)] | None = None
+    """Scale of a LoRA's updates, above 0. Default: the rank. Only for `method: lora`."""
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)] = ("to_q", "to_k", "to_v", "to_out.0")
+    """Modules of the UNet that a LoRA updates, at least one. Only for `method: lora`."""
 
     @property
     def images(self) -> int:
-        """Images that an optimisation step learns from."""
+        """Number of images per optimisation step."""
         return self.train_batch_size * self.gradient_accumulation_steps
 
 
@@ -135,10 +146,10 @@ Verb = Literal["base", "generate", "move", "draw", "recognise", "embed", "read",
 
 @dataclass(frozen=True)
 class Stage:
-    """One piece of work. Its `key` follows from `reads` alone: what the work depends on, nothing else.
+    """One piece of work. Its `key` is a hash over `reads`: everything that the result depends on.
 
-    needs: keys of the stages whose folders it opens. set: the set of images that it makes or looks at; empty where it
-    works on no single set. images: how many it makes, looks at or, as training, presents. cost: model evaluations, for
+    needs: keys of the stages whose folders it opens. set: the image set that it makes or reads; empty if there is no
+    single one. images: number of images that it makes, reads or, in training, presents. cost: model evaluations, for
     progress and `plan`.
     """
 
@@ -163,14 +174,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model of some generation: a folder written by a generator, which alone knows its inside."""
+    """A generation's model: a folder that a generator wrote and that only generators open."""
 
     folder: Path
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Made images: a folder with a table (`SAMPLES` columns) and the files it names."""
+    """An image set on disk: a folder with a table (`SAMPLES` columns) and the files that it names."""
 
     folder: Path
 
@@ -184,7 +195,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Selection:
-    """What curation decided about one pool: a table with `SELECTION` columns, and the pool itself."""
+    """The curation of one pool: the pool and a table with `SELECTION` columns."""
 
     pool: Samples
     table: pd.DataFrame
@@ -199,10 +210,10 @@ class Selection:
 
 @dataclass(frozen=True)
 class Diet:
-    """What a generation is trained on: one row per training image, an image passed on twice has two.
+    """What a generation is trained on: one row per training image; an image passed on twice has two rows.
 
-    Columns: id, prompt, folder and file in it, real (from outside the loop), and what the generator itself
-    wrote down of its images.
+    Columns: id, prompt, folder, file in that folder, real (whether it comes from outside the loop), and the generator's
+    own columns of samples.parquet.
     """
 
     table: pd.DataFrame
@@ -272,14 +283,13 @@ RUN_JUDGEMENTS = (
 
 
 def columns(table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
-    """A table of ours with exactly these columns in this order: one that it lacks is missing data. Raises ValueError
-    for one that is not among them."""
+    """The table with exactly these columns in this order; absent columns are filled with missing values. Raises
+    ValueError for a column that is not in `names`."""
     if unknown := set(map(str, table)) - set(names):
-        raise ValueError(f"no column of {', '.join(names)}: {', '.join(sorted(unknown))}")
+        raise ValueError(f"unknown columns {', '.join(sorted(unknown))}; expected {', '.join(names)}")
     return table.reindex(columns=list(names))
 
 
 def canonical(value: object) -> str:
-    """The one way to write a value down for a key: sorted JSON. Raises TypeError for anything that two
-    processes could write differently (objects, NaN)."""
+    """A value as sorted JSON, for keys. Raises TypeError for objects, ValueError for NaN and infinities."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)

@@ -1,4 +1,4 @@
-"""What can go wrong. A message says where, what, and what to do; only `cli` prints it and exits."""
+"""All errors. A message says where, what, and what to do. Only `cli` prints it and exits."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-MANY = 30  # names that one reads through for the one that one meant
+MANY = 30
+"""Longest list of known names that a message shows."""
 SHORT = re.compile(r"\d+ requested and \d+ written")
 RUST = re.compile(r"\(os error (\d+)\)")
 
 
 class EntropyLoopError(Exception):
-    """Base of all errors that a user can act on. `exit_code` is the shell's."""
+    """Base of all errors that a user can act on. `exit_code` is that of the process."""
 
     exit_code = 1
 
@@ -28,21 +29,21 @@ class ConfigError(EntropyLoopError):
 
 
 class TrainingDiverged(EntropyLoopError):
-    """A loss, gradient or weight is no longer finite; the generation before it is intact."""
+    """A loss, gradient or weight is not finite. The generation before is intact."""
 
 
 class StorageError(EntropyLoopError):
-    """Reading or writing failed: unwritable, full, or damaged."""
+    """Reading or writing failed: not writable, full, or damaged."""
 
     exit_code = 74
 
 
 class DiskFull(StorageError):
-    """Nothing more can be written where the results are."""
+    """There is no space left where the results are."""
 
 
 class Waiting(EntropyLoopError):
-    """People have to do something first; the same command continues then."""
+    """People have to answer first. Then the same command continues."""
 
     exit_code = 10
 
@@ -55,8 +56,8 @@ class Locked(EntropyLoopError):
 
 @contextmanager
 def as_storage_error(path: Path) -> Iterator[None]:
-    """What the operating system refuses becomes one sentence with the path. An error that a library raised itself
-    (no number of the system's), or that tells of a reader gone away, is none of storage's and passes."""
+    """Turn an error of the operating system into a StorageError with the path. Errors without a system error number and
+    broken pipes pass unchanged."""
     try:
         yield
     except EntropyLoopError:
@@ -65,29 +66,29 @@ def as_storage_error(path: Path) -> Iterator[None]:
         number = _number(error)
         if number is None or isinstance(error, BrokenPipeError):
             raise
-        told = f"{getattr(error, 'filename', None) or path}: {os.strerror(number)}"
+        fault = f"{getattr(error, 'filename', None) or path}: {os.strerror(number)}"
         if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise DiskFull(f"{told}; {free(path):,} bytes are free. Nothing finished is lost.") from error
-        raise StorageError(f"{told}. Nothing finished is lost.") from error
+            raise DiskFull(f"{fault}; {free(path):,} bytes are free. Nothing finished is lost.") from error
+        raise StorageError(f"{fault}. Nothing finished is lost.") from error
 
 
 def _number(error: Exception) -> int | None:
-    """The operating system's number of an error. safetensors, which is written in Rust, only has it in its words; numpy
-    only says how much of an array could be written, which is less than all where there is no room."""
+    """The operating system's error number, or None. safetensors has it only in its message (it is written in Rust).
+    numpy only reports that it wrote less than the whole array, which means that the disk is full."""
     if isinstance(error, OSError):
         return errno.ENOSPC if error.errno is None and SHORT.fullmatch(str(error)) else error.errno
-    found = RUST.search(str(error)) if type(error).__module__.startswith("safetensors") else None
-    return int(found[1]) if found else None
+    match = RUST.search(str(error)) if type(error).__module__.startswith("safetensors") else None
+    return int(match[1]) if match else None
 
 
 def free(path: Path) -> int:
-    """Bytes that can still be written where a path is, or where the nearest folder above it is."""
-    here = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
-    return shutil.disk_usage(here).free
+    """Free bytes on the disk of a path, which need not exist."""
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+    return shutil.disk_usage(existing).free
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """A sentence that suggests the known name that is close, if one is, and lists all if they are no more than MANY."""
+    """A sentence that suggests the closest known name, if one is close, and lists up to MANY known names."""
     from difflib import get_close_matches
 
     if not known:

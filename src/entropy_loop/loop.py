@@ -1,9 +1,9 @@
-"""The science on one screen: carry a chain through its generations.
+"""The loop: carry a chain through its generations.
 
     generate pool -> recognise -> score -> curate -> feed -> train -> next generation
 
-Every line goes through `store.once`, so the same call resumes after a kill and does nothing when
-everything is there. Recognition sees the whole pool; only curation decides what is passed on.
+Every stage goes through `store.once`, so the same call resumes after a kill and does nothing when all stages are
+finished. Judges see the whole pool; only curation selects.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from entropy_loop.errors import EntropyLoopError
 from entropy_loop.measuring import inputs, measures
 from entropy_loop.people import book, picks
 from entropy_loop.plan import Chain, Generation
-from entropy_loop.registry import named
+from entropy_loop.registry import display_name
 from entropy_loop.storage.store import Parted, Store
 from entropy_loop.worlds import moved
 
 
 @dataclass(frozen=True)
 class Sampling(Parted):
-    """The maker of a set that the generator makes."""
+    """Makes an image set with the generator."""
 
     generator: Generator
     model: Checkpoint
@@ -62,7 +62,7 @@ class Sampling(Parted):
         self._check(out)
 
     def parts(self) -> list[Sampling]:
-        """One maker for each block: what a kill costs or is put aside is a block, however many workers there are."""
+        """One maker per block of images. A kill costs a block at most, however many workers there are."""
         return [replace(self, requests=block) for block in self.generator.split(self.requests)]
 
     def join(self, parts: list[Path], out: Path) -> None:
@@ -70,11 +70,12 @@ class Sampling(Parted):
         self._check(out)
 
     def _check(self, out: Path) -> None:
-        validation.made(Samples(out), self.requests, named(self.generator), True, self.generator.withholds)
+        who, withholds = display_name(self.generator), self.generator.withholds
+        validation.check_samples(Samples(out), self.requests, who, seeded=True, withholds=withholds)
 
 
 def carry(chain: Chain, store: Store) -> None:
-    """Make every stage of a run that is not made yet."""
+    """Make every unfinished stage of a chain."""
     base = model = Checkpoint(store.once(chain.generations[0].model, chain.config.generator_plugin().base))
     history: list[Selection] = []
     for g in chain.generations:
@@ -89,16 +90,15 @@ def carry(chain: Chain, store: Store) -> None:
 
 
 def feed(chain: Chain, g: Generation, start: Checkpoint, history: list[Selection], store: Store) -> Checkpoint:
-    """Train a generation from `start` on what the regime makes of the history and of real images, and on what is
-    taught again."""
+    """Train a generation from `start` on its diet: images from the history, real images, and taught images."""
     real = taught = None
     if stage := g.sets.get(REAL):
         draw = partial(_draw, chain.config.real_plugin(), chain.requests(g.number, REAL))
         real = Samples(store.once(stage, draw))
         _recognise(chain, g, REAL, real, store)
     if stage := g.sets.get(TAUGHT):
-        prompts = tuple(prompt.text for prompt in chain.config.prompt_nouns())
-        teach = partial(_teach, chain.config.real_plugin(), chain.lessons(g.number), prompts)
+        prompts = tuple(prompt.text for prompt in chain.config.pool_prompts())
+        teach = partial(_teach, chain.config.real_plugin(), chain.taught_requests(g.number), prompts)
         taught = Samples(store.once(stage, teach))
         _recognise(chain, g, TAUGHT, taught, store)
 
@@ -114,24 +114,24 @@ def feed(chain: Chain, g: Generation, start: Checkpoint, history: list[Selection
 
 
 def generate(chain: Chain, g: Generation, model: Checkpoint, store: Store) -> Samples:
-    """Make the pool, the evaluation set and what checks the judges, and let every judge look at all of them."""
-    made = {}
-    for stream in GENERATED:
-        if stage := g.sets.get(stream):
-            sample = Sampling(chain.config.sampler(stream), model, chain.requests(g.number, stream))
-            made[stream] = Samples(store.once(stage, sample))
-            _recognise(chain, g, stream, made[stream], store)
+    """Make all generated sets and the moved copies, and run every judge on each. Returns the pool."""
+    samples = {}
+    for image_set in GENERATED:
+        if stage := g.sets.get(image_set):
+            sample = Sampling(chain.config.sampler(image_set), model, chain.requests(g.number, image_set))
+            samples[image_set] = Samples(store.once(stage, sample))
+            _recognise(chain, g, image_set, samples[image_set], store)
     if stage := g.sets.get(MOVED):
-        move = partial(moved.move, made[POOL], _targets(chain), chain.config.steady())
+        move = partial(moved.move, samples[POOL], _targets(chain), chain.config.moved_images())
         _recognise(chain, g, MOVED, Samples(store.once(stage, move)), store)
-    return made[POOL]
+    return samples[POOL]
 
 
 def measure(chain: Chain, g: Generation, stage: Stage, store: Store) -> None:
-    """Look at the sets of a generation (embeddings, noise, attributes) and hold its pool against generation 0's and
-    against real images."""
+    """Compute embeddings, noise indices and attributes of a generation's sets, and compare its pool with generation 0's
+    and with real images."""
     if HELD_OUT in g.observed:
-        store.once(g.observed[HELD_OUT].images, partial(inputs.hold_out, chain))
+        store.once(g.observed[HELD_OUT].images, partial(inputs.draw_held_out, chain))
     for observed in g.observed.values():
         samples = Samples(store.stages / observed.images.folder)
         if observed.embed:
@@ -139,14 +139,14 @@ def measure(chain: Chain, g: Generation, stage: Stage, store: Store) -> None:
         if observed.read:
             store.once(observed.read, partial(_read, chain.config.reader_plugin(), samples))
 
-    def hold_against(out: Path, tick: Tick) -> None:
+    def compare(out: Path, tick: Tick) -> None:
         measures.measure(chain.config, g.number, inputs.load(chain, g.number, store), out, tick)
 
-    store.once(stage, hold_against)
+    store.once(stage, compare)
 
 
 def curate(chain: Chain, g: Generation, stage: Stage, pool: Samples, store: Store) -> Selection:
-    """Select from every target prompt's pool; the policy sees scores only if it reads them."""
+    """Select from every target prompt's pool. Scores are made only if the policy reads them."""
     scores, targets = None, _targets(chain)
     if g.score:
         folder = store.once(g.score, partial(_score, chain.config.scorer_plugin(), pool, targets))
@@ -158,29 +158,29 @@ def curate(chain: Chain, g: Generation, stage: Stage, pool: Samples, store: Stor
 
 
 def _picked(chain: Chain, stage: Stage, pool: Samples, prompts: Sequence[str], store: Store) -> pd.DataFrame:
-    """What people picked of every prompt's pool, as scores. Raises Waiting until they have."""
+    """People's picks from every prompt's pool, as scores. Raises Waiting until they are complete."""
     policy = chain.config.policy_plugin()
     sizes = pool.table["prompt"].value_counts()  # a safety checker may have withheld some, or all
     keep = {text: min(policy.most_kept(sizes[text]), sizes[text]) for text in prompts if text in sizes}
-    wanted = [picks.Pool(book.opaque(), stage.folder, text, int(k), policy.raters) for text, k in keep.items()]
-    return picks.chosen(store.root, wanted, pool.table, pool.folder)
+    pools = [picks.Pool(book.opaque(), stage.folder, text, int(k), policy.raters) for text, k in keep.items()]
+    return picks.chosen(store.root, pools, pool.table, pool.folder)
 
 
 def _targets(chain: Chain) -> tuple[str, ...]:
-    return tuple(prompt.text for prompt in chain.config.prompt_nouns() if prompt.role == "target")
+    return tuple(prompt.text for prompt in chain.config.pool_prompts() if prompt.role == "target")
 
 
-def _recognise(chain: Chain, g: Generation, stream: str, made: Samples, store: Store) -> None:
-    asked = chain.config.asked(stream), chain.config.concept_nouns()
-    for judge, stage in zip(chain.config.judge_plugins(), g.judged[stream], strict=True):
-        store.once(stage, partial(_judge, judge, made, *asked))
+def _recognise(chain: Chain, g: Generation, image_set: str, samples: Samples, store: Store) -> None:
+    prompts, concepts = chain.config.judged_prompts(image_set), chain.config.judged_concepts()
+    for judge, stage in zip(chain.config.judge_plugins(), g.judged[image_set], strict=True):
+        store.once(stage, partial(_judge, judge, samples, prompts, concepts))
 
 
 def _select(chain: Chain, generation: int, pool: Samples, scores: pd.DataFrame | None, out: Path, tick: Tick) -> None:
-    policy, chosen = chain.config.policy_plugin(), []
+    policy, selections = chain.config.policy_plugin(), []
     images = pool.table[["id", "prompt"]]
     scored = images.assign(score=np.nan) if scores is None else images.merge(scores, on="id", how="left")
-    for index, prompt in enumerate(chain.config.prompt_nouns()):
+    for index, prompt in enumerate(chain.config.pool_prompts()):
         if prompt.role == "target":
             table = scored.loc[scored["prompt"] == prompt.text, list(SCORES)]
             if table.empty:
@@ -189,53 +189,53 @@ def _select(chain: Chain, generation: int, pool: Samples, scores: pd.DataFrame |
                     "the safety checker withheld all of its images (generator.safety_checker: keep), so nothing "
                     "can be fed back."
                 )
-            found = policy(table, seeds.seed(chain.config.seed, "curate", generation, index))
-            chosen.append(validation.selection(found, table, named(policy)))
-    pd.concat(chosen, ignore_index=True).to_parquet(out / "selection.parquet", index=False)
+            selection = policy(table, seeds.seed(chain.config.seed, "curate", generation, index))
+            selections.append(validation.selection(selection, table, display_name(policy)))
+    pd.concat(selections, ignore_index=True).to_parquet(out / "selection.parquet", index=False)
 
 
-# ---- plug-ins are asked, what they return is checked, and written ------------------------------------
+# ---- call a plug-in, check what it returns, write it ---------------------------------------------------
 
 
 def _draw(real: Real, requests: list[Request], out: Path, tick: Tick) -> None:
     real.draw(requests, out, tick)
-    validation.made(Samples(out), requests, named(real))
+    validation.check_samples(Samples(out), requests, display_name(real))
 
 
 def _teach(real: Real, requests: list[Request], prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
     real.teach(requests, prompts, out, tick)
-    validation.made(Samples(out), requests, named(real), captions=True)
+    validation.check_samples(Samples(out), requests, display_name(real), captions=True)
 
 
 def _score(scorer: Scorer, samples: Samples, prompts: tuple[str, ...], out: Path, tick: Tick) -> None:
-    found = validation.scores(scorer.score(samples, prompts, tick), samples, prompts, named(scorer))
-    found.to_parquet(out / "scores.parquet", index=False)
+    scores = validation.scores(scorer.score(samples, prompts, tick), samples, prompts, display_name(scorer))
+    scores.to_parquet(out / "scores.parquet", index=False)
     _describe(scorer, out)
 
 
 def _judge(
     judge: Judge, samples: Samples, prompts: tuple[Prompt, ...], concepts: tuple[Concept, ...], out: Path, tick: Tick
 ) -> None:
-    told = judge.judge(samples, prompts, concepts, tick)
-    found = validation.judgements(told, samples, prompts, f"judge {judge.label!r}")
-    found.to_parquet(out / "judgements.parquet", index=False)
+    answers = judge.judge(samples, prompts, concepts, tick)
+    judgements = validation.judgements(answers, samples, prompts, f"judge {judge.label!r}")
+    judgements.to_parquet(out / "judgements.parquet", index=False)
     _describe(judge, out)
 
 
 def _embed(embedder: Embedder, samples: Samples, out: Path, tick: Tick) -> None:
-    found = validation.embedded(embedder.embed(samples, tick), samples, named(embedder))
-    np.save(out / "embeddings.npy", found.vectors)
-    found.noise.to_parquet(out / "noise.parquet", index=False)
+    embedded = validation.embedded(embedder.embed(samples, tick), samples, display_name(embedder))
+    np.save(out / "embeddings.npy", embedded.vectors)
+    embedded.noise.to_parquet(out / "noise.parquet", index=False)
     _describe(embedder, out)
 
 
 def _read(reader: Reader, samples: Samples, out: Path, tick: Tick) -> None:
-    found = validation.attributes(reader.read(samples, tick), samples, reader.attributes(), named(reader))
-    found.to_parquet(out / "attributes.parquet", index=False)
+    attributes = validation.attributes(reader.read(samples, tick), samples, reader.attributes(), display_name(reader))
+    attributes.to_parquet(out / "attributes.parquet", index=False)
     _describe(reader, out)
 
 
 def _describe(plugin: Scorer | Judge | Embedder | Reader, out: Path) -> None:
-    """Keep what the answers depend on beside them."""
-    if told := plugin.description():
-        (out / "model.json").write_text(told, encoding="utf-8")
+    """Write the plug-in's description beside its table."""
+    if description := plugin.description():
+        (out / "model.json").write_text(description, encoding="utf-8")

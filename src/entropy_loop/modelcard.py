@@ -1,5 +1,4 @@
-"""The README.md beside a generation's weights: what they are, and the lines of plain diffusers that load them and make
-the first of the pictures that it shows."""
+"""The model card: README.md beside a generation's weights, with diffusers code that loads them."""
 
 from __future__ import annotations
 
@@ -14,13 +13,14 @@ from entropy_loop.contracts import Origin
 from entropy_loop.data import EVALUATION, Request
 from entropy_loop.plan import Chain, Generation
 
-SHOWN = 4  # sample images
+SHOWN = 4
+"""Number of sample images."""
 
 
 def write(chain: Chain, g: Generation, parent: str, diet: pd.DataFrame, out: Path) -> None:
-    """parent: the stage folder that was trained from. diet: one row per training image. Writes nothing for a generator
-    that has no way to load its weights elsewhere. The same for every run that shares the stage; no date, no path of
-    this machine."""
+    """Write the card, unless the generator's weights cannot be loaded without this package. parent: stage folder of the
+    model that training started from. diet: one row per training image. All chains that share the stage write the same
+    card: it has no date and no path of this machine."""
     generator = chain.config.generator_plugin()
     shown = chain.requests(g.number, EVALUATION)[:SHOWN]
     if generator.origin and (loading := generator.loading(chain.config.train, shown[0])):
@@ -31,12 +31,12 @@ def write(chain: Chain, g: Generation, parent: str, diet: pd.DataFrame, out: Pat
 def _text(
     chain: Chain, g: Generation, parent: str, diet: pd.DataFrame, origin: Origin, shown: list[Request], loading: str
 ) -> str:
-    """origin: of generation 0. shown: the samples. loading: the lines that make the first of them."""
+    """origin: generation 0's checkpoint. shown: the samples. loading: Python lines that make the first sample."""
     train = chain.config.train
     tags = ["stable-diffusion", "text-to-image", "diffusers", "diffusers-training"]
     tags += ["lora"] if train.method == "lora" else []
     head = {"base_model": origin.checkpoint, "library_name": "diffusers", "tags": tags}
-    samples = [f"![{one.prompt}](../{g.sets[EVALUATION].folder}/images/{one.id}.png)" for one in shown]
+    samples = [f"![{image.prompt}](../{g.sets[EVALUATION].folder}/images/{image.id}.png)" for image in shown]
     counts = Counter(
         (prompt, "real" if real else "generated") for prompt, real in zip(diet["prompt"], diet["real"], strict=True)
     )

@@ -1,8 +1,7 @@
-"""Feedback regimes: what the next generation eats of everything that was kept so far, and of real data.
+"""Feedback regimes: which kept images and which real images the next generation is trained on.
 
-A regime never looks inside an entry of the history (one per generation 0..g), so the plan can ask it with
-keys, the loop with selections and the null model with rates: what a key says, what is trained on and what
-a band assumes cannot differ.
+A regime never looks inside an entry of the history (one per generation 0..g). So the plan calls it with stages, the
+loop with selections and the null model with rates, and all three use the same diet.
 """
 
 from __future__ import annotations
@@ -56,10 +55,11 @@ class AccumulateSubsample(Accumulate):
 
 @dataclass(frozen=True)
 class Window(Regime):
-    """What the last few generations kept. generations: how many of them."""
+    """What the last few generations kept."""
 
     version: ClassVar[int] = 1
     generations: Annotated[int, Field(ge=1)]
+    """Number of generations, at least 1."""
 
     def eats(self, history: Sequence[Of]) -> Sequence[Of]:
         return history[-self.generations :]
@@ -74,6 +74,7 @@ class MixReal(Regime):
 
     version: ClassVar[int] = 1
     real_fraction: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the diet that is real, above 0 to 1. At 1 real images replace the kept ones."""
 
     def fed(self) -> str:
         return "what the last generation kept"
@@ -94,8 +95,8 @@ def diet(
     seeds: Mapping[str, int],
     taught: Samples | None = None,
 ) -> Diet:
-    """What the regime makes of the history and the real images, and what is taught beside it under captions of its
-    own; `seeds`: one per target prompt, for subsampling."""
+    """The diet of one training: what the regime takes from the history, real images, and taught images with captions of
+    their own. seeds: target prompt -> seed for subsampling."""
     eaten = pd.concat([selection.fed for selection in regime.eats(history)], ignore_index=True)
     newest = history[-1].fed["prompt"].value_counts()
     parts = []
@@ -114,8 +115,9 @@ def diet(
 
 
 def neutral_diet(regime: Regime, kept: int, real: float | np.ndarray | None) -> nulls.Diet:
-    """The regime as a null model sees it (`metrics.nulls.Diet`): from what generations 0..g kept, `kept` images each,
-    to the diet. real: the rate of the real images if there are any, or their shares (values,) of an attribute."""
+    """The regime for a null model (`metrics.nulls.Diet`): maps the rates in what generations 0..g kept to those in the
+    diet. kept: images kept per generation. real: rate of the real images, or their shares (values,) of an attribute;
+    None without real images."""
 
     def shares(history: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
         eaten = regime.eats(history)
@@ -125,8 +127,9 @@ def neutral_diet(regime: Regime, kept: int, real: float | np.ndarray | None) -> 
             synthetic = nulls.without_replacement(images, kept, rng) / kept
         if real is None:
             return synthetic
-        count, true = regime.real_images(kept), real if isinstance(real, np.ndarray) else np.array([real, 1 - real])
-        drawn = rng.multinomial(count, true, len(synthetic)) / count if regime.fresh else true
+        count = regime.real_images(kept)
+        real_shares = real if isinstance(real, np.ndarray) else np.array([real, 1 - real])
+        drawn = rng.multinomial(count, real_shares, len(synthetic)) / count if regime.fresh else real_shares
         share = 1.0 if regime.real_fraction == 1 else count / (count + kept)
         return share * drawn + (1 - share) * synthetic
 

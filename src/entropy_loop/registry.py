@@ -1,7 +1,7 @@
 """Plug-ins: kind + name -> a frozen dataclass whose fields are its options, imported when it is used.
 
-`KINDS` is the one table of kinds: the contract of each, where it stands in a config, and the plug-ins that ship with
-the package. A third party registers with an entry point in the group `entropy_loop.<kind>`.
+`KINDS` lists all kinds: the contract of each, its place in a config, and the plug-ins that ship with the package. Third
+parties register with an entry point in the group `entropy_loop.<kind>`.
 """
 
 from __future__ import annotations
@@ -17,34 +17,23 @@ from typing import Generic, NamedTuple, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import get_protocol_members
 
-from entropy_loop.contracts import (
-    Embedder,
-    Engine,
-    Generator,
-    Judge,
-    Plugin,
-    Policy,
-    Reader,
-    Real,
-    Regime,
-    Scorer,
-)
+from entropy_loop.contracts import Embedder, Engine, Generator, Judge, Plugin, Policy, Reader, Real, Regime, Scorer
 from entropy_loop.data import canonical
 from entropy_loop.errors import ConfigError, nearest
 
 P = TypeVar("P", bound=Plugin)
 C = TypeVar("C", bound=Plugin, covariant=True)
 Spec = Mapping[str, object]
-"""A plug-in as it stands in a config: `{use: name, option: value, ...}`."""
+"""A plug-in in a config: `{use: name, option: value, ...}`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Kind(Generic[C]):
     """A kind of plug-in.
 
-    contract: the protocol that its plug-ins keep. places: where in a config one may stand; a list there holds several.
-    bundled: name -> 'module:class' of those that ship with the package. machine: whether it says where a study runs,
-    which is part of no key.
+    contract: the protocol of its plug-ins. places: its places in a config; a list there holds several plug-ins.
+    bundled: name -> 'module:class' of the plug-ins that ship with the package. machine: whether it only says where a
+    study runs; such plug-ins are part of no key.
     """
 
     name: str
@@ -154,23 +143,23 @@ KINDS: dict[str, Kind[Plugin]] = {
 
 
 class Placed(NamedTuple):
-    """A plug-in's spec and where in a config it stands."""
+    """A plug-in's spec and its place in a config."""
 
     kind: Kind[Plugin]
     place: str
     spec: Spec
 
 
-def placed(raw: Mapping[str, object]) -> Iterator[Placed]:
-    """Every plug-in that stands where one may stand in a config, which need not be a valid one."""
+def plugins_in(raw: Mapping[str, object]) -> Iterator[Placed]:
+    """Every plug-in of a config, which need not be valid."""
     for kind in KINDS.values():
         for place in kind.places:
             value: object = raw
             for part in place.split("."):
                 value = value.get(part) if isinstance(value, Mapping) else None
-            several = enumerate(value) if isinstance(value, list | tuple) else ()
-            found = [(place, value), *((f"{place}.{i}", one) for i, one in several)]
-            yield from (Placed(kind, where, spec) for where, spec in found if isinstance(spec, Mapping))
+            items = enumerate(value) if isinstance(value, list | tuple) else ()
+            specs = [(place, value), *((f"{place}.{i}", item) for i, item in items)]
+            yield from (Placed(kind, where, spec) for where, spec in specs if isinstance(spec, Mapping))
 
 
 @cache
@@ -185,8 +174,8 @@ def known(kind: Kind[P]) -> dict[str, str]:
 
 
 def load(kind: Kind[P], name: str) -> type[P]:
-    """The class of a plug-in. Raises ConfigError that names the nearest known one, or says what it lacks of its
-    contract."""
+    """The class of a plug-in. Raises ConfigError for an unknown name, with the nearest known one, and for a class that
+    cannot be loaded or lacks members of its contract."""
     if name not in known(kind):
         raise ConfigError(f"no {kind.name} {name!r}; {nearest(name, list(known(kind)))}")
     place = known(kind)[name]
@@ -201,28 +190,28 @@ def load(kind: Kind[P], name: str) -> type[P]:
         raise ConfigError(
             f"{kind.name} {name!r}: {place} is no dataclass with a `version` of its own, which enters keys."
         )
-    if lacking := _lacking(loaded, kind.contract):
+    if missing := _missing_members(loaded, kind.contract):
         raise ConfigError(
-            f"{kind.name} {name!r}: {place} lacks {', '.join(f'`{member}`' for member in lacking)}; what a "
-            f"{kind.name} must have stands in entropy_loop.contracts.{kind.contract.__name__}."
+            f"{kind.name} {name!r}: {place} lacks {', '.join(f'`{member}`' for member in missing)}; the contract of a "
+            f"{kind.name} is entropy_loop.contracts.{kind.contract.__name__}."
         )
     return loaded
 
 
-def _lacking(cls: type, contract: type) -> list[str]:
-    """The members of a contract that a class neither has nor inherits, or leaves abstract."""
+def _missing_members(cls: type, contract: type) -> list[str]:
+    """Names of the contract's members that a class neither has nor inherits, or leaves abstract."""
     options = {option.name for option in fields(cls)}
     abstract: frozenset[str] = vars(cls).get("__abstractmethods__", frozenset())
-    # Not `hasattr`: every class can be called, whether its objects can or not.
-    there = options.union(*map(vars, cls.__mro__)) - abstract
-    return sorted(get_protocol_members(contract) - there)
+    # Not `hasattr`: every class has `__call__`, even if its objects do not.
+    members = options.union(*map(vars, cls.__mro__)) - abstract
+    return sorted(get_protocol_members(contract) - members)
 
 
 def build(kind: Kind[P], spec: Spec, where: str = "") -> P:
     """A plug-in from `{use: name, option: value, ...}`.
 
-    Raises ConfigError that lists every unknown option, wrong type and value out of range; `where` is the
-    spec's place in the config.
+    Raises ConfigError that lists every unknown option, wrong type and value out of range. where: the spec's place in
+    the config.
     """
     options = {name: value for name, value in spec.items() if name != "use"}
     where = where or kind.name
@@ -238,13 +227,13 @@ def build(kind: Kind[P], spec: Spec, where: str = "") -> P:
         given = {name: options[name] for name in names if name in options}
         plugin = _validated(cls, json.dumps(given, sort_keys=True))
         canonical(asdict(plugin))
-        mistakes += bent(options, asdict(plugin), where)
+        mistakes += coerced(options, asdict(plugin), where)
     except ValidationError as error:
         mistakes += explain(error, names, where)
     except ConfigError as error:
         mistakes.append(f"{where}: {error}")
     except (TypeError, ValueError) as error:
-        mistakes.append(f"{where}: an option cannot be written down the same way twice ({error}).")
+        mistakes.append(f"{where}: an option has no JSON form that can enter a key ({error}).")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return plugin
@@ -254,7 +243,7 @@ def build(kind: Kind[P], spec: Spec, where: str = "") -> P:
 def _validated(cls: type[P], options: str) -> P:
     """options: as JSON, which may hold NaN: the class says where that is wrong.
 
-    A study with many chains names the same plug-in many times; it is built once.
+    Cached, because the chains of a study name the same plug-ins many times.
     """
     return _schema(cls).validate_json(options)
 
@@ -268,7 +257,7 @@ def explain(error: ValidationError, names: list[str], where: str = "") -> list[s
     """One line per mistake: where, what, and for an unknown key the nearest of `names`."""
     lines = []
     for mistake in error.errors(include_url=False):
-        # Pydantic adds which of several types it tried ("constrained-int"): no place in the config.
+        # Pydantic adds the type that it tried ("constrained-int"), which is no place in the config.
         place = [str(part) for part in mistake["loc"] if not str(part).startswith("constrained-")]
         path = ".".join([where, *place] if where else place)
         if mistake["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -280,50 +269,50 @@ def explain(error: ValidationError, names: list[str], where: str = "") -> list[s
     return lines
 
 
-def bent(given: object, understood: object, where: str = "") -> list[str]:
-    """One line per word or truth value that pydantic took for something else, such as '7' or true for a number."""
-    if isinstance(given, Mapping) and isinstance(understood, Mapping):
-        pairs = [(name, value, understood.get(name)) for name, value in given.items()]
-    elif isinstance(given, list) and isinstance(understood, list | tuple):
-        pairs = [(place, one, other) for place, (one, other) in enumerate(zip(given, understood, strict=False))]
+def coerced(given: object, parsed: object, where: str = "") -> list[str]:
+    """One line per text or boolean that pydantic converted to another type, such as '7' or true to a number."""
+    if isinstance(given, Mapping) and isinstance(parsed, Mapping):
+        pairs = [(name, value, parsed.get(name)) for name, value in given.items()]
+    elif isinstance(given, list) and isinstance(parsed, list | tuple):
+        pairs = [(index, *pair) for index, pair in enumerate(zip(given, parsed, strict=False))]
     else:
-        changed = isinstance(given, bool | str) and type(given) is not type(understood)
-        return [f"{where}: should be of type {type(understood).__name__} (got {given!r})."] if changed else []
-    places = [(f"{where}.{name}" if where else str(name), one, other) for name, one, other in pairs]
-    return [line for place, one, other in places for line in bent(one, other, place)]
+        changed = isinstance(given, bool | str) and type(given) is not type(parsed)
+        return [f"{where}: should be of type {type(parsed).__name__} (got {given!r})."] if changed else []
+    places = [(f"{where}.{name}" if where else str(name), before, after) for name, before, after in pairs]
+    return [line for place, before, after in places for line in coerced(before, after, place)]
 
 
 def identity(plugin: Plugin) -> dict[str, object]:
-    """What of a plug-in enters a key: its kind, registered name, version and options, never where its code lies."""
+    """What enters a key: a plug-in's kind, registered name, version and options, never its module."""
     kind, name = _registered(type(plugin))
     return {"kind": kind, "plugin": name, "version": plugin.version, "options": asdict(plugin)}
 
 
-def named(plugin: Plugin) -> str:
-    """Kind and registered name, as errors tell of a plug-in."""
+def display_name(plugin: Plugin) -> str:
+    """Kind and registered name, for errors."""
     kind, name = _registered(type(plugin))
     return f"{kind} {name!r}"
 
 
 def _registered(cls: type) -> tuple[str, str]:
-    """Kind and name under which a class is registered. Raises ConfigError where it is not."""
+    """Kind and name under which a class is registered. Raises ConfigError if there are none."""
     registered = [(kind, name, place) for kind in KINDS.values() for name, place in known(kind).items()]
     for kind, name, place in registered:
         if place == f"{cls.__module__}:{cls.__qualname__}":
             return kind.name, name
     package = cls.__module__.partition(".")[0]
-    for kind, name, place in registered:  # one that is registered where it is imported, not where it is written
+    for kind, name, place in registered:  # the entry point may name a module that only imports the class
         if place.startswith((f"{package}.", f"{package}:")) and load(kind, name) is cls:
             return kind.name, name
-    raise ConfigError(f"{cls.__module__}:{cls.__qualname__} is registered under no name, so no key can name it.")
+    raise ConfigError(f"{cls.__module__}:{cls.__qualname__} is registered under no name; add an entry point for it.")
 
 
 def catalogue() -> dict[str, dict[str, str]]:
-    """kind -> name -> the first sentence of what it is, or why it cannot be loaded."""
-    return {kind.name: {name: _sentence(kind, name) for name in sorted(known(kind))} for kind in KINDS.values()}
+    """kind -> name -> the first line of its docstring, or why it cannot be loaded."""
+    return {kind.name: {name: _first_line(kind, name) for name in sorted(known(kind))} for kind in KINDS.values()}
 
 
-def _sentence(kind: Kind[Plugin], name: str) -> str:
+def _first_line(kind: Kind[Plugin], name: str) -> str:
     try:
         return (load(kind, name).__doc__ or "").strip().split("\n")[0]
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The public surface, for notebooks: run an experiment, read what it wrote. Nothing is computed here again."""
+"""The public Python interface, for notebooks: run an experiment and read its tables. It computes nothing itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGE = ["run", "generation", "set", "id"]
-"""What tells an image from all others of a results folder."""
+"""Columns that identify an image in a results folder."""
 
 
 def run(
@@ -35,14 +35,13 @@ def run(
     """Run an experiment, or continue it: finished stages are never made twice.
 
     config: a YAML file, or a mapping with the same keys. out: the results folder, `results/<name>` by default.
-    overrides: config keys to replace, with dots (`{"train.max_train_steps": 60}`). progress: print how far it is.
+    overrides: config keys to replace, with dots (`{"train.max_train_steps": 60}`). progress: print the progress.
 
-    What the reader is to know before any number comes as a Python warning. Hub libraries that are loaded from here on
-    stay offline in this process, as in `entropy-loop run`. Raises the library's errors: ConfigError for a wrong config,
-    a missing model, or a folder that holds another experiment; StorageError; Waiting where people have to do something
-    first; Locked while another process works in the folder.
+    Reservations about the results come as Python warnings. Hub libraries stay offline in this process from here on, as
+    in `entropy-loop run`. Raises ConfigError for a wrong config, a missing model, or a folder with another experiment;
+    StorageError; Waiting if people have to answer first; Locked while another process works in the folder.
     """
-    from rich.console import Console  # what follows is not needed to read results
+    from rich.console import Console  # imported here, because reading results needs none of these
 
     from entropy_loop import assets
     from entropy_loop.commands import experiment
@@ -51,11 +50,11 @@ def run(
     from entropy_loop.study import strict_yaml
 
     if distributed.processes() > 1:
-        raise ConfigError("run: several processes train together only under `entropy-loop run`; start that instead.")
-    assets.settle()
+        raise ConfigError("run: cannot train with several processes; use `entropy-loop run` instead.")
+    assets.restrict_libraries()
     given = config if isinstance(config, Mapping) else Path(config)
-    said = tuple(f"{key}={strict_yaml.line(value, key)}" for key, value in (overrides or {}).items())
-    planned = experiment.prepare(given, said, check_models=False)
+    assignments = tuple(f"{key}={strict_yaml.line(value, key)}" for key, value in (overrides or {}).items())
+    planned = experiment.prepare(given, assignments, check_models=False)
     root = Path("results") / planned.study.config.name if out is None else Path(out)
     ending = experiment.ended(planned, root)
     if ending is None:
@@ -63,26 +62,25 @@ def run(
             experiment.refuse_unready(planned)
         console = Console(soft_wrap=True, markup=False, highlight=False)
         with Progress(planned, console) if progress else nullcontext(silent) as listen:
-            made = experiment.carry_out(planned, root, listen)
-        ending = made.ending if made else None
+            outcome = experiment.carry_out(planned, root, listen)
+        ending = outcome.ending if outcome else None
     for warning in ending.warnings if ending else ():
         warnings.warn(warning, stacklevel=2)
     return open_results(root)
 
 
 def open_results(path: str | PathLike[str]) -> Results:
-    """What lies in a results folder, finished or not, with or without its store. Raises ConfigError if it is none."""
+    """Open a results folder, finished or not, with or without its store. Raises ConfigError if it is none."""
     refuse_no_folder(Path(path))
     return Results(Path(path))
 
 
 @dataclass(frozen=True)
 class Results:
-    """A results folder: each table is an attribute, read from its file whenever it is asked for.
+    """A results folder. Each table is an attribute, read from its file on every access.
 
-    A frame has the columns and dtypes of docs/reference/tables.md. What is missing is NaN or <NA>, never 0; a table
-    without rows is one for which the run had nothing to write. Asking for a table raises ConfigError where the folder
-    lacks it, StorageError where its file is damaged; both say what to do.
+    A frame has the columns and dtypes of docs/reference/tables.md. Missing values are NaN or <NA>, never 0. A table may
+    have no rows. Access raises ConfigError if the folder lacks the table and StorageError if its file is damaged.
     """
 
     folder: Path
@@ -114,7 +112,7 @@ class Results:
 
     @property
     def checks(self) -> pd.DataFrame:
-        """What each judge is worth on the run's own pictures, generation by generation, with alarms."""
+        """How reliable each judge is on the run's own images, generation by generation, with alarms."""
         return self._read("checks")
 
     @property
@@ -129,7 +127,7 @@ class Results:
 
     @property
     def tails(self) -> pd.DataFrame:
-        """How the attributes of what is shown are spread in every pool; rows with a reader and `attributes:` only."""
+        """How the attributes of the images are distributed in every pool; rows with a reader and `attributes:` only."""
         return self._read("tails")
 
     @property
@@ -149,7 +147,7 @@ class Results:
 
     @property
     def judgements(self) -> pd.DataFrame:
-        """What every judge says of every image, one row per image, judge and concept, with its score."""
+        """Every answer of every judge: one row per image, judge and concept, with its score."""
         return self._read("judgements")
 
     def images(
@@ -161,55 +159,54 @@ class Results:
         set: str | None = None,
         prompt: str | None = None,
     ) -> pd.DataFrame:
-        """Every image of every chain, one row each, with what is known of it.
+        """Every image of every chain, one row each.
 
-        For each judge and concept a boolean column `judge:concept` follows: the answer, missing where the judge was not
-        asked or could not tell; scores are in `judgements`. Arms that share generation 0 each have their rows of its
-        images. The options keep the images of one generation, arm, seed, set or prompt; raises ConfigError where there
-        are none.
+        For each judge and concept a boolean column `judge:concept` has the answer; it is missing if the judge was not
+        asked or gave none. Scores are in `judgements`. Arms that share generation 0 each have rows for its images. The
+        arguments select one generation, arm, seed, set or prompt. Raises ConfigError if no image is left.
         """
-        found = self._read("images")
-        wanted = {"generation": generation, "arm": arm, "seed": seed, "set": set, "prompt": prompt}
-        for column, value in wanted.items():
-            found = found if value is None else self._only(found, column, value)
-        said = self.judgements
-        said["column"] = said["judge"] + ":" + said["concept"]
-        names = list(said["column"].unique())
-        answers = said.merge(found[IMAGE], on=IMAGE).pivot(index=IMAGE, columns="column", values="answer")
-        told = answers.reindex(columns=names).reset_index()
-        return found.merge(told, on=IMAGE, how="left").astype(dict.fromkeys(names, "boolean"))
+        images = self._read("images")
+        filters = {"generation": generation, "arm": arm, "seed": seed, "set": set, "prompt": prompt}
+        for column, value in filters.items():
+            images = images if value is None else self._only(images, column, value)
+        judgements = self.judgements
+        judgements["column"] = judgements["judge"] + ":" + judgements["concept"]
+        names = list(judgements["column"].unique())
+        answers = judgements.merge(images[IMAGE], on=IMAGE).pivot(index=IMAGE, columns="column", values="answer")
+        answers = answers.reindex(columns=names).reset_index()
+        return images.merge(answers, on=IMAGE, how="left").astype(dict.fromkeys(names, "boolean"))
 
     def picture(self, file: str) -> Image:
-        """One picture, RGB, as a PIL image. file: a cell of the column `file` of `images()`.
+        """One image as an RGB PIL image. file: a cell of the column `file` of `images()`.
 
-        Raises ConfigError where the folder was passed on without its store, or the image has no picture; StorageError
-        where the file is damaged or gone.
+        Raises ConfigError if the folder has no store or the image has no file, StorageError if the file is damaged or
+        gone.
         """
         if pd.isna(file):
             raise ConfigError(f"{self.folder}: this image has no picture: toy generators draw none.")
         if not Store(self.folder).stages.is_dir():
             raise ConfigError(
-                f"{self.folder}: has no store/, in which the pictures lie (results are often passed on without it); "
-                "`entropy-loop run` makes them anew from the folder's config.yaml."
+                f"{self.folder}: has no store/, which holds the pictures (results are often shared without it); "
+                "`entropy-loop run` makes them again from the folder's config.yaml."
             )
         from PIL import Image
 
         try:
             with Image.open(self.folder / file) as opened:
                 return opened.convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:  # as Pillow tells of damage
+        except (OSError, SyntaxError, ValueError) as error:  # Pillow's errors for damaged files
             raise StorageError(
                 f"{self.folder / file}: damaged or gone ({error}); `entropy-loop verify {self.folder}` and then "
-                "`entropy-loop run` make it anew."
+                "`entropy-loop run` make it again."
             ) from None
 
     def _only(self, images: pd.DataFrame, column: str, value: int | str) -> pd.DataFrame:
-        there = images[images[column] == value]
-        if there.empty:
+        selected = images[images[column] == value]
+        if selected.empty:
             known = sorted(images[column].unique())
-            told = nearest(value, known) if isinstance(value, str) else f"known: {', '.join(map(str, known))}."
-            raise ConfigError(f"{self._file('images')}: of {len(images)} images none has {column} {value!r}; {told}")
-        return there
+            hint = nearest(value, known) if isinstance(value, str) else f"known: {', '.join(map(str, known))}."
+            raise ConfigError(f"{self._file('images')}: of {len(images)} images none has {column} {value!r}; {hint}")
+        return selected
 
     def _read(self, name: str) -> pd.DataFrame:
         return written(self._file(name), TABLES[name])

@@ -1,9 +1,8 @@
-"""One seed per image, that cannot collide within a chain.
+"""One seed per image; two images of a chain never share one.
 
-A CPU torch generator uses only 32 bits of its seed, so hashing to 64 bits would silently collide after
-some ten thousand images. Instead (run seed, purpose) keys a permutation of 32 bits, and its input packs
-what the image is: generation (8 bits), prompt (6 bits), index (18 bits). Different images have
-different inputs and so different seeds.
+A CPU torch generator uses only 32 bits of its seed, so hashes would collide after some ten thousand images. Instead
+(chain seed, purpose) keys a permutation of 32 bits. Its input packs generation (8 bits), prompt (6 bits) and index (18
+bits), so different images have different seeds.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _ROUNDS = 8
 def seed(run_seed: int, purpose: str, generation: int = 0, prompt: int = 0, index: int = 0) -> int:
     """A seed in [0, 2**32), unique among all (generation, prompt, index) of one chain and purpose.
 
-    Raises ConfigError when a coordinate does not fit its field.
+    Raises ConfigError if a number exceeds its bits.
     """
     packed = 0
     for name, value, bits in (
@@ -37,8 +36,8 @@ def seed(run_seed: int, purpose: str, generation: int = 0, prompt: int = 0, inde
 
 
 def _permute(value: int, key: str) -> int:
-    """A keyed bijection of 32 bits: a balanced Feistel network over two halves of 16 bits
-    (Luby & Rackoff 1988: four rounds of a good round function suffice; eight cost nothing here)."""
+    """A keyed permutation of 32 bits: a balanced Feistel network over two halves of 16 bits (Luby & Rackoff 1988: four
+    rounds of a good round function suffice; eight cost nothing here)."""
     left, right = value >> 16, value & 0xFFFF
     for round_ in range(_ROUNDS):
         digest = hashlib.blake2b(f"{key}/{round_}/{right}".encode(), digest_size=2).digest()

@@ -36,7 +36,7 @@ def test_a_folder_without_weights_is_refused(folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("bundled:no-such", "no bundled model 'no-such'"),
         ("./nowhere", "no such folder"),
@@ -48,10 +48,10 @@ def test_a_folder_without_weights_is_refused(folder):
         ("nobody/no-such-model", "nobody/no-such-model: no folder here, and as a hub id it needs `revision`"),
     ],
 )
-def test_a_model_that_is_not_here_is_named_with_what_to_do(tmp_path, monkeypatch, name, told):
+def test_a_model_that_is_not_here_is_named_with_what_to_do(tmp_path, monkeypatch, name, message):
     """A missing model is an error that says how to get it; nothing is fetched."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         assets.find(name)
 
 

@@ -348,7 +348,7 @@ def test_rates_are_corrected_with_the_new_numbers(drawn):
     raw = yaml.safe_load(Path("configs/astronaut.yaml").read_text()) | {"sweep": {}, "judges": [spec]}
     raw["concepts"] = OWN
     config = study.check(raw).config
-    judge, prompt = config.judge_plugins()[0], config.prompt_nouns()[0]
+    judge, prompt = config.judge_plugins()[0], config.pool_prompts()[0]
     rows = [(f"{i}", name, i < 12) for i in range(20) for name in prompt.concepts]
     answers = pd.DataFrame(rows, columns=["id", "concept", "answer"])
     found = pd.DataFrame(rates(answers, prompt, calibration(judge, config, prompt))).set_index("concept")
@@ -366,7 +366,7 @@ def test_a_calibration_that_went_is_told_in_the_rates(drawn, tmp_path):
     """A file that is no longer there leaves the corrected rates empty, and the reason names it."""
     config = study.check(yaml.safe_load(Path("configs/astronaut.yaml").read_text()) | {"sweep": {}}).config
     judge = ClipRecogniser("bundled:storybook-judge", calibration=str(tmp_path / "gone.json"))
-    known = calibration(judge, config, config.prompt_nouns()[0])
+    known = calibration(judge, config, config.pool_prompts()[0])
     assert known.entries == {}
     assert "gone.json: no such file" in known.why
 

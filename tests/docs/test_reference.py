@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import pytest
 
 from entropy_loop import registry
 from entropy_loop.study.config import Config
-from scripts.tools.write_reference import FOLDER, PAGES, SECTIONS, sentences
+from entropy_loop.study.schema import section_schema
+from scripts.tools.write_reference import FOLDER, PAGES, SECTIONS
 
 
 @pytest.mark.parametrize("file", PAGES)
@@ -34,23 +36,35 @@ def test_every_section_and_plug_in_is_there() -> None:
     assert all(f"\n| `{name}` |" in page for name in Config.model_fields)
 
 
-def test_a_sentence_ends_where_the_next_key_begins() -> None:
-    """Several keys may share one; a colon in prose begins none; the class that extends another has its keys, too."""
+@dataclass(frozen=True)
+class Base:
+    """What it is."""
 
-    class Base:
-        """What it is.
+    first: int = 0
+    """Of all; at a price: none."""
+    second: int = 0
+    """In pixels, over
+    two lines."""
+    third: int = 0
 
-        first: of all; at a price: none. second (pixels), third: together.
 
-        Another paragraph.
-        """
+@dataclass(frozen=True)
+class Derived(Base):
+    """Something else."""
 
-    class Derived(Base):
-        """Something else. fourth: its own."""
+    second: int = 1
+    """Its own."""
+    fourth: int = 0
+    """New."""
 
-    assert sentences(Derived) == {
-        "first": "of all; at a price: none",
-        "second": "together",
-        "third": "together",
-        "fourth": "its own",
-    }
+
+def test_an_option_is_described_by_the_docstring_under_its_field() -> None:
+    """The class that extends another has its texts too, and may replace one; an option without one stays bare."""
+    texts = [
+        {name: option.get("description") for name, option in section_schema(cls)["properties"].items()}
+        for cls in (Base, Derived)
+    ]
+    assert texts == [
+        {"first": "Of all; at a price: none.", "second": "In pixels, over\ntwo lines.", "third": None},
+        {"first": "Of all; at a price: none.", "second": "Its own.", "third": None, "fourth": "New."},
+    ]

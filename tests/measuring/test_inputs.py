@@ -46,8 +46,8 @@ class ToyReader(Reader):
 
     def attributes(self) -> dict[str, Attribute]:
         sure, values = np.eye(40).tolist(), list(map(str, range(40)))
-        told = {"confusion": {"clean": sure, "round_trip": sure}, "threshold": 0.0}
-        return {"coat": {"answers": values, "values": values, **told}}
+        extra = {"confusion": {"clean": sure, "round_trip": sure}, "threshold": 0.0}
+        return {"coat": {"answers": values, "values": values, **extra}}
 
     def read(self, samples, tick) -> pd.DataFrame:
         coat = (samples.table["image_seed"] % 40).astype(str)
@@ -89,7 +89,7 @@ def _plugins(monkeypatch) -> Iterator[None]:
 
 
 def seen(planned: Plan, root: Path, generation: int, run: int = 0) -> Inputs:
-    experiment.carry_out(planned, root, lambda *told: None)
+    experiment.carry_out(planned, root, lambda *progress: None)
     return load(planned.chains[run], generation, Store(root))
 
 
@@ -117,7 +117,7 @@ def test_no_diet_contains_a_held_out_image(toy, tmp_path):
     """They are drawn from seeds of their own: none of the fixed or fresh real images of three diets is among them."""
     for use in ("mix_real", "fresh_real"):
         planned = experiment.prepare(toy(**TOLD, feedback={"use": use}, generations=3))
-        experiment.carry_out(planned, tmp_path / use, lambda *told: None)
+        experiment.carry_out(planned, tmp_path / use, lambda *progress: None)
         eaten = pd.concat([table_of(planned, tmp_path / use, REAL, g) for g in (1, 2, 3)])
         held_out = table_of(planned, tmp_path / use, HELD_OUT)
         assert len(held_out) == 8
@@ -128,10 +128,10 @@ def test_no_diet_contains_a_held_out_image(toy, tmp_path):
 def test_a_folder_holds_out_from_its_other_end(toy, tmp_path):
     """8 images held out and 8 eaten of 16: all different files, and the pool is held against them."""
     planned = experiment.prepare(toy(**TOLD | real(16), feedback={"use": "mix_real"}))
-    found = seen(planned, tmp_path / "out", 2).of(PROMPT)
+    loaded = seen(planned, tmp_path / "out", 2).of(PROMPT)
     numbers = [sorted(table_of(planned, tmp_path / "out", *of)["image_seed"]) for of in ((REAL, 1), (HELD_OUT,))]
     assert numbers == [[*range(8)], [*range(8, 16)]]
-    assert len(found.held_out.table) == 8
+    assert len(loaded.held_out.table) == 8
 
 
 @pytest.mark.parametrize(
@@ -149,28 +149,28 @@ def test_a_folder_holds_out_from_its_other_end(toy, tmp_path):
 def test_a_folder_with_too_few_images_withholds_them_with_a_reason(toy, tmp_path, images, regime, generation, why):
     """Eight must be left beside what the diets have eaten so far; a run goes on without them."""
     planned = experiment.prepare(toy(**TOLD | real(images), feedback={"use": regime}))
-    found = seen(planned, tmp_path / "out", generation)
-    assert found.withheld == ({PROMPT: why} if why else {})
-    assert (found.of(PROMPT).held_out is None) == bool(why)
-    told = pd.read_csv(tmp_path / "out/diversity.csv").query("reference == 'real' and generation == @generation")
-    assert set(told["reason"].dropna()) >= ({why} if why else set())
+    loaded = seen(planned, tmp_path / "out", generation)
+    assert loaded.withheld == ({PROMPT: why} if why else {})
+    assert (loaded.of(PROMPT).held_out is None) == bool(why)
+    rows = pd.read_csv(tmp_path / "out/diversity.csv").query("reference == 'real' and generation == @generation")
+    assert set(rows["reason"].dropna()) >= ({why} if why else set())
 
 
 def test_a_prompt_that_the_real_data_do_not_know_is_withheld_alone(toy, tmp_path):
     """Held-out images of one prompt do not stand or fall with another's."""
     prompts = [{"text": PROMPT, "concepts": ["horse"]}, {"text": "a cow", "role": "unrelated", "concepts": ["cow"]}]
-    found = seen(experiment.prepare(toy(**TOLD | real(9), prompts=prompts)), tmp_path / "out", 1)
-    assert list(found.withheld) == ["a cow"]
-    assert len(found.of(PROMPT).held_out.table) == 8
-    assert len(found.held_out.table) == 8
+    loaded = seen(experiment.prepare(toy(**TOLD | real(9), prompts=prompts)), tmp_path / "out", 1)
+    assert list(loaded.withheld) == ["a cow"]
+    assert len(loaded.of(PROMPT).held_out.table) == 8
+    assert len(loaded.held_out.table) == 8
 
 
 def test_an_arm_that_corrupts_its_diet_is_held_against_clean_images(toy):
     """measures.real names them, whatever `real` is; held out from another source, nothing of it is ever eaten."""
     clean = {"use": "categorical", "rates": {"astronaut": 0.9}}
-    told = TOLD | {"measures": {"embedder": {"use": "toy"}, "real": clean}}
+    changes = TOLD | {"measures": {"embedder": {"use": "toy"}, "real": clean}}
     arms = [{"name": "cut", "set": {"real.rates": {"astronaut": 1.0}, "feedback": {"use": "mix_real"}}}]
-    planned = experiment.prepare(toy(**told, arms=arms))
+    planned = experiment.prepare(toy(**changes, arms=arms))
     held_out = [run.generations[0].observed[HELD_OUT].images for run in planned.chains]
     assert {stage.key for stage in held_out} == {held_out[0].key}
     assert held_out[0].reads["real"]["options"] == {"rates": {"astronaut": 0.9}}
@@ -184,13 +184,13 @@ def test_a_diet_is_seen_as_it_was_eaten(toy, tmp_path, regime, generation, sets)
     """Each image of what the model was trained on once, with its own vector: kept ones of the pools, and real ones."""
     policy = {"policy": {"use": "k_choice", "k": 4, "candidates": 2}, "scorer": {"use": "exact"}}
     planned = experiment.prepare(toy(**TOLD, feedback={"use": regime}, curate=policy))
-    found = seen(planned, tmp_path / "out", generation).of(PROMPT).diet
+    loaded = seen(planned, tmp_path / "out", generation).of(PROMPT).diet
     folder = Store(tmp_path / "out").stages / planned.chains[0].generations[generation].model.folder
-    assert set(found.table["id"]) == set(pd.read_parquet(folder / "diet.parquet")["id"])
-    assert found.table["id"].is_unique
-    assert {name[:4] for name in found.table["id"]} == sets
+    assert set(loaded.table["id"]) == set(pd.read_parquet(folder / "diet.parquet")["id"])
+    assert loaded.table["id"].is_unique
+    assert {name[:4] for name in loaded.table["id"]} == sets
     images = pd.read_parquet(tmp_path / "out/images.parquet").drop_duplicates("id").set_index("id")["image_seed"]
-    assert found.embeddings == pytest.approx(np.array([vector(images[name]) for name in found.table["id"]]), rel=1e-6)
+    assert loaded.embeddings == pytest.approx(np.array([vector(images[name]) for name in loaded.table["id"]]), rel=1e-6)
 
 
 def test_nothing_is_trained_on_where_nothing_is_trained(toy, tmp_path):
@@ -204,8 +204,8 @@ def test_nothing_is_trained_on_where_nothing_is_trained(toy, tmp_path):
 def test_a_finished_run_opens_nothing_that_was_seen(toy, tmp_path, monkeypatch):
     """Started again, it does not even read the embeddings."""
     planned = experiment.prepare(toy(**TOLD))
-    experiment.carry_out(planned, tmp_path / "out", lambda *told: None)
+    experiment.carry_out(planned, tmp_path / "out", lambda *progress: None)
     monkeypatch.setattr(np, "load", None)
-    experiment.carry_out(planned, tmp_path / "out", lambda *told: None)
+    experiment.carry_out(planned, tmp_path / "out", lambda *progress: None)
     with pytest.raises(TypeError):
         load(planned.chains[0], 1, Store(tmp_path / "out"))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from entropy_loop.measuring.null_model import Still, Unknown, looked_at, null_model, real_rate
+from entropy_loop.measuring.null_model import Still, Unknown, judged_images, null_model, real_rate
 from entropy_loop.metrics.nulls import Drift
 from entropy_loop.study import study
 from entropy_loop.study.config import Config
@@ -65,4 +65,4 @@ def test_the_rate_of_real_images_is_missing_until_one_is_judged():
 )
 def test_how_many_images_were_looked_at_is_told_unless_a_model_judged_all(judged, people, looked):
     """The fewest where pools differ."""
-    assert looked_at(judged, 64, people) == looked
+    assert judged_images(judged, 64, people) == looked

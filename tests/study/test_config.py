@@ -122,10 +122,10 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("changes", "overrides", "told"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_refused_in_words(toy, changes, overrides, told):
+@pytest.mark.parametrize(("changes", "overrides", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_refused_in_words(toy, changes, overrides, message):
     """A wrong config raises a ConfigError that names the place and, where there is one, the nearest right name."""
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         study.load(toy(**changes), tuple(overrides))
 
 
@@ -143,12 +143,12 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize(("text", "told"), TEXTS.values(), ids=TEXTS)
-def test_a_file_that_is_no_config_is_refused_in_words(tmp_path, text, told):
+@pytest.mark.parametrize(("text", "message"), TEXTS.values(), ids=TEXTS)
+def test_a_file_that_is_no_config_is_refused_in_words(tmp_path, text, message):
     """A file that does not parse, or holds no keys, raises a ConfigError with the file's name."""
     path = tmp_path / "it.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=told) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         study.load(path)
     assert str(path) in str(error.value)
 
@@ -189,9 +189,9 @@ def test_mistakes_of_fit_come_at_once_too(toy):
 
 def test_the_curator_may_judge_when_the_config_says_so(toy):
     """With the words that say it is meant, one model may select and measure."""
-    said = "yes, the curator measures itself on purpose"
-    found = study.load(toy(curate={"scorer": CLIP}, judges=[CLIP], curator_may_judge=said))
-    assert found.config.curator_may_judge == said
+    consent = "yes, the curator measures itself on purpose"
+    loaded = study.load(toy(curate={"scorer": CLIP}, judges=[CLIP], curator_may_judge=consent))
+    assert loaded.config.curator_may_judge == consent
 
 
 def test_weights_with_another_tag_are_another_judge(toy):
@@ -229,24 +229,24 @@ def test_weights_with_another_tag_are_another_judge(toy):
 def test_scalars_mean_what_yaml_1_2_says(text, value):
     """`yes` and `no` are words, true and false booleans, and only plain decimals, with or without an exponent, are
     numbers: nothing is read as octal, sexagesimal or a date."""
-    found = strict_yaml.parse(text)
-    assert (found, type(found)) == (value, type(value))
+    loaded = strict_yaml.parse(text)
+    assert (loaded, type(loaded)) == (value, type(value))
 
 
 def test_yes_and_no_are_keys_of_a_concept(toy):
     """Contrastive texts may be written as plain `yes:` and `no:`."""
     path = toy()
     path.write_text(path.read_text() + "concepts: {horse: {yes: [a horse], no: [a cow]}}\n")
-    horse = study.load(path).config.concept_nouns()[1]
+    horse = study.load(path).config.judged_concepts()[1]
     assert (horse.name, horse.yes, horse.no) == ("horse", ("a horse",), ("a cow",))
 
 
 def test_overrides_reach_into_lists_and_make_missing_sections(toy):
     """`--set` changes a list's entry in place, and makes a section that the file leaves out."""
-    found = study.load(toy(), ("prompts.0.text=a cow and a horse", "train.max_train_steps=7", "images=16")).config
-    assert found.prompts[0].text == "a cow and a horse"
-    assert (found.train.max_train_steps, found.images) == (7, 16)
-    assert found.train.train_batch_size == 16
+    loaded = study.load(toy(), ("prompts.0.text=a cow and a horse", "train.max_train_steps=7", "images=16")).config
+    assert loaded.prompts[0].text == "a cow and a horse"
+    assert (loaded.train.max_train_steps, loaded.images) == (7, 16)
+    assert loaded.train.train_batch_size == 16
 
 
 def test_a_sweep_spans_every_combination(toy):
@@ -262,9 +262,9 @@ def test_a_sweep_spans_every_combination(toy):
 def test_one_axis_may_reach_into_the_value_of_another(toy):
     """An axis inside the value of an earlier one changes its own point and no other, nor what the user wrote."""
     sweep = {"curate.policy": [{"use": "random_k", "k": 1}], "curate.policy.k": [2, 3]}
-    found = study.load(toy(sweep=sweep))
-    assert [point.config.curate.policy["k"] for point in found.points] == [2, 3]
-    assert found.config.sweep["curate.policy"] == [{"use": "random_k", "k": 1}]
+    loaded = study.load(toy(sweep=sweep))
+    assert [point.config.curate.policy["k"] for point in loaded.points] == [2, 3]
+    assert loaded.config.sweep["curate.policy"] == [{"use": "random_k", "k": 1}]
 
 
 def test_numbers_of_a_sweep_name_their_axis(toy):
@@ -288,14 +288,14 @@ def test_a_mistake_is_told_with_its_line(toy):
     """What stands in the file has the line of its key; what the command line says instead has none."""
     path = toy(generations=-3, train={"max_train_steps": 3, "learning_rat": 1.0})
     lines = path.read_text().splitlines()
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as error:
         study.load(path)
     generations, rate = (1 + next(i for i, line in enumerate(lines) if key in line) for key in ("generations", "_rat:"))
-    assert f"generations: Input should be greater than or equal to 1 (got -3). (line {generations})" in str(told.value)
-    assert f"learning_rat: unknown key; did you mean 'learning_rate'? (line {rate})" in str(told.value)
-    with pytest.raises(ConfigError) as told:
+    assert f"generations: Input should be greater than or equal to 1 (got -3). (line {generations})" in str(error.value)
+    assert f"learning_rat: unknown key; did you mean 'learning_rate'? (line {rate})" in str(error.value)
+    with pytest.raises(ConfigError) as error:
         study.load(path, ("generations=-4",))
-    assert "equal to 1 (got -4).\n" in str(told.value)
+    assert "equal to 1 (got -4).\n" in str(error.value)
 
 
 def test_where_images_may_be_withheld_no_pool_has_a_known_size(toy):
@@ -320,14 +320,14 @@ def test_the_bundled_checkpoint_gets_check_prompts_and_moved_images_by_itself(to
     """Four check prompts and 32 images that are moved, in every arm; `checks: none` does without."""
     study_ = study.load(toy(generator=BUNDLED, prompts=[ESSAY], images=64, sweep={"checks": ["auto", "none"]}))
     auto, none = (point.config for point in study_.points)
-    assert [prompt.text for prompt in auto.check_nouns()] == [
+    assert [prompt.text for prompt in auto.check_prompts()] == [
         "a photograph of a knight riding a horse",
         "a photograph of an astronaut standing next to a zebra",
         "a photograph of a robot standing next to a camel",
         "a photograph of a chef riding an elephant",
     ]
-    assert (auto.steady(), none.steady(), none.check_nouns()) == (32, 0, ())
-    assert auto.prompt_nouns() == none.prompt_nouns()
+    assert (auto.moved_images(), none.moved_images(), none.check_prompts()) == (32, 0, ())
+    assert auto.pool_prompts() == none.pool_prompts()
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_the_bundled_checkpoint_gets_check_prompts_and_moved_images_by_itself(to
 def test_what_is_said_stays_and_other_worlds_get_nothing(toy, changes, prompts, steady):
     """Named check prompts and a number of images stand; nothing is added where the world is not known."""
     config = study.load(toy(**{"generator": BUNDLED, "prompts": [ESSAY], "images": 64} | changes)).config
-    assert (len(config.check_nouns()), config.steady()) == (prompts, steady)
+    assert (len(config.check_prompts()), config.moved_images()) == (prompts, steady)
 
 
 def test_arms_with_other_prompts_get_check_prompts_of_their_own(toy):
@@ -355,9 +355,9 @@ def test_arms_with_other_prompts_get_check_prompts_of_their_own(toy):
     texts = ["a photograph of an astronaut riding a horse", "a photograph of a knight riding a horse"]
     raw = {"generator": BUNDLED, "prompts": [ESSAY], "sweep": {"prompts.0.text": texts}}
     for point in study.load(toy(**raw)).points:
-        checks = [prompt.text for prompt in point.config.check_nouns()]
+        checks = [prompt.text for prompt in point.config.check_prompts()]
         assert len(checks) == 4
-        assert point.config.prompt_nouns()[0].text not in checks
+        assert point.config.pool_prompts()[0].text not in checks
 
 
 def test_a_results_folder_of_an_earlier_version_is_gone_on_with(toy, tmp_path):

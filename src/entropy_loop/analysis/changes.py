@@ -11,7 +11,7 @@ from entropy_loop import seeds
 from entropy_loop.analysis.people import PEOPLE
 from entropy_loop.analysis.rows import Row
 from entropy_loop.data import POOL, REAL
-from entropy_loop.measuring.null_model import NullModel, looked_at, null_model, real_rate
+from entropy_loop.measuring.null_model import NullModel, judged_images, null_model, real_rate
 from entropy_loop.metrics.change import change_interval, change_rate
 from entropy_loop.metrics.nulls import Drift, drift_band, sampling_band
 from entropy_loop.plan import Chain
@@ -49,7 +49,7 @@ def _change(config: Config, rows: pd.DataFrame, start: int, end: int, null: Null
     if isinstance(null, Drift):
         # A pool with unjudged images is a smaller one: its share of hits is what drifts.
         seen = [round(hits[g] * config.images / n[g]) for g in rows.index if g <= start and n[g]]
-        judged = looked_at((n[start], n[end]), config.images, people=rows["judge"].iloc[0] == PEOPLE)
+        judged = judged_images((n[start], n[end]), config.images, people=rows["judge"].iloc[0] == PEOPLE)
         bands["drift_"] = drift_band(seen, config.images, null, end - start, seed, judged)
     for prefix, band in bands.items():
         values |= {f"{prefix}low": band.low, f"{prefix}high": band.high} if band else {}

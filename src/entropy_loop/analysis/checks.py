@@ -39,7 +39,7 @@ def checks(chain: Chain, judgements: pd.DataFrame, reader: Reader) -> Iterator[R
     mine = judgements[(judgements["run"] == chain.name) & judgements["set"].isin((POOL, CHECK, MOVED))]
     for judge in chain.config.judge_plugins():
         told = dict(iter(mine[mine["judge"] == judge.label].groupby(["generation", "set"])))
-        for prompt in chain.config.prompt_nouns():
+        for prompt in chain.config.pool_prompts():
             first: dict[tuple[str, str], tuple[int, int]] = {}
             for g in chain.generations if prompt.role == "target" else ():
                 sets = {
@@ -75,7 +75,7 @@ def _labelled(config: Config, prompt: Prompt, texts: pd.Series[str], answered: p
     """Check prompts label their images: what they name is there, what they do not name is not."""
     for concept in (*prompt.concepts, ALL):
         named = set(prompt.concepts) if concept == ALL else {concept}
-        shows = texts.map({one.text: named <= set(one.concepts) for one in config.check_nouns()}).astype(bool)
+        shows = texts.map({one.text: named <= set(one.concepts) for one in config.check_prompts()}).astype(bool)
         said = answered[concept].reindex(texts.index)
         if not shows.all():
             yield concept, SPECIFICITY, ~said[~shows]

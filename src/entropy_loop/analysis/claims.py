@@ -12,7 +12,7 @@ import pandas as pd
 from entropy_loop.analysis.people import PEOPLE
 from entropy_loop.analysis.rows import Row
 from entropy_loop.data import ALL, POOL, REAL
-from entropy_loop.measuring.null_model import Still, Unknown, looked_at, null_model, real_rate
+from entropy_loop.measuring.null_model import Still, Unknown, judged_images, null_model, real_rate
 from entropy_loop.metrics.chains import Claim, change_rates, claim, describe, drift_null, holm, slopes
 from entropy_loop.metrics.nulls import Drift, pooled
 from entropy_loop.plan import Plan
@@ -124,7 +124,7 @@ def _start(arm: _Arm) -> str:
     """What arms must have in common to be compared seed by seed."""
     config = arm.config
     sizes = config.images, config.measured_images, config.generations
-    return repr((config.generator, config.prompt_nouns(), sizes, config.judges, config.concepts, arm.rates.shape))
+    return repr((config.generator, config.pool_prompts(), sizes, config.judges, config.concepts, arm.rates.shape))
 
 
 def _tell(values: np.ndarray, null: np.ndarray | None) -> Row:
@@ -159,7 +159,7 @@ def _still(arm: _Arm, images: int) -> Drift:
 def _judged(rows: pd.DataFrame, images: int) -> int | None:
     """Of how many images of a pool the answers are, over all chains and generations of the arms."""
     pools = rows.loc[(rows["set"] == POOL) & (rows["n"] > 0), "n"]
-    return looked_at(pools, images, people=rows["judge"].iloc[0] == PEOPLE)
+    return judged_images(pools, images, people=rows["judge"].iloc[0] == PEOPLE)
 
 
 def _images(arm: _Arm, fed_back: bool) -> int:

@@ -80,7 +80,7 @@ def _series(judge: Judge, config: Config) -> Series | None:
 
 def _asked(judge: Judge, joints: Mapping[str, Entry], config: Config) -> Iterator[str]:
     """Concepts that were calibrated as the config asks for them, then conjunctions by their names in the file."""
-    prompts = [(prompt.concepts, calibration(judge, config, prompt).entries) for prompt in config.prompt_nouns()]
+    prompts = [(prompt.concepts, calibration(judge, config, prompt).entries) for prompt in config.pool_prompts()]
     yield from (name for concepts, entries in prompts for name in concepts if name in entries)
     for name, joint in joints.items():
         if any(ALL in found and sorted(joint["concepts"]) == sorted(concepts) for concepts, found in prompts):

@@ -19,7 +19,7 @@ def ledgers(chain: Chain, judgements: pd.DataFrame, reader: Reader) -> Iterator[
     """One row per feedback step, target prompt, judge and concept; `judgements` as in judgements.parquet."""
     mine = judgements[(judgements["run"] == chain.name) & judgements["set"].isin((POOL, REAL, TAUGHT))]
     for judge, told in mine.groupby("judge", sort=False):
-        for prompt in chain.config.prompt_nouns():
+        for prompt in chain.config.pool_prompts():
             if prompt.role == "target":
                 answered = _answered(told, prompt)
                 for g, following in zip(chain.generations, chain.generations[1:], strict=False):

@@ -65,7 +65,7 @@ class People:
             return
         for g in chain.generations:
             where = {"run": chain.name, "arm": chain.arm, "seed": chain.config.seed, "generation": g.number}
-            for prompt in chain.config.prompt_nouns():
+            for prompt in chain.config.pool_prompts():
                 for concept in (*prompt.concepts, ALL):
                     found = raters.rate(self.of(chain, g.number, prompt, concept), _seed(chain, g.number))
                     if found:
@@ -77,7 +77,7 @@ class People:
     def changes(self, chain: Chain, rows: list[Row]) -> Iterator[Row]:
         """Rows of changes.csv; in those of people c follows from shares, not from whole images, and its interval is
         that of the bootstrap where that has a width."""
-        prompts = {prompt.text: prompt for prompt in chain.config.prompt_nouns()}
+        prompts = {prompt.text: prompt for prompt in chain.config.pool_prompts()}
         for row, told in zip(rows, read(pd.DataFrame(rows), ChangeRow), strict=True):
             if told.judge == PEOPLE and told.v1 > 0:
                 ends = (told.from_generation, told.to_generation)

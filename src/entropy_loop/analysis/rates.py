@@ -59,7 +59,7 @@ def calibration(judge: Judge, config: Config, prompt: Prompt) -> Known:
     """What is known of a judge on a prompt's concepts; nothing where it has no calibration, or where its model or its
     calibration file is not on this machine."""
     try:
-        entries = judge.measured(tuple(c for c in config.concept_nouns() if c.name in prompt.concepts))
+        entries = judge.measured(tuple(c for c in config.judged_concepts() if c.name in prompt.concepts))
     except EntropyLoopError as error:
         return Known({}, str(error))
     return Known({}, "this kind of judge has no calibration") if entries is None else Known(entries, UNCALIBRATED)

@@ -183,7 +183,7 @@ def _diet(chain: Chain, g: Generation, reader: Reader) -> pd.DataFrame:
 def _rates(chain: Chain, reader: Reader) -> Iterator[Row]:
     """Every set of every generation as each judge saw it, prompt by prompt, but for those that check the judge."""
     judges = {judge.label: judge for judge in chain.config.judge_plugins()}
-    prompts = chain.config.prompt_nouns()
+    prompts = chain.config.pool_prompts()
     known = {(j, p.text): calibration(judge, chain.config, p) for j, judge in judges.items() for p in prompts}
     for g in chain.generations:
         for stream in [name for name in g.sets if name not in (CHECK, MOVED)]:

@@ -1,6 +1,6 @@
-"""The models that ship with the package, and how the name of any model becomes a folder.
+"""Models by name: finds the folder of a model.
 
-bundled:storybook      a model of this package
+bundled:storybook      a model that ships with this package
 some/folder            a folder on this disk
 owner/name             a model of the Hugging Face hub at a pinned commit; `fetch` downloads it, `find` never connects
 """
@@ -21,8 +21,8 @@ from entropy_loop.errors import ConfigError, nearest
 COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_ID = re.compile(r"(?!.*(--|\.\.))\w[\w.-]*/\w[\w.-]*", re.ASCII)
 
-# Name -> revision: the first 16 hex digits of a hash over the files (`fingerprint`). It enters every key, so
-# results of retrained assets never mix with those of the old ones; a test holds it to the files.
+# Name -> revision: the first 16 hex digits of a hash over the files (`fingerprint`). It enters every key, so results of
+# retrained models never mix with older ones. A test compares it with the files.
 REVISIONS: dict[str, str] = {
     "storybook": "31231e91f193ffb3",
     "storybook-attributes": "812edd51e5fb67ed",
@@ -37,17 +37,17 @@ SILENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "DIFFUSERS_DISABLE_REMOTE_CODE": "1"}
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
-def settle(offline: bool = True) -> None:
-    """What the libraries of this process, and of those that it starts, may do: no telemetry, no code of a model's, and
-    `offline` no question to the hub, whatever asks one. For that none of them may be loaded yet."""
+def restrict_libraries(offline: bool = True) -> None:
+    """Forbid the hub's libraries telemetry, code from models and, if `offline`, any connection to the hub. Holds for
+    this process and those that it starts. Call it before the libraries are imported."""
     os.environ.update(SILENT | (OFFLINE if offline else {}))
 
 
 @dataclass(frozen=True)
 class Download:
-    """What of a model on the hub is needed: files by pattern, never any that can carry code. revision: a commit.
+    """The files of a hub model that are needed.
 
-    patterns: as in `fnmatch`, so `*` matches `/`, too.
+    revision: a commit. patterns: of the files, as in `fnmatch`, so `*` matches `/`, too; none may match code.
     """
 
     repo: str
@@ -56,39 +56,39 @@ class Download:
 
     @property
     def pinned(self) -> bool:
-        """Whether the revision cannot move."""
+        """Whether the revision is a commit, not a branch or tag."""
         return bool(COMMIT.fullmatch(self.revision or ""))
 
     def needs(self, file: str) -> bool:
-        """Whether a file of the repository, by its path in it, is one of those that are needed."""
+        """Whether a file is needed. file: its path in the repository."""
         return any(fnmatchcase(file, pattern) for pattern in self.patterns)
 
-    def here(self) -> dict[str, int]:
-        """The needed files that are here, and their bytes."""
+    def local_files(self) -> dict[str, int]:
+        """Needed files in the local cache -> bytes."""
         folder = _snapshot(self.repo, str(self.revision))
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
         return {name: path.stat().st_size for name, path in files.items() if self.needs(name)}
 
-    def refuse_missing(self) -> None:
-        """Raises ConfigError when it is not pinned, not here, or not whole. Of what another tool downloaded the hub's
-        listing may not have been kept: then nothing is known to be missing."""
+    def check_downloaded(self) -> None:
+        """Raises ConfigError if the revision is no commit or files are missing. If another tool downloaded the model,
+        the hub's listing may be absent; then files are not checked."""
         from huggingface_hub import get_cached_repo_tree
         from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
         _downloaded(self.repo, self.revision)
         try:
-            listed = [file.path for file in get_cached_repo_tree(self.repo, revision=self.revision)]
+            listing = [file.path for file in get_cached_repo_tree(self.repo, revision=self.revision)]
         except CachedRepoTreeNotFoundError:
             return
-        here = self.here()
-        if lost := [name for name in listed if self.needs(name) and name not in here]:
-            more = f" and {len(lost) - 3} more files" if len(lost) > 3 else ""
-            raise ConfigError(f"{self.repo}: lacks {', '.join(lost[:3])}{more}; {FETCH}.")
+        local = self.local_files()
+        if missing := [name for name in listing if self.needs(name) and name not in local]:
+            more = f" and {len(missing) - 3} more files" if len(missing) > 3 else ""
+            raise ConfigError(f"{self.repo}: lacks {', '.join(missing[:3])}{more}; {FETCH}.")
 
 
 def download(model: str, commit: str | None, patterns: Iterable[str]) -> list[Download]:
-    """What `fetch` has to get for a model: nothing for a bundled one or a folder. Raises ConfigError where that is not
-    here, which is cheaper to find than to load any other model first."""
+    """What `fetch` has to download for a model; nothing for a bundled model or a folder. Raises ConfigError if these do
+    not exist, so the mistake is found before any model is loaded."""
     if HUB_ID.fullmatch(model) and not Path(model).is_dir():
         return [Download(model, commit, tuple(patterns))]
     find(model)
@@ -106,8 +106,7 @@ def revision(model: str) -> str | None:
 
 
 def pinned(model: str, wanted: str | None) -> str | None:
-    """The revision that enters keys: a bundled model's own, else the one that is wanted. Raises ConfigError when
-    another one of a bundled model is wanted."""
+    """The revision that enters keys. Raises ConfigError if `wanted` is not the one of a bundled model."""
     own = revision(model)
     if own and wanted not in (None, own):
         raise ConfigError(f"revision: {model} is {own} in this version of the package, not {wanted!r}; leave it out.")
@@ -115,14 +114,14 @@ def pinned(model: str, wanted: str | None) -> str | None:
 
 
 def find(model: str, hub_revision: str | None = None) -> Path:
-    """The folder of a model. Raises ConfigError when there is none, or when its weights are not safetensors."""
+    """The folder of a model. Raises ConfigError if there is none or if it has no safetensors weights."""
     folder = _folder(model, hub_revision)
-    inspection.refuse(folder)
+    inspection.check_folder(folder)
     unsafe = sorted({p.name for p in folder.rglob("*") if p.suffix in (".bin", ".ckpt", ".pt", ".pth", ".pkl")})
     if not any(folder.rglob("*.safetensors")):
-        found = f"only {', '.join(unsafe)}, which can carry code" if unsafe else "no weights"
+        content = f"only {', '.join(unsafe)}, which can carry code" if unsafe else "no weights"
         hint = f" If it was downloaded: {FETCH}." if HUB_ID.fullmatch(model) else ""
-        raise ConfigError(f"{model}: {folder} holds {found}; weights must be safetensors.{hint}")
+        raise ConfigError(f"{model}: {folder} holds {content}; weights must be safetensors.{hint}")
     return folder
 
 
@@ -140,11 +139,11 @@ def _folder(model: str, hub_revision: str | None) -> Path:
 
 
 def _downloaded(model: str, commit: str | None) -> Path:
-    """Where `fetch` put a model. Raises ConfigError when it is not there; asks nobody."""
+    """The local folder of a hub model. Never connects. Raises ConfigError if the model was not downloaded."""
     if not COMMIT.fullmatch(commit or ""):
         raise ConfigError(
             f"{model}: no folder here, and as a hub id it needs `revision`: the 40 hex digits of a commit, since "
-            "branches and tags move. `entropy-loop fetch CONFIG` tells where they are now."
+            "branches and tags move. `entropy-loop fetch CONFIG` prints their current commit."
         )
     if not (folder := _snapshot(model, str(commit))).is_dir():
         raise ConfigError(f"{model}: neither a folder here nor downloaded before; {FETCH}.")
@@ -152,7 +151,7 @@ def _downloaded(model: str, commit: str | None) -> Path:
 
 
 def _snapshot(repo: str, commit: str) -> Path:
-    """Where the hub's own cache keeps the files of a commit."""
+    """The folder of a commit in the hub's cache."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
@@ -160,8 +159,8 @@ def _snapshot(repo: str, commit: str) -> Path:
 
 
 def weights(folder: Path, name: str = "diffusion_pytorch_model") -> list[Path]:
-    """The safetensors files that diffusers (or transformers: name `model`) loads from a model's folder, whatever
-    else lies there: the parts that its index names, else the one file. They need not exist."""
+    """The safetensors files that diffusers (or transformers: name `model`) loads from a model's folder: the parts that
+    its index names, else the single file. They need not exist."""
     index = folder / f"{name}.safetensors.index.json"
     if not index.is_file():
         return [folder / f"{name}.safetensors"]
@@ -170,12 +169,12 @@ def weights(folder: Path, name: str = "diffusion_pytorch_model") -> list[Path]:
 
 
 def fingerprint(folder: Path, files: Iterable[Path] | None = None) -> str:
-    """16 hex digits over the names and bytes of some files of a model; of all but its card if none are named."""
+    """16 hex digits of a hash over names and bytes of a model's files; by default all except its card."""
     import hashlib
 
     digest = hashlib.sha256()
-    every = (path for path in folder.rglob("*") if path.is_file() and path.name != "README.md")
-    for path in sorted(every if files is None else files):
+    content = (path for path in folder.rglob("*") if path.is_file() and path.name != "README.md")
+    for path in sorted(content if files is None else files):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
             while piece := file.read(1 << 20):

@@ -62,4 +62,4 @@ def _options(
     if context.invoked_subcommand is None:
         print(context.get_help(), file=sys.stderr)
         raise typer.Exit(2)
-    assets.settle(context.invoked_subcommand != "fetch")
+    assets.restrict_libraries(context.invoked_subcommand != "fetch")

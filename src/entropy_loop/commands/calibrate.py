@@ -81,13 +81,13 @@ def calibrate(study: Study, images: str, n: int | None, seed: int, out: Path, ti
     if not judges:
         raise ConfigError("judges: none has a threshold to fit; those of the kind clip have.")
     for _, judge in judges:
-        judge.ready(config.concept_nouns())
+        judge.ready(config.judged_concepts())
     threads.use(config.threads)
     steps = _steps(tick, 1 + len(judges) * (2 + len(DEGRADATIONS)))
     with TemporaryDirectory() as scratch, as_storage_error(Path(scratch)):
         source = _labelled(config, images, n, seed, Path(scratch) / "scenes", next(steps))
         refuse_too_few(source.truth, seed)
-        bench = Bench(config.concept_nouns(), _joints(config), source, seed, Path(scratch))
+        bench = Bench(config.judged_concepts(), _joints(config), source, seed, Path(scratch))
         told = {"source": images, "n": len(source.files), "seed": seed}
         return [
             _written(spec, judge, bench, told, bench.fit(judge, steps), out / judge.label) for spec, judge in judges
@@ -96,14 +96,14 @@ def calibrate(study: Study, images: str, n: int | None, seed: int, out: Path, ti
 
 def _unswept(study: Study) -> Config:
     """The one config that says what is to be calibrated."""
-    asked = [(point.config.judges, point.config.prompt_nouns(), point.config.concepts) for point in study.points]
+    asked = [(point.config.judges, point.config.pool_prompts(), point.config.concepts) for point in study.points]
     if any(other != asked[0] for other in asked):
         raise ConfigError("judges, prompts or concepts differ between the arms; give a config with those of one arm.")
     return study.points[0].config
 
 
 def _joints(config: Config) -> Joints:
-    wanted = [prompt.concepts for prompt in config.prompt_nouns() if len(prompt.concepts) > 1]
+    wanted = [prompt.concepts for prompt in config.pool_prompts() if len(prompt.concepts) > 1]
     return {f"{ALL}: {', '.join(concepts)}": concepts for concepts in wanted}
 
 
@@ -115,12 +115,12 @@ def _steps(tick: Tick, n: int) -> Iterator[Tick]:
 
 def _labelled(config: Config, images: str, n: int | None, seed: int, out: Path, tick: Tick) -> labelled.Labelled:
     if images == STORYBOOK:
-        return labelled.storybook([prompt.concepts for prompt in config.prompt_nouns()], n or SCENES, seed, out, tick)
+        return labelled.storybook([prompt.concepts for prompt in config.pool_prompts()], n or SCENES, seed, out, tick)
     if n is not None:
         raise ConfigError("--n: the number of scenes to draw; a folder of images is taken whole.")
     if images.startswith(PEOPLE):
-        return labelled.Labelled(*majority.labels(Path(images.removeprefix(PEOPLE)), config.concept_nouns()))
-    return labelled.folder(Path(images), [concept.name for concept in config.concept_nouns()])
+        return labelled.Labelled(*majority.labels(Path(images.removeprefix(PEOPLE)), config.judged_concepts()))
+    return labelled.folder(Path(images), [concept.name for concept in config.judged_concepts()])
 
 
 def _halves(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -114,7 +114,7 @@ class ChainCosts:
     def _training(self, presented: int) -> Work:
         if self.costs is None:
             return Work(presented, unknown=True)
-        targets = sum(prompt.role == "target" for prompt in self.config.prompt_nouns())
+        targets = sum(prompt.role == "target" for prompt in self.config.pool_prompts())
         encoded = self.costs.encode * targets * self.config.policy_plugin().most_kept(self.config.images)
         tflop = encoded + presented * self.costs.present
         half = self.config.train.mixed_precision != "no"

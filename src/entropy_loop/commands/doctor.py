@@ -74,7 +74,7 @@ def _outdated() -> Iterator[str]:
 def _absent(config: Path) -> Iterator[str]:
     for download in fetch.wanted(study.load(config)):
         try:
-            download.refuse_missing()
+            download.check_downloaded()
         except ConfigError as error:
             yield str(error)
 

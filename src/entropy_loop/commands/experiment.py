@@ -92,13 +92,13 @@ def refuse_unready(planned: Plan) -> None:
     planned.study.config.engine_plugin().ready()
     tracking.refuse(planned.study.config.report_to)
     for download in fetch.wanted(planned.study):
-        download.refuse_missing()
+        download.check_downloaded()
     for chain in planned.chains:
         device.use(chain.config.device)
-        concepts = chain.config.concept_nouns()
+        concepts = chain.config.judged_concepts()
         prompts, checks = (
             tuple(prompt.text for prompt in named)
-            for named in (chain.config.prompt_nouns(), chain.config.check_nouns())
+            for named in (chain.config.pool_prompts(), chain.config.check_prompts())
         )
         chain.config.generator_plugin().ready((*prompts, *checks), chain.config.train)
         for judge in chain.config.judge_plugins():

@@ -31,7 +31,7 @@ def wanted(study: Study) -> list[Download]:
         dict.fromkeys(
             download
             for point in study.points
-            for one in registry.placed(point.config.model_dump())
+            for one in registry.plugins_in(point.config.model_dump())
             if one.kind is not registry.SCORER or point.config.policy_plugin().reads_scores
             for download in registry.build(one.kind, one.spec, one.place).downloads()
         )
@@ -61,10 +61,10 @@ def fetch(download: Download) -> Fetched:
     """
     from huggingface_hub import snapshot_download
 
-    before = download.here()
+    before = download.local_files()
     with _told(download.repo):
         snapshot_download(download.repo, revision=download.revision, allow_patterns=list(download.patterns))
-    here = download.here()
+    here = download.local_files()
     if not any(name.endswith(".safetensors") for name in here):
         raise ConfigError(
             f"{download.repo}: has no such weights as safetensors at this commit; other formats can carry code and "

@@ -93,7 +93,7 @@ def text(answers: Answers, file: Path) -> str:
         raise ConfigError(f"{file}: these answers make no YAML: {error}") from None
     judge = planned.study.config.judge_plugins()[0]
     if MODELS.get(answers.model, MODELS["sd15"]).calibrated:
-        judge.ready(planned.study.config.concept_nouns())
+        judge.ready(planned.study.config.judged_concepts())
         judge.readable((answers.prompt,), "prompt")  # its tokenizer has the bundled checkpoint's words
     arms = len({chain.arm for chain in planned.chains})
     each = f"{answers.seeds} {'seeds' if answers.seeds > 1 else 'seed'}"

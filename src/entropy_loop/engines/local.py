@@ -1,4 +1,4 @@
-"""The reference: one run after the other, in this process."""
+"""The reference engine: one chain after the other, in this process."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from entropy_loop.storage.store import Store
 
 @dataclass(frozen=True)
 class Local(Engine):
-    """One run after the other, in this process."""
+    """One chain after the other, in this process."""
 
     version: ClassVar[int] = 1
 
     def ready(self) -> None:
-        """It needs nothing."""
+        """Always ready."""
 
     def carry(
         self,

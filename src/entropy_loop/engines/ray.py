@@ -1,8 +1,7 @@
 """Ray Core: workers that keep models loaded, on this machine or on a cluster with a shared file system.
 
-This process walks every run in a thread of its own and is the only one that writes to the store; a stage's maker is
-sent to a worker, which writes into the stage's scratch folder. The makers of samples are split into blocks and spread
-over the workers.
+This process runs every chain in its own thread and alone publishes stages. It sends a stage's maker to a worker, which
+writes into the stage's scratch folder. Image sets are split into blocks, which are spread over the workers.
 """
 
 from __future__ import annotations
@@ -31,24 +30,24 @@ from entropy_loop.machine.device import CHOICE
 from entropy_loop.storage import disk
 from entropy_loop.storage.store import Maker, Store, Unit
 
-DEATHS = 3  # that a piece of work may cost before it is put aside
+DEATHS = 3
+"""Number of workers that may die at a unit of work before it is quarantined."""
 QUARANTINE = "quarantine.jsonl"
 
 
 @dataclass(frozen=True)
 class Ray(Engine):
-    """Runs and blocks of images spread over the workers of a Ray cluster.
-
-    address: None starts a cluster of its own on this machine, 'auto' joins the one that is here, or host:port.
-    workers: how many; None: one per GPU, or where there is none one per `threads` cores. object_store_memory: bytes,
-    of a cluster of its own; only paths and tables go through it.
-    """
+    """Chains and blocks of images spread over the workers of a Ray cluster."""
 
     version: ClassVar[int] = 1
 
     address: str | None = None
+    """Cluster to join: `auto` for one that runs on this machine, or host:port. Default: start a cluster on this machine
+    and stop it at the end."""
     workers: Annotated[int, Field(ge=1)] | None = None
+    """Number of workers, at least 1. Default: one per GPU; without a GPU one per `threads` CPU cores."""
     object_store_memory: Annotated[int, Field(ge=80_000_000)] = 200_000_000
+    """Shared memory of a cluster that is started here: bytes, at least 80,000,000. It holds only paths and tables."""
 
     def ready(self) -> None:
         """Raises ConfigError when Ray is not installed."""
@@ -65,24 +64,24 @@ class Ray(Engine):
         between: Callable[[], None],
         threads: int,
     ) -> None:
-        """Every run goes on to its end, whatever becomes of the others; then the first error is raised."""
+        """Every chain runs to its end, even if others fail; then the first error is raised."""
         with _pool(self, store, threads) as pool:
             shared = replace(store, several=True, perform=pool.perform)
-            with ThreadPoolExecutor(len(chains)) as walkers:
-                walks = [walkers.submit(work, chain, shared) for chain in chains]
+            with ThreadPoolExecutor(len(chains)) as executor:
+                futures = [executor.submit(work, chain, shared) for chain in chains]
                 try:
-                    while wait(walks, timeout=5.0).not_done:
+                    while wait(futures, timeout=5.0).not_done:
                         between()
-                except BaseException:  # a signal: nobody waits for what is still being made
+                except BaseException:  # a signal: do not wait for running stages
                     pool.close()
                     raise
-        for walk in walks:
-            walk.result()
+        for future in futures:
+            future.result()
 
 
 @dataclass
 class _Pool:
-    """The workers, and what they are given."""
+    """The workers. start: starts one. idle: workers without work."""
 
     store: Store
     size: int
@@ -91,25 +90,24 @@ class _Pool:
     closed: bool = False
 
     def perform(self, stage: Stage, units: Sequence[Unit], tick: Tick) -> Iterator[Unit]:
-        """Make the units of a stage on the workers. What fails does not keep the others from being finished; then the
-        first error is raised."""
-        failed = None
-        with ThreadPoolExecutor(self.size) as walkers:
-            running = {walkers.submit(self._unit, stage, unit): unit for unit in units}
-            for done, one in enumerate(as_completed(running), start=1):
-                if error := one.exception():
-                    failed = failed or error
+        """Make a stage's units on the workers. All run to their end; then the first error is raised."""
+        first_error = None
+        with ThreadPoolExecutor(self.size) as executor:
+            running = {executor.submit(self._unit, stage, unit): unit for unit in units}
+            for done, future in enumerate(as_completed(running), start=1):
+                if error := future.exception():
+                    first_error = first_error or error
                     continue
                 tick(done / len(units))
-                yield running[one]
-        if failed:
-            raise failed
+                yield running[future]
+        if first_error:
+            raise first_error
 
     def _unit(self, stage: Stage, unit: Unit) -> None:
-        """Make one unit; a worker that dies over it is replaced, and it is tried again."""
+        """Make one unit. If its worker dies, another one replaces it and tries again, up to DEATHS times."""
         import ray
 
-        self._refuse_quarantined(stage, unit.images)
+        self._check_quarantine(stage, unit.images)
         for _ in range(DEATHS):
             worker, alive = self._worker(), True
             try:
@@ -119,34 +117,36 @@ class _Pool:
                 raise error.cause from None
             except ray.exceptions.RayError:  # the worker, its node, or its memory is gone
                 alive = self.closed
-                ray.kill(worker)  # one that still lives would keep the cores that its successor needs
-            finally:  # whatever happened, nobody waits for this place in vain
+                ray.kill(worker)  # if it still lives, it would keep the cores that its successor needs
+            finally:  # other threads may wait for a worker
                 self.idle.put(worker if alive else self.start())
         disk.append(self.store.stages / QUARANTINE, json.dumps({"stage": stage.folder, "ids": unit.images}))
-        raise EntropyLoopError(self._told(stage, unit.images))
+        raise EntropyLoopError(self._quarantined(stage, unit.images))
 
     def _worker(self) -> Any:
+        """The next idle worker. Raises EntropyLoopError if the pool is closed."""
         worker = self.idle.get()
         if self.closed:
-            self.idle.put(worker)  # the next one that waits is to stop, too
+            self.idle.put(worker)  # wakes the next waiting thread, which stops, too
             raise EntropyLoopError("engine: stopped.")
         return worker
 
-    def _refuse_quarantined(self, stage: Stage, ids: list[str]) -> None:
+    def _check_quarantine(self, stage: Stage, ids: list[str]) -> None:
+        """Raises EntropyLoopError if an earlier run quarantined this unit."""
         file = self.store.stages / QUARANTINE
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         if {"stage": stage.folder, "ids": ids} in [json.loads(line) for line in lines]:
-            raise EntropyLoopError(self._told(stage, ids))
+            raise EntropyLoopError(self._quarantined(stage, ids))
 
-    def _told(self, stage: Stage, ids: list[str]) -> str:
+    def _quarantined(self, stage: Stage, ids: list[str]) -> str:
         images = f" at images {', '.join(ids[:8])}{', ...' if len(ids) > 8 else ''}" if ids else ""
         return (
-            f"{stage.folder}: {DEATHS} workers died{images}; put aside. See why (memory?), then delete its line in "
-            f"{self.store.stages / QUARANTINE} and run again."
+            f"{stage.folder}: {DEATHS} workers died{images}; put aside. Find the cause (often memory), then delete the "
+            f"line in {self.store.stages / QUARANTINE} and run again."
         )
 
     def close(self) -> None:
-        """Stop the workers; whoever waits for one gets an error."""
+        """Stop the workers. Threads that wait for one get an error."""
         import ray
 
         self.closed = True
@@ -156,8 +156,8 @@ class _Pool:
 
 @contextmanager
 def _pool(engine: Ray, store: Store, cores: int) -> Iterator[_Pool]:
-    """A pool of workers on the cluster; a cluster of our own ends with it."""
-    _environment(engine)
+    """A pool of workers on the cluster. A cluster that was started here stops with it."""
+    _set_environment(engine)
     import ray
 
     join = partial(ray.init, logging_level=logging.ERROR, log_to_driver=False, namespace="entropy-loop")
@@ -171,9 +171,9 @@ def _pool(engine: Ray, store: Store, cores: int) -> Iterator[_Pool]:
             object_store_memory=engine.object_store_memory,
             _node_ip_address="127.0.0.1",
         )
-    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    gpus = int(found.get("GPU", 0))
-    size = engine.workers or gpus or max(1, int(found.get("CPU", 1)) // cores)
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = int(resources.get("GPU", 0))
+    size = engine.workers or gpus or max(1, int(resources.get("CPU", 1)) // cores)
     cls = ray.remote(num_cpus=cores, num_gpus=1 if gpus else 0, max_restarts=0)(_Worker)
     pool = _Pool(store, size, lambda: cls.remote(os.getcwd(), os.environ.get(CHOICE, "auto")))
     try:
@@ -185,22 +185,22 @@ def _pool(engine: Ray, store: Store, cores: int) -> Iterator[_Pool]:
 
 
 class _Worker:
-    """A process that makes what it is given; models stay loaded in it."""
+    """A worker process. Models stay loaded between stages."""
 
     def __init__(self, cwd: str, chosen: str) -> None:
-        os.chdir(cwd)  # paths in the results are relative to where the run was started
+        os.chdir(cwd)  # paths in the results are relative to the folder in which the run was started
         device.use(chosen)
-        assets.settle()
+        assets.restrict_libraries()
 
     def make(self, make: Maker, out: str, cores: int) -> None:
         threads.use(cores)
         make(Path(out), lambda share: None)
 
 
-def _environment(engine: Ray) -> None:
-    """How Ray behaves is settled before it is loaded: no reports home, and for a cluster of our own a password."""
+def _set_environment(engine: Ray) -> None:
+    """Settings that Ray reads at import: no usage reports, and a token for a cluster that is started here."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if engine.address is None:
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # its name for: on loopback, whatever the system
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # on every system: listen on loopback only
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

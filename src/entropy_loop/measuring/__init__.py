@@ -1,1 +1,1 @@
-"""What is computed on a pool beside recognition, and what it is compared with."""
+"""Measures of a pool besides recognition, and the null models that they are compared with."""

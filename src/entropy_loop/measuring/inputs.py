@@ -1,4 +1,4 @@
-"""What a pool is held against: real images that no diet contains, and what was seen of all sets, from the store."""
+"""Inputs of the measure stage: held-out images, and embeddings, noise indices and attributes of all sets."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ import pandas as pd
 from entropy_loop import validation
 from entropy_loop.data import HELD_OUT, POOL, REAL, SAMPLES, TAUGHT, Samples, Stage, Tick
 from entropy_loop.plan import Chain, Generation, SetStages
-from entropy_loop.registry import named
+from entropy_loop.registry import display_name
 from entropy_loop.storage.store import Store
 
-STOCK = "stock.json"  # in the folder of the held-out images: prompt -> how many there are to draw from, null for no end
+STOCK = "stock.json"
+"""File beside the held-out images: prompt -> number of images to draw from, null if unlimited."""
 
 
 @dataclass(frozen=True)
 class Observations:
-    """What was seen on the images of a set, row by row as its table; None where nobody looked.
+    """Embeddings, noise indices and attributes of the images of a set; None if they were not computed.
 
-    table: columns id, prompt. embeddings: float32 (n, d). noise: one column per index. attributes: columns id,
-    attribute, value, reason.
+    table: columns id, prompt. embeddings: float32 (n, d), in the table's order. noise: one column per index, in the
+    table's order. attributes: columns id, attribute, value, reason.
     """
 
     table: pd.DataFrame
@@ -34,23 +35,22 @@ class Observations:
 
     def of(self, prompt: str) -> Observations:
         """The images of one prompt."""
-        mine = (self.table["prompt"] == prompt).to_numpy()
-        ids = set(self.table.loc[mine, "id"])
+        rows = (self.table["prompt"] == prompt).to_numpy()
+        ids = set(self.table.loc[rows, "id"])
         return Observations(
-            self.table[mine],
-            None if self.embeddings is None else self.embeddings[mine],
-            None if self.noise is None else self.noise[mine],
+            self.table[rows],
+            None if self.embeddings is None else self.embeddings[rows],
+            None if self.noise is None else self.noise[rows],
             None if self.attributes is None else self.attributes[self.attributes["id"].isin(ids)],
         )
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A pool and what it is held against; None where there is none.
+    """A pool and what it is compared with; None if there is no such set.
 
-    first: generation 0's pool, for later generations. diet: what the pool's model was trained on, each image once, its
-    embeddings alone. held_out: real images that no diet contains. withheld: prompts for which the config's real data
-    have none, and why.
+    first: generation 0's pool, for later generations. diet: embeddings of the images that the pool's model was trained
+    on, each once. held_out: real images that no diet contains. withheld: prompt -> why it has too few of these.
     """
 
     pool: Observations
@@ -60,7 +60,7 @@ class Inputs:
     withheld: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, prompt: str) -> Inputs:
-        """What belongs to one prompt."""
+        """The inputs of one prompt."""
         return replace(
             self,
             pool=self.pool.of(prompt),
@@ -71,27 +71,27 @@ class Inputs:
 
 
 def _some(observed: Observations | None, prompt: str) -> Observations | None:
-    """The images of a prompt, if it has any."""
-    mine = observed and observed.of(prompt)
-    return mine if mine and len(mine.table) else None
+    """The images of a prompt, or None if it has none."""
+    images = observed and observed.of(prompt)
+    return images if images and len(images.table) else None
 
 
-def hold_out(chain: Chain, out: Path, tick: Tick) -> None:
-    """Draw the held-out images of every prompt that has enough, and write down how many there are to draw from."""
+def draw_held_out(chain: Chain, out: Path, tick: Tick) -> None:
+    """Draw the held-out images of every prompt that has enough, and write STOCK."""
     plugin = chain.config.held_out_plugin()
-    prompts = chain.config.prompt_nouns()
+    prompts = chain.config.pool_prompts()
     stock = {prompt.text: plugin.stock(prompt.text) for prompt in prompts}
     (out / STOCK).write_text(json.dumps(stock), encoding="utf-8")
-    enough = {p.text for p in prompts if (has := stock[p.text]) is None or has >= chain.config.images_of(p)}
+    enough = {p.text for p in prompts if (count := stock[p.text]) is None or count >= chain.config.images_of(p)}
     if requests := [request for request in chain.requests(0, HELD_OUT) if request.prompt in enough]:
         plugin.draw(requests, out, tick)
-        validation.made(Samples(out), requests, named(plugin))
+        validation.check_samples(Samples(out), requests, display_name(plugin))
     else:
         pd.DataFrame(columns=list(SAMPLES)).to_parquet(out / "samples.parquet", index=False)
 
 
 def load(chain: Chain, generation: int, store: Store) -> Inputs:
-    """Everything that the measure stage of a generation opens; all of it has been made."""
+    """The inputs of a generation's measure stage. All stages that it needs must be finished."""
     first = chain.generations[0]
     return Inputs(
         pool=_observations(chain.generations[generation].observed[POOL], store),
@@ -103,22 +103,22 @@ def load(chain: Chain, generation: int, store: Store) -> Inputs:
 
 
 def _diet(chain: Chain, generation: int, store: Store) -> Observations | None:
-    """None where nothing was trained or nobody embeds. What is taught under captions of its own is not looked at."""
+    """The diet's embeddings, without taught images; None if nothing was trained or embedded."""
     g = chain.generations[generation]
     if g.model.verb != "train" or g.observed[POOL].embed is None:
         return None
-    eaten = [m.observed[POOL] for m in chain.config.regime_plugin().eats(chain.generations[:generation])]
-    eaten += [stages for name, stages in g.observed.items() if name != POOL]
+    sources = [m.observed[POOL] for m in chain.config.regime_plugin().eats(chain.generations[:generation])]
+    sources += [stages for name, stages in g.observed.items() if name != POOL]
     vectors: dict[str, np.ndarray] = {}
-    for observed in (_observations(stages, store) for stages in eaten):
+    for observed in (_observations(stages, store) for stages in sources):
         if observed.embeddings is not None:
             vectors.update(zip(observed.table["id"], observed.embeddings, strict=True))
     table = pd.read_parquet(store.stages / g.model.folder / "diet.parquet", columns=["id", "prompt"])
-    table = table[~table["id"].isin(_lesson(g, store))].drop_duplicates("id")
+    table = table[~table["id"].isin(_taught_ids(g, store))].drop_duplicates("id")
     return Observations(table, np.stack([vectors[name] for name in table["id"]]), None, None)
 
 
-def _lesson(g: Generation, store: Store) -> list[str]:
+def _taught_ids(g: Generation, store: Store) -> list[str]:
     if TAUGHT not in g.sets:
         return []
     return list(pd.read_parquet(store.stages / g.sets[TAUGHT].folder / "samples.parquet", columns=["id"])["id"])
@@ -137,24 +137,24 @@ def _observations(stages: SetStages, store: Store) -> Observations:
 
 
 def _withheld(chain: Chain, generation: int, store: Store) -> dict[str, str]:
-    """Prompt -> why no real images can be held against its pool of this generation."""
+    """Prompt -> why its pool of this generation cannot be compared with real images."""
     stages = chain.generations[0].observed.get(HELD_OUT)
     if stages is None:
         return {}
     stock = json.loads((store.stages / stages.images.folder / STOCK).read_text(encoding="utf-8"))
-    taken, found = _taken(chain, generation), {}
-    for prompt in chain.config.prompt_nouns():
-        has, needed, eaten = stock[prompt.text], chain.config.images_of(prompt), taken.get(prompt.text, 0)
-        if has is not None and has < needed + eaten:
-            found[prompt.text] = f"of {has} real images of this prompt the diets took {eaten}; {needed} must be left"
-    return found
+    used, why = _used(chain, generation), {}
+    for prompt in chain.config.pool_prompts():
+        count, needed, taken = stock[prompt.text], chain.config.images_of(prompt), used.get(prompt.text, 0)
+        if count is not None and count < needed + taken:
+            why[prompt.text] = f"of {count} real images of this prompt the diets took {taken}; {needed} must be left"
+    return why
 
 
-def _taken(chain: Chain, generation: int) -> dict[str, int]:
-    """How many real images of each prompt the diets up to a generation took from where the held-out ones come from."""
-    taken: dict[str, int] = {}
+def _used(chain: Chain, generation: int) -> dict[str, int]:
+    """Prompt -> number of real images that the diets up to a generation took from the source of the held-out ones."""
+    used: dict[str, int] = {}
     if chain.config.real and chain.config.real_plugin() == chain.config.held_out_plugin():
         for g in chain.generations[: generation + 1]:
             for request in chain.requests(g.number, REAL) if REAL in g.sets else ():
-                taken[request.prompt] = max(taken.get(request.prompt, 0), request.index + 1)
-    return taken
+                used[request.prompt] = max(used.get(request.prompt, 0), request.index + 1)
+    return used

@@ -1,6 +1,6 @@
-"""What else is measured on a pool: diversity, noise and tails, beside those of generation 0 and of real images.
+"""Diversity, noise and tails of a pool, compared with generation 0 and real images.
 
-Rows carry no chain: one measure stage is shared by every arm that made the same pool.
+Rows have no chain, because all arms with the same pool share one measure stage.
 """
 
 from __future__ import annotations
@@ -28,46 +28,45 @@ from entropy_loop.metrics.rates import Interval
 from entropy_loop.metrics.resample import Family, Set, another_pool, interval, means, same_model, standard_error
 from entropy_loop.study.config import Config
 
-NONE, FIRST, REAL, DIET = "none", "generation0", "real", "diet"  # references of a row
+NONE, FIRST, REAL, DIET = "none", "generation0", "real", "diet"  # values of the column `reference`
 TABLES = ("diversity", "noise", "tails")
-DRIFTED = 200  # replicates of drift at which diversity is computed
+DRIFTED = 200  # replicates of drift for diversity
 COMPARISONS: tuple[tuple[Family, tuple[str, ...]], ...] = ((distance, ()), (coverage, SHARES))
-"""Numbers of two sets, and which of them are shares of images."""
+"""Families of numbers on two sets, and the names of those that are shares of images."""
 Row = dict[str, object]
-"""Column -> what is written there."""
+"""Column -> cell of measures.parquet."""
 Numbers = dict[str, float]
 """The columns of an interval or of a null."""
 
 
 def measure(config: Config, g: int, inputs: Inputs, out: Path, tick: Tick) -> None:
-    """Writes measures.parquet (`data.MEASURES`).
+    """Write measures.parquet (`data.MEASURES`).
 
-    reference: what the number or its band compares the pool with, generation 0's pool, held-out real images, or the
-    diet that its model was trained on (`copied`, see `metrics.copying`). What
-    is known of one set alone (Vendi score, noise, attributes) has `generation0` or `none`; in generation 0 such
-    rows with `real` are those of the real images themselves, with the band of another set of as many: where a
-    pool lies that has lost nothing.
+    The column `reference` says what the number or its band compares the pool with: generation 0's pool, held-out real
+    images, or the diet of its model (`copied`, see `metrics.copying`). Numbers of one set alone (Vendi score, noise,
+    attributes) have `generation0` or `none`. In generation 0 their rows with `real` are numbers of the real images
+    themselves, with the band of another set of the same size: where a pool lies that has lost nothing.
     """
     rows = []
-    prompts = config.prompt_nouns()
+    prompts = config.pool_prompts()
     for index, prompt in enumerate(prompts):
-        mine, withheld = inputs.of(prompt.text), inputs.withheld.get(prompt.text, "")
-        if mine.pool.table.empty:
-            continue  # a safety checker withheld all of it
+        own, withheld = inputs.of(prompt.text), inputs.withheld.get(prompt.text, "")
+        if own.pool.table.empty:
+            continue  # a safety checker withheld every image
         seed = seeds.seed(config.seed, "measure", g, index)
         steps = g if prompt.role == "target" else 0
-        found = {
-            "diversity": [*_diversity(config, steps, mine, withheld, seed), *(_copying(mine, withheld) if g else ())],
-            "noise": _noise(mine),
-            "tails": _tails(config, steps, mine, withheld, seed),
+        tables = {
+            "diversity": [*_diversity(config, steps, own, withheld, seed), *(_copying(own, withheld) if g else ())],
+            "noise": _noise(own),
+            "tails": _tails(config, steps, own, withheld, seed),
         }
-        rows += [{"table": name, "prompt": prompt.text} | row for name in TABLES for row in found[name]]
+        rows += [{"table": name, "prompt": prompt.text} | row for name in TABLES for row in tables[name]]
         tick((index + 1) / len(prompts))
     columns(pd.DataFrame(rows), MEASURES).to_parquet(out / "measures.parquet", index=False)
 
 
 def _diversity(config: Config, steps: int, inputs: Inputs, withheld: str, seed: int) -> Iterator[Row]:
-    """withheld: why there are no real images to hold the pool against, where there should be some."""
+    """withheld: why real images are missing that the pool should be compared with; empty if none are missing."""
     pool, first, real = (
         observed.embeddings if observed else None for observed in (inputs.pool, inputs.first, inputs.held_out)
     )
@@ -85,7 +84,7 @@ def _diversity(config: Config, steps: int, inputs: Inputs, withheld: str, seed: 
 
 
 def _copying(inputs: Inputs, withheld: str) -> Iterator[Row]:
-    """The share of a pool that is nearer to its diet than 95 % of the held-out real images are."""
+    """The share of pool images that are nearer to their diet than 95 % of the held-out real images."""
     pool, diet, real = (
         observed.embeddings if observed else None for observed in (inputs.pool, inputs.diet, inputs.held_out)
     )
@@ -96,8 +95,8 @@ def _copying(inputs: Inputs, withheld: str) -> Iterator[Row]:
         yield row | {"reason": "no image of this prompt was trained on"}
     elif real is None:
         yield row | {"reason": withheld or "no real images: the config has no `real`"}
-    elif found := copied(pool, diet, real):
-        yield row | {"value": found.hits / found.n} | _ends("", found.interval) | _ends("null_", found.null)
+    elif share := copied(pool, diet, real):
+        yield row | {"value": share.hits / share.n} | _ends("", share.interval) | _ends("null_", share.null)
     else:
         yield row | {"reason": "too few images"}
 
@@ -113,14 +112,14 @@ def _noise(inputs: Inputs) -> Iterator[Row]:
 def _alone(
     family: Family, pool: Set, first: Set | None, real: Set | None, null: dict[str, Numbers] | None
 ) -> Iterator[Row]:
-    """Numbers of the pool alone, with their null; in generation 0 (no `first`) those of the real images, too."""
+    """Numbers of the pool alone, with their null. In generation 0 (no `first`) also those of the real images."""
     yield from _rows(NONE, family, (), null or {}, pool)
     if first is None and real is not None:
         yield from _rows(REAL, family, (), _same(family, real), real)
 
 
 def _same(family: Family, images: Set) -> dict[str, Numbers]:
-    """Where the numbers lie in another set of as many images from the model that made these."""
+    """The null's columns: the numbers in another set of the same size from the same model."""
     values, n = family(images), len(images)
     return {
         name: _ends("null_", band) | {"null_mean": values[name], "null_sd": standard_error(band, n)}
@@ -129,28 +128,29 @@ def _same(family: Family, images: Set) -> dict[str, Numbers]:
 
 
 def _drifted(config: Config, steps: int, first: np.ndarray | None, seed: int) -> dict[str, Numbers] | None:
-    """Diversity after neutral drift: each image of generation 0 is a value of its own that is copied or lost, so that
-    a pool which has lost no more than chance takes is not called less diverse. The band reaches up to what another
-    pool of generation 0's model would have, for a copier that does not repeat images to the pixel lies above one
-    that does."""
+    """The null of diversity after neutral drift, in which each image of generation 0 is copied or lost by chance.
+
+    The band's upper end is at least that of another pool of generation 0's model, because a model that does not repeat
+    images to the pixel is more diverse than one that does.
+    """
     if first is None:
         return None
-    fair, every = _same(diversity, first), np.ones(len(first), int)
-    null = _null(config, every, steps)
+    still, counts = _same(diversity, first), np.ones(len(first), int)
+    null = _null(config, counts, steps)
     if isinstance(null, Still):
-        return fair
+        return still
     if isinstance(null, Unknown):
         return {}
-    pools = tails.drift([every], null, steps, seed, DRIFTED)[-1]
-    drawn = [diversity(np.repeat(first, counts, axis=0)) for counts in pools]
-    lost = {name: _spread(np.array([numbers[name] for numbers in drawn])) for name in fair}
-    return {name: row | {"null_high": max(row["null_high"], fair[name]["null_high"])} for name, row in lost.items()}
+    pools = tails.drift([counts], null, steps, seed, DRIFTED)[-1]
+    replicates = [diversity(np.repeat(first, copies, axis=0)) for copies in pools]
+    drifted = {name: _spread(np.array([numbers[name] for numbers in replicates])) for name in still}
+    return {name: row | {"null_high": max(row["null_high"], still[name]["null_high"])} for name, row in drifted.items()}
 
 
 def _rows(
     reference: str, family: Family, shares: Collection[str], null: Mapping[str, Numbers], *sets: Set
 ) -> Iterator[Row]:
-    """One row per number of a family. null: the columns of what it would be without any change."""
+    """One row per number of a family. null: name of the number -> the null's columns."""
     spans = interval(family, *sets, shares=shares)
     for name, value in family(*sets).items():
         row = {"reference": reference, "metric": name, "n": len(sets[0]), "value": value}
@@ -164,7 +164,7 @@ def _ends(prefix: str, span: Interval | None) -> Numbers:
 
 @dataclass(frozen=True)
 class _Attribute:
-    """An attribute, every value that its reader can answer, and those of them that the config wants to see."""
+    """An attribute, all values that its reader knows, and those that the config names."""
 
     name: str
     values: list[str]
@@ -172,15 +172,15 @@ class _Attribute:
 
     def labels(self, observed: Observations) -> pd.Series[str]:
         read = observed.attributes
-        mine = pd.Series(dtype=str) if read is None else read.loc[read["attribute"] == self.name, "value"]
-        return mine.reset_index(drop=True)
+        labels = pd.Series(dtype=str) if read is None else read.loc[read["attribute"] == self.name, "value"]
+        return labels.reset_index(drop=True)
 
     def counts(self, observed: Observations | None) -> np.ndarray:
         return np.zeros(len(self.values), int) if observed is None else tails.count(self.labels(observed), self.values)
 
 
 class _Counts(NamedTuple):
-    """Counts (replicates, values) in pools without any change, or why there are none."""
+    """The null's counts (replicates, values), or why there are none."""
 
     counts: np.ndarray | None
     why: str = ""
@@ -190,7 +190,7 @@ class _Counts(NamedTuple):
 
 
 def _tails(config: Config, steps: int, inputs: Inputs, withheld: str, seed: int) -> Iterator[Row]:
-    """The rows of every attribute; null: drift of a perfect copier from generation 0."""
+    """The rows of every attribute. The null is the drift of a perfect copier from generation 0."""
     if inputs.pool.attributes is None:
         return
     known = config.reader_plugin().attributes()
@@ -211,25 +211,25 @@ def _tails(config: Config, steps: int, inputs: Inputs, withheld: str, seed: int)
 def _shares(
     attribute: _Attribute, observed: Observations, confusion: np.ndarray, null: _Counts, seed: int
 ) -> Iterator[Row]:
-    """The entropy of an attribute in a set of images, how many of the wanted values occur in it at all (as they were
-    read, without interval: see `resample.interval`), and the share of each of those, corrected for misreading."""
+    """The entropy of an attribute in an image set, the number of wanted values that occur in it (as read, without
+    interval: see `resample.interval`), and the share of each wanted value, corrected for misreading."""
     values, counts = attribute.values, attribute.counts(observed)
     row = {"n": int(counts.sum())}
     if not counts.any():
         yield row | {"reason": "no image could be read"}
         return
     span = interval(partial(tails.variety, values=values), attribute.labels(observed))["entropy"]
-    told = {"item": "entropy", "value": float(tails.entropy(counts)), "reason": null.why}
-    yield row | told | _ends("", span) | null.band(tails.entropy)
+    entropy = {"item": "entropy", "value": float(tails.entropy(counts)), "reason": null.why}
+    yield row | entropy | _ends("", span) | null.band(tails.entropy)
     alive = partial(tails.survivors, among=np.isin(values, attribute.wanted))
     yield row | {"item": "survivors", "value": int(alive(counts)), "reason": null.why} | null.band(alive)
     shares = tails.corrected_shares(counts, confusion[: len(values), : len(values)], seed)
     for place, value in enumerate(values):
         if value in attribute.wanted:
             share = shares.iloc[place]
-            told = {"item": value, "value": share["share"], "low": share["low"], "high": share["high"]}
+            estimate = {"item": value, "value": share["share"], "low": share["low"], "high": share["high"]}
             reasons = "; ".join(filter(None, (share["reason"], null.why)))
-            yield row | told | null.band(partial(_share, place)) | {"reason": reasons}
+            yield row | estimate | null.band(partial(_share, place)) | {"reason": reasons}
 
 
 def _share(place: int, counts: np.ndarray) -> np.ndarray:
@@ -237,7 +237,7 @@ def _share(place: int, counts: np.ndarray) -> np.ndarray:
 
 
 def _drift(config: Config, first: np.ndarray, steps: int, seed: int) -> _Counts:
-    """After `steps` of neutral drift from generation 0's counts through the arm's own policy and regime."""
+    """Counts after `steps` of neutral drift from generation 0's, with the arm's policy and regime."""
     null = _null(config, first, steps)
     if isinstance(null, Still):
         return _another(first, seed)
@@ -247,17 +247,17 @@ def _drift(config: Config, first: np.ndarray, steps: int, seed: int) -> _Counts:
 
 
 def _null(config: Config, first: np.ndarray, steps: int) -> NullModel:
-    """Real images are taken as generation 0's: what a diet of other images changes is change, and no drift."""
+    """The null model, with real images like generation 0's: the effect of other real images is change, not drift."""
     n = int(first.sum())
     return null_model(config, n, first / n, fed_back=steps > 0) if n else Still()
 
 
 def _another(counts: np.ndarray, seed: int) -> _Counts:
-    """Other pools of one model; none without images."""
+    """Counts of other pools from the same model; none without images."""
     return _Counts(tails.other_pools(counts, seed) if counts.any() else None)
 
 
 def _spread(values: np.ndarray) -> Numbers:
-    """The null's columns from draws (replicates,) of it."""
+    """The null's columns from replicates (replicates,) of a number."""
     low, high = np.quantile(values, (0.025, 0.975)).tolist()
     return _ends("null_", Interval(low, high)) | {"null_mean": float(values.mean()), "null_sd": float(values.std())}

@@ -1,4 +1,4 @@
-"""Which null an arm is held against: what chance alone makes of its pools when its model copies perfectly."""
+"""The null model of an arm: what chance alone does to its pools if its model copies perfectly."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from entropy_loop.study.config import Config
 
 @dataclass(frozen=True)
 class Still:
-    """No drift: every pool is drawn from one and the same model."""
+    """No drift: all pools are drawn from the same model."""
 
     why: str = "nothing is fed back"
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """No null: the config does not tell how much is fed back, or the real images have not been judged."""
+    """No null: the config does not fix how many images are fed back, or the real images have not been judged."""
 
     why: str
 
@@ -33,9 +33,9 @@ NullModel = Drift | Still | Unknown
 def null_model(config: Config, images: int, real: float | np.ndarray | None, fed_back: bool = True) -> NullModel:
     """The null of an arm's pools.
 
-    images: how many of a pool are counted; the kept ones are scaled alike. real: the rate of the real images in the
-    diet, or their shares (values,) of an attribute; None where none was judged; a diet without real images ignores it.
-    fed_back: whether the pools are trained on.
+    images: number of counted images per pool; the number of kept images is scaled alike. real: rate of the real images
+    in the diet, or their shares (values,) of an attribute; None if none was judged; ignored without real images in the
+    diet. fed_back: whether the pools are trained on.
     """
     if config.train.method == "none" or not fed_back:
         return Still()
@@ -49,14 +49,16 @@ def null_model(config: Config, images: int, real: float | np.ndarray | None, fed
 
 
 def real_rate(rows: pd.DataFrame) -> float | None:
-    """How often real images were recognised; None where none was judged. rows: of rates.csv."""
+    """The rate of real images; None if none was judged. rows: of rates.csv."""
     judged = int(rows["n"].sum())
     return float(rows["hits"].sum() / judged) if judged else None
 
 
-def looked_at(judged: Iterable[int], images: int, people: bool) -> int | None:
-    """How many of a pool's `images` were judged, the fewest where pools differ; None where a model judged all of them.
-    judged: how many, per pool. people: whether people judged, whose answers vary even on a whole pool."""
+def judged_images(judged: Iterable[int], images: int, people: bool) -> int | None:
+    """Number of judged images per pool, the smallest if pools differ; None if a model judged the whole pools.
+
+    judged: number per pool. images: pool size. people: whether people judged; their answers vary even on a whole pool.
+    """
     counts = list(judged)
     if not counts or (min(counts) >= images and not people):
         return None

@@ -30,7 +30,7 @@ def ask(plan: Plan, config: Config, images: pd.DataFrame, root: Path, book: Book
     pool; a pool that two chains share is asked about once. Raises ConfigError where there is nothing to show, or people
     have answered to something else than the config asks.
     """
-    concepts = {p.text: p.concepts for chain in plan.chains for p in chain.config.prompt_nouns() if p.role == "target"}
+    concepts = {p.text: p.concepts for chain in plan.chains for p in chain.config.pool_prompts() if p.role == "target"}
     pools = images[(images["set"] == POOL) & images["prompt"].isin(concepts) & images["file"].fillna("").ne("")]
     if pools.empty:
         raise ConfigError(f"{root}: has no images of a target prompt yet; `entropy-loop run` makes them.")

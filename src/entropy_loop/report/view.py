@@ -66,7 +66,7 @@ class StyledChain:
     def asks(self) -> set[tuple[Prompt, str]]:
         """(prompt, judge): an arm of a sweep may lack some of the study's."""
         config = self.planned.config
-        return {(prompt, judge.label) for prompt in config.prompt_nouns() for judge in config.judge_plugins()}
+        return {(prompt, judge.label) for prompt in config.pool_prompts() for judge in config.judge_plugins()}
 
     @property
     def done(self) -> bool:
@@ -136,12 +136,12 @@ class View:
 
     def first_chains(self, prompt: Prompt) -> list[StyledChain]:
         """One chain per arm, the first one with the prompt: what picture sheets show."""
-        asking = [chain for chain in self.chains if prompt in chain.planned.config.prompt_nouns()]
+        asking = [chain for chain in self.chains if prompt in chain.planned.config.pool_prompts()]
         return list({chain.arm: chain for chain in reversed(asking)}.values())[::-1]
 
     @cached_property
     def prompts(self) -> list[Prompt]:
-        return list(dict.fromkeys(p for chain in self.plan.chains for p in chain.config.prompt_nouns()))
+        return list(dict.fromkeys(p for chain in self.plan.chains for p in chain.config.pool_prompts()))
 
     @property
     def targets(self) -> list[Prompt]:

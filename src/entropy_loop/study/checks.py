@@ -39,7 +39,7 @@ KEYS = sorted(
 def broken(raw: Mapping[str, object]) -> list[str]:
     """What is wrong with the plug-ins that a config names, a line per mistake; the config need not be a valid one."""
     lines: list[str] = []
-    for one in registry.placed(raw):
+    for one in registry.plugins_in(raw):
         try:
             registry.build(one.kind, one.spec, one.place)
         except ConfigError as error:
@@ -50,7 +50,7 @@ def broken(raw: Mapping[str, object]) -> list[str]:
 def _built(raw: Mapping[str, object], kind: Kind[P]) -> list[P]:
     """The plug-ins of a kind that can be built."""
     built = []
-    for one in registry.placed(raw):
+    for one in registry.plugins_in(raw):
         if one.kind is kind:
             with suppress(ConfigError):
                 built.append(registry.build(kind, one.spec, one.place))

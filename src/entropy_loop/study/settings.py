@@ -42,6 +42,6 @@ def _chains(experiment: Study) -> list[tuple[str, list[tuple[str, Plugin]]]]:
 
 def _plugins(config: Config) -> Iterator[tuple[str, str, Plugin]]:
     """(place in the config, name, plug-in) of everything that a result depends on."""
-    for one in registry.placed(config.model_dump()):
+    for one in registry.plugins_in(config.model_dump()):
         if not one.kind.machine:
             yield one.place, str(one.spec["use"]), registry.build(one.kind, one.spec, one.place)

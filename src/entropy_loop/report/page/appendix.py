@@ -69,10 +69,10 @@ def judges(plan: Plan) -> dict[str, list[Calibration]]:
 
 
 def _lines(judge: Judge, config: Config) -> list[Calibration]:
-    concepts = {concept.name: concept for concept in config.concept_nouns()}
+    concepts = {concept.name: concept for concept in config.judged_concepts()}
     singles: dict[str, Calibration] = {}
     joints: dict[str, Calibration] = {}
-    for prompt in config.prompt_nouns():
+    for prompt in config.pool_prompts():
         known, every = calibration(judge, config, prompt), f"{ALL}: {', '.join(prompt.concepts)}"
         singles |= {name: _line(concepts[name], known) for name in prompt.concepts}
         if len(prompt.concepts) > 1:

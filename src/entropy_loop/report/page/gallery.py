@@ -175,7 +175,7 @@ class Gallery:
         first = {chain.arm: chain for chain in reversed(self.view.chains)} if self.has_images else {}
         for arm in [arm for arm in self.view.arms if arm in first]:
             chain, rows, labels = first[arm], [], []
-            prompts = chain.planned.config.check_nouns()
+            prompts = chain.planned.config.check_prompts()
             each = CHECKED if CHECKED * len(prompts) * len(first) * (self._last + 1) <= CELLS else 1
             for prompt in prompts:
                 made = [self._set(chain, prompt, g, CHECK) for g in self._generations]

@@ -133,7 +133,7 @@ class Album:
     def _said(self, image: ImageRow) -> Iterator[Judged]:
         """Every judge on every concept of the prompt, and on all of them in this one image; on an image of a check
         prompt on those of the targets."""
-        asked = self._chains[image.run].planned.config.asked(image.set)
+        asked = self._chains[image.run].planned.config.judged_prompts(image.set)
         prompt = next(prompt for prompt in asked if prompt.text == image.prompt)
         for judge, table in self.said.of(image).items():
             if len(prompt.concepts) > 1 and image.set != CHECK:
