@@ -94,7 +94,7 @@ def _bands(ax: Axes, arms: Sequence[Sequence[ClaimRow | None]]) -> None:
 
 
 def _line(ax: Axes, view: View, subject: Subject, concept: str, chains: Chains, shift: float = 0.0) -> None:
-    """The arm's only chain with Wilson intervals, or the mean over its chains with t intervals (LEAST_CHAINS or more)."""
+    """The arm's only chain with Wilson intervals, or the mean of several, with t intervals from LEAST_CHAINS on."""
     first, generations = chains[0], range(chains[0].last + 1)
     name, rows = "rate", list[RateRow | ClaimRow | None](view.rate(first, subject, concept, g) for g in generations)
     if len(chains) > 1:

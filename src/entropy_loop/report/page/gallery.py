@@ -31,7 +31,8 @@ FIRST_ROWS, FIRST_COLUMNS = 6, 7  # of the sheets on the first screen: arms time
 
 @dataclass(frozen=True)
 class Tile:
-    """A place on a sheet. image: its row of images.parquet, or None; then the note says why, unless it is not made yet."""
+    """A place on a sheet. image: its row of images.parquet, or None. note: below the image, or why there is none; empty
+    for one that is not made yet."""
 
     image: ImageRow | None = None
     mark: Mark = ""

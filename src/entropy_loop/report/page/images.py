@@ -130,7 +130,7 @@ class Album:
         return f", rank {int(rank)} of {len(pool)}"
 
     def _judgement_lines(self, image: ImageRow) -> Iterator[JudgementLine]:
-        """Every judge on `all` and on every concept of the prompt; for a check prompt, on every concept of the targets."""
+        """Every judge on `all` and the concepts of the prompt; for a check prompt, on the concepts of the targets."""
         asked = self._chains[image.run].planned.config.asked(image.set)
         prompt = next(prompt for prompt in asked if prompt.text == image.prompt)
         for judge, table in self.judgements.of_image(image).items():

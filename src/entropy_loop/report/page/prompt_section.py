@@ -130,7 +130,7 @@ def measured(view: View, subject: Subject) -> Measured:
 
 
 def rates(view: View, subject: Subject, check_columns: Mapping[str, Sequence[str]]) -> RateLines:
-    """V of every concept in every generation. check_columns: head -> checks, of which the worst is added to the line."""
+    """V of every concept in every generation. check_columns: head -> checks, of which a line has the worst."""
     return [
         (chain, [(g, list(_line(view, chain, subject, g, check_columns))) for g in range(chain.last + 1)])
         for chain in view.chains_of(subject)
