@@ -46,7 +46,7 @@ class People:
 
     def judgements(self) -> pd.DataFrame:
         """Rows of judgements.parquet. score: the share of people who recognise the concept; answer: the majority's."""
-        return self._majority(self.first_answers) if self else pd.DataFrame()
+        return self._majority(self.first_answers).drop(columns="file") if self else pd.DataFrame()
 
     def _majority(self, answers: pd.DataFrame) -> pd.DataFrame:
         by = ["file", "concept"]
@@ -70,7 +70,7 @@ class People:
                 for concept in (*prompt.concepts, ALL):
                     estimate = raters.rate(self.pool_answers(chain, g.number, prompt, concept), _seed(chain, g.number))
                     if estimate:
-                        row = {"prompt": prompt.text, "role": prompt.role, "concept": concept}
+                        row: Row = {"prompt": prompt.text, "role": prompt.role, "concept": concept}
                         row |= {"n": estimate.n, "hits": estimate.rate * estimate.n, "rate": estimate.rate}
                         row |= {"low": estimate.interval.low, "high": estimate.interval.high}
                         yield place | row | {"reason": estimate.reason}
