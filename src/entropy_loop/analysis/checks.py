@@ -40,10 +40,8 @@ def checks(chain: Chain, judgements: pd.DataFrame, reader: Reader) -> Iterator[R
     for judge in chain.config.judge_plugins():
         judged = dict(iter(judgements[judgements["judge"] == judge.label].groupby(["generation", "set"])))
         for prompt in chain.config.prompt_nouns():
-            if prompt.role != "target":
-                continue
             first: dict[tuple[str, str], tuple[int, int]] = {}
-            for g in chain.generations:
+            for g in chain.generations if prompt.role == "target" else ():
                 sets = {
                     name: answers(judged[g.number, name], prompt.concepts)
                     for name in (POOL, CHECK, MOVED)

@@ -137,11 +137,5 @@ def _reason(instrument: Instrument, state: str, p: float | None) -> str:
 
 def _test_row(shown: Shown) -> Row:
     instrument = shown.instrument
-    return {
-        "instrument": instrument.family,
-        "metric": instrument.name,
-        **asdict(instrument.change),
-        "p": instrument.p,
-        "p_adjusted": shown.p_adjusted,
-        "state": shown.state,
-    }
+    row = {"instrument": instrument.family, "metric": instrument.name, **asdict(instrument.change)}
+    return row | {"p": instrument.p, "p_adjusted": shown.p_adjusted, "state": shown.state}

@@ -137,10 +137,8 @@ class View:
 
     def arms_of(self, subject: Subject) -> dict[str, list[StyledChain]]:
         """Arm -> its chains of `chains_of`, in the order of the study."""
-        arms: dict[str, list[StyledChain]] = {}
-        for chain in self.chains_of(subject):
-            arms.setdefault(chain.arm, []).append(chain)
-        return arms
+        chains = self.chains_of(subject)
+        return {arm: [chain for chain in chains if chain.arm == arm] for arm in dict.fromkeys(c.arm for c in chains)}
 
     def first_chains(self, prompt: Prompt) -> list[StyledChain]:
         """Of each arm the first chain with the prompt, for the picture sheets."""

@@ -32,7 +32,7 @@ def text(fit: Fit) -> str:
 
 
 def _lines(fit: Fit) -> Iterator[tuple[str, ...]]:
-    yield "concept", "threshold", "with it", "sensitivity", "without it", "specificity", "junk taken for it"
+    yield "concept", "threshold", "with it", "sensitivity", "without it", "specificity", "junk recognised"
     for name, rates in fit.clean.items():
         threshold = number(fit.thresholds[name], 3) if name in fit.thresholds else DASH
         cells = [f"{_rate(rates, r)} [{_rate(rates, f'{r}_low')}, {_rate(rates, f'{r}_high')}]" for r in RATES]

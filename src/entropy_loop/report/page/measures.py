@@ -13,6 +13,7 @@ from entropy_loop.analysis.formatting import Value, float_or_none, text
 from entropy_loop.analysis.rows import MeasureRow
 from entropy_loop.data import Prompt
 from entropy_loop.report.figures import attribute_shares, diversity_path
+from entropy_loop.report.figures.attribute_shares import Attribute
 from entropy_loop.report.figures.drawing import Drawing, inline
 from entropy_loop.report.view import StyledChain, Subject, View, arm_label
 
@@ -101,9 +102,7 @@ def _paths(view: View, subject: Subject, prefix: str) -> Iterator[str]:
         yield inline(drawn, f"p{prefix}-{subject.number}-{i}", escape(f"{alt}, for the prompt {subject.prompt.text}"))
 
 
-def _attribute_panels(
-    view: View, prompt: Prompt, attribute: attribute_shares.Attribute, prefix: str
-) -> AttributePanels:
+def _attribute_panels(view: View, prompt: Prompt, attribute: Attribute, prefix: str) -> AttributePanels:
     drawings = []
     for i, arm in enumerate(view.started_arms):
         alt = f"Shares of {attribute.name} and their entropy over generations in the arm {arm_label(arm)}"

@@ -161,11 +161,8 @@ def _figures(parts: Parts) -> Iterator[tuple[str, bytes]]:
     """(name, content) of every file in figures/."""
     for name, drawn in _charts(parts):
         yield from drawn.files(name)
-    for group in parts.pictures:
-        for picture in (*group.strips, *group.sheets, *group.pools):
-            yield f"{picture.name}.png", picture.png
-    for picture in parts.checks:
-        yield f"{picture.name}.png", picture.png
+    pictures = (p for group in parts.pictures for p in (*group.strips, *group.sheets, *group.pools))
+    yield from ((f"{picture.name}.png", picture.png) for picture in (*pictures, *parts.checks))
 
 
 def _charts(parts: Parts) -> Iterator[tuple[str, Drawing]]:

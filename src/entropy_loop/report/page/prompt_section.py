@@ -148,8 +148,8 @@ def _line(
 
 def _check_columns(view: View, subject: Subject) -> dict[str, Sequence[str]]:
     """The columns of checks that have rows."""
-    found = subject.rows(view.tables.checks)["check"]
-    return {head: names for head, names in checks.WORST_COLUMNS.items() if found.isin(names).any()}
+    measured = subject.rows(view.tables.checks)["check"]
+    return {head: names for head, names in checks.WORST_COLUMNS.items() if measured.isin(names).any()}
 
 
 def changes(view: View, subject: Subject) -> list[tuple[StyledChain, list[Step]]]:

@@ -44,7 +44,8 @@ def verdict(view: View, subject: Subject) -> str:
 def _observation(view: View, subject: Subject, lines: list[OverviewLine]) -> str:
     concepts = listed(subject.prompt.concepts)
     recognised = "are recognised together" if len(subject.prompt.concepts) > 1 else "is recognised"
-    shares = _shares([line.first.value or 0.0 for line in lines])
+    first = [line.first.value or 0.0 for line in lines]
+    shares = " to ".join(dict.fromkeys(map(_share, (min(first), max(first)))))
     sentence = f"{concepts[:1].upper()}{concepts[1:]} {recognised} in {shares} of the images of generation 0"
     later = [line for line in lines if line.last.counts != "generation 0"]
     if not later:
@@ -64,10 +65,6 @@ def _observation(view: View, subject: Subject, lines: list[OverviewLine]) -> str
 
 def _arm_share(line: OverviewLine) -> str:
     return f"{_share(line.last.value or 0.0)} ({line.claim.arm})"
-
-
-def _shares(values: list[float]) -> str:
-    return " to ".join(dict.fromkeys((_share(min(values)), _share(max(values)))))
 
 
 def _share(value: float) -> str:

@@ -76,13 +76,11 @@ def _subject(view: View, subject: Subject) -> Iterator[str]:
     ]
     yield _table(["chain", "step", "c(all)", "sampling band", "drift band"], changes)
     claims = [
-        _claim(line) for line in inference.claims(view, subject) if line.concept == ALL and line.p.value is not None
+        [line.arm, line.mean.text(), _ends(line.null), number(line.p.value, 3)]
+        for line in inference.claims(view, subject)
+        if line.concept == ALL and line.p.value is not None
     ]
     yield _table(["across chains", "c(all)", "drift band of the mean", "p (Holm)"], claims) if claims else ""
-
-
-def _claim(line: inference.ClaimLine) -> list[str]:
-    return [line.arm, line.mean.text(), _ends(line.null), number(line.p.value or 0.0, 3)]
 
 
 def _ends(band: Value) -> str:
