@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from entropy_loop import assets
-from entropy_loop.analysis.degraded import degraded
+from entropy_loop.analysis.degraded import degradation_series
 from entropy_loop.plan import Plan, plan
 from entropy_loop.study import study
 
@@ -32,7 +32,7 @@ def measured(concept: str) -> dict[tuple[str, float], float]:
 
 def test_c_of_falling_sensitivity_alone_is_one_minus_their_ratio():
     """For all concepts together, level by level: 1 - Se(degraded) / Se(clean), 0 on clean images."""
-    (series,) = degraded(planned()).values()
+    (series,) = degradation_series(planned()).values()
     told = measured("all")
     expected = [1 - value / told["none", 0] for value in told.values()]
     assert [level.c.value for level in series.levels] == pytest.approx(expected)
@@ -43,10 +43,10 @@ def test_c_of_falling_sensitivity_alone_is_one_minus_their_ratio():
 
 def test_only_the_studys_concepts_are_told():
     """Of the sixteen and more that the judge knows, those of the prompts, and the joint one last."""
-    (series,) = degraded(planned()).values()
+    (series,) = degradation_series(planned()).values()
     assert series.concepts == ["astronaut", "horse", "riding", "all"]
     prompts = [{"text": "a horse", "concepts": ["horse"]}]
-    (series,) = degraded(planned(prompts=prompts)).values()
+    (series,) = degradation_series(planned(prompts=prompts)).values()
     assert series.concepts == ["horse"]
     assert [level.c.value for level in series.levels] == pytest.approx(
         [1 - value / measured("horse")["none", 0] for value in measured("horse").values()]
@@ -55,9 +55,9 @@ def test_only_the_studys_concepts_are_told():
 
 def test_what_is_not_calibrated_has_no_series():
     """A judge without a calibration file has none, nor have concepts that are asked in the config's own words."""
-    assert degraded(planned(judges=[{"use": "exact"}])) == {}
+    assert degradation_series(planned(judges=[{"use": "exact"}])) == {}
     own = {name: {"yes": [f"a {name}"], "no": ["nothing"]} for name in ("astronaut", "horse", "riding")}
-    assert degraded(planned(concepts=own)) == {}
+    assert degradation_series(planned(concepts=own)) == {}
 
 
 def test_a_calibration_file_brings_its_own_series(tmp_path):
@@ -80,6 +80,6 @@ def test_a_calibration_file_brings_its_own_series(tmp_path):
     revision = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     judge = CONFIG["judges"][0] | {"calibration": str(path), "calibration_revision": revision}
     prompts = [{"text": "a horse", "concepts": ["horse"]}]
-    (series,) = degraded(planned(prompts=prompts, judges=[judge], concepts={"horse": texts})).values()
+    (series,) = degradation_series(planned(prompts=prompts, judges=[judge], concepts={"horse": texts})).values()
     assert (series.concepts, series.images) == (["horse"], 90)
     assert [level.c.value for level in series.levels] == pytest.approx([0, 0.25])

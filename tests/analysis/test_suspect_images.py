@@ -12,7 +12,7 @@ SET = {"run": "none/seed=0", "set": "pool", "generation": 3, "prompt": "a horse"
 
 
 def images(black: int, flat: int, same: int, n: int, **where: object) -> pd.DataFrame:
-    """A set of n images, so many of them spoilt in each way."""
+    """A set of n images, so many of them suspect in each way."""
     ranges = [(0, 3)] * black + [(100, 104)] * flat + [(0, 255)] * (n - black - flat)
     hashes = [f"{i if i < n - same else 0}" for i in range(n)]
     rows = [
@@ -22,7 +22,7 @@ def images(black: int, flat: int, same: int, n: int, **where: object) -> pd.Data
     return data.columns(pd.DataFrame(rows), data.IMAGES)
 
 
-def test_spoilt_images_are_counted_by_kind():
+def test_suspect_images_are_counted_by_kind():
     """One sentence for a set: which, how many images, how many of each kind."""
     (told,) = suspect_images.warnings(images(5, 3, 2, 100), NONE)
     assert "none/seed=0, pool of generation 3" in told
@@ -41,7 +41,7 @@ def test_the_worst_come_first_and_the_rest_is_counted():
     told = suspect_images.warnings(every, NONE)
     assert len(told) == suspect_images.LISTED + 1
     assert "of 20 images 7 black" in told[0]
-    assert told[-1] == "So it is in 2 more sets."
+    assert told[-1] == "The same holds for 2 more sets."
 
 
 def test_what_was_not_looked_at_is_no_image_of_one_colour():

@@ -368,7 +368,7 @@ def test_a_calibration_that_went_is_told_in_the_rates(drawn, tmp_path):
     judge = ClipRecogniser("bundled:storybook-judge", calibration=str(tmp_path / "gone.json"))
     known = calibration(judge, config, config.pool_prompts()[0])
     assert known.entries == {}
-    assert "gone.json: no such file" in known.why
+    assert "gone.json: no such file" in known.missing_reason
 
 
 def test_the_scenes_are_those_of_the_seed(drawn, tmp_path):

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from entropy_loop import assets
-from entropy_loop.analysis.rates import Known, rates
+from entropy_loop.analysis.rates import PromptCalibration, rates
 from entropy_loop.data import ALL, Concept, Prompt, Samples
 from entropy_loop.errors import EntropyLoopError
 from entropy_loop.judges import answers
@@ -53,8 +53,9 @@ def samples(tmp_path: Path) -> Samples:
 def test_a_no_to_a_picture_of_one_colour_counts_and_says_what_it_was(samples):
     """It shows nothing, so it is in the denominator of V: 3 of 6, for every concept and for all of them. It has a score
     and an answer; the reason stands beside it where no channel spans more than two grey levels, and nowhere else."""
-    table = ClipRecogniser("bundled:storybook-judge").judge(samples, (PROMPT,), CONCEPTS, ignore)
-    counted = {row["concept"]: (row["n"], row["hits"], row["rate"]) for row in rates(table, PROMPT, Known({}, ""))}
+    found = ClipRecogniser("bundled:storybook-judge").judge(samples, (PROMPT,), CONCEPTS, ignore)
+    rows = rates(found, PROMPT, PromptCalibration({}, ""))
+    counted = {row["concept"]: (row["n"], row["hits"], row["rate"]) for row in rows}
     assert counted == dict.fromkeys((*PROMPT.concepts, ALL), (6, 3, 0.5))
     assert np.isfinite(table["score"]).all()
     reasons = table.groupby("id")["reason"].agg(set).to_dict()

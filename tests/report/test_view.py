@@ -7,7 +7,7 @@ import pandas as pd
 from entropy_loop.analysis.tables import Tables
 from entropy_loop.data import RATES, columns
 from entropy_loop.plan import plan
-from entropy_loop.report.view import View, spoken
+from entropy_loop.report.view import View, arm_label
 from entropy_loop.study import study
 
 CONFIG = {
@@ -45,4 +45,4 @@ def test_the_arm_none_is_called_by_what_it_is():
     """`none` alone would pass for missing data."""
     seen = view()
     assert [chain.name for chain in seen.chains] == ["no curation"]
-    assert spoken("none_lr-0.1") == "none_lr-0.1"
+    assert arm_label("none_lr-0.1") == "none_lr-0.1"

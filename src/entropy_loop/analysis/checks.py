@@ -1,5 +1,5 @@
-"""Rows of checks.csv: what a judge is worth on the loop's own pictures, generation by generation, and what the reader
-is told where that falls."""
+"""Rows of checks.csv: how well a judge does on the loop's own images in each generation, and the warnings where that
+falls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from entropy_loop.analysis.formatting import Value, some
+from entropy_loop.analysis.formatting import Value, float_or_none
 from entropy_loop.analysis.rows import CheckRow, Row, read
 from entropy_loop.contracts import Judge
 from entropy_loop.data import ALL, CHECK, MOVED, MOVES, POOL, Prompt
@@ -18,73 +18,76 @@ from entropy_loop.storage.reading import Reader
 from entropy_loop.study.config import Config
 
 SPECIFICITY, SENSITIVITY = "specificity", "sensitivity"
-COLUMNS: dict[str, Sequence[str]] = {
+WORST_COLUMNS: dict[str, Sequence[str]] = {
     "worst specificity": (SPECIFICITY,),
     "worst sensitivity": (SENSITIVITY,),
     "worst steadiness": MOVES,
 }
-"""Column of the page's table of V -> the checks of which the worst stands in it."""
-RULE = (
-    f"An alarm stands where such a share is at least {FALL:.2f} below that of generation 0 and Newcombe\u2019s "
-    "95\u00a0% interval of the fall excludes 0. It means that the judge tires, or that the model draws something else "
-    "for the check prompts, because its damage spreads: look at the pictures."
+"""Column of the page's table of V -> the checks of which it shows the worst."""
+ALARM_RULE = (
+    f"A check raises an alarm if its share is at least {FALL:.2f} below that of generation 0 and Newcombe\u2019s "
+    "95\u00a0% interval of the fall excludes 0. Either the judge gets worse, or the damage to the model spreads to the "
+    "check prompts: look at the pictures."
 )
-Found = Iterator[tuple[str, str, "pd.Series[bool]"]]
-"""(concept, check, whether the answer is right, image by image; missing where there is none)."""
+CheckedAnswers = Iterator[tuple[str, str, "pd.Series[bool]"]]
+"""(concept, check, whether the answer on each image is right; NA where the judge gave none)."""
 
 
 def checks(chain: Chain, judgements: pd.DataFrame, reader: Reader) -> Iterator[Row]:
-    """One row per judge, target prompt, generation, concept (and `all`) and check; `judgements` as in
-    judgements.parquet. A check has no row where no image is made for it."""
-    mine = judgements[(judgements["run"] == chain.name) & judgements["set"].isin((POOL, CHECK, MOVED))]
+    """One row per judge, target prompt, generation, concept (or `all`) and check that has images; `judgements` as in
+    judgements.parquet."""
+    judgements = judgements[(judgements["run"] == chain.name) & judgements["set"].isin((POOL, CHECK, MOVED))]
     for judge in chain.config.judge_plugins():
-        told = dict(iter(mine[mine["judge"] == judge.label].groupby(["generation", "set"])))
-        for prompt in chain.config.pool_prompts():
+        judged = dict(iter(judgements[judgements["judge"] == judge.label].groupby(["generation", "set"])))
+        for prompt in chain.config.prompt_nouns():
             first: dict[tuple[str, str], tuple[int, int]] = {}
             for g in chain.generations if prompt.role == "target" else ():
                 sets = {
-                    name: answers(told[g.number, name], prompt.concepts)
+                    name: answers(judged[g.number, name], prompt.concepts)
                     for name in (POOL, CHECK, MOVED)
-                    if (g.number, name) in told
+                    if (g.number, name) in judged
                 }
-                where = {"run": chain.name, "arm": chain.arm, "seed": chain.config.seed, "generation": g.number}
-                where |= {"prompt": prompt.text, "judge": judge.label}
-                for concept, check, right in _found(chain.config, g, judge, prompt, sets, reader):
+                place = {"run": chain.name, "arm": chain.arm, "seed": chain.config.seed, "generation": g.number}
+                place |= {"prompt": prompt.text, "judge": judge.label}
+                for concept, check, right in _checked(chain.config, g, judge, prompt, sets, reader):
                     row, counts = _row(right)
                     if g.number == 0:
                         first[concept, check] = counts
-                    since = first.get((concept, check), (0, 0))
-                    yield where | {"concept": concept, "check": check, "alarm": alarm(since, counts)} | row
+                    message = alarm(first.get((concept, check), (0, 0)), counts)
+                    yield place | {"concept": concept, "check": check, "alarm": message} | row
 
 
-def _found(
+def _checked(
     config: Config, g: Generation, judge: Judge, prompt: Prompt, sets: Mapping[str, pd.DataFrame], reader: Reader
-) -> Found:
-    def table(stream: str) -> pd.DataFrame:
-        return reader.table(reader.store.stages / g.sets[stream].folder / "samples.parquet").set_index("id")
+) -> CheckedAnswers:
+    def samples(image_set: str) -> pd.DataFrame:
+        return reader.table(reader.store.stages / g.sets[image_set].folder / "samples.parquet").set_index("id")
 
     if CHECK in sets:
-        yield from _labelled(config, prompt, table(CHECK)["prompt"], sets[CHECK])
+        yield from _labelled(config, prompt, samples(CHECK)["prompt"], sets[CHECK])
     if POOL in sets and MOVED in sets:
-        rows = table(MOVED)
+        rows = samples(MOVED)
         moves = [move for move in MOVES if not (move == "mirror" and judge.averages_mirror)]
         yield from _steady(prompt, rows[rows["prompt"] == prompt.text], moves, sets)
 
 
-def _labelled(config: Config, prompt: Prompt, texts: pd.Series[str], answered: pd.DataFrame) -> Found:
-    """Check prompts label their images: what they name is there, what they do not name is not."""
+def _labelled(config: Config, prompt: Prompt, texts: pd.Series[str], answered: pd.DataFrame) -> CheckedAnswers:
+    """A check prompt labels its images: what it names is there, the rest is not. texts: image id -> prompt."""
     for concept in (*prompt.concepts, ALL):
         named = set(prompt.concepts) if concept == ALL else {concept}
-        shows = texts.map({one.text: named <= set(one.concepts) for one in config.check_prompts()}).astype(bool)
-        said = answered[concept].reindex(texts.index)
+        labels = {check.text: named <= set(check.concepts) for check in config.check_nouns()}
+        shows = texts.map(labels).astype(bool)
+        recognised = answered[concept].reindex(texts.index)
         if not shows.all():
-            yield concept, SPECIFICITY, ~said[~shows]
+            yield concept, SPECIFICITY, ~recognised[~shows]
         if shows.any():
-            yield concept, SENSITIVITY, said[shows]
+            yield concept, SENSITIVITY, recognised[shows]
 
 
-def _steady(prompt: Prompt, table: pd.DataFrame, moves: Sequence[str], sets: Mapping[str, pd.DataFrame]) -> Found:
-    """Whether a moved image is answered as it was in the pool."""
+def _steady(
+    prompt: Prompt, table: pd.DataFrame, moves: Sequence[str], sets: Mapping[str, pd.DataFrame]
+) -> CheckedAnswers:
+    """Whether the answer on a moved image is that on its original in the pool."""
     for concept in (*prompt.concepts, ALL):
         for move in moves:
             rows = table[table["move"] == move]
@@ -93,7 +96,7 @@ def _steady(prompt: Prompt, table: pd.DataFrame, moves: Sequence[str], sets: Map
 
 
 def _row(right: pd.Series[bool]) -> tuple[Row, tuple[int, int]]:
-    """The columns of a share, and (hits, n)."""
+    """The columns of one share, and (hits, n)."""
     judged = right.dropna()
     n, hits, missing = len(judged), int(judged.sum()), len(right) - len(judged)
     row = {"n": n, "hits": hits, "reason": f"{missing} images could not be judged" if missing else ""}
@@ -103,37 +106,38 @@ def _row(right: pd.Series[bool]) -> tuple[Row, tuple[int, int]]:
     return row, (hits, n)
 
 
-# ---- what is told ------------------------------------------------------------------------------------
+# ---- in the report -----------------------------------------------------------------------------------
 
 
-def doubts(table: pd.DataFrame) -> list[str]:
-    """A sentence for each prompt and judge with an alarm; `table` as checks.csv."""
-    told = []
+def alarm_warnings(table: pd.DataFrame) -> list[str]:
+    """A sentence for each prompt and judge with an alarm; `table` as in checks.csv."""
+    sentences = []
     for (prompt, judge), rows in table.groupby(["prompt", "judge"], sort=False):
         alarms = rows[rows["alarm"].fillna("") != ""]
         if len(alarms):
             start = int(alarms["generation"].min())
-            begins = alarms[alarms["generation"] == start]
-            fell, chains = (of["run"].nunique() for of in (begins, rows))
+            first_alarms = alarms[alarms["generation"] == start]
+            fell, chains = first_alarms["run"].nunique(), rows["run"].nunique()
             where = f" in {fell} of {chains} chains" if chains > 1 else ""
-            kinds = begins.groupby("check", sort=False)["concept"].unique()
-            what = "; ".join(f"{check} of {', '.join(concepts)}" for check, concepts in kinds.items())
-            told.append(
-                f"From generation {start} on, checks of {judge} fall{where} (\u201c{prompt}\u201d: {what}): V from "
-                "there on is doubtful; label pictures with `entropy-loop rate`."
+            kinds = first_alarms.groupby("check", sort=False)["concept"].unique()
+            fallen = "; ".join(f"{check} of {', '.join(concepts)}" for check, concepts in kinds.items())
+            sentences.append(
+                f"From generation {start} on, checks of {judge} fall{where} (\u201c{prompt}\u201d: {fallen}): V is "
+                "doubtful from there on. Label pictures with `entropy-loop rate`."
             )
-    return told
+    return sentences
 
 
-def worst(rows: pd.DataFrame, names: Sequence[str]) -> Value:
-    """The lowest share of some checks of one generation over the single concepts, and which it is, without its
-    interval; `rows` of checks.csv."""
-    mine = rows[rows["check"].isin(names) & (rows["concept"] != ALL)]
-    if mine.empty:
+def worst_share(rows: pd.DataFrame, names: Sequence[str]) -> Value:
+    """The lowest share of the named checks over the single concepts, without its interval; counts: with the concept.
+    rows: one generation of checks.csv."""
+    rows = rows[rows["check"].isin(names) & (rows["concept"] != ALL)]
+    if rows.empty:
         return Value(reason="not made yet")
-    known = mine.dropna(subset=["rate"])
+    known = rows.dropna(subset=["rate"])
     if known.empty:
-        return Value(reason=str(mine["reason"].iloc[0]))
-    row = read(known.sort_values("rate", kind="stable").head(1), CheckRow)[0]
-    named = "" if row.rate == 1 else f"{row.concept} " if len(names) == 1 else f"{row.concept}, {row.check} "
-    return Value(some(row.rate), reason="alarm" if row.alarm else "", counts=f"{named}{row.hits}/{row.n}")
+        return Value(reason=str(rows["reason"].iloc[0]))
+    worst = read(known.sort_values("rate", kind="stable").head(1), CheckRow)[0]
+    name = "" if worst.rate == 1 else f"{worst.concept} " if len(names) == 1 else f"{worst.concept}, {worst.check} "
+    reason = "alarm" if worst.alarm else ""
+    return Value(float_or_none(worst.rate), reason=reason, counts=f"{name}{worst.hits}/{worst.n}")

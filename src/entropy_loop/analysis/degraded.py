@@ -1,4 +1,4 @@
-"""How a judge's sensitivity falls on degraded images, and what that alone would do to c."""
+"""How a judge's sensitivity falls on degraded images, and the c that this alone would cause."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from entropy_loop.study.config import Config
 
 @dataclass(frozen=True)
 class Level:
-    """One degradation of the calibration images. shares: (sensitivity, specificity) per concept of the series.
+    """One degradation of the calibration images. rates: (sensitivity, specificity) per concept of the series.
 
-    c: 1 - Se(level) / Se(clean) of the last concept, the change rate that would be seen if nothing but the judge's
-    sensitivity had changed; exact where nothing is taken for the concept by mistake (docs/laws.md, C2).
+    c: 1 - Se(level) / Se(clean) of the last concept, the change rate if only the judge's sensitivity changed; exact
+    where the specificity is 1 (docs/laws.md, C2).
     """
 
     name: str
-    shares: list[tuple[Value, Value]]
+    rates: list[tuple[Value, Value]]
     c: Value
 
 
 @dataclass(frozen=True)
-class Series:
-    """Degradations of one judge's calibration images, clean ones first. images: of each level."""
+class DegradationSeries:
+    """Degradations of one judge's calibration images, clean ones first. images: the number at each level."""
 
     concepts: list[str]
     images: int
@@ -38,7 +38,7 @@ class Series:
 
     @property
     def worst(self) -> str:
-        """The largest c that falling sensitivity alone would make, in words."""
+        """A sentence with the largest c that falling sensitivity alone would cause."""
         known = [(level.c.value, level.name) for level in self.levels if level.c.value is not None]
         if not known:
             return ""
@@ -49,41 +49,41 @@ class Series:
         )
 
 
-def degraded(plan: Plan) -> dict[str, Series]:
-    """By judge; without those whose calibration has no graded series of the study's concepts."""
-    found: dict[str, Series] = {}
+def degradation_series(plan: Plan) -> dict[str, DegradationSeries]:
+    """Label of a judge -> its series; without judges whose calibration has none for the study's concepts."""
+    by_judge: dict[str, DegradationSeries] = {}
     for chain in plan.chains:
         for judge in chain.config.judge_plugins():
-            if judge.label not in found and (series := _series(judge, chain.config)):
-                found[judge.label] = series
-    return found
+            if judge.label not in by_judge and (series := _series(judge, chain.config)):
+                by_judge[judge.label] = series
+    return by_judge
 
 
-def _series(judge: Judge, config: Config) -> Series | None:
+def _series(judge: Judge, config: Config) -> DegradationSeries | None:
     try:
-        known = judge.calibration_in_force()
+        calibrated = judge.calibration_in_force()
     except EntropyLoopError:
         return None
-    if known is None:
+    if calibrated is None:
         return None
-    there = {row["concept"] for row in known.degradations}
-    concepts = [name for name in dict.fromkeys(_asked(judge, known.joint, config)) if name in there]
+    measured = {row["concept"] for row in calibrated.degradations}
+    concepts = [name for name in dict.fromkeys(_asked(judge, calibrated.joint, config)) if name in measured]
     if not concepts:
         return None
     by_level: dict[str, dict[str, Degradation]] = {}
-    for row in known.degradations:
+    for row in calibrated.degradations:
         by_level.setdefault(_name(row), {})[row["concept"]] = row
     clean = by_level["clean"][concepts[-1]]["sensitivity"] if concepts[-1] in by_level.get("clean", {}) else None
-    levels = [_level(name, [of.get(concept) for concept in concepts], clean) for name, of in by_level.items()]
-    return Series(concepts, int(known.degradations[0]["n"]), levels)
+    levels = [_level(name, [rows.get(concept) for concept in concepts], clean) for name, rows in by_level.items()]
+    return DegradationSeries(concepts, int(calibrated.degradations[0]["n"]), levels)
 
 
 def _asked(judge: Judge, joints: Mapping[str, Entry], config: Config) -> Iterator[str]:
-    """Concepts that were calibrated as the config asks for them, then conjunctions by their names in the file."""
-    prompts = [(prompt.concepts, calibration(judge, config, prompt).entries) for prompt in config.pool_prompts()]
+    """The config's calibrated concepts, then the conjunctions of its prompts by their names in the calibration file."""
+    prompts = [(prompt.concepts, calibration(judge, config, prompt).entries) for prompt in config.prompt_nouns()]
     yield from (name for concepts, entries in prompts for name in concepts if name in entries)
     for name, joint in joints.items():
-        if any(ALL in found and sorted(joint["concepts"]) == sorted(concepts) for concepts, found in prompts):
+        if any(ALL in entries and sorted(joint["concepts"]) == sorted(concepts) for concepts, entries in prompts):
             yield name
 
 
@@ -92,15 +92,14 @@ def _name(row: Degradation) -> str:
 
 
 def _level(name: str, rows: list[Degradation | None], clean: float | None) -> Level:
-    shares = [(_share(row, "sensitivity"), _share(row, "specificity")) for row in rows]
+    rates = [(_rate(row, "sensitivity"), _rate(row, "specificity")) for row in rows]
     last = rows[-1]
     sensitivity = last and last["sensitivity"]
     if not clean or sensitivity is None:
-        return Level(name, shares, Value(reason="not measured"))
-    return Level(name, shares, Value(1 - sensitivity / clean))
+        return Level(name, rates, Value(reason="not measured"))
+    return Level(name, rates, Value(1 - sensitivity / clean))
 
 
-def _share(row: Mapping[str, Any] | None, what: str) -> Value:
-    if row is None or row.get(what) is None:
-        return Value(reason="not measured")
-    return Value(row[what])
+def _rate(row: Mapping[str, Any] | None, name: str) -> Value:
+    value = None if row is None else row.get(name)
+    return Value(value, reason="not measured" if value is None else "")

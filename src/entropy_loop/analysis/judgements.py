@@ -1,4 +1,4 @@
-"""What the judges said, image by image."""
+"""The answers of the judges, looked up by image."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from entropy_loop.metrics.rates import answers
 
 
 @dataclass(frozen=True)
-class Said:
-    """judgements.parquet, by image: a row of images.parquet stands for one."""
+class ImageJudgements:
+    """judgements.parquet (`table`), looked up by a row of images.parquet."""
 
     table: pd.DataFrame
-    _joint: dict[tuple[Hashable, ...], pd.Series[bool]] = field(default_factory=dict)
+    _joint_answers: dict[tuple[Hashable, ...], pd.Series[bool]] = field(default_factory=dict)
 
-    def of(self, image: ImageRow) -> dict[str, pd.DataFrame]:
-        """Judge -> its judgements of an image."""
+    def of_image(self, image: ImageRow) -> dict[str, pd.DataFrame]:
+        """Judge -> its rows on an image."""
         rows = self._sets.get((image.run, image.generation, image.set), self.table.head(0))
-        return {str(judge): mine for judge, mine in rows[rows["id"] == image.id].groupby("judge", sort=False)}
+        return {str(judge): group for judge, group in rows[rows["id"] == image.id].groupby("judge", sort=False)}
 
-    def joint(self, image: ImageRow, prompt: Prompt, judge: str) -> bool | None:
-        """Whether a judge recognised every concept of the prompt in an image; None where that is missing."""
+    def joint_answer(self, image: ImageRow, prompt: Prompt, judge: str) -> bool | None:
+        """Whether a judge recognised every concept of the prompt in an image; None for a missing answer."""
         place = (image.run, image.generation, image.set, prompt.text, judge)
-        if place not in self._joint:
+        if place not in self._joint_answers:
             rows = self._sets.get(place[:3], self.table.head(0))
-            self._joint[place] = answers(rows[rows["judge"] == judge], prompt.concepts)[ALL]
-        said = self._joint[place].get(image.id)
-        return None if pd.isna(said) else bool(said)
+            self._joint_answers[place] = answers(rows[rows["judge"] == judge], prompt.concepts)[ALL]
+        answer = self._joint_answers[place].get(image.id)
+        return None if pd.isna(answer) else bool(answer)
 
     @cached_property
     def _sets(self) -> dict[tuple[Hashable, ...], pd.DataFrame]:

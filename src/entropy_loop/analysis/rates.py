@@ -1,4 +1,4 @@
-"""Rows of rates.csv: V of every generation, set, prompt, concept and judge, with its n, raw and corrected."""
+"""Rows of rates.csv: V by generation, set, prompt, concept and judge, raw and corrected, with its n."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from entropy_loop.study.config import Config
 UNCALIBRATED = "the judge is not calibrated for it"
 
 
-class Known(NamedTuple):
-    """What a judge's calibration says of a prompt's concepts as the config asks for them, and as `all` of all of them
-    in one image. why: what to say of a concept that is not there."""
+class PromptCalibration(NamedTuple):
+    """A judge's calibration for one prompt. entries: concept, or `all` for the conjunction, -> its entry of the
+    calibration file. missing_reason: why a concept has no entry."""
 
     entries: Mapping[str, Mapping[str, Any]]
-    why: str
+    missing_reason: str
 
 
-def rates(judgements: pd.DataFrame, prompt: Prompt, known: Known) -> Iterator[Row]:
-    """One row per concept of the prompt and one for `all`, from the judgements of its images."""
+def rates(judgements: pd.DataFrame, prompt: Prompt, calibrated: PromptCalibration) -> Iterator[Row]:
+    """One row per concept of the prompt and one for `all`; `judgements`: of the images of the prompt."""
     answered = answers(judgements, prompt.concepts)
     for concept in (*prompt.concepts, ALL):
         column = answered[concept].dropna()
@@ -37,29 +37,34 @@ def rates(judgements: pd.DataFrame, prompt: Prompt, known: Known) -> Iterator[Ro
             yield row | {"reason": f"none of the {missing} images could be judged"}
             continue
         low, high = wilson(hits, n)
-        told, why = _corrected(hits, n, known.entries.get(concept, {}), known.why)
-        reasons = [f"{missing} images could not be judged"] if missing else []
-        yield row | {"rate": hits / n, "low": low, "high": high, **told, "reason": "; ".join([*reasons, *why])}
+        entry = calibrated.entries.get(concept, {})
+        columns, reasons = _corrected(hits, n, entry, calibrated.missing_reason)
+        if missing:
+            reasons = [f"{missing} images could not be judged", *reasons]
+        yield row | {"rate": hits / n, "low": low, "high": high, **columns, "reason": "; ".join(reasons)}
 
 
-def _corrected(hits: int, n: int, entry: Mapping[str, Any], why: str) -> tuple[dict[str, Any], list[str]]:
-    """The corrected rate's columns, and why it is missing or clipped."""
+def _corrected(hits: int, n: int, entry: Mapping[str, Any], missing_reason: str) -> tuple[dict[str, Any], list[str]]:
+    """The columns of the corrected rate, and the reasons why it is missing or clipped."""
     if not entry.get("positives") or not entry.get("negatives"):
-        return {}, [f"not corrected: {entry.get('reason', why)}"]
-    told = corrected(hits, n, _counts(entry, "sensitivity", "positives"), _counts(entry, "specificity", "negatives"))
-    columns = {"corrected": told.rate, "corrected_low": told.low, "corrected_high": told.high}
-    return columns, [told.reason] if told.reason else []
+        return {}, [f"not corrected: {entry.get('reason', missing_reason)}"]
+    sensitivity, specificity = _counts(entry, "sensitivity", "positives"), _counts(entry, "specificity", "negatives")
+    estimate = corrected(hits, n, sensitivity, specificity)
+    columns = {"corrected": estimate.rate, "corrected_low": estimate.low, "corrected_high": estimate.high}
+    return columns, [estimate.reason] if estimate.reason else []
 
 
 def _counts(entry: Mapping[str, Any], share: str, number: str) -> tuple[int, int]:
     return round(entry[share] * entry[number]), entry[number]
 
 
-def calibration(judge: Judge, config: Config, prompt: Prompt) -> Known:
-    """What is known of a judge on a prompt's concepts; nothing where it has no calibration, or where its model or its
+def calibration(judge: Judge, config: Config, prompt: Prompt) -> PromptCalibration:
+    """A judge's calibration for a prompt; without entries where the judge has none, or where its model or its
     calibration file is not on this machine."""
     try:
         entries = judge.measured(tuple(c for c in config.judged_concepts() if c.name in prompt.concepts))
     except EntropyLoopError as error:
-        return Known({}, str(error))
-    return Known({}, "this kind of judge has no calibration") if entries is None else Known(entries, UNCALIBRATED)
+        return PromptCalibration({}, str(error))
+    if entries is None:
+        return PromptCalibration({}, "this kind of judge has no calibration")
+    return PromptCalibration(entries, UNCALIBRATED)

@@ -1,4 +1,4 @@
-"""Rows of tables: on their way into one, and with the columns that the report reads. An empty cell is NaN."""
+"""Rows of tables: as dicts to write, and as named tuples of the columns that the report reads. Empty cells are NaN."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import NamedTuple, TypeVar
 import pandas as pd
 
 Row = dict[str, object]
-"""Column -> what is written there."""
+"""Column -> its cell."""
 Text = str | float
-"""A cell with text."""
-Kind = TypeVar("Kind")
+"""A cell of text; NaN where it is empty."""
+RowType = TypeVar("RowType")
 
 
-def read(table: pd.DataFrame, kind: Callable[..., Kind]) -> list[Kind]:
-    """The rows of a table; a column that it lacks is empty. kind: a class of rows."""
-    cells = table.reindex(columns=list(kind.__annotations__))
-    return [kind(*row) for row in cells.itertuples(index=False, name=None)]
+def read(table: pd.DataFrame, row_type: Callable[..., RowType]) -> list[RowType]:
+    """The rows of a table as one of the classes below; a column that the table lacks is NaN."""
+    cells = table.reindex(columns=list(row_type.__annotations__))
+    return [row_type(*row) for row in cells.itertuples(index=False, name=None)]
 
 
 class RateRow(NamedTuple):
@@ -79,8 +79,8 @@ class ClaimRow(NamedTuple):
     reason: str
 
 
-class ComparedRow(NamedTuple):
-    """Of `compare.compare`."""
+class ComparisonRow(NamedTuple):
+    """Of the table of `report.text.compare`."""
 
     results: str
     arm: str
@@ -97,7 +97,7 @@ class ComparedRow(NamedTuple):
 
 
 class VerdictRow(NamedTuple):
-    """Of verdicts.csv; a state for each family of instruments."""
+    """Of verdicts.csv, with the state of each family of instruments."""
 
     arm: str
     prompt: str
@@ -176,8 +176,8 @@ class CheckRow(NamedTuple):
     alarm: str
 
 
-class JudgedRow(NamedTuple):
-    """Of judgements.parquet. answer: missing as NA or NaN."""
+class JudgementRow(NamedTuple):
+    """Of judgements.parquet. answer: NA or NaN where it is missing."""
 
     concept: str
     score: float

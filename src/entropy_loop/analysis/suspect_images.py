@@ -1,5 +1,5 @@
-"""Images that show nothing, or the same as another, or that a safety checker objects to: they are counted like any
-other, so the reader is told of them; and sets of which it kept some back."""
+"""Warnings about images that are black, of one colour, equal to another or flagged by a safety checker, and about sets
+of which a safety checker withheld some. The tables count suspect images like any other."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from collections.abc import Iterator
 import pandas as pd
 
 FAINT = 8
-"""Of 255: an image whose brightest value is no higher is black, one whose values lie no further apart of one colour.
-Judges are stricter (`judges.answers.LEVELS`, per channel): their reason names a picture that shows nothing, while this
-only warns, from the one lowest and one highest value that are known of an image."""
-SHARE = 0.01
-"""Of a set's images: above it the reader is told."""
+"""Of 255: an image is black if its brightest value is at most this, of one colour if its values span at most this.
+Judges are stricter (`judges.answers.LEVELS`, per channel): they give no answer on such an image, this only warns."""
+LEAST_SHARE = 0.01
+"""Share of a set's images above which it gets a warning."""
 LISTED = 5
-"""Sets that are told of one by one."""
-WHERE = ["run", "set", "generation", "prompt"]
+"""Sets that get a warning of their own."""
+SET_COLUMNS = ["run", "set", "generation", "prompt"]
 
 
 def warnings(images: pd.DataFrame, withheld: pd.DataFrame) -> list[str]:
-    """A sentence for each set of one prompt in which more than SHARE of the images are black, of one colour, equal to
-    another or flagged, and for each set of which more than SHARE was withheld, the worst first; the last sentence
-    counts those that are not listed. images, withheld: columns as `data.IMAGES` and `data.WITHHELD`; images of which
-    nothing is known (toys draw none, earlier versions did not look) are left out."""
-    found = sorted([*_spoilt(images.dropna(subset=["brightest"])), *_withheld(withheld)], reverse=True)
-    told = [sentence for _, sentence in found[:LISTED]]
-    more = len(found) - LISTED
-    return told + ([f"So it is in {more} more set{'s' if more > 1 else ''}."] if more > 0 else [])
+    """One sentence per set of which more than LEAST_SHARE is suspect or withheld, the worst set first; after LISTED
+    sets one sentence counts the others.
+
+    images, withheld: columns as `data.IMAGES` and `data.WITHHELD`. Images without pixel statistics are left out: toys
+    draw none, and earlier versions recorded none.
+    """
+    sets = sorted([*_suspect(images.dropna(subset=["brightest"])), *_withheld(withheld)], reverse=True)
+    sentences = [sentence for _, sentence in sets[:LISTED]]
+    more = len(sets) - LISTED
+    return sentences + ([f"The same holds for {more} more set{'s' if more > 1 else ''}."] if more > 0 else [])
 
 
-def _spoilt(images: pd.DataFrame) -> Iterator[tuple[float, str]]:
-    """(share of images, sentence)."""
-    for (chain, name, generation, prompt), rows in images.groupby(WHERE):
+def _suspect(images: pd.DataFrame) -> Iterator[tuple[float, str]]:
+    """(share of suspect images, sentence) of each set of one prompt."""
+    for (chain, name, generation, prompt), rows in images.groupby(SET_COLUMNS):
         black = rows["brightest"] <= FAINT
         flat = (rows["brightest"] - rows["darkest"] <= FAINT) & ~black
         counts = {
@@ -40,19 +41,19 @@ def _spoilt(images: pd.DataFrame) -> Iterator[tuple[float, str]]:
             "the same as another": int(rows["pixel_sha256"].duplicated().sum()),
             "flagged by the safety checker": int(rows["flagged"].sum()),
         }
-        told = [f"{count} {what}" for what, count in counts.items() if count > SHARE * len(rows)]
-        if told:
+        parts = [f"{count} {kind}" for kind, count in counts.items() if count > LEAST_SHARE * len(rows)]
+        if parts:
             where = f"{chain}, {name} of generation {generation}, \u201c{prompt}\u201d"
             yield (
                 sum(counts.values()) / len(rows),
-                f"{where}: of {len(rows)} images {', '.join(told)}; they are counted like any other.",
+                f"{where}: of {len(rows)} images {', '.join(parts)}; they are counted like any other.",
             )
 
 
 def _withheld(sets: pd.DataFrame) -> Iterator[tuple[float, str]]:
-    """(share of the images that were asked for, sentence)."""
+    """(share of withheld images, sentence) of each set."""
     for chain, generation, name, asked, withheld in sets.itertuples(index=False):
-        if withheld > SHARE * asked:
+        if withheld > LEAST_SHARE * asked:
             yield (
                 withheld / asked,
                 f"{chain}, {name} of generation {generation}: the safety checker withheld {withheld} of {asked} "

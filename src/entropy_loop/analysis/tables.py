@@ -1,5 +1,4 @@
-"""The tables of a results folder, from the stages that are finished. A run that is not finished yet has
-the rows that it has."""
+"""The tables of a results folder, from its finished stages."""
 
 from __future__ import annotations
 
@@ -12,11 +11,12 @@ import pandas as pd
 from entropy_loop import data
 from entropy_loop.analysis import suspect_images
 from entropy_loop.analysis.changes import changes
-from entropy_loop.analysis.checks import checks, doubts
+from entropy_loop.analysis.checks import alarm_warnings, checks
 from entropy_loop.analysis.claims import claims
 from entropy_loop.analysis.ledgers import ledgers
 from entropy_loop.analysis.people import People
-from entropy_loop.analysis.rates import calibration, rates
+from entropy_loop.analysis.rates import calibration
+from entropy_loop.analysis.rates import rates as rate_rows
 from entropy_loop.analysis.rows import Row
 from entropy_loop.analysis.verdicts import verdicts
 from entropy_loop.data import CHECK, GENERATED, MOVED, POOL
@@ -57,11 +57,11 @@ class Tables:
 
     @property
     def warnings(self) -> list[str]:
-        """What the reader is to know before any number: a sentence each."""
-        return [*suspect_images.warnings(self.images, self.withheld), *doubts(self.checks)]
+        """Sentences that the reader must see before any number."""
+        return [*suspect_images.warnings(self.images, self.withheld), *alarm_warnings(self.checks)]
 
     def write(self, root: Path) -> None:
-        """CSV for what people read, Parquet for what comes by the thousand."""
+        """Writes the tables: CSV for people to read, Parquet for one row per image."""
         for name in CSV:
             text = getattr(self, name).to_csv(index=False, float_format="%.6g", lineterminator="\n")
             write_text(root / f"{name}.csv", text)
@@ -70,22 +70,21 @@ class Tables:
 
 
 def tables(plan: Plan, store: Store) -> Tables:
-    """Everything that the finished stages say."""
+    """The tables of the finished stages."""
     reader = Reader(store)
-    images = _joined([_images(chain, g, stream, reader) for chain, g, stream in _sets(plan)], data.IMAGES)
+    images = _joined([_images(chain, g, name, reader) for chain, g, name in _sets(plan)], data.IMAGES)
     people = People(book.answers(store.root), images)
-    rows = [row for chain in plan.chains for row in (*_rates(chain, reader), *people.rates(chain))]
-    rated = _table(rows, data.RATES)
+    rates = _table([r for chain in plan.chains for r in (*_rates(chain, reader), *people.rates(chain))], data.RATES)
     measured = _joined([_measured(chain, g, reader) for chain in plan.chains for g in chain.generations], MEASURED)
-    looks = [_judged(chain, g, stream, reader) for chain, g, stream in _sets(plan)]
-    models = _joined(looks, data.RUN_JUDGEMENTS)  # people see a part of a pool: too few for a ledger
+    # The ledger leaves people out: they see a part of a pool.
+    models = _joined([_judged(chain, g, name, reader) for chain, g, name in _sets(plan)], data.RUN_JUDGEMENTS)
     judgements = _joined([models, people.judgements()], data.RUN_JUDGEMENTS)
-    summary = _table(list(claims(plan, rated)), data.SUMMARY)
-    told, tests = verdicts(plan, summary, measured)
+    summary = _table(list(claims(plan, rates)), data.SUMMARY)
+    verdict_rows, instrument_rows = verdicts(plan, summary, measured)
     return Tables(
-        rated,
+        rates,
         changes=_table(
-            [row for chain in plan.chains for row in people.changes(chain, [*changes(chain, rated)])], data.CHANGES
+            [row for chain in plan.chains for row in people.changes(chain, [*changes(chain, rates)])], data.CHANGES
         ),
         summary=summary,
         ledger=_table([row for chain in plan.chains for row in ledgers(chain, models, reader)], data.LEDGER),
@@ -93,8 +92,8 @@ def tables(plan: Plan, store: Store) -> Tables:
         diversity=measured.loc[measured["table"] == "diversity", list(data.MEASURED)],
         noise=measured.loc[measured["table"] == "noise", list(data.MEASURED)],
         tails=measured[measured["table"] == "tails"].rename(columns={"metric": "attribute"})[list(data.TAILS)],
-        verdicts=_table(told, data.VERDICTS),
-        instruments=_table(tests, data.INSTRUMENTS),
+        verdicts=_table(verdict_rows, data.VERDICTS),
+        instruments=_table(instrument_rows, data.INSTRUMENTS),
         agreement=_table([*people.agreement(judgements)], data.AGREEMENT).astype({"generation": "Int64"}),
         images=images,
         withheld=_table([*_withheld(plan, reader)], data.WITHHELD),
@@ -108,7 +107,7 @@ def _table(rows: list[Row], names: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _sets(plan: Plan) -> Iterator[tuple[Chain, Generation, str]]:
-    return ((chain, g, stream) for chain in plan.chains for g in chain.generations for stream in g.sets)
+    return ((chain, g, name) for chain in plan.chains for g in chain.generations for name in g.sets)
 
 
 def _joined(parts: list[pd.DataFrame], names: tuple[str, ...]) -> pd.DataFrame:
@@ -119,44 +118,42 @@ def _joined(parts: list[pd.DataFrame], names: tuple[str, ...]) -> pd.DataFrame:
 # ---- images and judgements ---------------------------------------------------------------------------
 
 
-def _images(chain: Chain, g: Generation, stream: str, reader: Reader) -> pd.DataFrame:
-    """One row per image; `file` is relative to the results folder. Score, rank and kept are missing where
-    the image was not scored, not ranked, not a candidate. flagged: whether the safety checker objects to it, missing
-    where none was asked."""
+def _images(chain: Chain, g: Generation, name: str, reader: Reader) -> pd.DataFrame:
+    """One row per image of a set. file: relative to the results folder. score, rank, kept: missing where the image was
+    not scored, not ranked, not a candidate. flagged: missing without a safety checker."""
     store = reader.store
-    folder = store.finished(g.sets[stream])
+    folder = store.finished(g.sets[name])
     if folder is None:
         return pd.DataFrame()
     table = reader.table(folder / "samples.parquet")
     table["file"] = [str((folder / f).relative_to(store.root)) if f else "" for f in table["file"]]
-    if stream == POOL and g.curate and (selection := store.finished(g.curate)):
+    if name == POOL and g.curate and (selection := store.finished(g.curate)):
         table = table.merge(reader.table(selection / "selection.parquet"), on="id", how="left")
-    table = table.assign(run=chain.name, arm=chain.arm, seed=chain.config.seed, generation=g.number, set=stream)
-    return table[[name for name in table if name in data.IMAGES]]  # a generator's own columns stay in the store
+    table = table.assign(run=chain.name, arm=chain.arm, seed=chain.config.seed, generation=g.number, set=name)
+    return table[[column for column in table if column in data.IMAGES]]  # without the generator's own columns
 
 
 def _withheld(plan: Plan, reader: Reader) -> Iterator[Row]:
-    """Of every set of a generator whose safety checker may keep images back: how many were asked for, how many it kept
-    back. Those have no row among the images."""
-    for chain, g, stream in _sets(plan):
-        folder = reader.store.finished(g.sets[stream])
-        if folder and stream in GENERATED and chain.config.generator_plugin().withholds:
-            asked, there = g.sets[stream].images, len(reader.table(folder / "samples.parquet"))
-            where = {"run": chain.name, "generation": g.number, "set": stream}
-            yield where | {"asked": asked, "withheld": asked - there}
+    """One row per set of a generator with a safety checker; withheld: images that have no row in images.parquet."""
+    for chain, g, name in _sets(plan):
+        folder = reader.store.finished(g.sets[name])
+        if folder and name in GENERATED and chain.config.generator_plugin().withholds:
+            asked, made = g.sets[name].images, len(reader.table(folder / "samples.parquet"))
+            place = {"run": chain.name, "generation": g.number, "set": name}
+            yield place | {"asked": asked, "withheld": asked - made}
 
 
-def _judged(chain: Chain, g: Generation, stream: str, reader: Reader) -> pd.DataFrame:
+def _judged(chain: Chain, g: Generation, name: str, reader: Reader) -> pd.DataFrame:
     parts = [
-        judgements.assign(run=chain.name, generation=g.number, set=stream, judge=judge)
-        for judge, judgements in _judgements(chain, g, stream, reader)
+        judgements.assign(run=chain.name, generation=g.number, set=name, judge=judge)
+        for judge, judgements in _judgements(chain, g, name, reader)
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def _judgements(chain: Chain, g: Generation, stream: str, reader: Reader) -> Iterator[tuple[str, pd.DataFrame]]:
-    """(label of the judge, its judgements), one for each judge that has answered."""
-    for judge, stage in zip(chain.config.judge_plugins(), g.judged[stream], strict=True):
+def _judgements(chain: Chain, g: Generation, name: str, reader: Reader) -> Iterator[tuple[str, pd.DataFrame]]:
+    """(label, judgements of the set) of each judge whose stage is finished."""
+    for judge, stage in zip(chain.config.judge_plugins(), g.judged[name], strict=True):
         if folder := reader.store.finished(stage):
             yield judge.label, reader.table(folder / "judgements.parquet")
 
@@ -181,23 +178,17 @@ def _diet(chain: Chain, g: Generation, reader: Reader) -> pd.DataFrame:
 
 
 def _rates(chain: Chain, reader: Reader) -> Iterator[Row]:
-    """Every set of every generation as each judge saw it, prompt by prompt, but for those that check the judge."""
+    """The rates of every set, generation, judge and prompt; without the sets that check the judge."""
     judges = {judge.label: judge for judge in chain.config.judge_plugins()}
-    prompts = chain.config.pool_prompts()
-    known = {(j, p.text): calibration(judge, chain.config, p) for j, judge in judges.items() for p in prompts}
+    prompts = chain.config.prompt_nouns()
+    calibrated = {(j, p.text): calibration(judge, chain.config, p) for j, judge in judges.items() for p in prompts}
     for g in chain.generations:
-        for stream in [name for name in g.sets if name not in (CHECK, MOVED)]:
-            where = {
-                "run": chain.name,
-                "arm": chain.arm,
-                "seed": chain.config.seed,
-                "generation": g.number,
-                "set": stream,
-            }
-            for judge, judgements in _judgements(chain, g, stream, reader):
-                prompt_of = _images(chain, g, stream, reader).set_index("id")["prompt"]
+        for name in [name for name in g.sets if name not in (CHECK, MOVED)]:
+            place = {"run": chain.name, "arm": chain.arm, "seed": chain.config.seed, "generation": g.number}
+            for judge, judgements in _judgements(chain, g, name, reader):
+                prompt_of = _images(chain, g, name, reader).set_index("id")["prompt"]
                 for prompt in prompts:
-                    asked = judgements[judgements["id"].map(prompt_of) == prompt.text]
-                    if len(asked):
-                        rows = rates(asked, prompt, known[judge, prompt.text])
-                        yield from (where | {"judge": judge} | row for row in rows)
+                    of_prompt = judgements[judgements["id"].map(prompt_of) == prompt.text]
+                    if len(of_prompt):
+                        rows = rate_rows(of_prompt, prompt, calibrated[judge, prompt.text])
+                        yield from (place | {"set": name, "judge": judge} | row for row in rows)

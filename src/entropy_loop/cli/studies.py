@@ -15,7 +15,7 @@ from entropy_loop.units import duration, plain, size
 
 if TYPE_CHECKING:
     from entropy_loop.commands.costs import Outlook
-    from entropy_loop.report.text.final_message import Ending
+    from entropy_loop.report.text.final_message import FinalMessage
 
 
 def _engines(incomplete: str) -> list[str]:
@@ -76,8 +76,8 @@ def run(
     _print_ending(ending, as_json)
 
 
-def _print_ending(ending: Ending, as_json: bool = False) -> None:
-    """Print V and c, the warnings, and where the report is; as JSON the rates."""
+def _tell(ending: FinalMessage, as_json: bool = False) -> None:
+    """The end of a run: V and c, warnings, and where the report is; as JSON the rates."""
     from entropy_loop.storage.reading import written
 
     if as_json:

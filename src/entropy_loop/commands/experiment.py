@@ -22,7 +22,7 @@ from entropy_loop.plan import Chain, Plan
 from entropy_loop.plan import plan as plan_of
 from entropy_loop.report.page import page
 from entropy_loop.report.text import final_message
-from entropy_loop.report.text.final_message import Ending
+from entropy_loop.report.text.final_message import FinalMessage
 from entropy_loop.stages import KEY_FORM
 from entropy_loop.storage import reading
 from entropy_loop.storage.disk import write_text
@@ -59,8 +59,8 @@ class Finished:
     report: Path
 
     @property
-    def ending(self) -> Ending:
-        return final_message.ending(self.tables, self.report)
+    def ending(self) -> FinalMessage:
+        return final_message.final_message(self.tables, self.report)
 
 
 def prepare(config: Path | Mapping[str, object], overrides: tuple[str, ...] = (), check_models: bool = True) -> Plan:
@@ -78,13 +78,13 @@ def finished(planned: Plan, root: Path) -> bool:
     return _finished(planned, Store(root))
 
 
-def ended(planned: Plan, root: Path, shard: Shard | None = None) -> Ending | None:
+def ended(planned: Plan, root: Path, shard: Shard | None = None) -> FinalMessage | None:
     """What a run told at its end, if nothing is to be made, nor to be told otherwise, since. Raises Locked while
     another process works in the folder."""
     if not finished(planned, root):
         return None
     with Store(root, several=shard is not None).lock():
-        return final_message.kept(planned, root)
+        return final_message.load(planned, root)
 
 
 def refuse_unready(planned: Plan) -> None:
@@ -129,7 +129,7 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
     tracked = Tracking(planned, root, listen)
     store = Store(root, provenance(), tracked, several=shard is not None)
     with store.lock(), results_folder.roomy(planned, store):
-        final_message.forget(root)
+        final_message.delete(root)
         _record(planned, store)
         work = _Work()
         if shard is None:
@@ -298,5 +298,5 @@ def _write(planned: Plan, store: Store) -> Finished:
     found.write(store.root)
     made = Finished(found, page.write(planned, store, found))
     if _finished(planned, store):
-        final_message.keep(made.ending, planned, store.root)
+        final_message.save(made.ending, planned, store.root)
     return made

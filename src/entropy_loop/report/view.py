@@ -1,4 +1,4 @@
-"""What the report looks at: chains with their style, prompts under a judge, and rows of the tables by place."""
+"""What the report shows: styled chains, subjects (a prompt under a judge), and rows of the tables looked up by key."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from entropy_loop.analysis.tables import Tables
 from entropy_loop.data import ALL, POOL, Prompt
 from entropy_loop.plan import Chain, Plan
 
-# Okabe and Ito's colours (jfly.uni-koeln.de/color), darkest first; markers tell arms apart without colour.
+# Okabe and Ito's colours (jfly.uni-koeln.de/color), darkest first. Markers distinguish arms without colour.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7a5c00", "#5a5a5a")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 
 
-def spoken(arm: str) -> str:
-    """An arm's name where people read it: `none` alone would pass for missing data."""
+def arm_label(arm: str) -> str:
+    """An arm's name for people, who would read `none` as missing data."""
     return "no curation" if arm == "none" else arm
 
 
 @dataclass(frozen=True)
 class Style:
-    """How an arm is drawn, everywhere."""
+    """Colour and marker of an arm; index: its place among the arms."""
 
     index: int
 
@@ -43,12 +43,13 @@ class Style:
 
 @dataclass(frozen=True)
 class StyledChain:
-    """A run, and the last generation whose pool has been judged (None: none yet)."""
+    """A chain with its arm's style. reached: the last generation that every judge has judged, None before the first.
+    only: whether its arm has no other chain."""
 
     planned: Chain
     style: Style
     reached: int | None
-    only: bool  # the only chain of its arm
+    only: bool
 
     @property
     def arm(self) -> str:
@@ -56,15 +57,15 @@ class StyledChain:
 
     @property
     def name(self) -> str:
-        return spoken(self.arm) if self.only else f"{spoken(self.arm)}, seed {self.planned.config.seed}"
+        return arm_label(self.arm) if self.only else f"{arm_label(self.arm)}, seed {self.planned.config.seed}"
 
     @property
     def last(self) -> int:
         return self.planned.config.generations
 
     @cached_property
-    def asks(self) -> set[tuple[Prompt, str]]:
-        """(prompt, judge): an arm of a sweep may lack some of the study's."""
+    def prompts_and_judges(self) -> set[tuple[Prompt, str]]:
+        """The (prompt, judge) pairs of its config; an arm may lack some of the study's."""
         config = self.planned.config
         return {(prompt, judge.label) for prompt in config.pool_prompts() for judge in config.judge_plugins()}
 
@@ -73,28 +74,33 @@ class StyledChain:
         return self.reached == self.last
 
     def steps(self) -> list[tuple[int, int]]:
-        """Feedback steps that are planned, and 0 -> the last generation there is."""
+        """The planned feedback steps as (from, to), then (0, reached)."""
         steps = [(g, g + 1) for g in range(self.last)]
         return [*steps, (0, self.reached)] if self.reached and self.reached > 1 else steps
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a figure or table is about: one prompt under one judge."""
+    """One prompt under one judge. number: of the prompt among those of its kind, and a letter per judge where there are
+    several."""
 
     prompt: Prompt
     judge: str
-    number: str  # the prompt's among those of its kind, with a letter for the judge if there are several
+    number: str
 
     @property
     def concepts(self) -> tuple[str, ...]:
-        """The joint concept first."""
+        """`all`, then the prompt's own."""
         return (ALL, *self.prompt.concepts)
+
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a table on this prompt and judge."""
+        return table[(table["prompt"] == self.prompt.text) & (table["judge"] == self.judge)]
 
 
 @dataclass(frozen=True)
 class View:
-    """The plan and the tables, by place."""
+    """The plan and the tables of a results folder, looked up by arm, chain, subject and generation."""
 
     plan: Plan
     tables: Tables
@@ -111,33 +117,33 @@ class View:
                 chain,
                 Style(self.arms.index(chain.arm)),
                 self._reached(chain),
-                sum(r.arm == chain.arm for r in planned) == 1,
+                sum(other.arm == chain.arm for other in planned) == 1,
             )
             for chain in planned
         ]
 
     @cached_property
-    def begun(self) -> list[str]:
-        """The arms that have made a feedback step; all where none has."""
+    def started_arms(self) -> list[str]:
+        """The arms that have made a feedback step; all arms if none has."""
         return list(dict.fromkeys(chain.arm for chain in self.chains if chain.reached)) or self.arms
 
     def last(self, arm: str) -> int:
-        """The last generation that an arm's config asks for."""
+        """The last planned generation of an arm."""
         return max(chain.last for chain in self.chains if chain.arm == arm)
 
     def chains_of(self, subject: Subject) -> list[StyledChain]:
         """The chains whose config names the prompt and the judge."""
-        return [chain for chain in self.chains if (subject.prompt, subject.judge) in chain.asks]
+        return [chain for chain in self.chains if (subject.prompt, subject.judge) in chain.prompts_and_judges]
 
     def arms_of(self, subject: Subject) -> dict[str, list[StyledChain]]:
-        """The same by arm, in the order of the study."""
+        """Arm -> its chains of `chains_of`, in the order of the study."""
         chains = self.chains_of(subject)
         return {arm: [chain for chain in chains if chain.arm == arm] for arm in dict.fromkeys(c.arm for c in chains)}
 
     def first_chains(self, prompt: Prompt) -> list[StyledChain]:
-        """One chain per arm, the first one with the prompt: what picture sheets show."""
-        asking = [chain for chain in self.chains if prompt in chain.planned.config.pool_prompts()]
-        return list({chain.arm: chain for chain in reversed(asking)}.values())[::-1]
+        """Of each arm the first chain with the prompt, for the picture sheets."""
+        chains = [chain for chain in self.chains if prompt in chain.planned.config.prompt_nouns()]
+        return list({chain.arm: chain for chain in reversed(chains)}.values())[::-1]
 
     @cached_property
     def prompts(self) -> list[Prompt]:
@@ -152,7 +158,7 @@ class View:
         return list(dict.fromkeys(j.label for chain in self.plan.chains for j in chain.config.judge_plugins()))
 
     def subjects(self, fed_back: bool) -> list[Subject]:
-        """Target prompts, or those that are only measured."""
+        """Target prompts under each judge, or those that are only measured."""
         prompts = self.targets if fed_back else [p for p in self.prompts if p.role != "target"]
         letters = ascii_lowercase if len(self.judges) > 1 else [""]
         subjects = [
@@ -163,20 +169,20 @@ class View:
         return [subject for subject in subjects if self.chains_of(subject)]
 
     def rate(self, chain: StyledChain, subject: Subject, concept: str, generation: int) -> RateRow | None:
-        """A row of rates.csv of a pool, None if there is none."""
+        """The row of rates.csv on a pool, if there is one."""
         return self._rates.get((chain.planned.name, subject.prompt.text, subject.judge, concept, generation))
 
-    def across(self, arm: str, subject: Subject, concept: str, generation: int) -> ClaimRow | None:
-        """The row of summary.csv on V of an arm, None if there is none."""
-        return self._across.get((arm, subject.prompt.text, subject.judge, concept, generation))
+    def mean_rate(self, arm: str, subject: Subject, concept: str, generation: int) -> ClaimRow | None:
+        """The row of summary.csv on the mean V over an arm's chains, if there is one."""
+        return self._mean_rates.get((arm, subject.prompt.text, subject.judge, concept, generation))
 
     def checks(self, chain: StyledChain, subject: Subject, generation: int) -> pd.DataFrame:
         """The rows of checks.csv of one generation."""
-        place = (chain.planned.name, subject.prompt.text, subject.judge, generation)
-        return self._checks.get(place, self.tables.checks.head(0))
+        key = (chain.planned.name, subject.prompt.text, subject.judge, generation)
+        return self._checks.get(key, self.tables.checks.head(0))
 
     def change(self, chain: StyledChain, subject: Subject, concept: str, start: int, end: int) -> ChangeRow | None:
-        """A row of changes.csv, None if there is none."""
+        """The row of changes.csv on a step, if there is one."""
         return self._changes.get((chain.planned.name, subject.prompt.text, subject.judge, concept, start, end))
 
     @cached_property
@@ -185,7 +191,7 @@ class View:
         return {(r.run, r.prompt, r.judge, r.concept, int(r.generation)): r for r in pools}
 
     @cached_property
-    def _across(self) -> dict[tuple[str, str, str, str, int], ClaimRow]:
+    def _mean_rates(self) -> dict[tuple[str, str, str, str, int], ClaimRow]:
         claims = rows.read(self.tables.summary[self.tables.summary["statistic"] == "rate"], ClaimRow)
         return {(r.arm, r.prompt, r.judge, r.concept, int(r.generation)): r for r in claims}
 
@@ -199,8 +205,7 @@ class View:
         return {(r.run, r.prompt, r.judge, r.concept, int(r.from_generation), int(r.to_generation)): r for r in changes}
 
     def _reached(self, chain: Chain) -> int | None:
-        """The last generation that every judge has judged."""
         rates = self.tables.rates
-        mine = rates[(rates["run"] == chain.name) & (rates["set"] == POOL)]
-        per_judge = [mine.loc[mine["judge"] == judge.label, "generation"] for judge in chain.config.judge_plugins()]
+        pools = rates[(rates["run"] == chain.name) & (rates["set"] == POOL)]
+        per_judge = [pools.loc[pools["judge"] == judge.label, "generation"] for judge in chain.config.judge_plugins()]
         return min(int(g.max()) for g in per_judge) if all(len(g) for g in per_judge) else None

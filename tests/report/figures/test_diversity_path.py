@@ -67,6 +67,6 @@ def test_only_what_was_measured_has_a_panel():
     """Without real images there is no distance to them; without measures there is nothing."""
     shown = seen()
     subject = shown.subjects(fed_back=True)[0]
-    assert diversity_path.measured(shown, subject) == [("none", "vendi"), ("generation0", "cmmd")]
+    assert diversity_path.available(shown, subject) == [("none", "vendi"), ("generation0", "cmmd")]
     bare = View(shown.plan, replace(shown.tables, diversity=columns(pd.DataFrame(), MEASURED)))
-    assert diversity_path.measured(bare, subject) == []
+    assert diversity_path.available(bare, subject) == []

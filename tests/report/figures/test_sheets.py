@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from entropy_loop.report.figures.sheets import KEPT, SHOWN, YES, Cell, dot, png, sheet, shown
+from entropy_loop.report.figures.sheets import FRAME, SHEET_SIDE, YES, Cell, dot, png, scaled, sheet
 
 
 def picture(folder: Path, *size: int) -> Path:
@@ -19,7 +19,7 @@ def picture(folder: Path, *size: int) -> Path:
 def test_small_images_are_enlarged_without_smoothing(tmp_path: Path) -> None:
     """A 64-pixel image is shown twice as large: each pixel is a block of its own colour, none is made up."""
     file = picture(tmp_path, 64, 64)
-    large = shown(file)
+    large = scaled(file)
     assert large.size == (128, 128)
     assert large.resize((64, 64), Image.Resampling.NEAREST).tobytes() == Image.open(file).tobytes()
     assert set(large.get_flattened_data()) == set(Image.open(file).get_flattened_data())
@@ -30,18 +30,18 @@ def test_small_images_are_enlarged_without_smoothing(tmp_path: Path) -> None:
 )
 def test_large_images_are_scaled_down(tmp_path: Path, size: tuple[int, int], expected: tuple[int, int]) -> None:
     """The longer side is at most what a sheet shows, and the shape stays."""
-    assert shown(picture(tmp_path, *size)).size == expected
-    assert max(expected) <= SHOWN
+    assert scaled(picture(tmp_path, *size)).size == expected
+    assert max(expected) <= SHEET_SIDE
 
 
 def test_kept_images_are_framed(tmp_path: Path) -> None:
     """The frame lies around the image and covers none of it; an image that was not kept has none."""
     file = picture(tmp_path, 64, 64)
     framed, plain = (sheet([[Cell(file, framed=kept)]], [], []) for kept in (True, False))
-    assert KEPT in set(framed.get_flattened_data())
-    assert KEPT not in set(plain.get_flattened_data())
+    assert FRAME in set(framed.get_flattened_data())
+    assert FRAME not in set(plain.get_flattened_data())
     box = (10, 10, 138, 138)
-    assert framed.crop(box).tobytes() == plain.crop(box).tobytes() == shown(file).tobytes()
+    assert framed.crop(box).tobytes() == plain.crop(box).tobytes() == scaled(file).tobytes()
 
 
 def test_marks_differ_without_colour() -> None:
@@ -57,7 +57,7 @@ def test_sheet_is_deterministic(tmp_path: Path) -> None:
     rows = [[Cell(picture(tmp_path, 64, 64), "yes", "rank 1"), Cell(None)]]
     first, again = (sheet(rows, ["generation 0", "1"], ["none"]) for _ in range(2))
     assert png(first) == png(again)
-    assert first.width > 2 * SHOWN
+    assert first.width > 2 * SHEET_SIDE
 
 
 def test_a_lost_file_is_not_an_image_to_come(tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 
 from entropy_loop import loop, registry
-from entropy_loop.analysis.checks import checks, doubts, worst
+from entropy_loop.analysis.checks import alarm_warnings, checks, worst_share
 from entropy_loop.analysis.tables import Tables, tables
 from entropy_loop.data import CHECK, CHECKS, MOVED, columns
 from entropy_loop.judges.exact import ExactRecogniser
 from entropy_loop.plan import Plan, plan
 from entropy_loop.report.page import page
 from entropy_loop.report.text import formats
-from entropy_loop.report.text.final_message import ending
+from entropy_loop.report.text.final_message import final_message
 from entropy_loop.storage.reading import Reader
 from entropy_loop.storage.store import Store
 from entropy_loop.study import study
@@ -123,11 +123,11 @@ def test_a_judge_that_goes_blind_raises_an_alarm_where_it_does(run):
     found = again(run, blind(run))
     assert set(found.loc[found["alarm"] != "", "check"]) == {"sensitivity"}
     assert set(found.loc[found["alarm"] != "", "generation"]) == {2}
-    (told,) = doubts(found)
+    (told,) = alarm_warnings(found)
     assert told.startswith("From generation 2 on, checks of exact fall (")
     assert "sensitivity of horse" in told
     assert "entropy-loop rate" in told
-    assert doubts(run[2].checks) == []
+    assert alarm_warnings(run[2].checks) == []
 
 
 def test_a_missing_answer_is_left_out_and_told(run):
@@ -167,12 +167,12 @@ def test_the_page_and_every_other_report_tell_of_an_alarm_once(run):
     """One sentence at the head of the page, in Markdown, in JSON and at the end of a run."""
     made, store, found = run
     alarmed = replace(found, checks=again(run, blind(run)))
-    (told,) = doubts(alarmed.checks)
+    (told,) = alarm_warnings(alarmed.checks)
     assert page.text(made, store, alarmed).count(told) == 1
     assert formats.markdown(made, alarmed).count(told) == 1
     assert formats.values(made, alarmed)["warnings"] == [told]
     assert len(formats.values(made, alarmed)["checks"]) == len(alarmed.checks)
-    assert ending(alarmed, store.root / "report.html").warnings == [told]
+    assert final_message(alarmed, store.root / "report.html").warnings == [told]
 
 
 def test_the_page_shows_the_worst_of_the_checks_beside_v_and_the_check_images(run):
@@ -181,7 +181,7 @@ def test_the_page_shows_the_worst_of_the_checks_beside_v_and_the_check_images(ru
     text = page.text(made, store, found)
     for head in ("worst specificity", "worst sensitivity", "worst steadiness"):
         assert f'class="check">{head}</th>' in text
-    assert text.count("never fed back: a check prompt tells of the judges") == 2 * 2 * 3
+    assert text.count("never fed back: check prompts only test the judges") == 2 * 2 * 3
     assert "judged as the prompt says" in text
     assert "Newcombe" in text
 
@@ -205,7 +205,7 @@ def test_the_worst_is_the_lowest_share_of_a_single_concept():
         ],
         columns=["concept", "check", "n", "hits", "rate", "alarm", "reason"],
     )
-    found = worst(rows, ["specificity"])
+    found = worst_share(rows, ["specificity"])
     assert (found.value, found.counts, found.reason) == (0.5, "astronaut 4/8", "alarm")
-    assert worst(rows, ["mirror", "shift"]).text() == "\u2013 (8 images could not be judged)"
-    assert worst(rows, ["sensitivity"]).value is None
+    assert worst_share(rows, ["mirror", "shift"]).text() == "\u2013 (8 images could not be judged)"
+    assert worst_share(rows, ["sensitivity"]).value is None

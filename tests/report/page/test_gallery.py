@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from entropy_loop.analysis.judgements import Said
+from entropy_loop.analysis.judgements import ImageJudgements
 from entropy_loop.analysis.tables import Tables
 from entropy_loop.data import IMAGES, RATES, RUN_JUDGEMENTS, WITHHELD, columns
 from entropy_loop.plan import plan
-from entropy_loop.report.figures.sheets import FOOT, GAP, KEPT, YES
+from entropy_loop.report.figures.sheets import FOOT, FRAME, GAP, YES
 from entropy_loop.report.page.gallery import Gallery, Picture
 from entropy_loop.report.view import View
 from entropy_loop.study import study
@@ -49,13 +49,15 @@ def gallery(tmp_path: Path) -> Gallery:
                 curated = stream == "pool" and g == 0
                 images.append(image | ({"kept": name in KEPT_IDS, "rank": KEPT_IDS.get(name, 6)} if curated else {}))
                 if g < GENERATIONS:
-                    said = {"astronaut": True, "horse": (name, g) in HORSES}
-                    judgements += [row | {"concept": c, "judge": "exact", "answer": a} for c, a in said.items()]
+                    answers = {"astronaut": True, "horse": (name, g) in HORSES}
+                    judgements += [row | {"concept": c, "judge": "exact", "answer": a} for c, a in answers.items()]
     empty = {field.name: pd.DataFrame() for field in fields(Tables)}
     known = {"images": columns(pd.DataFrame(images), IMAGES), "rates": columns(pd.DataFrame(), RATES)}
     known |= {"withheld": columns(pd.DataFrame(), WITHHELD)}
     known |= {"judgements": columns(pd.DataFrame(judgements), RUN_JUDGEMENTS)}
-    return Gallery(View(plan(study.check(CONFIG)), Tables(**empty | known)), tmp_path, Said(known["judgements"]))
+    return Gallery(
+        View(plan(study.check(CONFIG)), Tables(**empty | known)), tmp_path, ImageJudgements(known["judgements"])
+    )
 
 
 def test_the_first_screen_shows_a_few_seeds_in_every_generation(gallery):
@@ -72,7 +74,7 @@ def test_an_image_that_was_withheld_leaves_its_place_empty(gallery):
     lost = (images["id"] == "e000-00-000001") & (images["generation"] == 1) | (images["generation"] == 2)
     sets = [("top_k-2-seed0", 1, "evaluation", SEEDS, 1), ("top_k-2-seed0", 2, "evaluation", SEEDS, SEEDS)]
     tables = replace(gallery.view.tables, images=images[~lost], withheld=pd.DataFrame(sets, columns=list(WITHHELD)))
-    left = Gallery(View(gallery.view.plan, tables), gallery.root, gallery.said)
+    left = Gallery(View(gallery.view.plan, tables), gallery.root, gallery.judgements)
     (sheet,) = left.first_screen(left.view.targets[0])
     seeds = [[tile.image.image_seed if tile.image else tile.note for tile in row] for row in sheet.rows]
     assert seeds == [[1000 + i, "withheld" if i == 1 else 1000 + i, "withheld"] for i in range(6)]
@@ -88,7 +90,7 @@ def test_an_arm_with_fewer_seeds_withholds_none(gallery):
     few = images[(images["set"] != "evaluation") | (images["id"] == "e000-00-000000")]
     few = few.assign(run=two, id=few["id"].str.replace("-00-", "-01-"))
     tables = replace(gallery.view.tables, images=pd.concat([images.assign(run=one), few]))
-    strips = list(Gallery(View(both.plan, tables), gallery.root, gallery.said).filmstrips(both.targets[0], 1))
+    strips = list(Gallery(View(both.plan, tables), gallery.root, gallery.judgements).filmstrips(both.targets[0], 1))
     notes = [[[tile.image.image_seed if tile.image else tile.note for tile in row] for row in s.rows] for s in strips]
     assert notes == [[[1000] * 3] * 2, [[1001] * 3, [""] * 3], [[1002] * 3, [""] * 3]]
 
@@ -97,7 +99,7 @@ def test_an_arm_with_fewer_seeds_withholds_none(gallery):
 def test_the_first_screen_has_room_for_seven_generations(gallery, generations):
     """Of a longer run it shows every n-th generation, and always the first and the last."""
     longer = plan(study.check(CONFIG | {"generations": generations}))
-    seen = Gallery(View(longer, gallery.view.tables), gallery.root, gallery.said)
+    seen = Gallery(View(longer, gallery.view.tables), gallery.root, gallery.judgements)
     (sheet,) = seen.first_screen(seen.view.targets[0])
     assert len(sheet.columns) <= 7
     assert (sheet.columns[0], sheet.columns[-1]) == ("generation 0", str(generations))
@@ -113,7 +115,7 @@ def cells(picture: Picture, folder: Path) -> dict[tuple[int, int, int], str]:
     for y in range(top, page.height - FOOT, SIDE + FOOT):
         for x in range(left, page.width - SIDE, SIDE + GAP):
             image = page.getpixel((x + SIDE // 2, y + SIDE // 2))
-            framed = "framed" if page.getpixel((x - 2, y + SIDE // 2)) == KEPT else ""
+            framed = "framed" if page.getpixel((x - 2, y + SIDE // 2)) == FRAME else ""
             dot = page.crop((x + SIDE // 2 - 6, y + SIDE + 5, x + SIDE // 2 + 6, y + SIDE + 17))
             found[image] = framed or {YES: "yes", (255, 255, 255): "no"}.get(dot.getpixel((6, 6)), "missing")
     return found

@@ -50,7 +50,7 @@ def test_a_verdict_names_what_moved_and_what_it_rests_on():
     [
         ({"chains": 2}, "Nothing is claimed with two chains."),
         ({"subcutaneous": True}, "Subcutaneous: V holds under selection"),
-        ({"verdict": "stable"}, "Stable: every instrument lies within \u00b110% of generation 0, c within"),
+        ({"verdict": "stable"}, "Stable: every instrument is within \u00b110% of generation 0, c within"),
         (
             {"verdict": "undecided"},
             "Undecided: diversity neither changed nor shown to be unchanged, attribute tails not",
@@ -80,7 +80,7 @@ def test_the_verdict_on_one_chain_says_what_was_seen_and_claims_nothing():
     """Two sentences: the shares of the first and the last generation, and that one chain is no evidence."""
     assert whole() == (
         "Horse is recognised in 80% of the images of generation 0, and at generation 2 in 30%; the change lies outside "
-        "its drift band. With one chain per arm, this is what was seen, and nothing is claimed."
+        "its drift band. This describes one chain per arm; a claim needs at least three."
     )
 
 

@@ -68,7 +68,7 @@ def test_all_steps_of_the_ledger_together_are_the_whole_response(made):
     subject = view.subjects(fed_back=True)[0]
     for arm, (curation, training, response) in inference.ledger_totals(view, subject):
         name = "none" if arm == "no curation" else arm
-        first, last = (view.across(name, subject, ALL, g).mean for g in (0, 1))
+        first, last = (view.mean_rate(name, subject, ALL, g).mean for g in (0, 1))
         assert response.value == pytest.approx(last - first)
         assert curation.value + training.value == pytest.approx(response.value)
         assert response.counts == "3 chains"

@@ -42,8 +42,8 @@ SENTENCES = [
     ({"curate.policy": {"use": "k_choice", "k": 5}}, "kept: 5 choices, each of one among 2 by score;"),
     ({"feedback": {"use": "window", "generations": 3}}, "fed back: what the last 3 generations kept."),
     ({"feedback": {"use": "mix_real", "real_fraction": 0.25}}, "as 25% of the diet, real images (one fixed set)."),
-    ({"feedback": {"use": "fresh_real", "real_fraction": 1}}, "real images (new ones in every step) in the place of"),
-    ({"reteach": {"every": 2, "concepts": ["horse"], "images": 3}}, "kept; beside that in every step whose number 2 "),
+    ({"feedback": {"use": "fresh_real", "real_fraction": 1}}, "real images (new ones in every step) instead of"),
+    ({"reteach": {"every": 2, "concepts": ["horse"], "images": 3}}, "kept; in addition in every step whose number is "),
     ({"train.method": "none"}, "kept: nothing; fed back: nothing, so every generation is generation 0\u2019s model."),
 ]
 

@@ -1,7 +1,7 @@
-"""The tails: shares of an attribute's values over the generations as stacked bars, and their entropy below.
+"""The tails: stacked bars of the shares of an attribute's values by generation, and their entropy below.
 
-Bars are means over an arm's chains. What is unmeasurable in a chain, or a value that the config does not name,
-is part of the hatched rest of its bar, never 0.
+Bars are means over an arm's chains. The hatched rest of a bar is what a chain could not measure, and values that the
+config does not name.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import pandas as pd
 
 from entropy_loop.data import Prompt
 from entropy_loop.report.figures.drawing import DRIFT, MUTED, PAPER, Drawing, drawing
-from entropy_loop.report.view import Style, View, spoken
+from entropy_loop.report.view import Style, View, arm_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 REAL, ENTROPY = "real", "entropy"
 FIRST, LAST = 0.12, 0.95  # the part of the colour map that shows on light and dark paper
-REFERENCE = -1.6  # where the bar of the real images stands
+REFERENCE = -1.6  # x of the bar of the real images
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """One attribute of one prompt's pools. rows: of tails.csv. colours: by value, the commonest first."""
+    """One attribute of one prompt. rows: of tails.csv. colours: value -> colour, the commonest value first."""
 
     name: str
     rows: pd.DataFrame
@@ -36,11 +36,10 @@ class Attribute:
 
     @property
     def of_real(self) -> pd.DataFrame:
-        """The rows of the real images."""
         return self.rows[self.rows["reference"] == REAL]
 
     def of_pools(self, arm: str) -> pd.DataFrame:
-        """The rows of an arm's own pools."""
+        """The rows of an arm's pools."""
         return self.rows[(self.rows["arm"] == arm) & (self.rows["reference"] != REAL)]
 
 
@@ -50,12 +49,15 @@ def attributes(view: View, prompt: Prompt) -> list[Attribute]:
     named: dict[str, tuple[str, ...]] = {}
     for chain in view.plan.chains:
         named |= chain.config.attributes
-    found = ((name, values, table[table["attribute"] == name]) for name, values in named.items())
-    return [Attribute(name, rows, _colours(rows, values)) for name, values, rows in found if rows["item"].notna().any()]
+    groups = ((name, values, table[table["attribute"] == name]) for name, values in named.items())
+    return [
+        Attribute(name, rows, _colours(rows, values)) for name, values, rows in groups if rows["item"].notna().any()
+    ]
 
 
 def _colours(rows: pd.DataFrame, values: Sequence[str]) -> dict[str, str]:
-    """The commonest value is dark, the rarest bright; by the real images, else by generation 0."""
+    """From dark for the commonest value to bright for the rarest, in the real images if there are any, else in
+    generation 0."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
@@ -67,7 +69,7 @@ def _colours(rows: pd.DataFrame, values: Sequence[str]) -> dict[str, str]:
 
 
 def tails(view: View, attribute: Attribute, arms: Sequence[str], width: float, height: float) -> Drawing:
-    """A column per arm; `width` and `height` of one in inches. Several get a legend."""
+    """A column per arm, `width` by `height` inches each; several columns get a legend."""
     from matplotlib.patches import Patch
 
     bars = [partial(_bars, view=view, attribute=attribute, arm=arm) for arm in arms]
@@ -80,29 +82,29 @@ def tails(view: View, attribute: Attribute, arms: Sequence[str], width: float, h
 
 
 def mean_shares(rows: pd.DataFrame, values: Sequence[str]) -> pd.DataFrame:
-    """Generations by values: means over the chains, what is unmeasurable in a chain left to the rest of its bar."""
-    read = rows[rows["item"].isin(values)]
-    by_chain = read.groupby(["generation", "run", "item"])["value"].mean().unstack("item")
+    """Generations by values: means over the chains, in which an unmeasurable share counts as 0."""
+    shares = rows[rows["item"].isin(values)]
+    by_chain = shares.groupby(["generation", "run", "item"])["value"].mean().unstack("item")
     return by_chain.reindex(columns=list(values)).fillna(0.0).groupby("generation").mean()
 
 
 def _bars(ax: Axes, view: View, attribute: Attribute, arm: str) -> None:
-    mine, real = attribute.of_pools(arm), attribute.of_real
-    _stack(ax, mean_shares(mine, list(attribute.colours)), attribute.colours)
+    pools, real = attribute.of_pools(arm), attribute.of_real
+    _stack(ax, mean_shares(pools, list(attribute.colours)), attribute.colours)
     _stack(ax, mean_shares(real.assign(generation=REFERENCE), list(attribute.colours)), attribute.colours)
     _generations(ax, view, attribute, arm)
-    ax.set(ylim=(0, 1), yticks=(0, 0.5, 1), title=spoken(arm))
+    ax.set(ylim=(0, 1), yticks=(0, 0.5, 1), title=arm_label(arm))
 
 
 def _generations(ax: Axes, view: View, attribute: Attribute, arm: str) -> None:
     last, has_real = view.last(arm), attribute.of_real["item"].notna().any()
-    every = range(0, last + 1, max(1, -(-last // 10)))
-    ax.set_xticks([REFERENCE] * bool(has_real) + list(every), ["real"] * bool(has_real) + [str(g) for g in every])
+    ticks = range(0, last + 1, max(1, -(-last // 10)))
+    ax.set_xticks([REFERENCE] * bool(has_real) + list(ticks), ["real"] * bool(has_real) + [str(g) for g in ticks])
     ax.set_xlim((REFERENCE if has_real else 0) - 0.6, last + 0.6)
 
 
 def _stack(ax: Axes, shares: pd.DataFrame, colours: dict[str, str]) -> None:
-    """One bar per row, which reaches up to 1."""
+    """One bar per row, filled up to 1 with the hatched rest."""
     x, top = shares.index.to_numpy(float), np.zeros(len(shares))
     for value, colour in colours.items():
         share = shares[value].to_numpy(float)
@@ -112,7 +114,7 @@ def _stack(ax: Axes, shares: pd.DataFrame, colours: dict[str, str]) -> None:
 
 
 def _entropy(ax: Axes, view: View, attribute: Attribute, arm: str) -> None:
-    """Mean over the chains before the drift band of one chain, its ends averaged; chains as thin lines."""
+    """The mean over the chains, single chains as thin lines, and the drift band of one chain with its ends averaged."""
     rows = attribute.of_pools(arm)
     rows = rows[rows["item"] == ENTROPY]
     style = Style(view.arms.index(arm))

@@ -1,7 +1,7 @@
-"""Drawing with matplotlib, without its global state: a canvas of panels, a legend, as SVG and as PNG.
+"""Figures of panels with a legend, as SVG and as PNG, with matplotlib but without its global state.
 
-The bytes of a figure are a function of the tables: fixed salt, no date, no program's name. `inline` makes the copy
-that stands in the page, whose colours follow the reader's light or dark scheme.
+The bytes of a figure depend on the tables alone: fixed salt, no date, no program name. `inline` makes the copy for the
+page, whose colours follow the reader's light or dark scheme.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ INK, MUTED, GRID, PAPER = "#1d2328", "#66707a", "#e3e6e8", "#ffffff"
 DRIFT, SAMPLING = "#e4e8ec", "#bcc5ce"
 SCHEME = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", DRIFT: "drift", SAMPLING: "sampling"}
 SCHEME |= {colour: f"arm{i}" for i, colour in enumerate(PALETTE)}
-COLUMNS = 4  # panels in a row, unless a figure has a reason for another number
-DPI, LONGEST = 200, 16_000  # of a PNG: pixels per inch, and the most on a side, for figures of hundreds of arms
+COLUMNS = 4  # panels in a row by default
+DPI, LONGEST = 200, 16_000  # of a PNG: pixels per inch, and most pixels on a side
 RC: dict[RcKeyType, object] = {
     "svg.hashsalt": "entropy-loop", "svg.fonttype": "none", "font.family": "DejaVu Sans", "font.size": 9.0,
     "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.spines.top": False, "axes.spines.right": False,
@@ -44,26 +44,26 @@ Panel = Callable[["Axes"], None]
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, rendered when it is asked for."""
+    """A figure that is rendered on demand."""
 
     figure: Figure
 
     @cached_property
     def svg(self) -> str:
-        """As SVG, its words as text."""
+        """The SVG, with text as text."""
         text = io.StringIO()
         self._save(text, "svg", {"Date": None, "Creator": None})
         return text.getvalue()
 
     def png(self) -> bytes:
-        """On white, with DPI pixels per inch; fewer where a side would have more than LONGEST."""
+        """The PNG at DPI pixels per inch, or fewer where a side would have more than LONGEST."""
         data = io.BytesIO()
         dpi = min(DPI, LONGEST / max(self.figure.get_size_inches()))
         self._save(data, "png", {"Software": None}, dpi)
         return data.getvalue()
 
     def files(self, name: str) -> Iterator[tuple[str, bytes]]:
-        """(file name, content) of it as SVG and as PNG."""
+        """(file name, content) of the SVG and of the PNG."""
         yield f"{name}.svg", self.svg.encode()
         yield f"{name}.png", self.png()
 
@@ -85,8 +85,8 @@ def drawing(
     legend: Sequence[Artist] = (),
     heights: Sequence[float] | None = None,
 ) -> Drawing:
-    """Panels of this size in inches, `columns` in a row, one axis for all that stand in a row. The legend
-    stands below. ylabels: of the rows in turn. heights: of the rows, against each other."""
+    """Panels of `width` by `height` inches, `columns` in a row, each row with one y axis, and the legend below.
+    ylabels: of the rows, in turn. heights: of the rows, relative to each other."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -106,27 +106,27 @@ def drawing(
 
 
 def marks(styles: Mapping[str, Style]) -> list[Artist]:
-    """Arms by name, for a legend."""
+    """The entries of a legend: name -> style."""
     from matplotlib.lines import Line2D
 
     return [Line2D([], [], color=s.colour, marker=s.marker, label=text) for text, s in styles.items()]
 
 
 def _legend(figure: Figure, handles: Sequence[Artist]) -> None:
-    """In as many columns as the width holds, at about .08 inches per letter and .7 for a mark."""
+    """As many columns as fit, at about .08 inches per letter and .7 per marker."""
     longest = max(len(str(handle.get_label())) for handle in handles)
     columns = int(figure.get_figwidth() / (0.7 + 0.08 * longest))
     figure.legend(handles=list(handles), loc="outside lower center", ncols=min(max(1, columns), len(handles)))
 
 
 def cell(row: object, name: str) -> float:
-    """A cell of a row of a table; NaN where it is empty or there is no row."""
+    """A cell of a row; NaN if it is empty or there is no row."""
     return float("nan") if row is None or pd.isna(getattr(row, name)) else float(getattr(row, name))
 
 
 def inline(drawn: Drawing, name: str, alt: str) -> str:
-    """The <svg> element for the page: `name` makes its ids unique, colours become CSS variables; `alt` must be
-    safe to stand in an attribute."""
+    """The <svg> element for the page, its colours as CSS variables. name: makes its ids unique. alt: escaped for an
+    attribute."""
     svg = drawn.svg[drawn.svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', svg)

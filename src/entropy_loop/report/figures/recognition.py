@@ -1,6 +1,6 @@
-"""Recognition over generations, and the change rate of each feedback step, before their null bands.
+"""V over generations and c of each feedback step, with their null bands.
 
-Bands of V belong to the thick line: to the mean over an arm's chains, or to its only chain.
+Bands of V are those of the thick line: the mean over an arm's chains, or its only chain.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from entropy_loop.analysis.rows import ChangeRow, ClaimRow, RateRow
 from entropy_loop.data import ALL
 from entropy_loop.metrics.chains import LEAST_CHAINS
 from entropy_loop.report.figures.drawing import DRIFT, MUTED, PAPER, SAMPLING, Drawing, cell, drawing, marks
-from entropy_loop.report.view import StyledChain, Subject, View, spoken
+from entropy_loop.report.view import StyledChain, Subject, View, arm_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LABELS = 5  # labels of steps that a panel has room for
-FLOOR = -2.0  # the axis of c is cut here: one almost empty pool would flatten everything else
-WHOLE = 0.6  # how far the change from 0 to the last generation stands apart
+LABELS = 5  # labels of steps that fit below a panel
+FLOOR = -2.0  # the axis of c ends here, or one almost empty pool would flatten everything else
+WHOLE = 0.6  # extra distance, in steps, of the change from 0 to the last generation
 ENDS = {"null_low": np.fmin, "null_high": np.fmax, "sampling_low": np.fmin, "sampling_high": np.fmax}
 Chains = Sequence[StyledChain]
 """The chains of one arm."""
@@ -32,25 +32,25 @@ Chains = Sequence[StyledChain]
 
 
 def recognition(view: View, subject: Subject, concepts: Sequence[str], width: float, height: float) -> Drawing:
-    """V over generations, a panel per concept with all arms; `width` and `height` of one in inches. Several panels
-    get a legend. Behind several arms lie the bands that hold those of every arm."""
+    """V over generations: a panel per concept with all arms, `width` by `height` inches each; several panels get a
+    legend. With several arms the bands are the widest of all."""
     arms = view.arms_of(subject)
     groups = list(arms.values())
     draw = partial(_arm, chains=groups[0]) if len(groups) == 1 else partial(_arms, arms=groups)
     panels = [partial(draw, view=view, subject=subject, concept=concept, title=named(concept)) for concept in concepts]
-    styles = {spoken(arm): chains[0].style for arm, chains in arms.items()}
+    styles = {arm_label(arm): chains[0].style for arm, chains in arms.items()}
     return drawing(panels, width, height, ["V"], legend=marks(styles) if len(concepts) > 1 else ())
 
 
 def recognition_by_arm(
     view: View, subject: Subject, arms: Sequence[str], concepts: Sequence[str], width: float, height: float
 ) -> Drawing:
-    """V over generations before both null bands: a row per arm, a column per concept."""
+    """V over generations with both null bands: a row per arm, a column per concept."""
     several = len(concepts) > 1
     panels = [
         partial(
             _arm, view=view, subject=subject, concept=concept, chains=view.arms_of(subject)[arm],
-            title=f"{spoken(arm)}: {concept}" if several else spoken(arm),
+            title=f"{arm_label(arm)}: {concept}" if several else arm_label(arm),
         )
         for arm in arms for concept in concepts
     ]  # fmt: skip
@@ -63,19 +63,19 @@ def named(concept: str) -> str:
 
 
 def _arms(ax: Axes, view: View, subject: Subject, concept: str, title: str, arms: Sequence[Chains]) -> None:
-    """Every arm's mean over its chains, or its only chain; points of one generation stand side by side."""
+    """The thick line of every arm; points of one generation stand side by side."""
     dodge, last = min(0.08, 0.5 / len(view.arms)), max(chains[0].last for chains in arms)
     _axes_of_v(ax, last, title)
-    _bands(ax, [[view.across(chains[0].arm, subject, concept, g) for g in range(last + 1)] for chains in arms])
+    _bands(ax, [[view.mean_rate(chains[0].arm, subject, concept, g) for g in range(last + 1)] for chains in arms])
     for chains in arms:
         _line(ax, view, subject, concept, chains, dodge * (chains[0].style.index - (len(view.arms) - 1) / 2))
 
 
 def _arm(ax: Axes, view: View, subject: Subject, concept: str, title: str, chains: Chains) -> None:
-    """One arm before its bands, its chains as thin lines."""
+    """One arm with its bands, its chains as thin lines."""
     x = range(chains[0].last + 1)
     _axes_of_v(ax, chains[0].last, title)
-    _bands(ax, [[view.across(chains[0].arm, subject, concept, g) for g in x]])
+    _bands(ax, [[view.mean_rate(chains[0].arm, subject, concept, g) for g in x]])
     for chain in chains if len(chains) > 1 else ():
         v = [cell(view.rate(chain, subject, concept, g), "rate") for g in x]
         ax.plot(x, v, color=chain.style.colour, linewidth=0.7, alpha=0.55)
@@ -83,7 +83,7 @@ def _arm(ax: Axes, view: View, subject: Subject, concept: str, title: str, chain
 
 
 def _bands(ax: Axes, arms: Sequence[Sequence[ClaimRow | None]]) -> None:
-    """Both null bands of V; of several arms the widest. arms: for each its rows of summary.csv by generation."""
+    """Both null bands of V; with several arms the widest. arms: rows of summary.csv by generation."""
     x = range(len(arms[0]))
     low, high, *edges = (
         widest.reduce([[cell(row, name) for row in rows] for rows in arms]) for name, widest in ENDS.items()
@@ -94,14 +94,13 @@ def _bands(ax: Axes, arms: Sequence[Sequence[ClaimRow | None]]) -> None:
 
 
 def _line(ax: Axes, view: View, subject: Subject, concept: str, chains: Chains, shift: float = 0.0) -> None:
-    """The arm's only chain with Wilson intervals, or the mean over its chains, with t intervals if there are
-    enough chains for them to say something."""
+    """The arm's only chain with Wilson intervals, or the mean of several, with t intervals from LEAST_CHAINS on."""
     first, generations = chains[0], range(chains[0].last + 1)
     name, rows = "rate", list[RateRow | ClaimRow | None](view.rate(first, subject, concept, g) for g in generations)
     if len(chains) > 1:
-        name, rows = "mean", [view.across(first.arm, subject, concept, g) for g in generations]
+        name, rows = "mean", [view.mean_rate(first.arm, subject, concept, g) for g in generations]
     x = np.arange(len(rows)) + shift
-    v, low, high = (np.array([cell(row, what) for row in rows]) for what in (name, "low", "high"))
+    v, low, high = (np.array([cell(row, column) for row in rows]) for column in (name, "low", "high"))
     if len(chains) == 1 or len(chains) >= LEAST_CHAINS:
         ax.vlines(x, low, high, color=first.style.colour, linewidth=1.0, alpha=0.7)
     ax.plot(
@@ -122,7 +121,7 @@ def _axes_of_v(ax: Axes, last: int, title: str) -> None:
 
 
 def change(view: View, subject: Subject, arms: Sequence[str], width: float, height: float) -> Drawing:
-    """c of all concepts together per step, one panel per arm, one axis for all arms of the subject."""
+    """c of all concepts together per step: a panel per arm, with one y axis for all arms."""
     limits = _limits(view, subject)
     chains = view.arms_of(subject)
     panels = [partial(_change, view=view, subject=subject, chains=chains[arm], limits=limits) for arm in arms]
@@ -130,7 +129,7 @@ def change(view: View, subject: Subject, arms: Sequence[str], width: float, heig
 
 
 def _change(ax: Axes, view: View, subject: Subject, chains: Chains, limits: tuple[float, float]) -> None:
-    """Within a step the chains stand side by side, each before its own bands."""
+    """Within a step the chains stand side by side, each with its own bands."""
     last, whole = chains[0].last, sorted({end for chain in chains for _, end in chain.steps()[chain.last :]})
     places = [*range(last), *([last + WHOLE] if whole else [])]
     ax.axhline(0, color=MUTED, linewidth=0.7)
@@ -139,26 +138,27 @@ def _change(ax: Axes, view: View, subject: Subject, chains: Chains, limits: tupl
         ax.axvline(last - 0.5 + WHOLE / 2, color=MUTED, linewidth=0.7, linestyle=(0, (2, 2)))
     for i, x in enumerate(places):
         rows = [view.change(chain, subject, ALL, *chain.steps()[i]) for chain in chains if i < len(chain.steps())]
-        if why := _why_not(rows):
-            at = ax.get_xaxis_transform()
-            ax.text(x, 0.04, why, transform=at, ha="center", va="bottom", rotation=90, color=MUTED)
+        if reason := _missing_reason(rows):
+            ax.text(
+                x, 0.04, reason, transform=ax.get_xaxis_transform(), ha="center", va="bottom", rotation=90, color=MUTED
+            )
         half = 0.38 / len(chains)
         for n, row in enumerate(rows):
             _point(ax, row, x + (2 * n + 1 - len(rows)) * half, half, chains[0])
-    reasons = [_why_not([view.change(chain, subject, ALL, *step)]) for chain in chains for step in chain.steps()]
+    reasons = [_missing_reason([view.change(chain, subject, ALL, *step)]) for chain in chains for step in chain.steps()]
     if all(reasons):
         row = view.change(chains[0], subject, ALL, 0, 1)
-        told = "not made yet" if row is None else str(row.reason)
-        ax.text(0.5, 0.62, told, transform=ax.transAxes, ha="center", color=MUTED)
+        reason = "not made yet" if row is None else str(row.reason)
+        ax.text(0.5, 0.62, reason, transform=ax.transAxes, ha="center", color=MUTED)
     every = -(-last // LABELS)
     ends = str(whole[0]) if len(whole) == 1 else "last"
     texts = [f"{g}\u2192{g + 1}" if g % every == 0 else "" for g in range(last)] + [f"0\u2192{ends}"] * bool(whole)
     ax.set_xticks(places, texts)
-    ax.set(xlim=(-0.6, places[-1] + 0.6), ylim=limits, title=spoken(chains[0].arm), xlabel="feedback step")
+    ax.set(xlim=(-0.6, places[-1] + 0.6), ylim=limits, title=arm_label(chains[0].arm), xlabel="feedback step")
 
 
 def _point(ax: Axes, row: ChangeRow | None, x: float, half: float, chain: StyledChain) -> None:
-    """c of one chain with its interval, before its bands; nothing where it is missing. half: of the room, in steps."""
+    """c of one chain with its interval and bands; nothing if it is missing. half: half the width, in steps."""
     if row is None or pd.isna(row.change_rate):
         return
     for name, colour, share in (("drift", DRIFT, 1.0), ("sampling", SAMPLING, 0.58)):
@@ -173,8 +173,8 @@ def _point(ax: Axes, row: ChangeRow | None, x: float, half: float, chain: Styled
     )  # fmt: skip
 
 
-def _why_not(rows: Sequence[ChangeRow | None]) -> str:
-    """Why a step has no point in any chain; empty where one has."""
+def _missing_reason(rows: Sequence[ChangeRow | None]) -> str:
+    """Why no chain has a c in a step; empty if one has."""
     if any(row is not None and not pd.isna(row.change_rate) for row in rows):
         return ""
     return "undefined" if any(row is not None for row in rows) else "not made yet"
@@ -193,5 +193,5 @@ def _limits(view: View, subject: Subject) -> tuple[float, float]:
 
 
 def is_cut(view: View, subject: Subject) -> bool:
-    """Whether something lies below the axis of `change`."""
+    """Whether a c, its interval or its band ends below the axis of `change`."""
     return any(cell(row, name) < FLOOR for row in _rows(view, subject) for name in ("change_rate", "low", "drift_low"))

@@ -1,4 +1,4 @@
-"""Contact sheets: images side by side with what is said about each; Pillow alone."""
+"""Contact sheets: grids of images with a mark and a note each, drawn with Pillow."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-SHOWN = 128  # pixels of an image's longer side on a sheet
-PAGE = 192  # the same in the page, where a card shows it larger
-GAP, FOOT = 10, 24  # between images; below each one, for its mark
+SHEET_SIDE = 128  # pixels of an image's longer side on a sheet
+PAGE_SIDE = 192  # the same in the page, where a card enlarges it
+GAP, FOOT = 10, 24  # pixels between images, and below each for its mark
 INK, MUTED, PAPER = (29, 35, 40), (102, 112, 122), (255, 255, 255)
-YES, KEPT = (0, 158, 115), (0, 114, 178)
+YES, FRAME = (0, 158, 115), (0, 114, 178)
 
 Mark = Literal["yes", "no", "missing", ""]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One image of a sheet. file: None for an image that is not there. mark: a dot below it; note: a word below it, or
-    in its place."""
+    """One image of a sheet. file: None if there is no image. mark: a dot below it. note: a word below it, or in place
+    of a missing image. framed: it was kept."""
 
     file: Path | None
     mark: Mark = ""
@@ -32,10 +32,10 @@ class Cell:
 
 
 def sheet(rows: Sequence[Sequence[Cell]], columns: Sequence[str], labels: Sequence[str]) -> Image.Image:
-    """A header for every column and a label before every row; either may be empty."""
+    """The sheet; columns: a header each, or none; labels: one before each row, or none."""
     left = GAP + max((int(_font(14).getlength(label)) + GAP for label in labels), default=0)
     top = GAP + (22 if columns else 0)
-    width, height = _largest(rows)
+    width, height = _cell_size(rows)
     across, down = width + GAP, height + FOOT
     page = Image.new("RGB", (left + across * max(map(len, rows)), top + down * len(rows) + 2), PAPER)
     draw = ImageDraw.Draw(page)
@@ -59,8 +59,8 @@ def _place(
         draw.text((x + width / 2, y + height / 2), _absent(cell), MUTED, _font(12), anchor="mm")
         return
     if cell.framed:
-        draw.rectangle((x - 4, y - 4, x + width + 3, y + height + 3), fill=KEPT)
-    page.paste(shown(cell.file), at)
+        draw.rectangle((x - 4, y - 4, x + width + 3, y + height + 3), fill=FRAME)
+    page.paste(scaled(cell.file), at)
     if cell.note:
         draw.text((x + width / 2, y + height + 5), cell.note, MUTED, _font(11), anchor="mt")
     if cell.mark:
@@ -77,8 +77,8 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def dot(mark: Mark) -> Image.Image:
-    """12 x 12: a filled dot (yes), a ring (no), a dash (missing); drawn larger and scaled down, so it is smooth."""
-    large = Image.new("RGB", (96, 96), PAPER)
+    """A mark of 12 x 12 pixels: a filled dot (yes), a ring (no), a dash (missing)."""
+    large = Image.new("RGB", (96, 96), PAPER)  # scaled down below, for smooth edges
     draw = ImageDraw.Draw(large)
     if mark == "yes":
         draw.ellipse((12, 12, 84, 84), fill=YES)
@@ -89,37 +89,37 @@ def dot(mark: Mark) -> Image.Image:
     return large.resize((12, 12), Image.Resampling.LANCZOS)
 
 
-def shown(file: Path) -> Image.Image:
-    """The image at about SHOWN pixels: small ones by whole factors without smoothing, large ones scaled down."""
+def scaled(file: Path) -> Image.Image:
+    """The image at about SHEET_SIDE pixels: a small one enlarged by a whole factor, a large one scaled down."""
     with Image.open(file) as opened:
         image = opened.convert("RGB")
     longer = max(image.size)
-    if longer > SHOWN:
-        size = tuple(max(1, round(side * SHOWN / longer)) for side in image.size)
+    if longer > SHEET_SIDE:
+        size = tuple(max(1, round(side * SHEET_SIDE / longer)) for side in image.size)
         return image.resize((size[0], size[1]), Image.Resampling.LANCZOS)
-    factor = SHOWN // longer
+    factor = SHEET_SIDE // longer
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
-def _largest(rows: Sequence[Sequence[Cell]]) -> tuple[int, int]:
-    """The place of one image: all images of a sheet come from one model, so the first one tells."""
+def _cell_size(rows: Sequence[Sequence[Cell]]) -> tuple[int, int]:
+    """(width, height) of an image; all images of a sheet come from one model and have the size of the first."""
     first = next((cell.file for row in rows for cell in row if cell.file and cell.file.is_file()), None)
-    return shown(first).size if first else (SHOWN, SHOWN)
+    return scaled(first).size if first else (SHEET_SIDE, SHEET_SIDE)
 
 
 def png(image: Image.Image) -> bytes:
-    """The picture, lossless."""
+    """The image as PNG."""
     data = io.BytesIO()
     image.save(data, "PNG", compress_level=7)
     return data.getvalue()
 
 
 def webp(file: Path) -> tuple[bytes, tuple[int, int]]:
-    """An image for the page, and its size: a small one as it is, a large one scaled down and compressed."""
+    """An image for the page as WebP, and its (width, height): a small one lossless, a large one scaled down."""
     with Image.open(file) as opened:
         image = opened.convert("RGB")
-    small = max(image.size) <= SHOWN
-    image.thumbnail((PAGE, PAGE), Image.Resampling.LANCZOS)
+    small = max(image.size) <= SHEET_SIDE
+    image.thumbnail((PAGE_SIDE, PAGE_SIDE), Image.Resampling.LANCZOS)
     data = io.BytesIO()
     image.save(data, "WEBP", lossless=small, quality=80)
     return data.getvalue(), image.size

@@ -1,4 +1,4 @@
-"""The report's appendix: settings, where the results come from, what the judges are worth, what took how long."""
+"""The report's appendix: the command, the calibration of the judges, provenance and timings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from entropy_loop.analysis.formatting import Value
-from entropy_loop.analysis.rates import UNCALIBRATED, Known, calibration
+from entropy_loop.analysis.rates import UNCALIBRATED, PromptCalibration, calibration
 from entropy_loop.contracts import Judge
 from entropy_loop.data import ALL, Concept
 from entropy_loop.plan import Plan
@@ -22,7 +22,7 @@ OWN_TEXTS = "the judge is not calibrated for the texts of the config"
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is known of a judge on one concept; `note` says what is not."""
+    """A judge's calibration on one concept, or on a conjunction."""
 
     concept: str
     threshold: Value
@@ -34,9 +34,9 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Timing:
-    """Stages of one verb: planned, made, and the seconds that those took."""
+    """The stages of one name: planned, made, and the seconds that the made ones took."""
 
-    verb: str
+    stage: str
     planned: int
     made: int
     seconds: float
@@ -44,12 +44,11 @@ class Timing:
 
 def command(plan: Plan) -> str:
     """The command that repeats the experiment from its results folder."""
-    name = plan.study.config.name
-    return f"entropy-loop run config.yaml --out {name}-again"
+    return f"entropy-loop run config.yaml --out {plan.study.config.name}-again"
 
 
 def curator_judges(config: Config) -> bool:
-    """Whether the weights that select in this arm are among those that measure it."""
+    """Whether the model that selects in this arm also judges it."""
     if config.train.method == "none" or not config.policy_plugin().reads_scores:
         return False
     return curator_measures(config.scorer_plugin(), config.judge_plugins()) is not None
@@ -59,64 +58,66 @@ def curator_judges(config: Config) -> bool:
 
 
 def judges(plan: Plan) -> dict[str, list[Calibration]]:
-    """Label -> one line per concept and one per conjunction that a prompt asks for."""
-    found: dict[str, list[Calibration]] = {}
+    """Label of a judge -> a line per concept and per conjunction of the prompts."""
+    by_judge: dict[str, list[Calibration]] = {}
     for chain in plan.chains:
         for judge in chain.config.judge_plugins():
-            if judge.label not in found:
-                found[judge.label] = _lines(judge, chain.config)
-    return found
+            if judge.label not in by_judge:
+                by_judge[judge.label] = _lines(judge, chain.config)
+    return by_judge
 
 
 def _lines(judge: Judge, config: Config) -> list[Calibration]:
     concepts = {concept.name: concept for concept in config.judged_concepts()}
     singles: dict[str, Calibration] = {}
     joints: dict[str, Calibration] = {}
-    for prompt in config.pool_prompts():
-        known, every = calibration(judge, config, prompt), f"{ALL}: {', '.join(prompt.concepts)}"
-        singles |= {name: _line(concepts[name], known) for name in prompt.concepts}
+    for prompt in config.prompt_nouns():
+        calibrated, joint = calibration(judge, config, prompt), f"{ALL}: {', '.join(prompt.concepts)}"
+        singles |= {name: _line(concepts[name], calibrated) for name in prompt.concepts}
         if len(prompt.concepts) > 1:
-            joints[every] = _measured(every, known.entries.get(ALL), known.why, has_threshold=False)
+            entry = calibrated.entries.get(ALL)
+            joints[joint] = _measured(joint, entry, calibrated.missing_reason, has_threshold=False)
     return [*singles.values(), *joints.values()]
 
 
-def _line(concept: Concept, known: Known) -> Calibration:
-    entry = known.entries.get(concept.name)
-    if concept.yes and entry is None and known.why == UNCALIBRATED:
+def _line(concept: Concept, calibrated: PromptCalibration) -> Calibration:
+    entry = calibrated.entries.get(concept.name)
+    if concept.yes and entry is None and calibrated.missing_reason == UNCALIBRATED:
         unknown = Value(reason=OWN_TEXTS)
         return Calibration(concept.name, Value(0.0), unknown, unknown, "", "asked with the config's own texts")
-    return _measured(concept.name, entry, known.why)
+    return _measured(concept.name, entry, calibrated.missing_reason)
 
 
-def _measured(name: str, entry: Mapping[str, Any] | None, why: str, has_threshold: bool = True) -> Calibration:
+def _measured(
+    name: str, entry: Mapping[str, Any] | None, missing_reason: str, has_threshold: bool = True
+) -> Calibration:
     no_threshold = Value(reason="each concept has its own")
     if entry is None:
-        unknown = Value(reason=why)
+        unknown = Value(reason=missing_reason)
         return Calibration(name, unknown if has_threshold else no_threshold, unknown, unknown, "")
-    sensitivity, specificity = _share(entry, "sensitivity", "positives"), _share(entry, "specificity", "negatives")
+    sensitivity, specificity = _rate(entry, "sensitivity", "positives"), _rate(entry, "specificity", "negatives")
     junk = f"{entry['junk_false_positives']} of {entry['junk']}" if "junk_false_positives" in entry else ""
     threshold = Value(entry["threshold"]) if has_threshold else no_threshold
     return Calibration(name, threshold, sensitivity, specificity, junk)
 
 
-def _share(entry: Mapping[str, Any], what: str, n: str) -> Value:
-    """A calibration that only has texts and thresholds has measured nothing."""
-    if what not in entry:
+def _rate(entry: Mapping[str, Any], name: str, n: str) -> Value:
+    if name not in entry:  # the calibration has texts and thresholds alone
         return Value(reason=entry.get("reason", "not measured"))
-    return Value(entry[what], entry.get(f"{what}_low"), entry.get(f"{what}_high"), counts=f"n = {entry[n]}")
+    return Value(entry[name], entry.get(f"{name}_low"), entry.get(f"{name}_high"), counts=f"n = {entry[n]}")
 
 
 # ---- receipts ----------------------------------------------------------------------------------------
 
 
 def receipts(plan: Plan, store: Store) -> dict[str, Receipt]:
-    """The receipts of the finished stages, by the stage's key."""
+    """Key of a finished stage -> its receipt."""
     finished = ((key, store.finished(stage)) for key, stage in plan.stages().items())
     return {key: reading.receipt(folder) for key, folder in finished if folder}
 
 
 def timings(plan: Plan, receipts: Mapping[str, Receipt]) -> list[Timing]:
-    """Per verb, in the order in which verbs first come."""
+    """Per name of a stage, in the order of the plan."""
     rows: dict[str, Timing] = {}
     for key, stage in plan.stages().items():
         row = rows.get(stage.name, Timing(stage.name, 0, 0, 0.0))
@@ -126,18 +127,18 @@ def timings(plan: Plan, receipts: Mapping[str, Receipt]) -> list[Timing]:
 
 
 def provenance(folder: Mapping[str, object], receipts: Mapping[str, Receipt]) -> list[tuple[str, str]]:
-    """(what, value): of the results folder (its own, where it is known), else of its first stage that tells."""
-    told = [r["provenance"] for r in receipts.values() if r.get("provenance")]
-    facts = list(_flat(folder or (told[0] if told else {})))
-    revisions = sorted({str(p.get("revision")) for p in told})
+    """(name, value): of the results folder, or without any of its first stage that has some."""
+    of_stages = [r["provenance"] for r in receipts.values() if r.get("provenance")]
+    entries = list(_flat(folder or (of_stages[0] if of_stages else {})))
+    revisions = sorted({str(p.get("revision")) for p in of_stages})
     if len(revisions) > 1:
-        facts.append(("revisions of the stages", ", ".join(revisions)))
+        entries.append(("revisions of the stages", ", ".join(revisions)))
     started = sorted(str(r["started"]) for r in receipts.values())
-    return [*facts, ("stages made", f"{started[0]} to {started[-1]}")] if started else facts
+    return [*entries, ("stages made", f"{started[0]} to {started[-1]}")] if started else entries
 
 
-def _flat(facts: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    for name, value in facts.items():
+def _flat(entries: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for name, value in entries.items():
         if isinstance(value, dict):
             yield name, ", ".join(f"{k} {v}" for k, v in value.items() if v is not None)
         else:

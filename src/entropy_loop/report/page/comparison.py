@@ -1,4 +1,4 @@
-"""Several results folders side by side as one HTML file that needs nothing else."""
+"""Several results folders on one page: a self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from entropy_loop.data import ALL
 from entropy_loop.report.figures.drawing import PAPER, drawing, inline
 from entropy_loop.report.page.template import render
 from entropy_loop.report.text.compare import HEADS, lines
-from entropy_loop.report.view import Style, spoken
+from entropy_loop.report.view import Style, arm_label
 from entropy_loop.storage.disk import write_text
 from entropy_loop.storage.reading import written
 
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Panel:
-    """One results folder, target prompt and judge. rates: rows of its summary.csv on V of `all`."""
+    """One results folder, target prompt and judge. rates: rows of summary.csv on V of `all`."""
 
     title: str
     about: str
     rates: pd.DataFrame
 
 
-def write(folders: list[Path], found: pd.DataFrame, path: Path) -> None:
-    """Writes the page. `found` as from `compare.compare`. Raises ConfigError or StorageError for unreadable tables."""
+def write(folders: list[Path], comparison: pd.DataFrame, path: Path) -> None:
+    """Writes the page; `comparison` as from `compare.compare`. Raises ConfigError or StorageError for unreadable
+    tables."""
     panels = [panel for folder in folders for panel in _panels(folder)]
-    styles = {arm: Style(i) for i, arm in enumerate(dict.fromkeys(found["arm"]))}
-    # One length of the axis, so that the eye compares like with like.
+    styles = {arm: Style(i) for i, arm in enumerate(dict.fromkeys(comparison["arm"]))}
+    # All panels have one x axis, so that they can be compared by eye.
     last = max((int(panel.rates["generation"].max()) for panel in panels), default=0)
-    drawn = []
+    drawings = []
     for i, panel in enumerate(panels):
         figure = drawing([partial(_draw, panel=panel, styles=styles, last=last)], 4.2, 3.1, ["V of all concepts"])
-        drawn.append(
-            (panel.about, inline(figure, f"r{i}", escape(f"V of all concepts over generations: {panel.about}")))
-        )
+        alt = escape(f"V of all concepts over generations: {panel.about}")
+        drawings.append((panel.about, inline(figure, f"r{i}", alt)))
     reports = [(folder.name, os.path.relpath(folder / "report.html", path.parent)) for folder in folders]
     text = render(
-        "compare.html.jinja", heads=HEADS, rows=list(lines(found)), drawn=drawn, reports=reports,
-        styles=[(spoken(arm), style) for arm, style in styles.items()],
+        "compare.html.jinja", heads=HEADS, rows=list(lines(comparison)), drawings=drawings, reports=reports,
+        styles=[(arm_label(arm), style) for arm, style in styles.items()],
     )  # fmt: skip
     write_text(path, text)
 
@@ -56,8 +56,8 @@ def write(folders: list[Path], found: pd.DataFrame, path: Path) -> None:
 def _panels(folder: Path) -> Iterator[_Panel]:
     summary = written(folder / "summary.csv")
     rates = summary[(summary["statistic"] == "rate") & (summary["concept"] == ALL) & (summary["role"] == "target")]
-    for (prompt, judge), mine in rates.groupby(["prompt", "judge"], sort=False):
-        yield _Panel(folder.name, f"\u201c{prompt}\u201d, judged by {judge}", mine)
+    for (prompt, judge), group in rates.groupby(["prompt", "judge"], sort=False):
+        yield _Panel(folder.name, f"\u201c{prompt}\u201d, judged by {judge}", group)
 
 
 def _draw(ax: Axes, panel: _Panel, styles: Mapping[str, Style], last: int) -> None:

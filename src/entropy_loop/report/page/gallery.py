@@ -1,6 +1,6 @@
-"""Which images the report shows: filmstrips, contact sheets of the evaluation set, pools with what was kept.
+"""The sheets of the report: filmstrips, contact sheets of the evaluation set, and pools with their kept images.
 
-Nothing is picked by looking: always the first images of a set, in the order in which they were asked for.
+Sheets show the first images of a set, never a choice by eye.
 """
 
 from __future__ import annotations
@@ -13,41 +13,41 @@ from pathlib import Path
 import pandas as pd
 
 from entropy_loop.analysis import rows
-from entropy_loop.analysis.formatting import some
-from entropy_loop.analysis.judgements import Said
+from entropy_loop.analysis.formatting import float_or_none
+from entropy_loop.analysis.judgements import ImageJudgements
 from entropy_loop.analysis.rows import ImageRow
 from entropy_loop.data import CHECK, EVALUATION, POOL, Prompt
 from entropy_loop.report.figures.sheets import Cell, Mark, png, sheet
-from entropy_loop.report.view import StyledChain, View, spoken
+from entropy_loop.report.view import StyledChain, View, arm_label
 
 STRIPS, ROWS, POOL_SHOWN = 3, 16, 64
-CELLS = 600  # images on all contact sheets together; with many arms a sheet gets fewer rows, at least four
-CHECKED = 2  # images of each check prompt on a sheet; one where CELLS are too few for two
+CELLS = 600  # images on all contact sheets together; with many arms a sheet gets fewer rows, but at least four
+CHECKED = 2  # images of each check prompt on a sheet, or one where that would exceed CELLS
 RECOGNISED = {"yes": "all recognised", "no": "not all recognised", "missing": "not judged"}
 AS_NAMED = {"yes": "judged as the prompt says", "no": "not judged as the prompt says", "missing": "not judged"}
-"""What the marks of a sheet mean."""
-FIRST_ROWS, FIRST_COLUMNS = 6, 7  # of the sheet on the first screen: arms times seeds, and generations
+"""Mark -> its meaning on a sheet."""
+FIRST_ROWS, FIRST_COLUMNS = 6, 7  # of the sheets on the first screen: arms times seeds, and generations
 
 
 @dataclass(frozen=True)
 class Tile:
-    """An image in its place on a sheet. image: its row of images.parquet, None where there is none; then the note says
-    why, if it is not only that it is not made yet."""
+    """A place on a sheet. image: its row of images.parquet, or None. note: below the image, or why there is none; empty
+    for one that is not made yet."""
 
     image: ImageRow | None = None
     mark: Mark = ""
     note: str = ""
     framed: bool = False
 
-    def there(self, root: Path) -> bool:
-        """Whether the image's file lies in the results folder."""
+    def has_file(self, root: Path) -> bool:
+        """Whether the image's file is in the results folder."""
         return self.image is not None and (root / self.image.file).is_file()
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A sheet of images, and the file of it in `figures/`. columns, labels: above the columns, before the rows; may
-    be empty. arm: as it is spoken of, empty on a sheet of several. marks: what they mean."""
+    """A sheet of images and its file in `figures/`. columns, labels: heads of the columns and rows, or empty. arm: its
+    label, empty on a sheet of several arms. marks: mark -> meaning."""
 
     name: str
     title: str
@@ -68,11 +68,11 @@ class Picture:
 
     @property
     def abreast(self) -> int:
-        """How many such sheets stand side by side on the first screen."""
+        """How many such sheets fit side by side on the first screen."""
         return FIRST_COLUMNS // len(self.columns)
 
     def anchor(self, card: int) -> str:
-        """The id of an image's place on this sheet."""
+        """The HTML id of an image's place on this sheet; card: number of its card."""
         return f"{self.name}-{card}"
 
     def _cell(self, tile: Tile) -> Cell:
@@ -86,7 +86,7 @@ class Gallery:
 
     view: View
     root: Path
-    said: Said
+    judgements: ImageJudgements
 
     @cached_property
     def has_images(self) -> bool:
@@ -95,66 +95,66 @@ class Gallery:
 
     @cached_property
     def _images(self) -> dict[Hashable, list[ImageRow]]:
-        """(run, generation, set, prompt) -> its images in the order of their ids."""
+        """(run, generation, set, prompt) -> images by id."""
         table = self.view.tables.images.sort_values(["run", "generation", "set", "id"])
         places = ["run", "generation", "set", "prompt"]
         return {place: rows.read(images, ImageRow) for place, images in table.groupby(places)}
 
     @cached_property
     def _noise(self) -> dict[tuple[str, str], dict[str, dict[int, ImageRow]]]:
-        """(run, prompt) -> number in the evaluation set, which stands for the noise -> generation -> its image."""
-        found: dict[tuple[str, str], dict[str, dict[int, ImageRow]]] = {}
+        """(run, prompt) -> number in the evaluation set, which fixes the noise -> generation -> image."""
+        by_noise: dict[tuple[str, str], dict[str, dict[int, ImageRow]]] = {}
         for images in self._images.values():
             for image in images:
                 if image.set == EVALUATION:
-                    number = image.id.rpartition("-")[2]  # the same in every arm, wherever the prompt stands
-                    found.setdefault((image.run, image.prompt), {}).setdefault(number, {})[image.generation] = image
-        return found
+                    number = image.id.rpartition("-")[2]  # the same in every arm, whatever the place of the prompt
+                    by_noise.setdefault((image.run, image.prompt), {}).setdefault(number, {})[image.generation] = image
+        return by_noise
 
     @cached_property
     def _withheld(self) -> set[tuple[str, int]]:
-        """(run, generation) of evaluation sets of which a safety checker kept something back."""
+        """(run, generation) of the evaluation sets of which a safety checker withheld images."""
         table = self.view.tables.withheld
-        some = table[(table["set"] == EVALUATION) & (table["withheld"] > 0)]
-        return set(zip(some["run"], some["generation"], strict=True))
+        table = table[(table["set"] == EVALUATION) & (table["withheld"] > 0)]
+        return set(zip(table["run"], table["generation"], strict=True))
 
-    # ---- what is shown -------------------------------------------------------------------------------
+    # ---- sheets --------------------------------------------------------------------------------------
 
     def first_screen(self, prompt: Prompt) -> list[Picture]:
-        """The first seeds of the evaluation set, a few per arm: what one sees of the whole at a glance."""
-        chains = [chain for chain in self.view.first_chains(prompt) if chain.arm in self.view.begun]
+        """A few seeds of the evaluation set per started arm, in at most FIRST_COLUMNS generations."""
+        chains = [chain for chain in self.view.first_chains(prompt) if chain.arm in self.view.started_arms]
         every = -(-self._last // (FIRST_COLUMNS - 1)) if self._last >= FIRST_COLUMNS else 1
         shown = sorted({*range(0, self._last + 1, every), self._last})
         abreast = FIRST_COLUMNS // len(shown)
         shelves = min(FIRST_ROWS, -(-len(chains) // abreast))
-        made = [
+        sheets = [
             self._evaluation("first", chain, prompt, shown, FIRST_ROWS // shelves)
             for chain in chains[: abreast * FIRST_ROWS]
         ]
-        return [picture for picture in made if picture.rows]
+        return [picture for picture in sheets if picture.rows]
 
     def filmstrips(self, prompt: Prompt, number: int) -> Iterator[Picture]:
-        """One seed of the evaluation set per picture: a row per arm, a column per generation."""
+        """A sheet per seed of the evaluation set: a row per arm, a column per generation."""
         chains = self.view.first_chains(prompt)
         noise = [self._noise.get((chain.planned.name, prompt.text), {}) for chain in chains]
-        names = sorted({name for made in noise for name in made})
+        names = sorted({name for images in noise for name in images})
         for i, name in enumerate(names[: STRIPS if len(chains) <= 4 else 2], start=1):
             rows = [self._row(chain, prompt, name, self._generations) for chain in chains]
-            seed = next(image.image_seed for made in noise for image in made.get(name, {}).values())
-            arms = [spoken(chain.arm) for chain in chains]
+            seed = next(image.image_seed for images in noise for image in images.get(name, {}).values())
+            arms = [arm_label(chain.arm) for chain in chains]
             yield Picture(f"filmstrip-{number}-{i}", f"seed {seed}", self.root, _header(self._generations), arms, rows)
 
     def contact_sheets(self, prompt: Prompt, number: int) -> Iterator[Picture]:
-        """The evaluation set of each arm: a row per seed, a column per generation."""
+        """A sheet per arm of its evaluation set: a row per seed, a column per generation."""
         chains = self.view.first_chains(prompt)
         most = min(ROWS, max(4, CELLS // (len(chains) * (self._last + 1))))
         for chain in chains:
-            made = self._evaluation(f"evaluation-{number}", chain, prompt, self._generations, most)
-            if made.rows:
-                yield made
+            picture = self._evaluation(f"evaluation-{number}", chain, prompt, self._generations, most)
+            if picture.rows:
+                yield picture
 
     def pools(self, prompt: Prompt, number: int) -> Iterator[Picture]:
-        """The first images of a curated arm's pool, the kept ones framed, at its first and last curation."""
+        """Per arm its first and last curated pool: the first images, the kept ones framed."""
         for chain in self.view.first_chains(prompt):
             pools = [(g, self._set(chain, prompt, g, POOL)) for g in range(chain.last)]
             curated = [(g, pool) for g, pool in pools if any(pd.notna(image.kept) for image in pool)]
@@ -164,28 +164,28 @@ class Gallery:
                 first = pool[:POOL_SHOWN]
                 shown, kept = (sum(bool(image.kept) for image in images) for images in (first, pool))
                 count = f"{shown} of these {len(first)} were kept, {kept} of all {len(pool)}"
-                title = f"{spoken(chain.arm)}, generation {g}: {count}"
+                title = f"{arm_label(chain.arm)}, generation {g}: {count}"
                 tiles = [self._pool_tile(image) for image in first]
                 rows = [tiles[i : i + 8] for i in range(0, len(tiles), 8)]
                 name = f"pool-{number}-{_slug(chain.arm)}-g{g:02d}"
                 yield Picture(name, title, self.root, [], [], rows)
 
     def checks(self) -> Iterator[Picture]:
-        """The first images of every check prompt, arm by arm: a row for each, a column per generation."""
+        """A sheet per arm of the first images of every check prompt: a row per image, a column per generation."""
         first = {chain.arm: chain for chain in reversed(self.view.chains)} if self.has_images else {}
         for arm in [arm for arm in self.view.arms if arm in first]:
             chain, rows, labels = first[arm], [], []
             prompts = chain.planned.config.check_prompts()
             each = CHECKED if CHECKED * len(prompts) * len(first) * (self._last + 1) <= CELLS else 1
             for prompt in prompts:
-                made = [self._set(chain, prompt, g, CHECK) for g in self._generations]
-                for i in range(min(each, max(map(len, made)))):
-                    rows.append([self._check_tile(of[i], prompt) if i < len(of) else Tile() for of in made])
+                sets = [self._set(chain, prompt, g, CHECK) for g in self._generations]
+                for i in range(min(each, max(map(len, sets)))):
+                    rows.append([self._check_tile(set_[i], prompt) if i < len(set_) else Tile() for set_ in sets])
                     labels.append(", ".join(prompt.concepts))
             if rows:
-                name, title = f"check-{_slug(arm)}", f"{spoken(arm)}: the first images of each check prompt"
+                name, title = f"check-{_slug(arm)}", f"{arm_label(arm)}: the first images of each check prompt"
                 header = _header(self._generations)
-                yield Picture(name, title, self.root, header, labels, rows, spoken(arm), AS_NAMED)
+                yield Picture(name, title, self.root, header, labels, rows, arm_label(arm), AS_NAMED)
 
     # ---- rows and tiles ------------------------------------------------------------------------------
 
@@ -193,10 +193,12 @@ class Gallery:
         noise = self._noise.get((chain.planned.name, prompt.text), {})
         names = sorted(noise)[:most]
         part = "" if len(names) == len(noise) else f": the first {len(names)} of {len(noise)} seeds"
-        title = f"{spoken(chain.arm)}{part}"
+        title = f"{arm_label(chain.arm)}{part}"
         rows = [self._row(chain, prompt, name, shown) for name in names]
         labels = [str(next(iter(noise[name].values())).image_seed) for name in names]
-        return Picture(f"{name}-{_slug(chain.arm)}", title, self.root, _header(shown), labels, rows, spoken(chain.arm))
+        return Picture(
+            f"{name}-{_slug(chain.arm)}", title, self.root, _header(shown), labels, rows, arm_label(chain.arm)
+        )
 
     @cached_property
     def _last(self) -> int:
@@ -206,28 +208,28 @@ class Gallery:
     def _generations(self) -> Sequence[int]:
         return range(self._last + 1)
 
-    def _set(self, chain: StyledChain, prompt: Prompt, generation: int, stream: str) -> list[ImageRow]:
-        return self._images.get((chain.planned.name, generation, stream, prompt.text), [])
+    def _set(self, chain: StyledChain, prompt: Prompt, generation: int, name: str) -> list[ImageRow]:
+        return self._images.get((chain.planned.name, generation, name, prompt.text), [])
 
     def _row(self, chain: StyledChain, prompt: Prompt, name: str, shown: Sequence[int]) -> list[Tile]:
-        made = self._noise.get((chain.planned.name, prompt.text), {}).get(name, {})
+        images = self._noise.get((chain.planned.name, prompt.text), {}).get(name, {})
         asked = int(name) < chain.planned.config.evaluation.images
-        lost = {g: "withheld" if asked and (chain.planned.name, g) in self._withheld else "" for g in shown}
-        return [self._tile(made[g], prompt) if g in made else Tile(note=lost[g]) for g in shown]
+        notes = {g: "withheld" if asked and (chain.planned.name, g) in self._withheld else "" for g in shown}
+        return [self._tile(images[g], prompt) if g in images else Tile(note=notes[g]) for g in shown]
 
     def _tile(self, image: ImageRow, prompt: Prompt) -> Tile:
-        said = self.said.joint(image, prompt, self.view.judges[0])
-        return Tile(image, "missing" if said is None else "yes" if said else "no")
+        answer = self.judgements.joint_answer(image, prompt, self.view.judges[0])
+        return Tile(image, "missing" if answer is None else "yes" if answer else "no")
 
     def _check_tile(self, image: ImageRow, prompt: Prompt) -> Tile:
-        said = self.said.of(image).get(self.view.judges[0])
-        if said is None or said["answer"].isna().any():
+        judged = self.judgements.of_image(image).get(self.view.judges[0])
+        if judged is None or judged["answer"].isna().any():
             return Tile(image, "missing")
-        right = said["concept"].isin(prompt.concepts) == said["answer"].astype(bool)
+        right = judged["concept"].isin(prompt.concepts) == judged["answer"].astype(bool)
         return Tile(image, "yes" if right.all() else "no")
 
     def _pool_tile(self, image: ImageRow) -> Tile:
-        rank = some(image.rank)
+        rank = float_or_none(image.rank)
         return Tile(image, note="" if rank is None else f"rank {int(rank)}", framed=bool(image.kept))
 
 

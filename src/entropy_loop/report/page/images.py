@@ -1,4 +1,4 @@
-"""The images of the page: the pixels of each stand in it once, and each has a card with what is known of it."""
+"""The images of the page: the pixels of each image once, and a card with its details."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from pathlib import Path
 import pandas as pd
 
 from entropy_loop.analysis import rows
-from entropy_loop.analysis.formatting import DASH, number, some
-from entropy_loop.analysis.judgements import Said
-from entropy_loop.analysis.rows import ImageRow, JudgedRow, Text
+from entropy_loop.analysis.formatting import DASH, float_or_none, number
+from entropy_loop.analysis.judgements import ImageJudgements
+from entropy_loop.analysis.rows import ImageRow, JudgementRow, Text
 from entropy_loop.data import ALL, CHECK, EVALUATION, POOL
 from entropy_loop.report.figures.sheets import webp
 from entropy_loop.report.page.gallery import Picture, Tile
 from entropy_loop.report.page.lineage import Lineage
 from entropy_loop.report.view import StyledChain, View
 
-BUDGET = 3_000_000  # bytes of all images and cards in the page; what is beyond it stands in `figures/` alone
+BUDGET = 3_000_000  # bytes of all images and cards in the page; sheets beyond it are in `figures/` alone
 SETS = {POOL: "pool", EVALUATION: "evaluation set", CHECK: "check prompts"}
-SMALL = 96  # pixels of the longer side
-CARD, ROW, PLACE = 1_100, 130, 420  # bytes of a card, of a judgement on it, of a place on a sheet: about, and at most
-
+SMALL = 96  # pixels of the longer side, up to which an image is enlarged without smoothing
+CARD, ROW, PLACE = 1_100, 130, 420  # estimated bytes, from above: of a card, a judgement on it, a place on a sheet
 
 Place = tuple[str, int, str, str]
 """(run, generation, set, id) of an image."""
@@ -32,7 +31,7 @@ Place = tuple[str, int, str, str]
 
 @dataclass(frozen=True)
 class Pixels:
-    """An image as the page holds it: `number` names it there."""
+    """An image of the page; number: of its CSS class."""
 
     number: int
     width: int
@@ -41,13 +40,12 @@ class Pixels:
 
     @property
     def small(self) -> bool:
-        """Whether it is enlarged without smoothing."""
         return max(self.width, self.height) <= SMALL
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What one judge said of one concept, as it is shown."""
+class JudgementLine:
+    """The judgement of one judge on one concept, as text."""
 
     concept: str
     judge: str
@@ -58,47 +56,47 @@ class Judged:
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of an image. facts: (what, value). places: (sheet, anchor of the image there)."""
+    """The card of an image. details: (label, value). places: (sheet, HTML id of the image there)."""
 
     number: int
     name: str
     pixels: Pixels
-    facts: list[tuple[str, str]]
-    judged: list[Judged]
+    details: list[tuple[str, str]]
+    judgements: list[JudgementLine]
     places: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass
 class Album:
-    """All images of a page, within a budget of bytes: a sheet that does not fit is left out whole."""
+    """The images of a page within a budget of bytes; a sheet that does not fit is left out whole."""
 
     view: View
     root: Path
-    said: Said
+    judgements: ImageJudgements
     spent: int = 0
     pixels: dict[str, Pixels] = field(default_factory=dict)
     cards: dict[Place, Card] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=set)  # names of the sheets that are in
+    taken: set[str] = field(default_factory=set)  # names of the embedded sheets
 
-    def take(self, picture: Picture, where: str) -> None:
-        """Put a sheet's images in, each with its card; where the budget is too small, do nothing."""
-        images = [tile.image for row in picture.rows for tile in row if tile.image and tile.there(self.root)]
+    def take(self, picture: Picture, kind: str) -> None:
+        """Embeds a sheet's images with their cards, unless that would exceed the budget."""
+        images = [tile.image for row in picture.rows for tile in row if tile.image and tile.has_file(self.root)]
         new = dict.fromkeys(image.file for image in images if image.file not in self.pixels)
-        made = {file: self._pixels(self.root / file, len(self.pixels) + i) for i, file in enumerate(new, start=1)}
+        pixels = {file: self._pixels(self.root / file, len(self.pixels) + i) for i, file in enumerate(new, start=1)}
         cards = len({_key(image) for image in images} - set(self.cards))
-        cost = sum(len(one.source) for one in made.values()) + PLACE * len(images)
+        cost = sum(len(image.source) for image in pixels.values()) + PLACE * len(images)
         cost += cards * (CARD + ROW * self._rows_of_a_card)
         if self.spent + cost > BUDGET:
             return
         self.spent += cost
         self.taken.add(picture.name)
-        self.pixels |= made
+        self.pixels |= pixels
         for image in images:
             card = self.cards.setdefault(_key(image), self._card(image))
-            card.places.append((where, picture.anchor(card.number)))
+            card.places.append((kind, picture.anchor(card.number)))
 
     def card(self, tile: Tile) -> Card | None:
-        """The card of an image in its place; None for one that is not there."""
+        """The card of a place's image, if there is one."""
         return None if tile.image is None else self.cards.get(_key(tile.image))
 
     def _pixels(self, file: Path, number: int) -> Pixels:
@@ -108,15 +106,16 @@ class Album:
     def _card(self, image: ImageRow) -> Card:
         if (card := self.cards.get(_key(image))) is not None:
             return card
-        chain, number_ = self._chains[image.run], len(self.cards) + 1
+        chain = self._chains[image.run]
         name = f"{chain.name}, generation {image.generation}, {SETS[image.set]}, seed {image.image_seed}"
-        return Card(number_, name, self.pixels[image.file], list(self._facts(chain, image)), list(self._said(image)))
+        details, judgements = list(self._details(chain, image)), list(self._judgement_lines(image))
+        return Card(len(self.cards) + 1, name, self.pixels[image.file], details, judgements)
 
-    def _facts(self, chain: StyledChain, image: ImageRow) -> Iterator[tuple[str, str]]:
+    def _details(self, chain: StyledChain, image: ImageRow) -> Iterator[tuple[str, str]]:
         lineage = self._lineages[chain.planned.name]
         yield "prompt", image.prompt
         yield "seed", f"{image.image_seed} (image {image.id} of chain {image.run})"
-        if (score := some(image.score)) is not None:
+        if (score := float_or_none(image.score)) is not None:
             yield "curator\u2019s score", f"{number(score, 4)}{self._rank(image)}"
         if image.set == POOL:
             yield "kept", DASH if pd.isna(image.kept) else "yes" if image.kept else "no"
@@ -124,25 +123,25 @@ class Album:
         yield "fate", lineage.fate(image)
 
     def _rank(self, image: ImageRow) -> str:
-        if (rank := some(image.rank)) is None:
+        if (rank := float_or_none(image.rank)) is None:
             return ""
         pools = self._images[(self._images["run"] == image.run) & (self._images["set"] == POOL)]
         pool = pools[(pools["generation"] == image.generation) & (pools["prompt"] == image.prompt)]
         return f", rank {int(rank)} of {len(pool)}"
 
-    def _said(self, image: ImageRow) -> Iterator[Judged]:
-        """Every judge on every concept of the prompt, and on all of them in this one image; on an image of a check
-        prompt on those of the targets."""
-        asked = self._chains[image.run].planned.config.judged_prompts(image.set)
+    def _judgement_lines(self, image: ImageRow) -> Iterator[JudgementLine]:
+        """Every judge on `all` and the concepts of the prompt; for a check prompt, on the concepts of the targets."""
+        asked = self._chains[image.run].planned.config.asked(image.set)
         prompt = next(prompt for prompt in asked if prompt.text == image.prompt)
-        for judge, table in self.said.of(image).items():
+        for judge, table in self.judgements.of_image(image).items():
             if len(prompt.concepts) > 1 and image.set != CHECK:
-                yield Judged(ALL, judge, "", "", _answer(self.said.joint(image, prompt, judge), ""))
-            for row in rows.read(table, JudgedRow):
+                answer = _answer(self.judgements.joint_answer(image, prompt, judge), "")
+                yield JudgementLine(ALL, judge, "", "", answer)
+            for row in rows.read(table, JudgementRow):
                 answer = _answer(row.answer, row.reason)
-                yield Judged(row.concept, judge, _number(row.score), _number(row.threshold), answer)
+                yield JudgementLine(row.concept, judge, _number(row.score), _number(row.threshold), answer)
 
-    # ---- tables by place -----------------------------------------------------------------------------
+    # ---- tables by key -------------------------------------------------------------------------------
 
     @cached_property
     def _images(self) -> pd.DataFrame:
@@ -174,5 +173,5 @@ def _number(value: float) -> str:
 
 
 def _answer(answer: bool | None, reason: Text) -> str:
-    said = DASH if pd.isna(answer) else "yes" if answer else "no"
-    return f"{said} ({reason})" if isinstance(reason, str) and reason else said
+    text = DASH if pd.isna(answer) else "yes" if answer else "no"
+    return f"{text} ({reason})" if isinstance(reason, str) and reason else text

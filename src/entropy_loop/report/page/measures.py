@@ -1,4 +1,4 @@
-"""Diversity, distance, noise and tails of every pool, as the page shows them."""
+"""Diversity, distance, noise and tails of every pool on the page."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from html import escape
 import pandas as pd
 
 from entropy_loop.analysis import rows
-from entropy_loop.analysis.formatting import Value, some, text
+from entropy_loop.analysis.formatting import Value, float_or_none, text
 from entropy_loop.analysis.rows import MeasureRow
 from entropy_loop.data import Prompt
 from entropy_loop.report.figures import attribute_shares, diversity_path
+from entropy_loop.report.figures.attribute_shares import Attribute
 from entropy_loop.report.figures.drawing import Drawing, inline
-from entropy_loop.report.view import StyledChain, Subject, View, spoken
+from entropy_loop.report.view import StyledChain, Subject, View, arm_label
 
 HEADS = {
     "vendi": "Vendi score", "mean_pairwise_distance": "mean pairwise distance", "cmmd": "CMMD to generation 0",
@@ -22,27 +23,26 @@ HEADS = {
     "high_frequency_share": "high-frequency share", "bytes_per_pixel": "bytes per pixel",
     "intensity_entropy": "intensity entropy",
 }  # fmt: skip
-FEW = 3  # arms up to which the table of means has every generation; else it has the first and the last one
+FEW_ARMS = 3  # up to this many arms the page shows each in full: every generation of its means, sentences unfolded
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number, and whether it lies outside the band that it would have without any change; a mean, whether most
-    of its chains do."""
+    """A number, and whether it lies outside its null band; of a mean, whether most of its chains do."""
 
     value: Value
     outside: bool
 
 
 Rows = list[tuple[int, list[Cell | None]]]
-"""(generation, a cell or None for each column)."""
+"""(generation, a cell or None per column)."""
 Cells = Mapping[tuple[str, int, str], Cell]
-"""(run, generation, column) -> what stands there."""
+"""(run, generation, column) -> cell."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """heads: what is in the columns. arms: means over the chains; empty where every arm has one chain."""
+    """heads: of the columns. arms: means over the chains; empty if every arm has one chain. chains: every chain."""
 
     heads: list[str]
     arms: list[tuple[str, Rows]]
@@ -50,8 +50,8 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Shares:
-    """One attribute: its values with their colours, and a drawing per arm."""
+class AttributePanels:
+    """One attribute: its values with their colours, and an SVG per started arm."""
 
     name: str
     colours: dict[str, str]
@@ -59,70 +59,73 @@ class Shares:
 
 
 @dataclass(frozen=True)
-class Decay:
-    """What was measured on one prompt's pools. files: by name. paths: SVG for the page, per judge."""
+class PromptMeasures:
+    """The measures of one prompt's pools. files: figures by name. paths: SVGs of diversity against recognition, per
+    judge. attributes: SVGs of the tails."""
 
     prompt: Prompt
     files: dict[str, Drawing]
-    diversity_path: list[tuple[Subject, list[str]]]
-    attribute_shares: list[Shares]
+    paths: list[tuple[Subject, list[str]]]
+    attributes: list[AttributePanels]
     table: Table
     has_real: bool
 
 
-def decay(view: View, prompt: Prompt) -> Decay | None:
-    """The measures of one prompt's pools; None where nothing but recognition was measured."""
-    found = table(view, prompt)
-    if found is None:
+def prompt_measures(view: View, prompt: Prompt) -> PromptMeasures | None:
+    """The measures of one prompt's pools; None if only recognition was measured."""
+    measures_table = table(view, prompt)
+    if measures_table is None:
         return None
     fed_back = prompt.role == "target"
     files: dict[str, Drawing] = {}
     subjects = [subject for subject in view.subjects(fed_back) if subject.prompt == prompt]
     for subject in subjects:
-        if numbers := diversity_path.measured(view, subject):
+        if metrics := diversity_path.available(view, subject):
             name = f"diversity-{'' if fed_back else 'measured-'}{subject.number}"
-            files[name] = diversity_path.paths(view, subject, numbers, 3.4, 3.1)
+            files[name] = diversity_path.draw(view, subject, metrics, 3.4, 3.1)
     number = next(subject.number.rstrip("abcdefghijklmnopqrstuvwxyz") for subject in subjects)
-    where = f"{'' if fed_back else 'measured-'}{number}"
+    prefix = f"{'' if fed_back else 'measured-'}{number}"
     attributes = attribute_shares.attributes(view, prompt)
     for attribute in attributes:
-        files[f"tails-{where}-{attribute.name}"] = attribute_shares.tails(view, attribute, view.begun, 2.4, 3.4)
+        files[f"tails-{prefix}-{attribute.name}"] = attribute_shares.tails(view, attribute, view.started_arms, 2.4, 3.4)
     diversity = view.tables.diversity
     has_real = bool((diversity["reference"].eq(attribute_shares.REAL) & diversity["metric"].eq("vendi")).any())
-    drawn = [(s, list(_paths(view, s, where))) for s in subjects]
-    return Decay(prompt, files, drawn, [_shares(view, prompt, a, where) for a in attributes], found, has_real)
+    paths = [(subject, list(_paths(view, subject, prefix))) for subject in subjects]
+    panels = [_attribute_panels(view, prompt, attribute, prefix) for attribute in attributes]
+    return PromptMeasures(prompt, files, paths, panels, measures_table, has_real)
 
 
-def _paths(view: View, subject: Subject, where: str) -> Iterator[str]:
-    for i, number in enumerate(diversity_path.measured(view, subject)):
-        alt = f"{diversity_path.NUMBERS[number]} against V of all concepts, generation by generation"
-        drawn = diversity_path.paths(view, subject, [number], 3.9, 3.3)
-        yield inline(drawn, f"p{where}-{subject.number}-{i}", escape(f"{alt}, for the prompt {subject.prompt.text}"))
+def _paths(view: View, subject: Subject, prefix: str) -> Iterator[str]:
+    for i, metric in enumerate(diversity_path.available(view, subject)):
+        alt = f"{diversity_path.METRICS[metric]} against V of all concepts, generation by generation"
+        drawn = diversity_path.draw(view, subject, [metric], 3.9, 3.3)
+        yield inline(drawn, f"p{prefix}-{subject.number}-{i}", escape(f"{alt}, for the prompt {subject.prompt.text}"))
 
 
-def _shares(view: View, prompt: Prompt, attribute: attribute_shares.Attribute, where: str) -> Shares:
+def _attribute_panels(view: View, prompt: Prompt, attribute: Attribute, prefix: str) -> AttributePanels:
     drawings = []
-    for i, arm in enumerate(view.begun):
-        alt = f"Shares of {attribute.name} and their entropy over generations in the arm {spoken(arm)}"
+    for i, arm in enumerate(view.started_arms):
+        alt = f"Shares of {attribute.name} and their entropy over generations in the arm {arm_label(arm)}"
         drawn = attribute_shares.tails(view, attribute, [arm], 3.0, 3.4)
-        drawings.append(inline(drawn, f"t{where}-{attribute.name}-{i}", escape(f"{alt}, for the prompt {prompt.text}")))
-    return Shares(attribute.name, attribute.colours, drawings)
+        name = f"t{prefix}-{attribute.name}-{i}"
+        drawings.append(inline(drawn, name, escape(f"{alt}, for the prompt {prompt.text}")))
+    return AttributePanels(attribute.name, attribute.colours, drawings)
 
 
 # ---- the table ---------------------------------------------------------------------------------------
 
 
 def table(view: View, prompt: Prompt) -> Table | None:
-    """Every number of one prompt's pools; None where there is none."""
+    """Every measure of one prompt's pools; None if there is none."""
     tables = view.tables
-    named = pd.concat([tables.diversity, tables.noise], ignore_index=True).rename(columns={"metric": "column"})
+    metrics = pd.concat([tables.diversity, tables.noise], ignore_index=True).rename(columns={"metric": "column"})
     entropies = tables.tails[tables.tails["item"] == "entropy"].rename(columns={"attribute": "column"})
-    every = pd.concat([named[named["column"].isin(HEADS)], entropies], ignore_index=True)
-    mine = every[(every["prompt"] == prompt.text) & (every["reference"] != attribute_shares.REAL)]
-    if mine.empty:
+    values = pd.concat([metrics[metrics["column"].isin(HEADS)], entropies], ignore_index=True)
+    values = values[(values["prompt"] == prompt.text) & (values["reference"] != attribute_shares.REAL)]
+    if values.empty:
         return None
-    order = [name for name in (*HEADS, *dict.fromkeys(entropies["column"])) if name in set(mine["column"])]
-    cells = {(row.run, row.generation, row.column): _cell(row) for row in rows.read(mine, MeasureRow)}
+    order = [name for name in (*HEADS, *dict.fromkeys(entropies["column"])) if name in set(values["column"])]
+    cells = {(row.run, row.generation, row.column): _cell(row) for row in rows.read(values, MeasureRow)}
     heads = [HEADS.get(name, f"entropy of {name}, bits") for name in order]
     chains = [(chain.name, _rows(range(chain.last + 1), order, cells, [chain])) for chain in view.chains]
     return Table(heads, list(_arms(view, order, cells)), chains)
@@ -134,8 +137,8 @@ def _arms(view: View, order: list[str], cells: Cells) -> Iterator[tuple[str, Row
     for arm in view.arms:
         chains = [chain for chain in view.chains if chain.arm == arm]
         last = max((g for run, g, _ in cells if run in {chain.planned.name for chain in chains}), default=0)
-        generations = range(view.last(arm) + 1) if len(view.arms) <= FEW else sorted({0, last})
-        yield spoken(arm), _rows(generations, order, cells, chains)
+        generations = range(view.last(arm) + 1) if len(view.arms) <= FEW_ARMS else sorted({0, last})
+        yield arm_label(arm), _rows(generations, order, cells, chains)
 
 
 def _rows(generations: Sequence[int], order: list[str], cells: Cells, chains: Sequence[StyledChain]) -> Rows:
@@ -146,19 +149,19 @@ def _rows(generations: Sequence[int], order: list[str], cells: Cells, chains: Se
 
 
 def _mean(cells: list[Cell]) -> Cell | None:
-    """One chain as it is; of several the mean, and in brackets the smallest and the largest."""
+    """A single cell as it is; of several the mean with the smallest and the largest."""
     if len(cells) < 2:
         return cells[0] if cells else None
     values = [cell.value.value for cell in cells if cell.value.value is not None]
     if not values:
         return cells[0]
     outside = sum(cell.outside for cell in cells)
-    told = f"{outside}/{len(cells)} outside" if outside else ""
-    value = Value(sum(values) / len(values), min(values), max(values), counts=told)
-    return Cell(value, outside > len(cells) / 2)
+    counts = f"{outside}/{len(cells)} outside" if outside else ""
+    return Cell(Value(sum(values) / len(values), min(values), max(values), counts=counts), outside > len(cells) / 2)
 
 
 def _cell(row: MeasureRow) -> Cell:
-    value, low, high = some(row.value), some(row.null_low), some(row.null_high)
+    value, low, high = float_or_none(row.value), float_or_none(row.null_low), float_or_none(row.null_high)
     outside = value is not None and low is not None and high is not None and not low <= value <= high
-    return Cell(Value(value, some(row.low), some(row.high), text(row.reason) if value is None else ""), outside)
+    reason = text(row.reason) if value is None else ""
+    return Cell(Value(value, float_or_none(row.low), float_or_none(row.high), reason), outside)

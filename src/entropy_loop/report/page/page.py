@@ -1,4 +1,4 @@
-"""The page: tables and pictures of a results folder as one HTML file that needs nothing else."""
+"""The page: tables and pictures of a results folder as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entropy_loop.analysis import checks as checked
-from entropy_loop.analysis import degraded
+from entropy_loop.analysis.checks import ALARM_RULE
+from entropy_loop.analysis.degraded import degradation_series
 from entropy_loop.analysis.tables import Tables
 from entropy_loop.data import Prompt
 from entropy_loop.errors import as_storage_error
 from entropy_loop.plan import Plan
 from entropy_loop.report.page import appendix, measures, template
 from entropy_loop.report.text import conclusions, sentences
-from entropy_loop.report.view import Style, View, spoken
+from entropy_loop.report.view import Style, View, arm_label
 from entropy_loop.storage.disk import write_bytes, write_text
 from entropy_loop.storage.store import Store
 from entropy_loop.study.settings import settings
@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from entropy_loop.report.figures.drawing import Drawing
     from entropy_loop.report.page.gallery import Picture
     from entropy_loop.report.page.images import Album
-    from entropy_loop.report.page.people import Opinions
+    from entropy_loop.report.page.people import PeopleSection
     from entropy_loop.report.page.prompt_section import Measured, Section
 
-FEW = measures.FEW  # arms up to which each is told in a sentence and shown whole
 FIGURE = re.compile(
     r"(recognition|change|measured|diversity|tails|filmstrip|evaluation|pool|check|people)(-.*)?\.(svg|png)"
 )
@@ -37,7 +36,7 @@ FIGURE = re.compile(
 
 @dataclass(frozen=True)
 class Sheets:
-    """The picture sheets of one target prompt. first: those of the first screen, where there is room for one prompt."""
+    """The picture sheets of one target prompt. first: those of the first screen, which shows the first prompt alone."""
 
     prompt: Prompt
     first: list[Picture]
@@ -48,26 +47,26 @@ class Sheets:
 
 @dataclass(frozen=True)
 class Parts:
-    """What the page is put together from. pictures: empty when the generator makes no images. checks: the sheets of the
-    check prompts, one for each arm."""
+    """The parts of the page. pictures: empty if the generator makes no images. checks: a sheet of the check prompts per
+    arm."""
 
     view: View
     sections: list[Section]
     measured: list[Measured]
-    decays: list[measures.Decay]
+    prompt_measures: list[measures.PromptMeasures]
     pictures: list[Sheets]
     checks: list[Picture]
     album: Album
-    opinions: Opinions | None
+    people: PeopleSection | None
 
 
 def text(plan: Plan, store: Store, tables: Tables) -> str:
-    """The page as text; nothing is written. Its links to tables and `figures/` lead to what `write` puts there."""
+    """The page as text, without writing files; its links lead to files that `write` and `Tables.write` make."""
     return _render(plan, store, _parts(plan, store, tables))
 
 
 def write(plan: Plan, store: Store, tables: Tables) -> Path:
-    """Writes report.html and figures/ below the results folder; returns the page's path."""
+    """Writes report.html and figures/ into the results folder; returns the path of the page."""
     parts = _parts(plan, store, tables)
     _write_figures(store.root / "figures", dict(_figures(parts)))
     page = store.root / "report.html"
@@ -76,14 +75,14 @@ def write(plan: Plan, store: Store, tables: Tables) -> Path:
 
 
 def _parts(plan: Plan, store: Store, tables: Tables) -> Parts:
-    from entropy_loop.analysis.judgements import Said
-    from entropy_loop.report.page import prompt_section as parts
+    from entropy_loop.analysis.judgements import ImageJudgements
+    from entropy_loop.report.page import prompt_section
     from entropy_loop.report.page.gallery import Gallery
     from entropy_loop.report.page.images import Album
-    from entropy_loop.report.page.people import opinions
+    from entropy_loop.report.page.people import people_section
 
-    view, said = View(plan, tables), Said(tables.judgements)
-    gallery, album = Gallery(view, store.root, said), Album(view, store.root, said)
+    view, judgements = View(plan, tables), ImageJudgements(tables.judgements)
+    gallery, album = Gallery(view, store.root, judgements), Album(view, store.root, judgements)
     pictures = [
         Sheets(
             prompt,
@@ -98,18 +97,18 @@ def _parts(plan: Plan, store: Store, tables: Tables) -> Parts:
     _fill(album, pictures, checks)
     return Parts(
         view,
-        [parts.section(view, subject) for subject in view.subjects(fed_back=True)],
-        [parts.measured(view, subject) for subject in view.subjects(fed_back=False)],
-        [found for prompt in view.prompts if (found := measures.decay(view, prompt))],
+        [prompt_section.section(view, subject) for subject in view.subjects(fed_back=True)],
+        [prompt_section.measured(view, subject) for subject in view.subjects(fed_back=False)],
+        [part for prompt in view.prompts if (part := measures.prompt_measures(view, prompt))],
         pictures,
         checks,
         album,
-        opinions(view),
+        people_section(view),
     )
 
 
 def _fill(album: Album, pictures: list[Sheets], checks: list[Picture]) -> None:
-    """The most telling first: what does not fit into the page any more is the last sheet of check prompts."""
+    """Embeds the most important sheets first, so that the budget leaves out check prompts before the others."""
     kinds = {
         "first screen": [group.first for group in pictures],
         "filmstrip": [group.strips for group in pictures],
@@ -117,9 +116,9 @@ def _fill(album: Album, pictures: list[Sheets], checks: list[Picture]) -> None:
         "pool": [group.pools for group in pictures],
         "check prompts": [checks],
     }
-    for where, groups in kinds.items():
+    for kind, groups in kinds.items():
         for picture in chain.from_iterable(groups):
-            album.take(picture, where)
+            album.take(picture, kind)
 
 
 def _render(plan: Plan, store: Store, parts: Parts) -> str:
@@ -132,8 +131,8 @@ def _render(plan: Plan, store: Store, parts: Parts) -> str:
         parts=parts,
         script=script,
         policy=template.policy(script),
-        styles=[(spoken(arm), Style(i)) for i, arm in enumerate(view.arms)],
-        many=len(view.arms) > FEW,
+        styles=[(arm_label(arm), Style(i)) for i, arm in enumerate(view.arms)],
+        many=len(view.arms) > measures.FEW_ARMS,
         several=len(view.chains) > len(view.arms),
         question=sentences.question(view),
         verdict=conclusions.verdict(view, parts.sections[0].subject),
@@ -142,16 +141,16 @@ def _render(plan: Plan, store: Store, parts: Parts) -> str:
         warnings=view.tables.warnings,
         no_claim=sentences.no_claim(view),
         sign=sentences.SIGN,
-        alarm_rule=checked.RULE,
+        alarm_rule=ALARM_RULE,
         curator_judges=any(map(appendix.curator_judges, configs)),
         settings=settings(plan.study),
         command=appendix.command(plan),
         judges=appendix.judges(plan),
-        degraded=degraded.degraded(plan),
+        degraded=degradation_series(plan),
         corrected=bool(view.tables.rates["corrected"].notna().any()),
         provenance=appendix.provenance(store.provenance, receipts),
         timings=appendix.timings(plan, receipts),
-        opinions=parts.opinions,
+        people=parts.people,
     )
 
 
@@ -162,25 +161,22 @@ def _figures(parts: Parts) -> Iterator[tuple[str, bytes]]:
     """(name, content) of every file in figures/."""
     for name, drawn in _charts(parts):
         yield from drawn.files(name)
-    for group in parts.pictures:
-        for picture in (*group.strips, *group.sheets, *group.pools):
-            yield f"{picture.name}.png", picture.png
-    for picture in parts.checks:
-        yield f"{picture.name}.png", picture.png
+    pictures = (p for group in parts.pictures for p in (*group.strips, *group.sheets, *group.pools))
+    yield from ((f"{picture.name}.png", picture.png) for picture in (*pictures, *parts.checks))
 
 
 def _charts(parts: Parts) -> Iterator[tuple[str, Drawing]]:
-    """What matplotlib draws, by name."""
-    for files in (*(part.files for part in parts.sections), *(part.files for part in parts.decays)):
+    """(name, figure) of everything that matplotlib draws."""
+    for files in (*(part.files for part in parts.sections), *(part.files for part in parts.prompt_measures)):
         yield from files.items()
-    if parts.opinions:
-        yield "people", parts.opinions.file
-    for one in parts.measured:
-        yield f"measured-{one.subject.number}", one.file
+    if parts.people:
+        yield "people", parts.people.figure
+    for part in parts.measured:
+        yield f"measured-{part.subject.number}", part.figure
 
 
 def _write_figures(folder: Path, figures: dict[str, bytes]) -> None:
-    """Figures that an earlier config left behind go; a file that is none of ours stays."""
+    """Writes the figures and deletes those of an earlier config; other files stay."""
     for name, data in figures.items():
         write_bytes(folder / name, data)
     with as_storage_error(folder):

@@ -1,4 +1,4 @@
-"""One prompt's part of the page: its figures, tables and findings."""
+"""The page's section on one prompt under one judge: figures, tables and findings."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from entropy_loop.analysis.formatting import Value
 from entropy_loop.data import ALL
 from entropy_loop.report.figures import drawing, recognition
 from entropy_loop.report.text import conclusions, inference, sentences
-from entropy_loop.report.view import StyledChain, Subject, View, spoken
+from entropy_loop.report.view import StyledChain, Subject, View, arm_label
 
 RateLines = list[tuple[StyledChain, list[tuple[int, list[Value]]]]]
-"""Per chain: (generation, V of every concept)."""
+"""(chain, [(generation, V of every concept, then the worst checks)])."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A line of the table of changes."""
+    """A line of the table of changes. values: c per concept. whole: from generation 0 to the last."""
 
     label: str
     whole: bool
@@ -30,10 +30,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Section:
-    """Figures and tables of one prompt under one judge. files: by name; the other drawings: SVG for the page.
+    """Figures and tables of one prompt under one judge. files: figures by name; the other figures: SVGs for the page.
 
-    large, small: V of all arms, for `all` and for each concept. by_arm: (concept, one drawing per arm); empty with
-    one arm, whose bands stand in `large` and `small`. beside: which checks of the judge stand beside V in `rates`.
+    large, small: V of all arms, of `all` and of each concept. by_arm: (concept, an SVG per arm); empty with one arm.
+    steps: c, an SVG per arm. is_cut: whether their axis is. check_heads: of the columns of checks in `rates`.
     """
 
     subject: Subject
@@ -44,7 +44,7 @@ class Section:
     steps: list[str]
     is_cut: bool
     rates: RateLines
-    beside: list[str]
+    check_heads: list[str]
     changes: list[tuple[StyledChain, list[Step]]]
     findings: list[tuple[str, str]]
     verdicts: list[tuple[str, str]]
@@ -56,11 +56,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Measured:
-    """V(all) and the tables of a prompt that is never fed back."""
+    """V(all) and the tables of a prompt that is never fed back. figure: the file; svg: for the page."""
 
     subject: Subject
-    file: drawing.Drawing
-    drawn: str
+    figure: drawing.Drawing
+    svg: str
     rates: RateLines
     changes: list[tuple[StyledChain, list[Step]]]
 
@@ -68,7 +68,7 @@ class Measured:
 def section(view: View, subject: Subject) -> Section:
     """The figures and tables of one target prompt under one judge."""
     n, several = subject.number, len(view.arms_of(subject)) > 1
-    arms = [arm for arm in view.arms_of(subject) if arm in view.begun] or list(view.arms_of(subject))
+    arms = [arm for arm in view.arms_of(subject) if arm in view.started_arms] or list(view.arms_of(subject))
     files = {
         f"recognition-{n}": recognition.recognition(view, subject, subject.concepts, 2.9, 3.1),
         f"change-{n}": recognition.change(view, subject, arms, 3.2, 3.0),
@@ -77,26 +77,26 @@ def section(view: View, subject: Subject) -> Section:
         files[f"recognition-{n}-arms"] = recognition.recognition_by_arm(view, subject, arms, subject.concepts, 2.9, 2.4)
     large = recognition.recognition(view, subject, (ALL,), 5.6, 3.8)
     small = [(c, recognition.recognition(view, subject, (c,), 3.7, 2.9)) for c in subject.prompt.concepts]
-    beside = _beside(view, subject)
+    check_columns = _check_columns(view, subject)
     steps = [(arm, recognition.change(view, subject, [arm], 3.9, 2.8)) for arm in arms]
-    what = f"for the prompt {subject.prompt.text}; the numbers stand in the tables below"
+    about = f"for the prompt {subject.prompt.text}; the numbers stand in the tables below"
 
     def v_alt(concept: str) -> str:
-        return f"Share of images with {concept} over generations, {what}"
+        return f"Share of images with {concept} over generations, {about}"
 
     def c_alt(arm: str) -> str:
-        return f"Change rate per feedback step of {spoken(arm)}, {what}"
+        return f"Change rate per feedback step of {arm_label(arm)}, {about}"
 
     return Section(
         subject,
         files,
-        _drawing(large, f"v{n}", v_alt("all concepts")),
-        [_drawing(one, f"v{n}-{i}", v_alt(c)) for i, (c, one) in enumerate(small)],
+        _svg(large, f"v{n}", v_alt("all concepts")),
+        [_svg(figure, f"v{n}-{i}", v_alt(c)) for i, (c, figure) in enumerate(small)],
         list(_by_arm(view, subject, arms)) if several else [],
-        [_drawing(one, f"c{n}-{i}", c_alt(arm)) for i, (arm, one) in enumerate(steps)],
+        [_svg(figure, f"c{n}-{i}", c_alt(arm)) for i, (arm, figure) in enumerate(steps)],
         recognition.is_cut(view, subject),
-        rates(view, subject, beside),
-        list(beside),
+        rates(view, subject, check_columns),
+        list(check_columns),
         changes(view, subject),
         sentences.findings(view, subject),
         conclusions.verdicts(view, subject),
@@ -109,55 +109,51 @@ def section(view: View, subject: Subject) -> Section:
 
 def _by_arm(view: View, subject: Subject, arms: list[str]) -> Iterator[tuple[str, list[str]]]:
     for i, concept in enumerate(subject.concepts):
-        drawn = [(arm, recognition.recognition_by_arm(view, subject, [arm], [concept], 3.1, 2.4)) for arm in arms]
-        alt = f"Share of images with {recognition.named(concept)} over generations in the arm "
-        yield (
-            recognition.named(concept),
-            [
-                _drawing(d, f"v{subject.number}-{i}-{k}", f"{alt}{spoken(a)}, before its null bands")
-                for k, (a, d) in enumerate(drawn)
-            ],
-        )
+        svgs = []
+        for k, arm in enumerate(arms):
+            figure = recognition.recognition_by_arm(view, subject, [arm], [concept], 3.1, 2.4)
+            alt = f"Share of images with {recognition.named(concept)} over generations in the arm {arm_label(arm)}"
+            svgs.append(_svg(figure, f"v{subject.number}-{i}-{k}", f"{alt}, with its null bands"))
+        yield recognition.named(concept), svgs
 
 
-def _drawing(drawn: drawing.Drawing, name: str, alt: str) -> str:
-    return drawing.inline(drawn, name, escape(alt))
+def _svg(figure: drawing.Drawing, name: str, alt: str) -> str:
+    return drawing.inline(figure, name, escape(alt))
 
 
 def measured(view: View, subject: Subject) -> Measured:
-    """A prompt that is never fed back."""
-    file = recognition.recognition(view, subject, (ALL,), 3.7, 2.9)
+    """The figure and tables of a prompt that is never fed back."""
+    figure = recognition.recognition(view, subject, (ALL,), 3.7, 2.9)
     alt = f"Share of images with all concepts over generations, for the measured-only prompt {subject.prompt.text}"
-    drawn = _drawing(file, f"m{subject.number}", alt)
-    return Measured(subject, file, drawn, rates(view, subject, {}), changes(view, subject))
+    svg = _svg(figure, f"m{subject.number}", alt)
+    return Measured(subject, figure, svg, rates(view, subject, {}), changes(view, subject))
 
 
-def rates(view: View, subject: Subject, beside: Mapping[str, Sequence[str]]) -> RateLines:
-    """V of every concept in every generation, and beside it the worst of some checks (as of `_beside`)."""
+def rates(view: View, subject: Subject, check_columns: Mapping[str, Sequence[str]]) -> RateLines:
+    """V of every concept in every generation. check_columns: head -> checks, of which a line has the worst."""
     return [
-        (chain, [(g, list(_line(view, chain, subject, g, beside))) for g in range(chain.last + 1)])
+        (chain, [(g, list(_line(view, chain, subject, g, check_columns))) for g in range(chain.last + 1)])
         for chain in view.chains_of(subject)
     ]
 
 
 def _line(
-    view: View, chain: StyledChain, subject: Subject, generation: int, beside: Mapping[str, Sequence[str]]
+    view: View, chain: StyledChain, subject: Subject, generation: int, check_columns: Mapping[str, Sequence[str]]
 ) -> Iterator[Value]:
     for concept in subject.concepts:
         yield formatting.rate_value(view.rate(chain, subject, concept, generation))
-    for names in beside.values():
-        yield checks.worst(view.checks(chain, subject, generation), names)
+    for names in check_columns.values():
+        yield checks.worst_share(view.checks(chain, subject, generation), names)
 
 
-def _beside(view: View, subject: Subject) -> dict[str, Sequence[str]]:
-    """Column -> the checks of which the worst stands in it; only those that some chain has."""
-    found = view.tables.checks
-    mine = found[(found["prompt"] == subject.prompt.text) & (found["judge"] == subject.judge)]
-    return {head: names for head, names in checks.COLUMNS.items() if mine["check"].isin(names).any()}
+def _check_columns(view: View, subject: Subject) -> dict[str, Sequence[str]]:
+    """The columns of checks that have rows."""
+    measured = subject.rows(view.tables.checks)["check"]
+    return {head: names for head, names in checks.WORST_COLUMNS.items() if measured.isin(names).any()}
 
 
 def changes(view: View, subject: Subject) -> list[tuple[StyledChain, list[Step]]]:
-    """c of every step, chain by chain."""
+    """(chain, its steps) with c and its bands."""
     return [(chain, list(_steps(view, subject, chain))) for chain in view.chains_of(subject)]
 
 

@@ -1,4 +1,4 @@
-"""Several results folders side by side, from their tables alone."""
+"""Several results folders in one table, from their tables alone."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from entropy_loop.analysis import rows
-from entropy_loop.analysis.formatting import DASH, Value, number, some, span
-from entropy_loop.analysis.rows import ComparedRow
+from entropy_loop.analysis.formatting import DASH, Value, float_or_none, number, span
+from entropy_loop.analysis.rows import ComparisonRow
 from entropy_loop.data import ALL, POOL
-from entropy_loop.report.view import spoken
+from entropy_loop.report.view import arm_label
 from entropy_loop.storage.reading import written
 
 COLUMNS = (
@@ -21,13 +21,13 @@ COLUMNS = (
 
 
 def compare(folders: list[Path]) -> pd.DataFrame:
-    """One row per results folder, arm, target prompt and judge, for `all` (columns COLUMNS).
+    """One row (COLUMNS) per results folder, arm, target prompt and judge, on the concept `all`.
 
-    v_first, v_last: mean over the chains of V in generation 0 and in the last one that every chain of the arm has.
-    change_rate with its t interval, null band and adjusted p: as in summary.csv. Raises ConfigError for a folder
-    without results.
+    v_first, v_last: mean V over the chains in generation 0 and in the last generation that every chain has.
+    change_rate, its t interval, null band and adjusted p: as in summary.csv. Raises ConfigError for a folder without
+    results.
     """
-    return pd.concat([_of(folder) for folder in folders], ignore_index=True)[list(COLUMNS)]
+    return pd.concat([_comparison(folder) for folder in folders], ignore_index=True)[list(COLUMNS)]
 
 
 HEADS = (
@@ -35,31 +35,33 @@ HEADS = (
 )  # fmt: skip
 
 
-def lines(found: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-    """One line of text per row, cells as in HEADS; what is missing is a dash."""
-    for row in rows.read(found, ComparedRow):
-        first, last, generation = (some(value) for value in (row.v_first, row.v_last, row.generation))
+def lines(comparison: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """The rows of `compare` as text, with the cells of HEADS; a missing one is a dash."""
+    for row in rows.read(comparison, ComparisonRow):
+        first, last, generation = (float_or_none(value) for value in (row.v_first, row.v_last, row.generation))
         v_first, v_last = (DASH if value is None else number(value) for value in (first, last))
-        c = Value(some(row.change_rate), some(row.low), some(row.high), "V1 = 0, or not finished").text()
-        band = span(some(row.null_low), some(row.null_high)) or DASH
-        p = some(row.p_adjusted)
-        told = row.results, spoken(row.arm), str(row.chains), v_first, v_last
-        reached = DASH if generation is None else f"{generation:.0f}"
-        yield *told, reached, c, band, DASH if p is None else number(p, 3)
+        c = Value(
+            float_or_none(row.change_rate), float_or_none(row.low), float_or_none(row.high), "V1 = 0, or not finished"
+        ).text()
+        band = span(float_or_none(row.null_low), float_or_none(row.null_high)) or DASH
+        p = float_or_none(row.p_adjusted)
+        last_generation = DASH if generation is None else f"{generation:.0f}"
+        arm = row.results, arm_label(row.arm), str(row.chains)
+        yield *arm, v_first, v_last, last_generation, c, band, DASH if p is None else number(p, 3)
 
 
-def _of(folder: Path) -> pd.DataFrame:
+def _comparison(folder: Path) -> pd.DataFrame:
     rates, summary = (written(folder / name) for name in ("rates.csv", "summary.csv"))
     pools = rates[(rates["set"] == POOL) & (rates["concept"] == ALL) & (rates["role"] == "target")]
     claims = summary[(summary["statistic"] == "change_rate") & summary["against"].isna() & (summary["concept"] == ALL)]
-    by, found = ["arm", "prompt", "judge"], []
-    for key, mine in pools.groupby(by, sort=False):
-        values = mine.pivot(index="seed", columns="generation", values="rate").dropna(axis="columns")
-        told = dict(zip(by, key, strict=True)) | {"results": folder.name, "chains": len(values)}
+    by, arms = ["arm", "prompt", "judge"], []
+    for key, group in pools.groupby(by, sort=False):
+        values = group.pivot(index="seed", columns="generation", values="rate").dropna(axis="columns")
+        arm = dict(zip(by, key, strict=True)) | {"results": folder.name, "chains": len(values)}
         if not values.empty:
             means = values.mean()
-            told |= {"generation": means.index[-1], "v_first": means.iloc[0], "v_last": means.iloc[-1]}
-        found.append(told)
-    table = pd.DataFrame(found, columns=[*by, "results", "chains", "generation", "v_first", "v_last"])
-    wanted = [*by, "mean", "low", "high", "null_low", "null_high", "p_adjusted"]
-    return table.merge(claims[wanted], on=by, how="left").rename(columns={"mean": "change_rate"})
+            arm |= {"generation": means.index[-1], "v_first": means.iloc[0], "v_last": means.iloc[-1]}
+        arms.append(arm)
+    table = pd.DataFrame(arms, columns=[*by, "results", "chains", "generation", "v_first", "v_last"])
+    claim_columns = [*by, "mean", "low", "high", "null_low", "null_high", "p_adjusted"]
+    return table.merge(claims[claim_columns], on=by, how="left").rename(columns={"mean": "change_rate"})

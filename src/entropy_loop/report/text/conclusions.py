@@ -1,20 +1,20 @@
-"""The verdict in sentences, on the whole and on every arm, from summary.csv, verdicts.csv and instruments.csv."""
+"""The verdict in sentences, on all arms and on each, from summary.csv, verdicts.csv and instruments.csv."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from entropy_loop.analysis import rows
-from entropy_loop.analysis.formatting import MINUS, number, some, span
+from entropy_loop.analysis.formatting import MINUS, float_or_none, number, span
 from entropy_loop.analysis.rows import InstrumentRow, VerdictRow
 from entropy_loop.data import ALL
 from entropy_loop.metrics.chains import LEAST_CHAINS
 from entropy_loop.report.text import inference
 from entropy_loop.report.text.inference import OverviewLine
 from entropy_loop.report.text.sentences import counted, listed, place
-from entropy_loop.report.view import Subject, View, spoken
+from entropy_loop.report.view import Subject, View, arm_label
 
-_KINDS = {
+_VERDICTS = {
     "disintegration": "Disintegration",
     "banalisation": "Banalisation",
     "both": "Disintegration and banalisation",
@@ -28,60 +28,54 @@ _FAMILIES = {
     "tails": "attribute tails",
     "distance": "distance to generation 0",
 }
+NAMED_ARMS = 4  # up to this many arms the overall verdict names each
 
-
-TOLD = 4  # arms that the verdict on the whole names one by one
-
-# ---- on the whole ------------------------------------------------------------------------------------
+# ---- all arms ----------------------------------------------------------------------------------------
 
 
 def verdict(view: View, subject: Subject) -> str:
-    """Two sentences on a prompt: what was seen of all its concepts in one image, and what may be said from it."""
+    """Two sentences on a prompt: how often all its concepts were recognised in one image, and what follows from it."""
     lines = [line for line in inference.overview(view, subject) if line.first.value is not None]
     if not lines:
-        return "No pool has been judged yet. So there is nothing to say."
-    return f"{_seen(view, subject, lines)} {_worth(view, subject, lines)}"
+        return "No pool has been judged yet, so there is no verdict."
+    return f"{_observation(view, subject, lines)} {_claim(view, subject, lines)}"
 
 
-def _seen(view: View, subject: Subject, lines: list[OverviewLine]) -> str:
+def _observation(view: View, subject: Subject, lines: list[OverviewLine]) -> str:
     concepts = listed(subject.prompt.concepts)
-    what = f"{concepts[:1].upper()}{concepts[1:]}"
-    together = "are recognised together" if len(subject.prompt.concepts) > 1 else "is recognised"
-    told = f"{what} {together} in {_shares([line.first.value or 0.0 for line in lines])} of the images of generation 0"
+    recognised = "are recognised together" if len(subject.prompt.concepts) > 1 else "is recognised"
+    first = [line.first.value or 0.0 for line in lines]
+    shares = " to ".join(dict.fromkeys(map(_share, (min(first), max(first)))))
+    sentence = f"{concepts[:1].upper()}{concepts[1:]} {recognised} in {shares} of the images of generation 0"
     later = [line for line in lines if line.last.counts != "generation 0"]
     if not later:
-        return f"{told}, and no feedback step has been made yet."
+        return f"{sentence}, and no feedback step has been made yet."
     ends = {line.last.counts for line in later}
     when = ends.pop() if len(ends) == 1 else "the last generation"
     arms = [f"{_share(line.last.value or 0.0)} with {line.claim.arm}" for line in later]
     if len(later) == 1:
         where = arms[0] if len(lines) > 1 else arms[0].partition(" ")[0]
-    elif len(later) <= TOLD:
+    elif len(later) <= NAMED_ARMS:
         where = listed(arms)
     else:
         least, *_, most = sorted(later, key=lambda line: line.last.value or 0.0)
-        where = f"{_end(least)} to {_end(most)}, over {counted(len(later))} arms"
-    return f"{told}, and at {when} in {where}{_against_drift(view, subject)}."
+        where = f"{_arm_share(least)} to {_arm_share(most)}, over {counted(len(later))} arms"
+    return f"{sentence}, and at {when} in {where}{_against_drift(view, subject)}."
 
 
-def _end(line: OverviewLine) -> str:
+def _arm_share(line: OverviewLine) -> str:
     return f"{_share(line.last.value or 0.0)} ({line.claim.arm})"
 
 
-def _shares(values: list[float]) -> str:
-    ends = dict.fromkeys((_share(min(values)), _share(max(values))))
-    return " to ".join(ends)
-
-
 def _share(value: float) -> str:
-    """A percentage that says 0 and 100 only of none and all."""
+    """A percentage that is 0% or 100% only for none or all."""
     if 0 < value < 0.005:
         return "<1%"
     return ">99%" if 0.995 <= value < 1 else f"{value:.0%}"
 
 
 def _against_drift(view: View, subject: Subject) -> str:
-    """In how many chains the change is more than a perfect copier's."""
+    """In how many chains the change lies outside its drift band."""
     changes = [view.change(chain, subject, ALL, 0, chain.reached) for chain in view.chains_of(subject) if chain.reached]
     known = [row for row in changes if row is not None and pd.notna(row.change_rate) and pd.notna(row.drift_low)]
     if not known:
@@ -94,73 +88,66 @@ def _against_drift(view: View, subject: Subject) -> str:
     return f"; the change lies outside its drift band in {counted(outside)} of {counted(len(known))} chains"
 
 
-def _worth(view: View, subject: Subject, lines: list[OverviewLine]) -> str:
+def _claim(view: View, subject: Subject, lines: list[OverviewLine]) -> str:
     counts = [len(chains) for chains in view.arms_of(subject).values()]
     fewest = min(counts)
     chains = f"{counted(fewest)} {'chain' if fewest == 1 else 'chains'}{' per arm' if len(counts) > 1 else ''}"
     if fewest < LEAST_CHAINS:
-        return f"With {chains}, this is what was seen, and nothing is claimed."
-    found: dict[str, list[str]] = {}
+        return f"This describes {chains}; a claim needs at least {counted(LEAST_CHAINS)}."
+    by_verdict: dict[str, list[str]] = {}
     for line in lines:
-        found.setdefault(line.verdict or "undecided", []).append(line.claim.arm)
+        by_verdict.setdefault(line.verdict or "undecided", []).append(line.claim.arm)
     if len(counts) == 1:
-        return f"Verdict on {chains}: {next(iter(found))}."
-    return f"Verdict on {chains}: {'; '.join(f'{word} with {listed(arms)}' for word, arms in found.items())}."
+        return f"Verdict on {chains}: {next(iter(by_verdict))}."
+    return f"Verdict on {chains}: {'; '.join(f'{word} with {listed(arms)}' for word, arms in by_verdict.items())}."
 
 
 # ---- arm by arm --------------------------------------------------------------------------------------
 
 
 def verdicts(view: View, subject: Subject) -> list[tuple[str, str]]:
-    """(arm, what became of it and why, in two sentences; a third where decay is under the skin)."""
-    told = rows.read(_of(view.tables.verdicts, subject), VerdictRow)
-    return [(spoken(row.arm), _verdict(view, row)) for row in told]
+    """(arm, sentences): its verdict and why, then what that rests on, and whether decay is subcutaneous."""
+    verdict_rows = rows.read(subject.rows(view.tables.verdicts), VerdictRow)
+    return [(arm_label(row.arm), _verdict(view, subject, row)) for row in verdict_rows]
 
 
-def _of(table: pd.DataFrame, subject: Subject) -> pd.DataFrame:
-    return table[(table["prompt"] == subject.prompt.text) & (table["judge"] == subject.judge)]
-
-
-def _verdict(view: View, row: VerdictRow) -> str:
-    tests = view.tables.instruments
-    tests = tests[(tests["arm"] == row.arm) & (tests["prompt"] == row.prompt) & (tests["judge"] == row.judge)]
-    told = f"{_KINDS[row.verdict]}: {_why(row, tests)}. {_basis(row, tests)}"
+def _verdict(view: View, subject: Subject, row: VerdictRow) -> str:
+    tests = subject.rows(view.tables.instruments)
+    tests = tests[tests["arm"] == row.arm]
+    sentences = f"{_VERDICTS[row.verdict]}: {_why(row, tests)}. {_basis(row, tests)}"
     if row.subcutaneous:
-        told += " Subcutaneous: V holds under selection while noise or the distance to generation 0 rises."
-    return told
+        sentences += " Subcutaneous: V holds under selection while noise or the distance to generation 0 rises."
+    return sentences
 
 
 def _why(row: VerdictRow, tests: pd.DataFrame) -> str:
-    """What moved, or what keeps the arm from being called stable."""
+    """The instruments that changed, or why the arm is stable or undecided."""
     moved = tests[tests["state"].isin(("up", "down"))]
     if len(moved):
         return ", ".join(map(_moved, rows.read(moved, InstrumentRow)))
     states = row._asdict()
     if row.verdict == "stable":
         return (
-            f"every instrument lies within \u00b1{row.margin:.0%} of generation 0, c within \u00b1{row.margin:g}, and "
-            "the distances where those of one model lie"
+            f"every instrument is within \u00b1{row.margin:.0%} of generation 0, c within \u00b1{row.margin:g}, and "
+            "every distance is one that two pools of one model have"
         )
-    unclear, unmeasured = ([name for name in _FAMILIES if states[name] == of] for of in ("undecided", "not measured"))
-    few = "cannot be decided by so few chains"
-    how = few if row.chains < LEAST_CHAINS else "neither changed nor shown to be unchanged"
-    parts = [f"{_listed(unclear)} {how}"] if unclear else []
-    parts += [f"{_listed(unmeasured)} not measured"] if unmeasured else []
+    few = row.chains < LEAST_CHAINS
+    undecided = "cannot be decided by so few chains" if few else "neither changed nor shown to be unchanged"
+    parts = []
+    for state, phrase in (("undecided", undecided), ("not measured", "not measured")):
+        if families := [name for family, name in _FAMILIES.items() if states[family] == state]:
+            parts.append(f"{', '.join(families)} {phrase}")
     return ", ".join(parts)
 
 
-def _listed(families: list[str]) -> str:
-    return ", ".join(_FAMILIES[name] for name in families)
-
-
-def _moved(one: InstrumentRow) -> str:
-    what, interval = one.metric.replace("_", " "), span(some(one.low), some(one.high))
-    if one.instrument == "recognition":
-        return f"recognition {'falls' if one.state == 'down' else 'rises'}, c\u00a0= {number(-one.mean)}"
-    if one.instrument == "distance":
-        return f"the distance to generation 0 rises ({what} {number(one.mean)} {interval})"
-    sign = "+" if one.mean > 0 else MINUS
-    return f"{what} {'rises' if one.state == 'up' else 'falls'} by {sign}{abs(one.mean):.0%}"
+def _moved(test: InstrumentRow) -> str:
+    metric, interval = test.metric.replace("_", " "), span(float_or_none(test.low), float_or_none(test.high))
+    if test.instrument == "recognition":
+        return f"recognition {'falls' if test.state == 'down' else 'rises'}, c\u00a0= {number(-test.mean)}"
+    if test.instrument == "distance":
+        return f"the distance to generation 0 rises ({metric} {number(test.mean)} {interval})"
+    sign = "+" if test.mean > 0 else MINUS
+    return f"{metric} {'rises' if test.state == 'up' else 'falls'} by {sign}{abs(test.mean):.0%}"
 
 
 def _basis(row: VerdictRow, tests: pd.DataFrame) -> str:

@@ -1,5 +1,5 @@
-"""What a run tells at its end. It is kept beside the tables, so that a finished run that is started again tells it
-without making tables and figures once more, which takes the longer the more chains there are."""
+"""The final message of a run. It is saved beside the tables, so that a finished run that is started again shows it at
+once: tables and figures take long with many chains."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ FILE = "ending.json"
 
 
 @dataclass(frozen=True)
-class Ending:
-    """summary: for a terminal. warnings: a sentence each. report: the page."""
+class FinalMessage:
+    """summary: for a terminal. warnings: sentences. report: the file of the page."""
 
     summary: str
     warnings: list[str]
     report: Path
 
 
-def ending(tables: Tables, report: Path) -> Ending:
-    """What a run with these tables and this page tells."""
-    return Ending(summary(tables), tables.warnings, report)
+def final_message(tables: Tables, report: Path) -> FinalMessage:
+    """The final message of a run with these tables and this page."""
+    return FinalMessage(summary(tables), tables.warnings, report)
 
 
-def keep(told: Ending, plan: Plan, root: Path) -> None:
-    """Write down what a finished run told, of what, and which files it leaves."""
-    files = [*root.glob("*.csv"), *root.glob("*.parquet"), *root.glob("figures/*"), told.report]
+def save(message: FinalMessage, plan: Plan, root: Path) -> None:
+    """Saves the message of a finished run, with a hash of its plan and code and the names of its files."""
+    files = [*root.glob("*.csv"), *root.glob("*.parquet"), *root.glob("figures/*"), message.report]
     names = sorted(str(path.relative_to(root)) for path in files)
-    kept = {"of": _of(plan), "files": names, "summary": told.summary, "warnings": told.warnings}
-    write_text(root / FILE, json.dumps(kept | {"report": told.report.name}, indent=1))
+    saved = {"of": _digest(plan), "files": names, "summary": message.summary, "warnings": message.warnings}
+    write_text(root / FILE, json.dumps(saved | {"report": message.report.name}, indent=1))
 
 
-def kept(plan: Plan, root: Path) -> Ending | None:
-    """What was told of this very plan by this very code, if what it left is still there. None where people answer:
-    they may have gone on."""
+def load(plan: Plan, root: Path) -> FinalMessage | None:
+    """The saved message, if it is of the same plan and code and all files are still there. None where people answer,
+    since new answers change the tables."""
     if not (root / FILE).is_file() or (root / book.FILE).exists():
         return None
-    told = reading.parsed(root / FILE)
-    if told["of"] != _of(plan) or not all((root / name).is_file() for name in told["files"]):
+    saved = reading.parsed(root / FILE)
+    if saved["of"] != _digest(plan) or not all((root / name).is_file() for name in saved["files"]):
         return None
-    return Ending(told["summary"], told["warnings"], root / told["report"])
+    return FinalMessage(saved["summary"], saved["warnings"], root / saved["report"])
 
 
-def forget(root: Path) -> None:
-    """What follows may come out otherwise."""
+def delete(root: Path) -> None:
+    """Deletes the saved message, before a run that may change the results."""
     remove(root / FILE)
 
 
-def _of(plan: Plan) -> str:
-    made = [settings(plan.study), sorted(stage.folder for stage in plan.stages().values()), provenance()]
-    return hashlib.sha256(json.dumps(made).encode()).hexdigest()
+def _digest(plan: Plan) -> str:
+    identity = [settings(plan.study), sorted(stage.folder for stage in plan.stages().values()), provenance()]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()

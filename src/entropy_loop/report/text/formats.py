@@ -1,4 +1,4 @@
-"""The report without a page: as plain values for programs, as Markdown to paste."""
+"""The report as JSON values and as Markdown."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ TABLES = ("verdicts", "instruments", "rates", "changes", "summary", "checks")
 
 
 def values(plan: Plan, tables: Tables) -> dict[str, object]:
-    """Plain values for JSON: sentences, and tables as lists of rows in which what is missing is None."""
+    """Values for JSON: sentences, and tables as lists of rows; a missing cell is None."""
     view = View(plan, tables)
-    told = {
+    report = {
         "name": plan.study.config.name,
         "version": __version__,
         "question": sentences.question(view),
@@ -35,7 +35,7 @@ def values(plan: Plan, tables: Tables) -> dict[str, object]:
         "warnings": tables.warnings,
         "finished": all(chain.done for chain in view.chains),
     }
-    return told | {name: _records(getattr(tables, name)) for name in TABLES}
+    return report | {name: _records(getattr(tables, name)) for name in TABLES}
 
 
 def _records(table: pd.DataFrame) -> list[Row]:
@@ -44,7 +44,7 @@ def _records(table: pd.DataFrame) -> list[Row]:
 
 
 def markdown(plan: Plan, tables: Tables) -> str:
-    """A page of text: the question, the verdict, V of every concept and c of every step, chain by chain."""
+    """Markdown: the question, and per prompt and judge the verdict, V by generation, c by step and the claims."""
     view = View(plan, tables)
     parts = [f"# {plan.study.config.name}", _escaped(sentences.question(view)), _escaped(sentences.status(view))]
     parts += [f"- {_escaped(warning)}" for warning in tables.warnings]
@@ -76,13 +76,11 @@ def _subject(view: View, subject: Subject) -> Iterator[str]:
     ]
     yield _table(["chain", "step", "c(all)", "sampling band", "drift band"], changes)
     claims = [
-        _claim(line) for line in inference.claims(view, subject) if line.concept == ALL and line.p.value is not None
+        [line.arm, line.mean.text(), _ends(line.null), number(line.p.value, 3)]
+        for line in inference.claims(view, subject)
+        if line.concept == ALL and line.p.value is not None
     ]
     yield _table(["across chains", "c(all)", "drift band of the mean", "p (Holm)"], claims) if claims else ""
-
-
-def _claim(line: inference.ClaimLine) -> list[str]:
-    return [line.arm, line.mean.text(), _ends(line.null), number(line.p.value or 0.0, 3)]
 
 
 def _ends(band: Value) -> str:
@@ -95,5 +93,5 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that stays text in a cell and between tags."""
+    """Text that cannot end a table cell or open a tag."""
     return text.replace("|", "\\|").replace("<", "&lt;")

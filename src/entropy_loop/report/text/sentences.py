@@ -1,4 +1,4 @@
-"""The report's sentences, built from the config and the tables alone."""
+"""The report's sentences, from the config and the tables."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from entropy_loop.analysis.rows import ChangeRow, RateRow
 from entropy_loop.data import ALL
 from entropy_loop.metrics.chains import LEAST_CHAINS
 from entropy_loop.plan import Plan
-from entropy_loop.report.view import StyledChain, Subject, View, spoken
+from entropy_loop.report.view import StyledChain, Subject, View, arm_label
 from entropy_loop.study.config import Config
 
 SIGN = (
-    f"c = (V1 {MINUS} V2)/V1; c > 0 means recognition fell (the essay that proposed it reads a negative c as entropy; "
-    "with its own formula a loss of recognition gives a positive c)."
+    f"c = (V1 {MINUS} V2)/V1; c > 0 means recognition fell (the essay that proposed it reads a negative c as entropy, "
+    "but by its own formula a loss of recognition gives a positive c)."
 )
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-LISTED = 6  # chains that are told one by one
+LISTED = 6  # up to this many unfinished chains are named
 
 
 # ---- the header --------------------------------------------------------------------------------------
@@ -28,19 +28,19 @@ LISTED = 6  # chains that are told one by one
 def question(view: View) -> str:
     """What the experiment asks, in one sentence."""
     targets = view.targets
-    one = len(targets) == 1
-    what = f"\u201c{targets[0].text}\u201d" if one else f"{counted(len(targets))} prompts"
+    single = len(targets) == 1
+    prompts = f"\u201c{targets[0].text}\u201d" if single else f"{counted(len(targets))} prompts"
     return (
-        f"When a text-to-image model is trained on its own images of {what}, "
-        f"how often is each concept of {'the' if one else 'a'} prompt still recognised?"
+        f"When a text-to-image model is trained on its own images of {prompts}, "
+        f"how often is each concept of {'the' if single else 'a'} prompt still recognised?"
     )
 
 
 def what_was_run(plan: Plan) -> str:
-    """One sentence from the config; what differs between arms is told with its arms."""
-    arms = list(dict.fromkeys(spoken(chain.arm) for chain in plan.chains))
+    """The experiment in two sentences; a value that differs between arms is followed by its arms."""
+    arms = list(dict.fromkeys(arm_label(chain.arm) for chain in plan.chains))
     seeds = sorted({chain.config.seed for chain in plan.chains})
-    told = (
+    setup = (
         f"{counted(len(arms)).capitalize()} {'arms' if len(arms) > 1 else 'arm'} ({', '.join(arms)}) "
         f"with {counted(len(seeds))} {'chains' if len(seeds) > 1 else 'chain'} each "
         f"({'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}): "
@@ -49,21 +49,21 @@ def what_was_run(plan: Plan) -> str:
         f"kept: {_each(plan, _kept)}; fed back: {_each(plan, _fed)}"
     )
     if taught := _each(plan, _taught):
-        told += f"; beside that {taught}"
+        setup += f"; in addition {taught}"
     if trained := _each(plan, _trained):
-        told += f"; {trained}"
-    fed = {spoken(chain.arm) for chain in plan.chains if _trained(chain.config)}
+        setup += f"; {trained}"
+    trained_arms = {arm_label(chain.arm) for chain in plan.chains if _trained(chain.config)}
     steps = {chain.config.train.max_train_steps for chain in plan.chains if _trained(chain.config)}
-    fixed = " The number of training steps is the same in all arms that train, however much they are fed."
-    return f"{told}.{fixed if len(fed) > 1 and len(steps) == 1 else ''}"
+    same = " All arms that train take the same number of training steps, however large their diet is."
+    return f"{setup}.{same if len(trained_arms) > 1 and len(steps) == 1 else ''}"
 
 
-def _each(plan: Plan, tell: Callable[[Config], str]) -> str:
-    """One value, or every value with the arms that have it; nothing of those without one."""
+def _each(plan: Plan, describe: Callable[[Config], str]) -> str:
+    """The value of all arms, or each value followed by its arms; arms with an empty value are left out."""
     by_value: dict[str, list[str]] = {}
     for chain in plan.chains:
-        if value := tell(chain.config):
-            by_value.setdefault(value, []).append(spoken(chain.arm))
+        if value := describe(chain.config):
+            by_value.setdefault(value, []).append(arm_label(chain.arm))
     if len(by_value) < 2:
         return next(iter(by_value), "")
     return ", ".join(f"{value} ({', '.join(dict.fromkeys(arms))})" for value, arms in by_value.items())
@@ -88,7 +88,7 @@ def _fed(config: Config) -> str:
         return "nothing, so every generation is generation 0\u2019s model"
     real = f"real images ({'new ones in every step' if regime.fresh else 'one fixed set'})"
     if regime.real_fraction == 1:
-        return f"{real} in the place of the kept ones"
+        return f"{real} instead of the kept ones"
     return (
         f"{regime.fed()} and, as {regime.real_fraction:.0%} of the diet, {real}"
         if regime.real_fraction
@@ -97,16 +97,16 @@ def _fed(config: Config) -> str:
 
 
 def _taught(config: Config) -> str:
-    """Empty where no concept is taught again."""
+    """Empty if no concept is taught again."""
     if config.reteach is None:
         return ""
     every, concepts, images = config.reteach.every, config.reteach.concepts, config.reteach.images
-    when = "in every step" if every == 1 else f"in every step whose number {every} divides"
+    when = "in every step" if every == 1 else f"in every step whose number is a multiple of {every}"
     return f"{when} {images} real images {'each ' if len(concepts) > 1 else ''}of {', '.join(concepts)}"
 
 
 def _trained(config: Config) -> str:
-    """Empty where nothing with weights is trained."""
+    """Empty if no weights are trained."""
     train = config.train
     if train.method == "none" or config.generator_plugin().origin is None:
         return ""
@@ -118,7 +118,7 @@ def _trained(config: Config) -> str:
 
 
 def counted(n: int) -> str:
-    """A number in words up to ten."""
+    """A number, up to ten as a word."""
     return COUNTS[n] if n < len(COUNTS) else str(n)
 
 
@@ -131,13 +131,13 @@ def listed(names: Sequence[str]) -> str:
 
 
 def status(view: View) -> str:
-    """Empty when every chain is at its last generation."""
+    """Which chains are not finished; empty if all are."""
     late = [chain for chain in view.chains if not chain.done]
     if not late:
         return ""
-    there = f"{len(view.chains) - len(late)} of {len(view.chains)} chains are at their last generation"
+    finished = f"{len(view.chains) - len(late)} of {len(view.chains)} chains are at their last generation"
     where = f" {'; '.join(f'{chain.name}: {_where(chain)}' for chain in late)}." if len(late) <= LISTED else ""
-    return f"Unfinished: {there}.{where}"
+    return f"Unfinished: {finished}.{where}"
 
 
 def _where(chain: StyledChain) -> str:
@@ -145,25 +145,22 @@ def _where(chain: StyledChain) -> str:
 
 
 def no_claim(view: View) -> str:
-    """Why the page claims nothing."""
+    """Why there are no claims, or where they are."""
     chains = min(sum(chain.arm == arm for chain in view.chains) for arm in view.arms)
     if chains < LEAST_CHAINS:
         return (
             f"Nothing is claimed: a claim needs at least {counted(LEAST_CHAINS)} chains per arm, and here there "
             f"{'is one' if chains == 1 else f'are {counted(chains)}'}."
         )
-    return "What is claimed, and what is not, stands under \u201cAcross chains\u201d."
+    return "The claims are under \u201cAcross chains\u201d."
 
 
 def findings(view: View, subject: Subject) -> list[tuple[str, str]]:
-    """(arm, its sentence) for the joint concept of a prompt: one chain in full, several as ranges."""
-    told = []
-    asking = view.chains_of(subject)
-    for arm in dict.fromkeys(chain.arm for chain in asking):
-        chains = [chain for chain in asking if chain.arm == arm]
-        text = _chain(view, subject, chains[0]) if len(chains) == 1 else _chains(view, subject, chains)
-        told.append((spoken(arm), text))
-    return told
+    """(arm, sentence) on the concept `all`: a single chain in full, several as ranges."""
+    return [
+        (arm_label(arm), _chain(view, subject, chains[0]) if len(chains) == 1 else _chains(view, subject, chains))
+        for arm, chains in view.arms_of(subject).items()
+    ]
 
 
 def _chain(view: View, subject: Subject, chain: StyledChain) -> str:
@@ -172,7 +169,7 @@ def _chain(view: View, subject: Subject, chain: StyledChain) -> str:
     first, last = (view.rate(chain, subject, ALL, g) for g in (0, chain.reached))
     text = f"V(all) is {_rate(first)} at generation 0"
     if chain.reached == 0:
-        return f"{text}; there is no later generation yet, so no c."
+        return f"{text}; c needs a later generation, which is not made yet."
     text += f" and {_rate(last)} at generation {chain.reached}."
     row = view.change(chain, subject, ALL, 0, chain.reached)
     c = change_value(row)
@@ -189,9 +186,9 @@ def _rate(row: RateRow | None) -> str:
 
 
 def _chains(view: View, subject: Subject, chains: Sequence[StyledChain]) -> str:
-    """Ranges over the chains that have two generations; how many lie outside their own bands."""
-    found = [view.change(chain, subject, ALL, 0, chain.reached) for chain in chains if chain.reached]
-    rows = [row for row in found if row is not None and not pd.isna(row.change_rate)]
+    """Ranges over the chains that have a c, and how many lie outside their bands."""
+    changes = [view.change(chain, subject, ALL, 0, chain.reached) for chain in chains if chain.reached]
+    rows = [row for row in changes if row is not None and not pd.isna(row.change_rate)]
     if not rows:
         return "c(0 \u2192 last) is missing: it is undefined or not made yet in every chain."
     v1, v2, c = map(_range, zip(*((row.v1, row.v2, row.change_rate) for row in rows), strict=True))
@@ -214,7 +211,7 @@ def _bands(row: ChangeRow) -> list[tuple[Null, Value]]:
 
 
 def place(row: ChangeRow, name: Null) -> str:
-    """Where c of a row of changes.csv lies: 'inside' its null band of that name, or 'outside'."""
+    """Whether c of a row of changes.csv lies 'inside' or 'outside' its null band of that name."""
     b = band(row, name)
     inside = b.low is not None and b.high is not None and b.low <= row.change_rate <= b.high
     return "inside" if inside else "outside"

@@ -1,4 +1,4 @@
-"""The end of a run in the terminal: V and c of all concepts, generation by generation, in 80 columns."""
+"""The summary that a run prints at its end: V and c of all concepts by generation, in 80 columns."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from entropy_loop.analysis.rows import ChangeRow
 from entropy_loop.analysis.tables import Tables
 from entropy_loop.data import ALL, POOL
 
-COLUMNS = 11  # generations in a row; of a longer run every second, third, ... one, and the last
+COLUMNS = 11  # generations in a line; of a longer run every n-th one and the last
 
-TOLD = """c with its 95 % interval, this chain only; drift: where c would lie if each
-generation perfectly copied k images drawn blindly from its pool."""
+LEGEND = """c with its 95 % interval, of this chain only; drift: the band of c if each
+generation perfectly copied k images drawn at random from its pool."""
 
 
 def summary(tables: Tables) -> str:
     """Per target prompt and judge, chain by chain: V of the pools, c of each step and from 0 to the last one."""
     rates = tables.rates[(tables.rates["set"] == POOL) & (tables.rates["role"] == "target")]
     lines: list[str] = []
-    for (prompt, judge), of in rates.groupby(["prompt", "judge"], sort=False):
+    for (prompt, judge), group in rates.groupby(["prompt", "judge"], sort=False):
         changes = tables.changes[(tables.changes["prompt"] == prompt) & (tables.changes["judge"] == judge)]
-        shown = _thinned(sorted(of["generation"].unique()))
+        shown = _thinned(sorted(group["generation"].unique()))
         lines += ["", str(prompt), f"judge {judge}; V of the whole pool; c > 0: recognition fell", ""]
         lines.append(_line("generation", [str(g) for g in shown]))
-        for chain, mine in of.groupby("run", sort=False):
-            lines += _chain(str(chain), mine, changes[changes["run"] == chain], shown)
-    return "\n".join([*lines, "", TOLD])
+        for chain, pools in group.groupby("run", sort=False):
+            lines += _chain(str(chain), pools, changes[changes["run"] == chain], shown)
+    return "\n".join([*lines, "", LEGEND])
 
 
 def _chain(chain: str, rates: pd.DataFrame, changes: pd.DataFrame, shown: list[int]) -> Iterator[str]:
