@@ -48,7 +48,7 @@ def _change(config: Config, rows: pd.DataFrame, start: int, end: int, null: Null
     if isinstance(null, Drift):
         # Where some images of a pool were not judged, the share among the judged ones stands for the whole pool.
         history = [round(hits[g] * config.images / n[g]) for g in rows.index if g <= start and n[g]]
-        judged = looked_at((n[start], n[end]), config.images, people=rows["judge"].iloc[0] == PEOPLE)
+        judged = judged_images((n[start], n[end]), config.images, people=rows["judge"].iloc[0] == PEOPLE)
         bands["drift_"] = drift_band(history, config.images, null, end - start, seed, judged)
     for prefix, band in bands.items():
         row |= {f"{prefix}low": band.low, f"{prefix}high": band.high} if band else {}

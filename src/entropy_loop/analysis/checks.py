@@ -39,7 +39,7 @@ def checks(chain: Chain, judgements: pd.DataFrame, reader: Reader) -> Iterator[R
     judgements = judgements[(judgements["run"] == chain.name) & judgements["set"].isin((POOL, CHECK, MOVED))]
     for judge in chain.config.judge_plugins():
         judged = dict(iter(judgements[judgements["judge"] == judge.label].groupby(["generation", "set"])))
-        for prompt in chain.config.prompt_nouns():
+        for prompt in chain.config.pool_prompts():
             first: dict[tuple[str, str], tuple[int, int]] = {}
             for g in chain.generations if prompt.role == "target" else ():
                 sets = {
@@ -75,7 +75,7 @@ def _labelled(config: Config, prompt: Prompt, texts: pd.Series[str], answered: p
     """A check prompt labels its images: what it names is there, the rest is not. texts: image id -> prompt."""
     for concept in (*prompt.concepts, ALL):
         named = set(prompt.concepts) if concept == ALL else {concept}
-        labels = {check.text: named <= set(check.concepts) for check in config.check_nouns()}
+        labels = {check.text: named <= set(check.concepts) for check in config.check_prompts()}
         shows = texts.map(labels).astype(bool)
         recognised = answered[concept].reindex(texts.index)
         if not shows.all():

@@ -80,7 +80,7 @@ def _series(judge: Judge, config: Config) -> DegradationSeries | None:
 
 def _asked(judge: Judge, joints: Mapping[str, Entry], config: Config) -> Iterator[str]:
     """The config's calibrated concepts, then the conjunctions of its prompts by their names in the calibration file."""
-    prompts = [(prompt.concepts, calibration(judge, config, prompt).entries) for prompt in config.prompt_nouns()]
+    prompts = [(prompt.concepts, calibration(judge, config, prompt).entries) for prompt in config.pool_prompts()]
     yield from (name for concepts, entries in prompts for name in concepts if name in entries)
     for name, joint in joints.items():
         if any(ALL in entries and sorted(joint["concepts"]) == sorted(concepts) for concepts, entries in prompts):

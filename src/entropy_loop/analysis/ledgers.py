@@ -20,7 +20,7 @@ def ledgers(chain: Chain, judgements: pd.DataFrame, reader: Reader) -> Iterator[
     """One row per feedback step, target prompt, judge and concept; `judgements` as in judgements.parquet."""
     judgements = judgements[(judgements["run"] == chain.name) & judgements["set"].isin((POOL, REAL, TAUGHT))]
     for judge, rows in judgements.groupby("judge", sort=False):
-        for prompt in chain.config.prompt_nouns():
+        for prompt in chain.config.pool_prompts():
             if prompt.role != "target":
                 continue
             image_answers = _image_answers(rows, prompt)

@@ -66,7 +66,7 @@ class People:
         for g in chain.generations:
             place = {"run": chain.name, "arm": chain.arm, "seed": chain.config.seed, "generation": g.number}
             place |= {"set": POOL, "judge": PEOPLE}
-            for prompt in chain.config.prompt_nouns():
+            for prompt in chain.config.pool_prompts():
                 for concept in (*prompt.concepts, ALL):
                     estimate = raters.rate(self.pool_answers(chain, g.number, prompt, concept), _seed(chain, g.number))
                     if estimate:
@@ -78,7 +78,7 @@ class People:
     def changes(self, chain: Chain, rows: list[Row]) -> Iterator[Row]:
         """The rows of changes.csv; those of people get c from shares instead of whole images, and a bootstrap interval
         where it has a width."""
-        prompts = {prompt.text: prompt for prompt in chain.config.prompt_nouns()}
+        prompts = {prompt.text: prompt for prompt in chain.config.pool_prompts()}
         for row, change in zip(rows, read(pd.DataFrame(rows), ChangeRow), strict=True):
             if change.judge == PEOPLE and change.v1 > 0:
                 ends = (change.from_generation, change.to_generation)

@@ -180,7 +180,7 @@ def _diet(chain: Chain, g: Generation, reader: Reader) -> pd.DataFrame:
 def _rates(chain: Chain, reader: Reader) -> Iterator[Row]:
     """The rates of every set, generation, judge and prompt; without the sets that check the judge."""
     judges = {judge.label: judge for judge in chain.config.judge_plugins()}
-    prompts = chain.config.prompt_nouns()
+    prompts = chain.config.pool_prompts()
     calibrated = {(j, p.text): calibration(judge, chain.config, p) for j, judge in judges.items() for p in prompts}
     for g in chain.generations:
         for name in [name for name in g.sets if name not in (CHECK, MOVED)]:

@@ -76,8 +76,8 @@ def run(
     _print_ending(ending, as_json)
 
 
-def _tell(ending: FinalMessage, as_json: bool = False) -> None:
-    """The end of a run: V and c, warnings, and where the report is; as JSON the rates."""
+def _print_ending(ending: FinalMessage, as_json: bool = False) -> None:
+    """Print V and c, the warnings, and where the report is; as JSON the rates."""
     from entropy_loop.storage.reading import written
 
     if as_json:

@@ -142,7 +142,7 @@ class View:
 
     def first_chains(self, prompt: Prompt) -> list[StyledChain]:
         """Of each arm the first chain with the prompt, for the picture sheets."""
-        chains = [chain for chain in self.chains if prompt in chain.planned.config.prompt_nouns()]
+        chains = [chain for chain in self.chains if prompt in chain.planned.config.pool_prompts()]
         return list({chain.arm: chain for chain in reversed(chains)}.values())[::-1]
 
     @cached_property

@@ -71,7 +71,7 @@ def _lines(judge: Judge, config: Config) -> list[Calibration]:
     concepts = {concept.name: concept for concept in config.judged_concepts()}
     singles: dict[str, Calibration] = {}
     joints: dict[str, Calibration] = {}
-    for prompt in config.prompt_nouns():
+    for prompt in config.pool_prompts():
         calibrated, joint = calibration(judge, config, prompt), f"{ALL}: {', '.join(prompt.concepts)}"
         singles |= {name: _line(concepts[name], calibrated) for name in prompt.concepts}
         if len(prompt.concepts) > 1:

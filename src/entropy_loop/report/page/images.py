@@ -131,7 +131,7 @@ class Album:
 
     def _judgement_lines(self, image: ImageRow) -> Iterator[JudgementLine]:
         """Every judge on `all` and the concepts of the prompt; for a check prompt, on the concepts of the targets."""
-        asked = self._chains[image.run].planned.config.asked(image.set)
+        asked = self._chains[image.run].planned.config.judged_prompts(image.set)
         prompt = next(prompt for prompt in asked if prompt.text == image.prompt)
         for judge, table in self.judgements.of_image(image).items():
             if len(prompt.concepts) > 1 and image.set != CHECK:
