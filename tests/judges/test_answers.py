@@ -53,8 +53,8 @@ def samples(tmp_path: Path) -> Samples:
 def test_a_no_to_a_picture_of_one_colour_counts_and_says_what_it_was(samples):
     """It shows nothing, so it is in the denominator of V: 3 of 6, for every concept and for all of them. It has a score
     and an answer; the reason stands beside it where no channel spans more than two grey levels, and nowhere else."""
-    found = ClipRecogniser("bundled:storybook-judge").judge(samples, (PROMPT,), CONCEPTS, ignore)
-    rows = rates(found, PROMPT, PromptCalibration({}, ""))
+    table = ClipRecogniser("bundled:storybook-judge").judge(samples, (PROMPT,), CONCEPTS, ignore)
+    rows = rates(table, PROMPT, PromptCalibration({}, ""))
     counted = {row["concept"]: (row["n"], row["hits"], row["rate"]) for row in rows}
     assert counted == dict.fromkeys((*PROMPT.concepts, ALL), (6, 3, 0.5))
     assert np.isfinite(table["score"]).all()
