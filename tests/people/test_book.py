@@ -96,7 +96,7 @@ def test_a_transaction_that_fails_leaves_nothing(book: Book) -> None:
     """An error in the second write takes back the first."""
     with pytest.raises(sqlite3.IntegrityError):
         half_written(book)
-    assert book.fact("half") is None
+    assert book.metadata("half") is None
 
 
 def test_a_file_that_is_no_book_is_refused(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ BY_QUESTION = [
 @pytest.fixture
 def asked(book: Book) -> Book:
     """The same pictures, asked about by QUESTIONS."""
-    assert book.ask_by(QUESTIONS)
+    assert book.set_questions(QUESTIONS)
     return book
 
 
@@ -240,7 +240,7 @@ def test_choices_come_back_as_they_went(asked: Book, tmp_path: Path) -> None:
     (first,) = exchange.write_csv(tmp_path, tmp_path / "first")
     assert exchange.read(asked, first) == 0
     other = Book(_folder(tmp_path / "other"))
-    other.ask_by(QUESTIONS)
+    other.set_questions(QUESTIONS)
     other.add_items(asked.items().values())
     assert exchange.read(other, first) == 4
     (second,) = exchange.write_csv(other.root, tmp_path / "second")
