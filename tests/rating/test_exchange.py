@@ -109,10 +109,11 @@ def test_a_file_with_mistakes_is_refused_whole(book: Book, tmp_path: Path) -> No
     with pytest.raises(ConfigError) as told:
         exchange.read(book, file)
     text = str(told.value)
-    wrong = ((3, "maybe"), (4, "i9"), (5, "rater is empty"), (6, "camel"), (8, "cells"), (9, "cells"), (10, "another"))
+    wrong = ((3, "maybe"), (4, "i9"), (5, "rater is empty"), (6, "camel"), (8, "cells"), (9, "cells"))
+    wrong += ((10, "contradicts"),)
     for line, what in wrong:
         assert re.search(f"line {line}: .*{what}", text)
-    assert "all of its concepts are answered, or not one" in text
+    assert "answer all of its concepts, or none of them" in text
     assert book.answers().empty
 
 
@@ -298,9 +299,9 @@ def test_mistakes_of_a_file_of_choices_are_told(asked: Book, tmp_path: Path) -> 
         "line 2: choice 'horse'; it takes astronaut, knight, none, can't tell",
         "line 3: choice ''; it takes horse, cow,",
         "line 4: question 'place' was not asked; rider, mount were",
-        "line 7: another answer to 'rider'",
-        "item i1, rater b: all of its questions are answered, or not one",
-        "item i2, rater c: all of its questions are answered, or not one",
+        "line 7: contradicts an earlier answer to 'rider'",
+        "item i1, rater b: answer all of its questions, or none",
+        "item i2, rater c: answer all of its questions, or none",
     ]
     for line, what in zip(str(told.value).splitlines(), wrong, strict=True):
         assert f"answers.csv: {what}" in line

@@ -154,9 +154,9 @@ def test_a_slow_body_is_given_up(results: Path) -> None:
         raise AssertionError("a request that never came was served")
 
     listening = server.listen("127.0.0.1", 0)
-    address = server.where("127.0.0.1", listening)
+    address = server.address_of("127.0.0.1", listening)
     thread = threading.Thread(
-        target=server.serve, args=(Guard(nothing, server.names(address), patience=0.5), listening), daemon=True
+        target=server.serve, args=(Guard(nothing, server.allowed_hosts(address), timeout=0.5), listening), daemon=True
     )
     thread.start()
     name, _, port = address.rpartition(":")

@@ -40,7 +40,7 @@ def rate(
     except Stopped:
         pass
     finally:
-        told = serving.kept()
+        told = serving.close()
     out.print(f"{told}; `entropy-loop report {root}` tells of answers, `entropy-loop run` goes on with picks")
 
 
@@ -78,10 +78,10 @@ def watch(
     shown = watch.Watch(root)
     shown.page()
     listening = server.listen("127.0.0.1", port)
-    address = server.where("127.0.0.1", listening)
+    address = server.address_of("127.0.0.1", listening)
     out.print(f"http://{address}/")
     out.print("it reads anew by itself; Ctrl-C ends it, and nothing else")
     try:
-        server.serve(Guard(watch.app(shown), server.names(address)), listening)
+        server.serve(Guard(watch.app(shown), server.allowed_hosts(address)), listening)
     except Stopped:
         out.print("no longer shown")
