@@ -164,7 +164,7 @@ def test_how_many_images_people_must_see_is_solved_for():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"power": 0.8, "rated": 32}, "images, keep, chains, power and rated, to be solved for; all are given"),
+        ({"power": 0.8, "rated": 32}, "images, keep, chains, power and rated, to solve for; all are given"),
         ({"raters": 3}, "power, rated are left out"),
         ({"rated": 200}, r"rated is 200; it must be 1 to images \(128\)"),
         ({"rated": 32, "raters": 0}, "raters is 0"),
