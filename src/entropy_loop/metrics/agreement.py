@@ -82,12 +82,9 @@ def of_judge(judge: pd.Series, people: pd.Series) -> Iterator[Statistic]:
     both = pd.DataFrame({"judge": judge.astype("boolean"), "people": people.astype("boolean")}).dropna()
     yield _kappa(both["judge"].to_numpy(bool), both["people"].to_numpy(bool))
     rates = performance(both["judge"], both["people"])
-    reason = "" if rates.positives else "people say no to every image"
-    sensitivity = rates.sensitivity, rates.sensitivity_low, rates.sensitivity_high
-    yield Statistic("sensitivity", rates.positives, *sensitivity, reason)
-    reason = "" if rates.negatives else "people say yes to every image"
-    specificity = rates.specificity, rates.specificity_low, rates.specificity_high
-    yield Statistic("specificity", rates.negatives, *specificity, reason)
+    for name, n, only in (("sensitivity", rates.positives, "no"), ("specificity", rates.negatives, "yes")):
+        value, low, high = (getattr(rates, f"{name}{end}") for end in ("", "_low", "_high"))
+        yield Statistic(name, n, value, low, high, "" if n else f"people say {only} to every image")
 
 
 def _kappa(judge: np.ndarray, people: np.ndarray) -> Statistic:

@@ -18,10 +18,8 @@ AXES = ("false_positive_rate", "sensitivity")  # of a ROC curve
 
 @dataclass(frozen=True)
 class Performance:
-    """Sensitivity on `positives` images that show the concept and specificity on `negatives` images that do not.
-
-    Each has its 95 % Wilson interval. None where there is no such image.
-    """
+    """Sensitivity on `positives` images that show the concept and specificity on `negatives` images that do not, each
+    with its 95 % Wilson interval; None where there is no such image."""
 
     positives: int
     sensitivity: float | None
@@ -35,10 +33,8 @@ class Performance:
 
 @dataclass(frozen=True)
 class Measured:
-    """A judge's rates on a concept, or on a conjunction of concepts, for one kind and level of degradation.
-
-    Unchanged images have kind `none` and level 0.
-    """
+    """A judge's rates on a concept or conjunction of concepts, for one kind and level of degradation (unchanged images:
+    `none`, 0)."""
 
     kind: str
     level: float

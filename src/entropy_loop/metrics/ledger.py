@@ -14,11 +14,8 @@ from entropy_loop.metrics.rates import Interval, wilson
 
 
 class Group(NamedTuple):
-    """Judged images with the same membership: `hits` of `n` show the concept.
-
-    in_pool: they belong to this generation's pool. copies: how often each is in the diet, 0 for pool images that are
-    not in it.
-    """
+    """`hits` of `n` judged images show the concept. in_pool: they belong to this generation's pool. copies: how often
+    each is in the diet, 0 for pool images that are not in it."""
 
     hits: int
     n: int
@@ -44,9 +41,8 @@ class Ledger:
 
 
 def ledger(groups: Sequence[Group], kept: tuple[int, int], following: tuple[int, int]) -> Ledger:
-    """The ledger of one step.
+    """The ledger of a step. groups: pool and diet. kept, following: (hits, n) of the kept images and the next pool.
 
-    groups: they make up the pool and the diet. kept, following: (hits, n) of the kept images and of the next pool.
     Rates without judged images are missing with a reason. Transmission is response / curation; it is also missing when
     the interval of curation contains 0, because it would divide by noise.
     """

@@ -18,10 +18,8 @@ holds for the shares of an attribute, (replicates, values)."""
 
 @dataclass(frozen=True)
 class Drift:
-    """Neutral drift of an arm: `kept` images of each pool are chosen blindly and fed back by `diet`.
-
-    repeats: they are drawn with replacement.
-    """
+    """Neutral drift of an arm: `kept` images of each pool are chosen blindly (repeats: with replacement) and fed back
+    by `diet`."""
 
     kept: int
     diet: Diet

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -73,26 +74,16 @@ def solve(
     Power comes from 4,000 simulated studies with the same seed for every try, and is accurate to one or two points.
     Raises ConfigError when not exactly one number is left out, when one is out of range, or when no size suffices.
     """
-    given = {"images": images, "keep": keep, "chains": chains, "power": power}
-    people = (rated, raters, agreement) != (None, None, None)
-    unknown = _left_out(given | ({"rated": rated} if people else {}))
-    least_images = max(keep if isinstance(keep, int) else 2, rated or 1)
-    design = Design(  # the unknown starts at its smallest value
-        rate,
-        change,
-        images=least_images if images is None else images,
-        keep=1 if keep is None else keep,
-        chains=LEAST_CHAINS if chains is None else chains,
-        power=0.0 if power is None else power,
-        generations=generations,
-    )
-    if people:
-        design = replace(
-            design,
-            rated=1 if rated is None else rated,
-            raters=1 if raters is None else raters,
-            agreement=1.0 if agreement is None else agreement,
-        )
+    sizes = {"images": images, "keep": keep, "chains": chains, "power": power}
+    people = {"rated": rated, "raters": raters, "agreement": agreement}
+    # The unknown starts at its smallest value.
+    start: dict[str, Any] = {"images": max(keep if isinstance(keep, int) else 2, rated or 1), "keep": 1}
+    start |= {"chains": LEAST_CHAINS, "power": 0.0}
+    if people_look := any(value is not None for value in people.values()):
+        start |= {"rated": 1, "raters": 1, "agreement": 1.0}
+    unknown = _left_out(sizes | ({"rated": rated} if people_look else {}))
+    given = {name: value for name, value in (sizes | people).items() if value is not None}
+    design = Design(rate, change, generations=generations, **(start | given))
     _check(design)
     if unknown == "power":
         return replace(design, power=_power(design, seed))
@@ -121,11 +112,15 @@ def size(text: str | None) -> int | float | None:
 
 def _check(design: Design) -> None:
     """Raises ConfigError for a number out of range."""
+    keep = design.keep
     ranges = {
         "rate": (0 < design.rate < 1, "between 0 and 1"),
         "change": (0 < design.change <= 1, "above 0 (recognition falls) and at most 1"),
         "images": (1 <= design.images <= _MAXIMA["images"], f"1 to {_MAXIMA['images']}"),
-        "keep": (_keep_is_valid(design.keep, design.images), "1 to images, or a share in (0, 1]"),
+        "keep": (
+            1 <= keep <= design.images if isinstance(keep, int) else 0 < keep <= 1,
+            "1 to images, or a share in (0, 1]",
+        ),
         "chains": (LEAST_CHAINS <= design.chains <= _MAXIMA["chains"], f"{LEAST_CHAINS} to {_MAXIMA['chains']}"),
         "power": (0 <= design.power < 1, "at least 0 and below 1"),
         "generations": (design.generations >= 1, "1 or more"),
@@ -139,15 +134,9 @@ def _check(design: Design) -> None:
             raise ConfigError(f"power: {name} is {getattr(design, name)}; it must be {allowed}.")
 
 
-def _keep_is_valid(keep: int | float, images: int) -> bool:
-    return 1 <= keep <= images if isinstance(keep, int) else 0 < keep <= 1
-
-
 def _smallest(design: Design, unknown: str, seed: int) -> Design:
-    """The design with the smallest value of the unknown, from its current value up, that reaches `design.power`.
-
-    The value is doubled until it does, then bisected.
-    """
+    """The design with the smallest value of the unknown, from its current value up, that reaches `design.power`: the
+    value is doubled until it does, then bisected."""
 
     def attempt_at(value: int) -> Design:
         attempt = replace(design, **{unknown: value})

@@ -46,14 +46,13 @@ def rate(answers: np.ndarray, seed: int) -> Rate | None:
     if np.all(known == 0) or np.all(known == 1):
         return Rate(len(known), value, wilson(round(value * len(known)), len(known)), ALIKE)
     (drawn,) = resampled([answers], seed)
-    return Rate(len(known), value, _quantiles(drawn), ONE_RATER if _raters(answers) < 2 else "")
+    raters = (~np.isnan(answers)).any(axis=1).sum()
+    return Rate(len(known), value, _quantiles(drawn), ONE_RATER if raters < 2 else "")
 
 
 def change_interval(before: np.ndarray, after: np.ndarray, seed: int) -> Interval | None:
-    """95 % interval of c = (V1 - V2) / V1 with the same raters on both pools.
-
-    None when it has no width: all answers are the same, or nobody recognises anything in the first pool.
-    """
+    """95 % interval of c = (V1 - V2) / V1 with the same raters on both pools. None when it has no width: all answers
+    are the same, or nobody recognises anything in the first pool."""
     first, last = resampled([before, after], seed)
     defined = (first > 0) & ~np.isnan(last)
     values = 1 - last[defined] / first[defined]
@@ -81,10 +80,6 @@ def _means(answers: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -
     drawn = rng.multinomial(images, np.full(images, 1 / images), RESAMPLES) * (count > 0)
     total = drawn.sum(axis=1)
     return np.divide((drawn * share).sum(axis=1), total, out=np.full(RESAMPLES, np.nan), where=total > 0)
-
-
-def _raters(answers: np.ndarray) -> int:
-    return int((~np.isnan(answers)).any(axis=1).sum())
 
 
 def _quantiles(values: np.ndarray) -> Interval:

@@ -56,11 +56,8 @@ class Shown:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on an arm.
-
-    verdict: disintegration, banalisation, both, stable or undecided. states: by family. subcutaneous: recognition
-    holds under selection while noise or the distance to generation 0 rises.
-    """
+    """verdict: disintegration, banalisation, both, stable or undecided. states: by family. subcutaneous: recognition
+    holds under selection while noise or the distance to generation 0 rises."""
 
     verdict: str
     states: Mapping[str, State]
@@ -176,10 +173,8 @@ def simulated(
 
 
 def distance(name: str, last: np.ndarray, bands: Sequence[Interval | None]) -> Instrument:
-    """The distance of the last pool to generation 0's, tested one-sided against its `resample.same_model` bands.
-
-    The bands hold chance alone, without drift.
-    """
+    """The distance of the last pool to generation 0's, tested one-sided against its `resample.same_model` bands (chance
+    alone, no drift)."""
     from scipy.special import ndtr
 
     description, z = describe(last), _z_from_bands(last, bands)
@@ -213,10 +208,8 @@ def _within_margin(change: Description) -> bool:
 
 
 def _z_of_sum(departures: np.ndarray, sd: np.ndarray) -> float | None:
-    """z of the sum of departures (chains,), which have mean 0 and standard deviations `sd` under the null.
-
-    None with too few chains that have both, or when every sd is 0.
-    """
+    """z of the sum of departures (chains,), with mean 0 and standard deviations `sd` under the null; None with too few
+    chains that have both, or when every sd is 0."""
     known = ~np.isnan(departures) & ~np.isnan(sd)
     spread = math.sqrt(float(np.sum(sd[known] ** 2)))
     if known.sum() < LEAST_CHAINS or spread == 0:
@@ -225,10 +218,8 @@ def _z_of_sum(departures: np.ndarray, sd: np.ndarray) -> float | None:
 
 
 def _z_from_bands(values: np.ndarray, bands: Sequence[Interval | None]) -> float | None:
-    """z of the values (chains,) against the middle of their 95 % bands, combined as sum / sqrt(chains).
-
-    None with too few chains that have both.
-    """
+    """z of the values (chains,) against the middle of their 95 % bands, combined as sum / sqrt(chains); None with too
+    few chains that have both."""
     scores = [
         (x - (band.low + band.high) / 2) / ((band.high - band.low) / 2 / Z)
         for x, band in zip(values, bands, strict=True)

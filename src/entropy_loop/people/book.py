@@ -67,11 +67,8 @@ FORMATS = ("1", "2")
 
 @dataclass(frozen=True)
 class Item:
-    """An image that people are asked about.
-
-    item: an opaque name that reveals nothing about the image. truth: the concepts that a catch trial is known to show;
-    None for all other images.
-    """
+    """An image that people are asked about. item: an opaque name that reveals nothing about it. truth: the concepts
+    that a catch trial is known to show; None for all other images."""
 
     item: str
     file: str
@@ -85,11 +82,8 @@ class Book:
     """The answer database of a results folder. Several threads and several processes may use it at once."""
 
     def __init__(self, root: Path, read_only: bool = False) -> None:
-        """Open the database, or create it with access for this user alone.
-
-        read_only: open an existing one and write nothing, not even a journal beside it. Raises StorageError when the
-        file cannot be opened or is not an answer database.
-        """
+        """Open or create the database, with access for this user alone; read_only: open it and write no file, not even
+        a journal. Raises StorageError when it cannot be opened or is not an answer database."""
         self.root, self._lock = root, RLock()
         path = root / FILE
         if not read_only:
@@ -106,9 +100,7 @@ class Book:
         except sqlite3.DatabaseError as error:
             raise StorageError(f"{path}: is not a readable answer database ({error}).") from None
         if version not in FORMATS:
-            raise StorageError(
-                f"{path}: has format {version}; this version of entropy-loop reads {', '.join(FORMATS)}."
-            )
+            raise StorageError(f"{path}: has format {version}, but this version reads only {' and '.join(FORMATS)}.")
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -198,10 +190,8 @@ class Book:
         return {name: tuple(options) for name, options in json.loads(self.metadata("questions") or "{}").items()}
 
     def set_questions(self, questions: Questions) -> bool:
-        """Ask by these questions from now on, or by concept if there are none.
-
-        False, and nothing changes, when people have already answered other questions.
-        """
+        """Ask by these questions from now on, or by concept if there are none. False, and no change, when people have
+        already answered other questions."""
         text = json.dumps(questions)
         with self.writing() as db:
             if text == json.dumps(self.questions()):
@@ -239,8 +229,7 @@ class Book:
         )
         for rater, name, repeat, answer, at in rows:
             item = items[name]
-            source = (rater, name, item.file, item.id, item.prompt)
-            yield item, asking.from_json(answer), source, (bool(repeat), at)
+            yield item, asking.from_json(answer), (rater, name, item.file, item.id, item.prompt), (bool(repeat), at)
 
 
 def answers(root: Path) -> pd.DataFrame:

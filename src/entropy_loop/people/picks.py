@@ -19,10 +19,7 @@ PICKS = ("stage", "prompt", "rater", "id", "picked")
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool of candidates. Each of `raters` people picks `k` of them.
-
-    pool: an opaque name. stage: the folder of the curate stage that waits for the picks.
-    """
+    """A pool from which `raters` people pick `k` candidates each. stage: the folder of the curate stage that waits."""
 
     pool: str
     stage: str

@@ -42,10 +42,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Queue:
-    """The images that raters are asked about.
-
-    raters: people per image. repeats, catch_trials: share of a rater's answers for repeated images and catch trials.
-    """
+    """raters: people per image. repeats, catch_trials: shares of a rater's answers for repeats and catch trials."""
 
     book: Book
     raters: int
@@ -59,10 +56,8 @@ class Queue:
             return None if ask is None else _load_ask(db, ask)
 
     def answer(self, rater: str, ask: int, seen: object) -> bool:
-        """Store an answer, given as an untrusted `asking.Answer`. Only the first answer to an ask counts.
-
-        False when the rater was not asked, or it is no valid answer.
-        """
+        """Store an untrusted answer (`asking.Answer`). Only the first answer to an ask counts. False when the rater was
+        not asked, or the answer is not valid."""
         with self.book.writing() as db:
             row = db.execute(
                 "SELECT concepts FROM asks JOIN items USING (item) WHERE ask = ? AND rater = ?", (ask, rater)

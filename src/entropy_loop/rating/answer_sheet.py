@@ -29,10 +29,7 @@ class RaterAnswer:
 
 @dataclass(frozen=True)
 class Survey:
-    """The images and questions that an answer can refer to.
-
-    A field is what is answered one by one: a question, or a concept where people are asked by concept.
-    """
+    """The images and questions that an answer can refer to. A field is a question, or, asked by concept, a concept."""
 
     items: dict[str, Item]
     questions: Questions

@@ -37,17 +37,14 @@ def write_csv(root: Path, out: Path) -> list[Path]:
     with reading(root) as book:
         table = book.choices() if book and book.questions() else answers(root)[list(COLUMNS)]
     flags = [name for name in ("answer", "repeat") if name in table]
-    lower = {name: table[name].astype(object).map({True: "true", False: "false"}) for name in flags}
-    table = table.assign(**lower)
+    table = table.assign(**{f: table[f].astype(object).map({True: "true", False: "false"}) for f in flags})
     write_text(out / "answers.csv", table.to_csv(index=False, lineterminator="\n"))
     return [out / "answers.csv"]
 
 
 def write_label_studio(book: Book, root: Path, out: Path) -> list[Path]:
-    """Write tasks.json and its labeling config; a numbered pair for each config where images need different ones.
-
-    A task holds an image's pixels and its opaque name.
-    """
+    """Write tasks.json, one task per image with its pixels and opaque name, and its labeling config. Images that need
+    different configs get a numbered pair of files each."""
     questions = book.questions()
     tasks: dict[str, list[dict[str, dict[str, str]]]] = {}
     for item in sorted(book.items().values(), key=lambda item: item.item):
@@ -83,10 +80,8 @@ def _choices(header: str, name: str, values: Sequence[str], mode: str) -> str:
 
 
 def read(book: Book, file: Path) -> int:
-    """Import the answers of a CSV or of Label Studio's JSON and return how many are new.
-
-    Raises ConfigError that lists the mistakes in the file.
-    """
+    """Import the answers of a CSV or of Label Studio's JSON and return how many are new. Raises ConfigError with the
+    mistakes in the file."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -143,7 +138,7 @@ def _parse_annotation(
         mistakes.append(f"task {number}: an annotation does not say who made it (completed_by)")
     elif not valid:
         choices = [choice for _, choice in chosen]
-        mistakes.append(f"task {number}: an annotation does not match its labeling config; its choices are {choices}")
+        mistakes.append(f"task {number}: an annotation's choices do not fit its labeling config: {choices}")
     else:
         yield RaterAnswer(rater, item.item, answer)
 
@@ -160,7 +155,6 @@ def _to_answer(chosen: list[tuple[str, str]], item: Item, questions: Questions) 
 
 
 def _store(book: Book, imported: Iterable[RaterAnswer]) -> int:
-    """Store the answers that are not in the database yet and return their number."""
     new = 0
     with book.writing() as db:
         db.execute("INSERT OR IGNORE INTO facts VALUES ('salt', ?)", (opaque(),))

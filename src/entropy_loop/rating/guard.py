@@ -148,14 +148,11 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    replayed = False
+    """Receives the body that was already read, then whatever follows."""
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def replay() -> Message:
-        nonlocal replayed
-        if replayed:
-            return await receive()
-        replayed = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return next(messages, None) or await receive()
 
     return replay
 

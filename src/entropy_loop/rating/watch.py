@@ -21,10 +21,7 @@ REFRESH = 15  # seconds between reloads in the browser
 
 @dataclass
 class Watch:
-    """The report of a results folder and its last build.
-
-    log_size: bytes of the folder's log at the last build. growing: whether stages were still to be made.
-    """
+    """The report of a results folder. log_size: bytes of the folder's log when the report was built last."""
 
     root: Path
     log_size: int = -1
