@@ -23,12 +23,12 @@ CONCEPTS = ("astronaut", "horse")
 @pytest.fixture
 def book(tmp_path: Path) -> Iterator[Book]:
     """Ten pictures and a catch trial that shows a horse without an astronaut, asked about by QUESTIONS."""
-    made = Book(tmp_path)
-    assert made.set_questions(QUESTIONS)
-    made.add_items([Item(f"i{n}", f"store/{n}.png", f"p{n}", "a prompt", CONCEPTS) for n in range(10)])
-    made.add_items([Item("c0", "people/0.png", "c0", "a prompt", CONCEPTS, ("horse",))])
-    yield made
-    made.close()
+    database = Book(tmp_path)
+    assert database.set_questions(QUESTIONS)
+    database.add_items([Item(f"i{n}", f"store/{n}.png", f"p{n}", "a prompt", CONCEPTS) for n in range(10)])
+    database.add_items([Item("c0", "people/0.png", "c0", "a prompt", CONCEPTS, ("horse",))])
+    yield database
+    database.close()
 
 
 def joined(book: Book) -> str:
@@ -110,8 +110,8 @@ def test_repeats_and_catch_trials_are_held_to_concepts(book: Book) -> None:
                      catch_trials=0.1)  # fmt: skip
     assert len(shown) > len(set(shown))
     assert "c0" in shown
-    same = {concept: found.value for concept, found in agreement.with_themselves(book.answers())}
-    right = {concept: found.value for _, concept, found in agreement.with_truth(book.answers())}
+    same = {concept: statistic.value for concept, statistic in agreement.with_themselves(book.answers())}
+    right = {concept: statistic.value for _, concept, statistic in agreement.with_truth(book.answers())}
     assert same == {"astronaut": 1.0, "horse": 1.0}
     assert right == {"astronaut": 1.0, "horse": 1.0}
 

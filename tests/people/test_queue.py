@@ -15,10 +15,10 @@ CONCEPTS = ("astronaut", "horse")
 
 @pytest.fixture
 def book(tmp_path: Path) -> Book:
-    made = Book(tmp_path)
-    made.add_items([Item(f"i{n}", f"store/{n}.png", f"p{n}", "a prompt", CONCEPTS) for n in range(20)])
-    made.add_items([Item(f"c{n}", f"people/{n}.png", f"c{n}", "a prompt", CONCEPTS, ("horse",)) for n in range(6)])
-    return made
+    database = Book(tmp_path)
+    database.add_items([Item(f"i{n}", f"store/{n}.png", f"p{n}", "a prompt", CONCEPTS) for n in range(20)])
+    database.add_items([Item(f"c{n}", f"people/{n}.png", f"c{n}", "a prompt", CONCEPTS, ("horse",)) for n in range(6)])
+    return database
 
 
 def joined(book: Book) -> str:
@@ -27,11 +27,11 @@ def joined(book: Book) -> str:
 
 def asked(queue: Queue, rater: str, most: int = 100) -> list[Ask]:
     """Everything that a rater is asked, each answered at once."""
-    found: list[Ask] = []
-    while len(found) < most and (ask := queue.next(rater)):
-        found.append(ask)
+    asks: list[Ask] = []
+    while len(asks) < most and (ask := queue.next(rater)):
+        asks.append(ask)
         assert queue.answer(rater, ask.ask, ["horse"])
-    return found
+    return asks
 
 
 def test_every_image_gets_as_many_raters_as_wanted_and_each_sees_it_once(book: Book) -> None:

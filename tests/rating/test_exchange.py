@@ -23,11 +23,11 @@ CONCEPTS = ("astronaut", "horse")
 @pytest.fixture
 def book(tmp_path: Path) -> Book:
     """Three pictures that are asked about; nobody has answered."""
-    made = Book(tmp_path)
+    database = Book(tmp_path)
     for n in range(3):
         Image.new("RGB", (8, 8), (n * 80, 0, 0)).save(tmp_path / f"{n}.png")
-    made.add_items([Item(f"i{n}", f"{n}.png", f"p{n}", "a prompt", CONCEPTS) for n in range(3)])
-    return made
+    database.add_items([Item(f"i{n}", f"{n}.png", f"p{n}", "a prompt", CONCEPTS) for n in range(3)])
+    return database
 
 
 def task(item: str, *choices: tuple[str, Any], cancelled: bool = False) -> dict[str, Any]:
@@ -106,9 +106,9 @@ def test_a_file_with_mistakes_is_refused_whole(book: Book, tmp_path: Path) -> No
     ]
     lines += ["a,i1,camel,true", "b,i1,horse,true", "b,i1", "b,i1,horse,true,more", "b,i1,horse,false"]
     file.write_text("\n".join(lines))
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as error:
         exchange.read(book, file)
-    text = str(told.value)
+    text = str(error.value)
     wrong = ((3, "maybe"), (4, "i9"), (5, "rater is empty"), (6, "camel"), (8, "cells"), (9, "cells"))
     wrong += ((10, "contradicts"),)
     for line, what in wrong:
@@ -157,7 +157,7 @@ def test_mistakes_of_the_wide_form_are_told_too(book: Book, tmp_path: Path) -> N
     file = tmp_path / "answers.csv"
     lines = ["rater,file,astronaut,horse,camel", "a,7.png,,,1", "a,9/7.png,,,1", "a,0.png,1,0,1", "a,1.png,1,,"]
     file.write_text("\n".join([*lines, "a,2.png,1,2,"]))
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as error:
         exchange.read(book, file)
     wrong = [
         "line 2: '7.png' names 2 images",
@@ -166,8 +166,8 @@ def test_mistakes_of_the_wide_form_are_told_too(book: Book, tmp_path: Path) -> N
         "item i1",
         "item i2",
     ]
-    assert len(str(told.value).splitlines()) == len(wrong)
-    for line, what in zip(str(told.value).splitlines(), wrong, strict=True):
+    assert len(str(error.value).splitlines()) == len(wrong)
+    for line, what in zip(str(error.value).splitlines(), wrong, strict=True):
         assert f"answers.csv: {what}" in line
     assert book.answers().empty
 
@@ -293,7 +293,7 @@ def test_mistakes_of_a_file_of_choices_are_told(asked: Book, tmp_path: Path) -> 
         "c,i2,rider,knight",
     ]
     file.write_text("\n".join([BY_QUESTION[0], *lines]))
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as error:
         exchange.read(asked, file)
     wrong = [
         "line 2: choice 'horse'; it takes astronaut, knight, none, can't tell",
@@ -303,7 +303,7 @@ def test_mistakes_of_a_file_of_choices_are_told(asked: Book, tmp_path: Path) -> 
         "item i1, rater b: answer all of its questions, or none",
         "item i2, rater c: answer all of its questions, or none",
     ]
-    for line, what in zip(str(told.value).splitlines(), wrong, strict=True):
+    for line, what in zip(str(error.value).splitlines(), wrong, strict=True):
         assert f"answers.csv: {what}" in line
     file.write_text("rater,item,concept,answer\na,i0,horse,true")
     with pytest.raises(ConfigError, match=r"line 1: .*question and choice or a column for each question"):
@@ -339,9 +339,9 @@ def test_annotations_of_questions_become_choices(asked: Book, tmp_path: Path) ->
         {"rider": ["cow"], "mount": ["cow"]},
     ]
     file.write_text(json.dumps([annotated("i0", **one) for one in wrong]))
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as error:
         exchange.read(asked, file)
-    assert len(str(told.value).splitlines()) == 3
+    assert len(str(error.value).splitlines()) == 3
     file.write_text(json.dumps([annotated("i0", rider=["knight"], mount=["can't tell"])]))
     assert exchange.read(asked, file) == 1
     assert chosen(asked) == [("i0", "mount", "can't tell"), ("i0", "rider", "knight")]
