@@ -13,14 +13,14 @@ SCORES = st.lists(st.integers(-6, 6), min_size=1, max_size=25).map(lambda values
 
 
 def least(cut: float, positives: np.ndarray, *refused: np.ndarray) -> float:
-    """The rate of the set that a cut serves worst, counted one by one."""
+    """The minimum rate of a cut, counted image by image."""
     return min(np.mean(positives > cut), *(np.mean(other <= cut) for other in refused))
 
 
 @settings(max_examples=150, derandomize=True, deadline=None)
 @given(SCORES, SCORES, SCORES)
-def test_no_other_cut_serves_the_worst_served_better(positives, negatives, junk):
-    """Against every cut at, below and above every score: none has a greater least rate."""
+def test_no_other_cut_has_a_larger_minimum_rate(positives, negatives, junk):
+    """No cut at, below or above any score has a larger minimum rate."""
     result = threshold(positives, negatives, junk)
     others = [cut + step for cut in np.concatenate([positives, negatives, junk]) for step in (-0.01, 0, 0.01)]
     assert least(result, positives, negatives, junk) >= max(least(c, positives, negatives, junk) for c in others) - 1e-9
@@ -33,7 +33,7 @@ def test_the_threshold_is_the_middle_of_the_plateau():
 
 
 def test_junk_moves_the_threshold():
-    """Junk with scores above those of the negatives is refused too, at the price of nothing that was at stake."""
+    """Junk with scores above the negatives' raises the threshold, so that it is refused, too."""
     positives, negatives = np.array([2.0, 3.0]), np.array([-3.0, -2.0])
     assert threshold(positives, negatives) == 0.0
     assert threshold(positives, negatives, np.array([1.0])) == 1.5
