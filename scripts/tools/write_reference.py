@@ -8,6 +8,7 @@ A key's sentence stands in the docstring of its class, after `key:`, a column's 
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import re
 from collections.abc import Iterable, Iterator
@@ -233,5 +234,6 @@ def tables_page() -> str:
 PAGES = {"config.md": config_page, "cli.md": cli_page, "tables.md": tables_page}
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
     for file, page in PAGES.items():
         (FOLDER / file).write_text(page(), encoding="utf-8")

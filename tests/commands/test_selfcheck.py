@@ -148,9 +148,15 @@ def top_k_keeps_one_more(real, policy, images):
     return real(policy, images) + 1
 
 
+def deceived(real, policy, scores, shown, seed):
+    """What a policy decides that is shown other scores; the table has the true ones, else it would be refused."""
+    decided = real(policy, scores.assign(score=shown), seed)
+    return decided.drop(columns="score").merge(scores[["id", "score"]], on="id")
+
+
 @mutant(TopK, "__call__", "E9 top 0.5, r = 1")
 def top_k_reads_the_score_of_the_next_image(real, policy, scores, seed):
-    return real(policy, scores.assign(score=np.roll(scores["score"], 1)), seed)
+    return deceived(real, policy, scores, np.roll(scores["score"], 1), seed)
 
 
 @mutant(BottomK, "most_kept", "E9 worst of 10, twice")
@@ -181,7 +187,7 @@ def keep_all_drops_one(real, policy, scores, seed):
 
 @mutant(Threshold, "__call__", "E9 threshold")
 def threshold_keeps_what_is_below(real, policy, scores, seed):
-    return real(replace(policy, score=-policy.score), scores.assign(score=-scores["score"]), seed)
+    return deceived(real, replace(policy, score=-policy.score), scores, -scores["score"], seed)
 
 
 @mutant(Threshold, "__call__", "E9 threshold")

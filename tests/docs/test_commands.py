@@ -109,7 +109,7 @@ def other(words: list[str]) -> None:
             assert (name, extra in extras) == ("entropy-loop", True)
         case ["python", "-m", module, *rest]:
             line = [sys.executable, "-m", module, "--help"]
-            told = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+            told = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
             assert {word for word in rest if word.startswith("--")} <= set(told.replace(",", " ").split())
         case _:
             assert words == [".", ".venv/bin/activate"]

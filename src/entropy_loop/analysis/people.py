@@ -46,7 +46,7 @@ class People:
 
     def judgements(self) -> pd.DataFrame:
         """Rows of judgements.parquet: the share of people who recognise a concept in an image, and what most say."""
-        return self._judged(self.first_looks) if self else pd.DataFrame()
+        return self._judged(self.first_looks).drop(columns="file") if self else pd.DataFrame()
 
     def _judged(self, looks: pd.DataFrame) -> pd.DataFrame:
         told = looks.dropna(subset=["answer"]).astype({"answer": float})

@@ -150,6 +150,7 @@ def test_a_missing_answer_is_left_out_and_told(run):
 class Averaging(ExactRecogniser):
     """A judge whose answer is the mean over an image and its mirror image."""
 
+    version: ClassVar[int] = 1
     averages_mirror: ClassVar[bool] = True
 
 

@@ -44,8 +44,8 @@ def gallery(tmp_path: Path) -> Gallery:
                 name = f"{stream[0]}{g if stream == 'pool' else 0:03d}-00-{i:06d}"
                 file = f"{stream}-{g}-{i}.png"
                 Image.new("RGB", (SIDE, SIDE), colour(g, i)).save(tmp_path / file)
-                row = {"run": "top_k-2-seed0", "arm": "top_k-2", "seed": 0, "generation": g, "set": stream, "id": name}
-                image = row | {"prompt": "a prompt", "image_seed": 1000 + i, "file": file}
+                row = {"run": "top_k-2-seed0", "generation": g, "set": stream, "id": name}
+                image = row | {"arm": "top_k-2", "seed": 0, "prompt": "a prompt", "image_seed": 1000 + i, "file": file}
                 curated = stream == "pool" and g == 0
                 images.append(image | ({"kept": name in KEPT_IDS, "rank": KEPT_IDS.get(name, 6)} if curated else {}))
                 if g < GENERATIONS:
