@@ -1,4 +1,4 @@
-"""B7: five feedback steps as one run, against a chain of scripts, a process per stage. B9: the loop against a bare one."""
+"""B7: one run of five feedback steps against a chain of scripts, one process per stage. B9: the loop's overhead."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ def ours(root: Path) -> tuple[float, list[float]]:
     """Seconds from start to end of `entropy-loop run`, and V(all) by generation."""
     line = [sys.executable, "-m", "entropy_loop", "run", "configs/smoke.yaml", "--out", str(root)]
     began = time.perf_counter()
-    subprocess.run([*line, *(word for one in CONFIG for word in ("--set", one))], check=True, capture_output=True)
-    taken = time.perf_counter() - began
+    subprocess.run(
+        [*line, *(word for override in CONFIG for word in ("--set", override))], check=True, capture_output=True
+    )
+    seconds = time.perf_counter() - began
     import pandas as pd
 
     rates = pd.read_csv(root / "rates.csv").query("set == 'pool' and concept == 'all'")
-    return taken, rates.sort_values("generation")["rate"].tolist()
+    return seconds, rates.sort_values("generation")["rate"].tolist()
 
 
 def chain(root: Path, assets: Path) -> tuple[float, float, list[float]]:
-    """Seconds in all, seconds of them spent on imports and loading, and V(all) by generation."""
+    """Seconds in total, seconds spent on imports and loading, and V(all) by generation."""
     began, starting, rates, unet = time.perf_counter(), 0.0, [], ""
     for g in range(G + 1):
         folder = root / f"g{g}"
@@ -40,15 +42,15 @@ def chain(root: Path, assets: Path) -> tuple[float, float, list[float]]:
             if g == G and stage in ("score", "train"):
                 continue
             line = [sys.executable, "-m", "scripts.bench.peers.chain", stage, str(folder), unet, str(assets)]
-            told = subprocess.run(line, check=True, capture_output=True, text=True)
-            starting += float(next(row for row in told.stdout.splitlines() if row.startswith("started ")).split()[1])
+            done = subprocess.run(line, check=True, capture_output=True, text=True)
+            starting += float(next(row for row in done.stdout.splitlines() if row.startswith("started ")).split()[1])
         rates.append(json.loads((folder / "rate.json").read_text()))
         unet = str(folder / "unet")
     return time.perf_counter() - began, starting, rates
 
 
 def bare(root: Path) -> None:
-    """The same loop by hand with the same primitives: no plan, keys, receipts, checks or syncing to disk."""
+    """The same loop written out with the same primitives, without plan, keys, receipts, checks or syncing to disk."""
     import numpy as np
     import pandas as pd
 
@@ -69,8 +71,8 @@ def bare(root: Path) -> None:
         for name, n in (("pool", N), ("evaluation", 1)):
             out = root / f"{name}{g}"
             out.mkdir()
-            asked = [Request(f"{i:05d}", harness.ESSAY, i, seeds.seed(g, name, 0, 0, i)) for i in range(n)]
-            generator.sample(Checkpoint(model), asked, out, harness.ignore)
+            requests = [Request(f"{i:05d}", harness.ESSAY, i, seeds.seed(g, name, 0, 0, i)) for i in range(n)]
+            generator.sample(Checkpoint(model), requests, out, harness.ignore)
             judge.logits([out / file for file in Samples(out).table["file"]], texts, harness.ignore)
         if g < SHORT:
             pool = Samples(root / f"pool{g}")
@@ -95,14 +97,14 @@ def main() -> None:
     torch.set_num_threads(harness.THREADS)
     bundled = assets.find("bundled:storybook").parent
     rows, times, starts = [], [], []
-    with harness.folder() as root:
+    with harness.temporary_folder() as root:
         for i in range(1):
-            own, rates = ours(root / f"ours{i}")
-            other, starting, theirs = chain(root / f"chain{i}", bundled)
-            harness.same("rates of generation 0", abs(rates[0] - theirs[0]) < 0.1 and len(rates) == len(theirs))
-            times.append((own, other))
-            starts.append(starting / other)
-        note = f"{times[0][0]:.0f} s against {times[0][1]:.0f} s; of theirs {starts[0]:.0%} is imports and loading; ours has the report, too"
+            seconds, rates = ours(root / f"ours{i}")
+            peer_seconds, starting, peer_rates = chain(root / f"chain{i}", bundled)
+            harness.same("rates of generation 0", abs(rates[0] - peer_rates[0]) < 0.1 and len(rates) == len(peer_rates))
+            times.append((seconds, peer_seconds))
+            starts.append(starting / peer_seconds)
+        note = f"{times[0][0]:.0f} s against {times[0][1]:.0f} s; {starts[0]:.0%} of theirs is imports and loading; ours includes the report"
         rows.append(
             harness.Row("B7", "chain of scripts, 5 feedback steps", *harness.ratio(times), 1, "x", ">= 2.5", note)
         )
@@ -110,26 +112,26 @@ def main() -> None:
         planned = experiment.prepare(Path("configs/smoke.yaml"), (*CONFIG, f"generations={SHORT}"))
         times = []
         for i in range(4):
-            spot = root / f"bare{i}"
-            spot.mkdir()
-            begun = harness.seconds(lambda spot=spot: bare(spot))
-            mine = harness.seconds(lambda i=i: _carry(planned, root / f"loop{i}"))
-            times.append((begun, mine))
-            made = [len(list(place.rglob("*.png"))) for place in (spot, root / f"loop{i}" / "store")]
-            harness.same("numbers of images", made[0] == made[1] > 0)
-        over = [value - 1 for value in harness.ratio(times[1:])]
+            folder = root / f"bare{i}"
+            folder.mkdir()
+            bare_seconds = harness.seconds(lambda folder=folder: bare(folder))
+            loop_seconds = harness.seconds(lambda i=i: _carry(planned, root / f"loop{i}"))
+            times.append((bare_seconds, loop_seconds))
+            counts = [len(list(place.rglob("*.png"))) for place in (folder, root / f"loop{i}" / "store")]
+            harness.same("numbers of images", counts[0] == counts[1] > 0)
+        overhead = [value - 1 for value in harness.ratio(times[1:])]
         rows.append(
             harness.Row(
                 "B9",
                 "overhead over a bare loop",
-                *(100 * v for v in over),
+                *(100 * v for v in overhead),
                 3,
                 "%",
                 "<= 5 %",
-                "what plan, keys, receipts and syncing add; without tables and report",
+                "the cost of plan, keys, receipts and syncing, without tables and report",
             )
         )
-    harness.tell(rows, file)
+    harness.report(rows, file)
 
 
 def _carry(planned: object, root: Path) -> None:

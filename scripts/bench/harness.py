@@ -1,6 +1,6 @@
-"""What the benchmarks share: interleaved pairs, ratios with intervals, one table, the same number of threads.
+"""Helpers of the benchmarks: interleaved pairs, ratios with intervals, one table, a fixed number of threads.
 
-A benchmark first asserts that both sides computed the same thing; one that does not is void.
+A benchmark first checks that both sides computed the same thing, and otherwise stops without a result.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ESSAY = "a photograph of an astronaut riding a horse"
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table. value: a ratio (above 1: ours is faster), or seconds, or a count, as `unit` says."""
+    """One line of a table. value: in `unit`; a ratio above 1 means that ours is faster."""
 
     id: str
     what: str
@@ -41,7 +41,7 @@ class Row:
 
 
 def start() -> Path | None:
-    """Fix the threads before anything heavy is loaded; returns where the rows are to be added, if anywhere."""
+    """Set the number of threads, before torch is imported, and return the file of --json, if any."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(THREADS)
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -65,23 +65,23 @@ def pairs(ours: Callable[[], object], peer: Callable[[], object], n: int, warm: 
 
 def ratio(times: list[tuple[float, float]]) -> tuple[float, float, float]:
     """Median of the second over the first, with its 95 % bootstrap interval over the pairs."""
-    found = np.array([other / own for own, other in times])
-    draws = np.random.default_rng(0).choice(found, (10_000, len(found)))
+    ratios = np.array([peer / ours for ours, peer in times])
+    draws = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
     low, high = np.quantile(np.median(draws, axis=1), [0.025, 0.975])
-    return float(np.median(found)), float(low), float(high)
+    return float(np.median(ratios)), float(low), float(high)
 
 
 def same(what: str, condition: bool) -> None:
     if not condition:
-        raise SystemExit(f"void: {what} differ; nothing was measured.")
+        raise SystemExit(f"void: {what} differ between the two sides; nothing was measured.")
 
 
-def tell(rows: list[Row], file: Path | None) -> None:
-    """Print the rows as a table of Markdown and add them to the file."""
+def report(rows: list[Row], file: Path | None) -> None:
+    """Print the rows as a Markdown table and append them to the file."""
     print(f"{machine()}\n\n| id | what | measured | n | demand | note |\n| --- | --- | --- | --- | --- | --- |")
     for row in rows:
-        between = f" [{row.low:.3g}, {row.high:.3g}]" if row.low != row.high else ""
-        print(f"| {row.id} | {row.what} | {row.value:.3g}{between} {row.unit} | {row.n} | {row.demand} | {row.note} |")
+        interval = f" [{row.low:.3g}, {row.high:.3g}]" if row.low != row.high else ""
+        print(f"| {row.id} | {row.what} | {row.value:.3g}{interval} {row.unit} | {row.n} | {row.demand} | {row.note} |")
     if file:
         known = json.loads(file.read_text()) if file.is_file() else []
         file.write_text(json.dumps([*known, *({**asdict(row), "machine": machine()} for row in rows)], indent=1))
@@ -97,8 +97,8 @@ def machine() -> str:
 
 
 @contextmanager
-def folder() -> Iterator[Path]:
-    """An empty folder that goes away."""
+def temporary_folder() -> Iterator[Path]:
+    """An empty folder, deleted at the end of the block."""
     path = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
         yield path
@@ -107,4 +107,4 @@ def folder() -> Iterator[Path]:
 
 
 def ignore(share: float) -> None:
-    """Progress that nobody watches."""
+    """A progress callback that does nothing."""

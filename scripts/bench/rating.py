@@ -37,14 +37,14 @@ class Rater:
         if method == "POST":
             head += [f"origin: http://{self.host}", "content-type: application/json", f"content-length: {len(data)}"]
         self.writer.write("\r\n".join([*head, "", ""]).encode() + data)
-        told = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in told[1:] if line)}
+        lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines[1:] if line)}
         if "set-cookie" in headers:
             self.cookie = headers["set-cookie"].partition(";")[0]
-        return int(told[0].split()[1]), await self.reader.readexactly(int(headers["content-length"]))
+        return int(lines[0].split()[1]), await self.reader.readexactly(int(headers["content-length"]))
 
     async def rate(self, wait: float, start: float, until: float) -> None:
-        await asyncio.sleep(wait)  # all come from one address, which may join no faster
+        await asyncio.sleep(wait)  # all share one address, whose rate of joining is limited
         await self.open()
         status, data = await self.ask("POST", "/join", {"link": self.secret})
         harness.same(f"joining ({status})", status == 200)
@@ -53,11 +53,11 @@ class Rater:
         while time.perf_counter() < until and state["task"] == "look":
             began = time.perf_counter()
             status, _ = await self.ask("GET", f"/image/{state['item']}")
-            seen = time.perf_counter()
-            self.images.append(seen - began)
+            shown = time.perf_counter()
+            self.images.append(shown - began)
             harness.same(f"images ({status})", status == 200)
             status, data = await self.ask("POST", "/answer", {"ask": state["ask"], "seen": state["concepts"][:1]})
-            self.answers.append(time.perf_counter() - seen)
+            self.answers.append(time.perf_counter() - shown)
             harness.same(f"answers ({status})", status == 200)
             state = json.loads(data)
             await asyncio.sleep(max(0.0, EVERY - (time.perf_counter() - began)))
@@ -75,23 +75,25 @@ async def load(links: list[str]) -> list[Rater]:
 def main() -> None:
     file = harness.start()
     rows = []
-    with harness.folder() as root:
+    with harness.temporary_folder() as root:
         run = [sys.executable, "-m", "entropy_loop", "run", "configs/smoke.yaml", "--out", str(root / "run")]
-        subprocess.run([*run, *(w for one in CONFIG for w in ("--set", one))], check=True, capture_output=True)
+        subprocess.run(
+            [*run, *(word for override in CONFIG for word in ("--set", override))], check=True, capture_output=True
+        )
         line = [sys.executable, "-m", "entropy_loop", "rate", str(root / "run"), "--links", str(RATERS)]
         line += ["--images", "64", "--raters", str(RATERS)]
         with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env={**os.environ}) as server:
             links = [server.stdout.readline().strip() for _ in range(RATERS)]
             raters = asyncio.run(load(links))
             server.terminate()
-        for what in ("answers", "images"):
-            taken = np.array([one for rater in raters for one in getattr(rater, what)]) * 1000
-            p50, p99 = np.quantile(taken, [0.5, 0.99])
-            note = f"median {p50:.0f} ms, largest {taken.max():.0f} ms, none refused"
+        for kind in ("answers", "images"):
+            latency = np.array([seconds for rater in raters for seconds in getattr(rater, kind)]) * 1000
+            p50, p99 = np.quantile(latency, [0.5, 0.99])
+            note = f"median {p50:.0f} ms, largest {latency.max():.0f} ms, none refused"
             rows.append(
-                harness.Row("rate", f"{what}, {RATERS} raters, p99", p99, p99, p99, len(taken), "ms", "<= 250", note)
+                harness.Row("rate", f"{kind}, {RATERS} raters, p99", p99, p99, p99, len(latency), "ms", "<= 250", note)
             )
-    harness.tell(rows, file)
+    harness.report(rows, file)
 
 
 if __name__ == "__main__":

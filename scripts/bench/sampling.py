@@ -1,4 +1,4 @@
-"""B1, B2: our sampler against diffusers' pipeline; bf16 against fp32. Whole stages: both sides save pictures."""
+"""B1, B2: our sampler against diffusers' pipeline, and bf16 against fp32. Both sides save their images."""
 
 from __future__ import annotations
 
@@ -26,46 +26,46 @@ def main() -> None:
     ours = Diffusion("bundled:storybook", **options)
     pipe = peer.load(assets.find("bundled:storybook"))
     seeds = list(range(N))
-    asked = [Request(f"{i:05d}", harness.ESSAY, i, seed) for i, seed in enumerate(seeds)]
+    requests = [Request(f"{i:05d}", harness.ESSAY, i, seed) for i, seed in enumerate(seeds)]
     count = iter(range(10_000))
-    with harness.folder() as root:
+    with harness.temporary_folder() as root:
         base = root / "base"
         base.mkdir()
         ours.base(base, harness.ignore)
 
-        def make(one: Diffusion) -> Path:
+        def make(generator: Diffusion) -> Path:
             out = root / f"ours{next(count)}"
             out.mkdir()
-            one.sample(Checkpoint(base), asked, out, harness.ignore)
+            generator.sample(Checkpoint(base), requests, out, harness.ignore)
             return out
 
-        def theirs(batch: int) -> Path:
+        def make_peer(batch: int) -> Path:
             out = root / f"peer{next(count)}"
             peer.sample(pipe, harness.ESSAY, seeds, batch, STEPS, GUIDANCE, out)
             return out
 
-        mine, other = make(ours), theirs(BLOCK)
-        apart = [
+        own, other = make(ours), make_peer(BLOCK)
+        differences = [
             np.abs(
-                np.asarray(Image.open(mine / f"images/{i:05d}.png"), int)
+                np.asarray(Image.open(own / f"images/{i:05d}.png"), int)
                 - np.asarray(Image.open(other / f"{i:05d}.png"), int)
             ).max()
             for i in range(N)
         ]
-        harness.same("images", max(apart) <= 1)
+        harness.same("images", max(differences) <= 1)
         rows = []
-        told = harness.pairs(lambda: make(ours), lambda: theirs(BLOCK), 5)
+        ratio = harness.pairs(lambda: make(ours), lambda: make_peer(BLOCK), 5)
         rows.append(
-            harness.Row("B1", f"pipeline, {BLOCK} at a time", *told, 5, "x", ">= 1.00", "exact; images equal to 1/255")
+            harness.Row("B1", f"pipeline, {BLOCK} at a time", *ratio, 5, "x", ">= 1.00", "exact; images equal to 1/255")
         )
-        told = harness.pairs(lambda: make(ours), lambda: theirs(1), 2, warm=0)
-        rows.append(harness.Row("B2", "pipeline, one at a time", *told, 2, "x", ">= 2.0"))
+        ratio = harness.pairs(lambda: make(ours), lambda: make_peer(1), 2, warm=0)
+        rows.append(harness.Row("B2", "pipeline, one at a time", *ratio, 2, "x", ">= 2.0"))
         for block in (BLOCK, 2 * BLOCK):
             full, half = (replace(ours, block=block, precision=precision) for precision in ("fp32", "bf16"))
-            told = harness.pairs(lambda half=half: make(half), lambda full=full: make(full), 3)
+            ratio = harness.pairs(lambda half=half: make(half), lambda full=full: make(full), 3)
             what = f"our bf16 against our fp32, {block} at a time"
-            rows.append(harness.Row("bf16", what, *told, 3, "x", ">= 1.6 at 32", "within tolerance"))
-    harness.tell(rows, file)
+            rows.append(harness.Row("bf16", what, *ratio, 3, "x", ">= 1.6 at 32", "within tolerance"))
+    harness.report(rows, file)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 
 from scripts.bench import harness
 
-ONE = """
+SAMPLE = """
 import json, resource, sys, time
 from pathlib import Path
 import torch
@@ -21,14 +21,14 @@ from entropy_loop.data import Checkpoint, Request
 from entropy_loop.generators.diffusion.diffusion import Diffusion
 from entropy_loop import seeds
 n, root = int(sys.argv[1]), Path(sys.argv[2])
-one = Diffusion("bundled:storybook", num_inference_steps=4, guidance_scale=1.0, block=32)
+generator = Diffusion("bundled:storybook", num_inference_steps=4, guidance_scale=1.0, block=32)
 def sample(n, name):
     out = root / name
     out.mkdir(parents=True)
-    asked = [Request(f"{i:05d}", "a photograph of an astronaut riding a horse", i, i) for i in range(n)]
-    one.sample(Checkpoint(root / "base"), asked, out, lambda share: None)
+    requests = [Request(f"{i:05d}", "a photograph of an astronaut riding a horse", i, i) for i in range(n)]
+    generator.sample(Checkpoint(root / "base"), requests, out, lambda share: None)
 (root / "base").mkdir(parents=True)
-one.base(root / "base", lambda share: None)
+generator.base(root / "base", lambda share: None)
 sample(32, "warm")
 began = time.perf_counter()
 sample(n, "made")
@@ -58,36 +58,36 @@ SMALL = [
 
 
 def process(code: str, *words: object) -> object:
-    told = subprocess.run([sys.executable, "-c", code, *map(str, words)], check=True, capture_output=True, text=True)
-    return json.loads(told.stdout.splitlines()[-1])
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def workers(root: Path, several: bool) -> float:
-    """Two chains on single-thread processes: one after the other in one process, or side by side as shards."""
+    """Seconds of two single-thread chains: one after the other in one process, or as two shards at once."""
     line = [sys.executable, "-m", "entropy_loop", "run", "configs/smoke.yaml", "--out", str(root)]
     small = [*SMALL, "sweep={seed: [0, 1]}", "threads=1", "generations=2"]
-    line += [word for one in small for word in ("--set", one)]
+    line += [word for override in small for word in ("--set", override)]
     began = time.perf_counter()
     parts = [["--shard", "1/2"], ["--shard", "2/2"]] if several else [[]]
     running = [subprocess.Popen([*line, *part], stdout=subprocess.DEVNULL) for part in parts]
-    harness.same("shards (one failed)", [one.wait() for one in running] == [0] * len(running))
+    harness.same("shards (one failed)", [shard.wait() for shard in running] == [0] * len(running))
     return time.perf_counter() - began
 
 
 def main() -> None:
     file = harness.start()
     rows = []
-    with harness.folder() as root:
+    with harness.temporary_folder() as root:
         sizes = [64, 256, 1024, 4096]
-        found = [process(ONE, n, root / str(n)) for n in sizes]
-        slope = float(np.polyfit(np.log(sizes), np.log([took for took, _ in found]), 1)[0])
-        note = ", ".join(f"{n}: {took:.1f} s" for n, (took, _) in zip(sizes, found, strict=True))
+        measured = [process(SAMPLE, n, root / str(n)) for n in sizes]
+        slope = float(np.polyfit(np.log(sizes), np.log([took for took, _ in measured]), 1)[0])
+        note = ", ".join(f"{n}: {took:.1f} s" for n, (took, _) in zip(sizes, measured, strict=True))
         rows.append(
             harness.Row(
                 "images", "log-log slope of seconds, 64 to 4096", slope, slope, slope, 4, "", "1.00 +- 0.05", note
             )
         )
-        grown = (found[-1][1] - found[0][1]) / 1e6
+        grown = (measured[-1][1] - measured[0][1]) / 1e6
         allowed = 64 * 1.048576 + 16 * 1.024e-3 * (sizes[-1] - sizes[0])
         rows.append(
             harness.Row(
@@ -104,8 +104,9 @@ def main() -> None:
         )
         spent = {}
         for line in (root / "run/events.jsonl").read_text().splitlines():
-            told = json.loads(line)
-            spent[int(told["stage"][1:3])] = spent.get(int(told["stage"][1:3]), 0.0) + told["seconds"]
+            event = json.loads(line)
+            generation = int(event["stage"][1:3])
+            spent[generation] = spent.get(generation, 0.0) + event["seconds"]
         done = np.cumsum([spent[g] for g in range(1, 10)])  # the first loads the models, the last trains nothing
         slope = float(np.polyfit(np.log(range(1, 10)), np.log(done), 1)[0])
         rows.append(harness.Row("generations", "log-log slope of seconds, 1 to 9", *[slope] * 3, 9, "", "1.00 +- 0.05"))
@@ -134,7 +135,7 @@ def main() -> None:
                 "two chains, from start to report",
             )
         )
-    harness.tell(rows, file)
+    harness.report(rows, file)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ N = 256
 
 
 def main() -> None:
-    file = harness.start()
+    report_file = harness.start()
     import numpy as np
     import pandas as pd
     import torch
@@ -22,11 +22,11 @@ def main() -> None:
 
     torch.set_num_threads(harness.THREADS)
     ours, loaded = ClipScorer("bundled:storybook-curator"), peer.load(assets.find("bundled:storybook-curator"))
-    with harness.folder() as root:
+    with harness.temporary_folder() as root:
         files = [root / f"{i:05d}.png" for i in range(N)]
-        for i, one in enumerate(files):
-            Image.fromarray(scene.render(scene.sample(1, i))).save(one)
-        rows = [(one.stem, harness.ESSAY, 0, one.name, "") for one in files]
+        for i, file in enumerate(files):
+            Image.fromarray(scene.render(scene.sample(1, i))).save(file)
+        rows = [(file.stem, harness.ESSAY, 0, file.name, "") for file in files]
         pd.DataFrame(rows, columns=list(SAMPLES)).to_parquet(root / "samples.parquet")
         samples = Samples(root)
 
@@ -36,13 +36,13 @@ def main() -> None:
         harness.same(
             "scores", np.allclose(make(), peer.score(loaded, files, [harness.ESSAY], 64)[:, 0].numpy(), atol=1e-4)
         )
-        found = []
+        results = []
         for batch, demand, n in ((1, ">= 5", 3), (64, ">= 1.0", 9)):
-            told = harness.pairs(make, lambda batch=batch: peer.score(loaded, files, [harness.ESSAY], batch), n)
-            found.append(
-                harness.Row("B6", f"open_clip, {batch} at a time", *told, n, "x", demand, "scores equal to 1e-4")
+            ratio = harness.pairs(make, lambda batch=batch: peer.score(loaded, files, [harness.ESSAY], batch), n)
+            results.append(
+                harness.Row("B6", f"open_clip, {batch} at a time", *ratio, n, "x", demand, "scores equal to 1e-4")
             )
-    harness.tell(found, file)
+    harness.report(results, report_file)
 
 
 if __name__ == "__main__":

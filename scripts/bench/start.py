@@ -1,4 +1,4 @@
-"""B13: how long `--help` and `plan` take, and a run up to its first image, from a cold process."""
+"""B13: seconds of `--help`, of `plan` and of a run up to its first image, each from a new process."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ RUN = [
 ]  # fmt: skip
 
 
-LOST = ["run", "configs/smoke.yaml", "--set", "judges=[{use: clip, model: ./no/such/model}]"]
+MISSING_MODEL = ["run", "configs/smoke.yaml", "--set", "judges=[{use: clip, model: ./no/such/model}]"]
 
 
-def whole(*line: str, code: int = 0) -> float:
+def command(*line: str, code: int = 0) -> float:
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", "entropy_loop", *line], capture_output=True)
     harness.same("exit codes", done.returncode == code)
@@ -30,10 +30,10 @@ def first_image(out: Path) -> float:
     run = subprocess.Popen([sys.executable, "-m", "entropy_loop", *RUN, "--out", str(out)], stdout=subprocess.DEVNULL)
     while run.poll() is None and not any(out.rglob("*.png")):
         time.sleep(0.02)
-    taken = time.perf_counter() - began
+    seconds = time.perf_counter() - began
     run.kill()
     run.wait()
-    return taken
+    return seconds
 
 
 def main() -> None:
@@ -44,14 +44,14 @@ def main() -> None:
         ("plan configs/astronaut.yaml", ["plan", "configs/astronaut.yaml"], "<= 1.5"),
         ("plan configs/curation.yaml (50 chains)", ["plan", "configs/curation.yaml"], ""),
     ):
-        found = sorted(whole(*line) for _ in range(5))
-        rows.append(harness.Row("B13", what, found[2], found[0], found[-1], 5, "s", demand))
-    found = sorted(whole(*LOST, code=2) for _ in range(5))
-    rows.append(harness.Row("B13", "a model that is not here", found[2], found[0], found[-1], 5, "s", "< 5"))
-    with harness.folder() as root:
-        found = sorted(first_image(root / str(i)) for i in range(3))
-    rows.append(harness.Row("B13", "run to first image", found[1], found[0], found[-1], 3, "s", "report"))
-    harness.tell(rows, file)
+        times = sorted(command(*line) for _ in range(5))
+        rows.append(harness.Row("B13", what, times[2], times[0], times[-1], 5, "s", demand))
+    times = sorted(command(*MISSING_MODEL, code=2) for _ in range(5))
+    rows.append(harness.Row("B13", "a model that is not here", times[2], times[0], times[-1], 5, "s", "< 5"))
+    with harness.temporary_folder() as root:
+        times = sorted(first_image(root / str(i)) for i in range(3))
+    rows.append(harness.Row("B13", "run to first image", times[1], times[0], times[-1], 3, "s", "report"))
+    harness.report(rows, file)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main() -> None:
     torch.set_num_threads(harness.THREADS)
     planned = experiment.prepare(Path("configs/smoke.yaml"), tuple(CONFIG))
     alone = sum(len({s.key for g in run.generations for s in g.stages()}) for run in planned.chains)
-    with harness.folder() as root:
+    with harness.temporary_folder() as root:
         loop.carry(planned.chains[0], Store(root / "warm"))
         times, made = [], {}
         for i in range(1):
@@ -49,9 +49,9 @@ def main() -> None:
             times.append((together, apart))
         took = {}
         for receipt in root.glob("one0-*/store/*/receipt.json"):
-            told = json.loads(receipt.read_text())
-            took.setdefault((told["stage"]["verb"], told["stage"]["reads"]["set"]), []).append(told["seconds"])
-            made[told["stage"]["key"]] = receipt.parent
+            record = json.loads(receipt.read_text())
+            took.setdefault((record["stage"]["verb"], record["stage"]["reads"]["set"]), []).append(record["seconds"])
+            made[record["stage"]["key"]] = receipt.parent
         mean = {name: sum(values) / len(values) for name, values in took.items()}
         stages = planned.stages().values()
         predicted = sum(sum(v) for v in took.values()) / sum(mean[stage.verb, stage.set] for stage in stages)
@@ -60,26 +60,28 @@ def main() -> None:
             for s in stages if s.verb.startswith("generate")
         )  # fmt: skip
         harness.same("samples", same)
-        found = harness.ratio(times)
+        ratio = harness.ratio(times)
         note = (
             f"{alone} stages without sharing, {len(stages)} with; with each kind's mean seconds that is {predicted:.2f}"
         )
-        rows = [harness.Row("B8", "8 arms x 2 seeds without sharing", *found, 1, "x", ">= .97 of predicted", note)]
-        rows.append(harness.Row("B8", "of what the plan predicts", *(v / predicted for v in found), 1, "", ">= .97"))
+        rows = [harness.Row("B8", "8 arms x 2 seeds without sharing", *ratio, 1, "x", ">= .97 of predicted", note)]
+        rows.append(harness.Row("B8", "of what the plan predicts", *(v / predicted for v in ratio), 1, "", ">= .97"))
         count = len(list(root.glob("all0/store/*/receipt.json"))) / len(stages)
         rows.append(harness.Row("B8", "stages made over stages planned", count, count, count, 1, "", "<= 1.05"))
 
         line = [sys.executable, "-c", AGAIN, "run", "configs/smoke.yaml", "--out", str(root / "all")]
         line += [
-            word for one in (*CONFIG[:-1], f"sweep={{curate.policy: {json.dumps(SIXTEEN)}}}") for word in ("--set", one)
+            word
+            for override in (*CONFIG[:-1], f"sweep={{curate.policy: {json.dumps(SIXTEEN)}}}")
+            for word in ("--set", override)
         ]
         subprocess.run(line, check=True, capture_output=True)
         again = []
         for _ in range(5):
             began = time.perf_counter()
-            told = subprocess.run(line, check=True, capture_output=True, text=True)
+            done = subprocess.run(line, check=True, capture_output=True, text=True)
             again.append(time.perf_counter() - began)
-            harness.same("promises: torch was imported", "torch False" in told.stdout)
+            harness.same("promises: torch was imported", "torch False" in done.stdout)
         again.sort()
         rows.append(
             harness.Row(
@@ -94,7 +96,7 @@ def main() -> None:
                 "torch is not imported",
             )
         )
-    harness.tell(rows, file)
+    harness.report(rows, file)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""B3, B4, B12: our training against the recipe of diffusers' examples, and how often the VAE encodes."""
+"""B3, B4, B12: our training against the recipe of diffusers' examples, and the number of VAE encodings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main() -> None:
     ours = Diffusion("bundled:storybook", block=32)
     count = iter(range(10_000))
     rows, encoded = [], []
-    with harness.folder() as root:
+    with harness.temporary_folder() as root:
         base = root / "base"
         base.mkdir()
         ours.base(base, harness.ignore)
@@ -39,8 +39,8 @@ def main() -> None:
             {"file": [f.name for f in files], "folder": str(root), "real": False, "prompt": harness.ESSAY}
         )
         parts = ours.model()
-        real = parts.pipe.vae.encode
-        parts.pipe.vae.encode = lambda x: encoded.append(len(x)) or real(x)
+        encode = parts.pipe.vae.encode
+        parts.pipe.vae.encode = lambda x: encoded.append(len(x)) or encode(x)
 
         def make(method: str) -> list[float]:
             out = root / f"out{next(count)}"
@@ -52,15 +52,15 @@ def main() -> None:
             ours.train(Checkpoint(base), Diet(table), settings, list(range(STEPS)), out, harness.ignore)
             return pd.read_csv(out / "training.csv")["loss"].tolist()
 
-        def gradients(ours_: bool) -> torch.Tensor:
-            """Of the loss of one batch: the same latents, noise, timesteps and captions on both sides."""
+        def gradients(use_ours: bool) -> torch.Tensor:
+            """Gradients of one batch's loss, with the same latents, noise, timesteps and captions on both sides."""
             pipe, settings = peer.load(checkpoint), TrainSettings(train_batch_size=BATCH)
             with torch.no_grad():
                 fed = diet.encode(parts, Diet(table), 32)
             schedule = DDPMScheduler.from_config(pipe.scheduler.config)
             batch = finetune.draw(schedule, fed, np.arange(BATCH), settings, 7)
             unet = pipe.unet.train()
-            if ours_:
+            if use_ours:
                 loss = finetune.loss_of(unet, schedule, fed, batch, settings)
             else:
                 states = pipe.encode_prompt([harness.ESSAY], "cpu", BATCH, False)[0]
@@ -68,23 +68,23 @@ def main() -> None:
             loss.backward()
             return torch.cat([p.grad.flatten() for p in unet.parameters()])
 
-        both = [gradients(ours_) for ours_ in (True, False)]
+        both = [gradients(use_ours) for use_ours in (True, False)]
         harness.same("gradients", bool((both[0] - both[1]).norm() < 1e-5 * both[1].norm()))
 
         for id_, method, rank in (("B4", "full", 0), ("B3", "lora", RANK)):
             losses = [make(method), recipe.train(peer.load(checkpoint), files, harness.ESSAY, STEPS, BATCH, RATE, rank)]
-            means = [float(np.mean(one)) for one in losses]
+            means = [float(np.mean(values)) for values in losses]
             harness.same("mean losses", abs(means[0] / means[1] - 1) < 0.2 and len(losses[0]) == len(losses[1]))
             times = []
             for _ in range(3):
-                own = harness.seconds(lambda method=method: make(method))
+                seconds = harness.seconds(lambda method=method: make(method))
                 pipe = peer.load(checkpoint)
-                other = harness.seconds(
+                peer_seconds = harness.seconds(
                     lambda pipe=pipe, rank=rank: recipe.train(pipe, files, harness.ESSAY, STEPS, BATCH, RATE, rank)
                 )
-                times.append((own, other))
-            told = f"gradients of one batch equal to 1e-5; mean loss {means[0]:.3f} / {means[1]:.3f}; ours with encoding, loading and saving the weights"
-            rows.append(harness.Row(id_, f"diffusers' {method} recipe", *harness.ratio(times), 3, "x", ">= 1.3", told))
+                times.append((seconds, peer_seconds))
+            note = f"gradients of one batch equal to 1e-5; mean loss {means[0]:.3f} / {means[1]:.3f}; ours includes encoding, loading and saving the weights"
+            rows.append(harness.Row(id_, f"diffusers' {method} recipe", *harness.ratio(times), 3, "x", ">= 1.3", note))
         encoded.clear()
         make("full")
         rows.append(
@@ -97,7 +97,7 @@ def main() -> None:
                 f"= {IMAGES}",
             )
         )
-    harness.tell(rows, file)
+    harness.report(rows, file)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python -m scripts.tools.build_random_checkpoint sd15 --out FOLDER
 
-What it computes, the memory it takes and the files it has are the real model's; its images are noise. For tests and
-benchmarks where nothing can be downloaded. sd15 takes 4 GB of disk, sd21 5 GB, sdxl 14 GB.
+Computation, memory and files are those of the real model, but its images are noise. Use it for tests and benchmarks
+where nothing can be downloaded. sd15 takes 4 GB of disk, sd21 5 GB, sdxl 14 GB.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def build(shape: Geometry, folder: Path, seed: int = 0) -> Path:
-    """Every part after the other, so that no more than the largest is in memory."""
+    """Write the parts one after the other, so that only the largest has to fit into memory."""
     random = torch.Generator().manual_seed(seed)
     _save(UNet2DConditionModel, shape.unet, folder / "unet", random)
     _save(AutoencoderKL, shape.vae, folder / "vae", random)
@@ -68,7 +68,7 @@ def _save(cls: Any, config: dict[str, Any], folder: Path, random: torch.Generato
 
 
 def fill(model: torch.nn.Module, random: torch.Generator) -> None:
-    """Norms scale by one, biases are zero, and every other weight keeps the size of what passes through it."""
+    """Set norms to one, biases to zero, and other weights to noise that preserves the scale of activations."""
     with torch.no_grad():
         for name, value in model.named_parameters():
             if value.ndim < 2:
@@ -86,9 +86,9 @@ def write_tokenizer(folder: Path) -> None:
     words += [f"<unused{i}>" for i in range(49406 - len(words))] + [START, END]
     (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}, ensure_ascii=False))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    told = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "bos_token": START, "eos_token": END}
-    told |= {"unk_token": END, "pad_token": END}
-    (folder / "tokenizer_config.json").write_text(json.dumps(told, indent=1))
+    config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "bos_token": START, "eos_token": END}
+    config |= {"unk_token": END, "pad_token": END}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=1))
 
 
 if __name__ == "__main__":
@@ -96,5 +96,5 @@ if __name__ == "__main__":
     parser.add_argument("shape", choices=SHAPES)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    print(build(SHAPES[given.shape], given.out, given.seed))
+    options = parser.parse_args()
+    print(build(SHAPES[options.shape], options.out, options.seed))

@@ -1,4 +1,4 @@
-"""The figure of docs/judges.md: V(all) by the first judge, by the present one, and the eye's span.
+"""Draw the figure of docs/judges.md: V(all) by the first judge, by the present one, and the span of labels by eye.
 
     python -m scripts.tools.draw_judges_figure PRESENT.json --out docs/images/judge-tires.svg
 

@@ -1,4 +1,4 @@
-"""The README's first picture: the same noise in three arms over ten feedback steps, with V by the judge and by labels.
+"""Draw the README's picture: the same noise in three arms over ten feedback steps, with V by judge and by labels.
 
     python -m scripts.tools.draw_main_picture RESULTS --labels LABELS.csv --out FILE.webp
 
@@ -37,8 +37,8 @@ def main() -> None:
 
 def table(results: Path, labels: pd.DataFrame) -> pd.DataFrame:
     """V(all) of every pool: by the judge, and by labels with can't tell as no and as yes; n of the labels."""
-    seen = labels.assign(all=by_eye(labels, CONCEPTS)[ALL])
-    eye = seen.groupby(["arm", "generation"])["all"].agg(
+    labels = labels.assign(all=by_eye(labels, CONCEPTS)[ALL])
+    eye = labels.groupby(["arm", "generation"])["all"].agg(
         low=lambda answers: answers.fillna(False).mean(), high=lambda answers: answers.fillna(True).mean(), n="size"
     )
     rates = pd.read_csv(results / "rates.csv").query("set == 'pool' and concept == 'all'")
@@ -57,8 +57,8 @@ def draw(results: Path, labels: pd.DataFrame, noise: int) -> Image.Image:
             shown = images[images["arm"].eq(arm) & images["generation"].eq(generation)].sort_values("id")
             axis.imshow(Image.open(results / shown["file"].iloc[noise]), interpolation="lanczos")
             axis.set(xticks=[], yticks=[])
-            one = values.loc[(arm, generation)]
-            axis.set_xlabel(f"judge {_short(one['judge'])}   labels {_short(one['low'])}", fontsize=9)
+            row_values = values.loc[(arm, generation)]
+            axis.set_xlabel(f"judge {_short(row_values['judge'])}   labels {_short(row_values['low'])}", fontsize=9)
             if arm == arms[0]:
                 axis.set_title(f"generation {generation}", fontsize=10)
         row[0].set_ylabel(NAMES[arm], fontsize=10)

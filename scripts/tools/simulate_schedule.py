@@ -1,9 +1,9 @@
-"""How long a study would take on 1 to 64 workers, on paper: its plan's stages, list-scheduled.
+"""Simulate how long a study takes on 1 to 64 workers, by list scheduling its plan's stages.
 
     python -m scripts.tools.simulate_schedule configs/curation-sd15.yaml
 
-A stage takes its TFLOP at one worker's speed and starts when what it needs is made; sampling may be split into blocks.
-Moving files, starting up and the report cost nothing here.
+A stage takes its TFLOP at one worker's speed and starts when the stages that it needs are made. Sampling may be split
+into blocks. Moving files, starting up and the report cost nothing here.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from entropy_loop.study import study
 
 def costs(path: Path, overrides: tuple[str, ...]) -> dict[str, tuple[float, int, tuple[str, ...]]]:
     """Key -> (TFLOP, blocks that it can be split into, keys of what it needs), in the order of the plan."""
-    found: dict[str, tuple[float, int, tuple[str, ...]]] = {}
+    stages: dict[str, tuple[float, int, tuple[str, ...]]] = {}
     for run in plan(study.load(path, overrides)).chains:
         chain = ChainCosts(run)
         for generation in run.generations:
             for stage in generation.stages():
                 work = chain.work(stage)
                 blocks = -(-work.images // run.config.generator["block"]) if stage.verb.startswith("generate") else 1
-                found.setdefault(stage.key, (work.tflop, max(1, blocks), stage.needs))
-    return found
+                stages.setdefault(stage.key, (work.tflop, max(1, blocks), stage.needs))
+    return stages
 
 
 def makespan(stages: dict[str, tuple[float, int, tuple[str, ...]]], workers: int, split: bool) -> float:
-    """TFLOP of one worker's time until everything is made: whoever is free takes the first piece that can be made; of
-    what ends at once, what the plan names first is done first."""
+    """TFLOP of one worker's time until everything is made. A free worker takes the first piece that can be made; of
+    pieces that end at the same time, the first in the plan ends first."""
     place = {key: number for number, key in enumerate(stages)}
     left = {key: blocks if split else 1 for key, (_, blocks, _) in stages.items()}
     open_, done, free, running, now = list(stages), set(), workers, [], 0.0
@@ -52,7 +52,7 @@ def makespan(stages: dict[str, tuple[float, int, tuple[str, ...]]], workers: int
 
 
 def bound(stages: dict[str, tuple[float, int, tuple[str, ...]]], workers: int, split: bool) -> float:
-    """No schedule is shorter than all work shared out, or than the longest chain of stages."""
+    """Lower bound of a schedule: all work divided by the workers, or the longest path of stages."""
     ends: dict[str, float] = {}
     for key, (tflop, blocks, needs) in stages.items():
         pieces = min(workers, blocks) if split else 1
@@ -66,8 +66,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
     parser.add_argument("--set", action="append", default=[])
-    given = parser.parse_args()
-    stages = costs(given.config, tuple(given.set))
+    options = parser.parse_args()
+    stages = costs(options.config, tuple(options.set))
     whole = sum(tflop for tflop, _, _ in stages.values())
     print(
         f"{len(stages):,} stages, {whole:,.0f} TFLOP\n\n| workers | whole stages | in use | blocks | in use |\n| --- | --- | --- | --- | --- |"

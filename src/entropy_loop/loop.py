@@ -162,8 +162,8 @@ def _picked(chain: Chain, stage: Stage, pool: Samples, prompts: Sequence[str], s
     policy = chain.config.policy_plugin()
     sizes = pool.table["prompt"].value_counts()  # a safety checker may have withheld some, or all
     keep = {text: min(policy.most_kept(sizes[text]), sizes[text]) for text in prompts if text in sizes}
-    pools = [picks.Pool(book.opaque(), stage.folder, text, int(k), policy.raters) for text, k in keep.items()]
-    return picks.chosen(store.root, pools, pool.table, pool.folder)
+    wanted = [picks.Pool(book.opaque(), stage.folder, text, int(k), policy.raters) for text, k in keep.items()]
+    return picks.scores(store.root, wanted, pool.table, pool.folder)
 
 
 def _targets(chain: Chain) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def rated(
     made = painted.made(root)
     images = made.parquet("images").query(f"set == 'pool' and generation <= {last}").drop_duplicates("file")
     book = Book(root)
-    book.ask_by(questions or {})
+    book.set_questions(questions or {})
     book.add_items(
         [Item(f"i{n}", row.file, row.id, PROMPT, ("astronaut", "horse")) for n, row in enumerate(images.itertuples())]
     )

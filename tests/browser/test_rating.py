@@ -141,7 +141,7 @@ def test_a_used_link_says_so(browser: Browser, served: Room) -> None:
     page = second.new_page()
     page.goto(served.links[0])
     page.get_by_role("button", name="I agree").click()
-    expect(page.locator("#say")).to_contain_text("was used")
+    expect(page.locator("#say")).to_contain_text("already used")
     expect(page.locator("#picture")).to_be_hidden()
     first.close()
     second.close()

@@ -13,17 +13,17 @@ SCORES = st.lists(st.integers(-6, 6), min_size=1, max_size=25).map(lambda values
 
 
 def least(cut: float, positives: np.ndarray, *refused: np.ndarray) -> float:
-    """The rate of the set that a cut serves worst, counted one by one."""
+    """The minimum rate of a cut, counted image by image."""
     return min(np.mean(positives > cut), *(np.mean(other <= cut) for other in refused))
 
 
 @settings(max_examples=150, derandomize=True, deadline=None)
 @given(SCORES, SCORES, SCORES)
-def test_no_other_cut_serves_the_worst_served_better(positives, negatives, junk):
-    """Against every cut at, below and above every score: none has a greater least rate."""
-    found = threshold(positives, negatives, junk)
+def test_no_other_cut_has_a_larger_minimum_rate(positives, negatives, junk):
+    """No cut at, below or above any score has a larger minimum rate."""
+    result = threshold(positives, negatives, junk)
     others = [cut + step for cut in np.concatenate([positives, negatives, junk]) for step in (-0.01, 0, 0.01)]
-    assert least(found, positives, negatives, junk) >= max(least(c, positives, negatives, junk) for c in others) - 1e-9
+    assert least(result, positives, negatives, junk) >= max(least(c, positives, negatives, junk) for c in others) - 1e-9
 
 
 def test_the_threshold_is_the_middle_of_the_plateau():
@@ -33,7 +33,7 @@ def test_the_threshold_is_the_middle_of_the_plateau():
 
 
 def test_junk_moves_the_threshold():
-    """Junk with scores above those of the negatives is refused too, at the price of nothing that was at stake."""
+    """Junk with scores above the negatives' raises the threshold, so that it is refused, too."""
     positives, negatives = np.array([2.0, 3.0]), np.array([-3.0, -2.0])
     assert threshold(positives, negatives) == 0.0
     assert threshold(positives, negatives, np.array([1.0])) == 1.5
@@ -80,19 +80,19 @@ def test_a_thinned_table_keeps_its_ends():
 def test_performance_counts_what_is_known():
     """3 of 4 shown are recognised, 1 of 2 others refused; an image without label or answer is in neither count."""
     true = [True, True, True, True, False, False, None, True, False]
-    said = [True, True, True, False, False, True, True, None, None]
-    found = performance(pd.array(said, dtype="boolean"), pd.array(true, dtype="boolean"))
-    assert (found.positives, found.sensitivity) == (4, 0.75)
-    assert (found.negatives, found.specificity) == (2, 0.5)
+    given_answers = [True, True, True, False, False, True, True, None, None]
+    result = performance(pd.array(given_answers, dtype="boolean"), pd.array(true, dtype="boolean"))
+    assert (result.positives, result.sensitivity) == (4, 0.75)
+    assert (result.negatives, result.specificity) == (2, 0.5)
     expected = proportion_confint(3, 4, method="wilson")
-    assert (found.sensitivity_low, found.sensitivity_high) == pytest.approx(expected)
+    assert (result.sensitivity_low, result.sensitivity_high) == pytest.approx(expected)
 
 
 def test_performance_without_such_images_is_missing():
     """Nothing that shows the concept: no sensitivity, never 0."""
-    found = performance(np.array([True, False]), np.array([False, False]))
-    assert (found.positives, found.sensitivity, found.sensitivity_low) == (0, None, None)
-    assert (found.negatives, found.specificity) == (2, 0.5)
+    result = performance(np.array([True, False]), np.array([False, False]))
+    assert (result.positives, result.sensitivity, result.sensitivity_low) == (0, None, None)
+    assert (result.negatives, result.specificity) == (2, 0.5)
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 100])

@@ -45,9 +45,9 @@ def test_the_slope_of_a_chain_is_that_of_a_fitted_line():
 def test_chains_are_described_by_their_mean_and_a_t_interval():
     """As scipy's one-sample t test over the defined chains; one chain has no interval, none has nothing."""
     values = np.array([0.1, math.nan, 0.4, 0.2, 0.25])
-    found, expected = describe(values), ttest_1samp(values[[0, 2, 3, 4]], 0).confidence_interval(0.95)
-    assert (found.chains, found.mean) == (4, pytest.approx(0.2375))
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    result, expected = describe(values), ttest_1samp(values[[0, 2, 3, 4]], 0).confidence_interval(0.95)
+    assert (result.chains, result.mean) == (4, pytest.approx(0.2375))
+    assert (result.low, result.high) == pytest.approx((expected.low, expected.high))
     assert describe(values[:2]) == describe(values[:1])
     assert (describe(values[:1]).mean, describe(values[:1]).low, describe(values[:1]).high) == (0.1, None, None)
     assert (describe(values[1:2]).chains, describe(values[1:2]).mean) == (0, None)
@@ -86,10 +86,10 @@ def false_positives(v: float, chains: int, studies: int = 4000, replicates: int 
 def test_drift_alone_is_claimed_as_a_change_in_at_most_7_of_100_studies(v, chains):
     """5 steps, N = 128; k = 32, k = N; single arms and paired differences; c and slope. 4,000 studies: a true
     rate of .05 has a standard error of .0034."""
-    found = false_positives(v, chains)
-    assert len(found) == 10
-    assert max(found.values()) <= 0.07, found
-    assert min(found.values()) > 0.01, found  # and the test is not dead
+    result = false_positives(v, chains)
+    assert len(result) == 10
+    assert max(result.values()) <= 0.07, result
+    assert min(result.values()) > 0.01, result  # and the test is not dead
 
 
 # ---- claims ------------------------------------------------------------------------------------------
@@ -111,19 +111,19 @@ def test_a_fall_in_every_chain_is_claimed():
 
 def test_fewer_than_three_chains_claim_nothing():
     """The band of drift is still there to be drawn; p is missing, with the reason."""
-    found = claim(np.full(2, 0.9), null_of_c(2))
-    assert found.p is None
-    assert found.null_low < found.null_high
-    assert "needs 3 chains" in found.reason
+    result = claim(np.full(2, 0.9), null_of_c(2))
+    assert result.p is None
+    assert result.null_low < result.null_high
+    assert "needs 3 chains" in result.reason
 
 
 def test_undefined_chains_are_left_out_of_the_mean_and_of_its_null():
     """A chain without a value counts neither here nor there, and the reason says how many; without any chain
     everything is missing."""
     null, values = null_of_c(), np.array([0.3, math.nan, 0.3, 0.3, math.nan])
-    found, three = claim(values, null), claim(np.full(3, 0.3), null[:, [0, 2, 3]])
-    assert (found.null_low, found.null_high, found.p) == (three.null_low, three.null_high, three.p)
-    assert "2 of 5 chains left out" in found.reason
+    result, three = claim(values, null), claim(np.full(3, 0.3), null[:, [0, 2, 3]])
+    assert (result.null_low, result.null_high, result.p) == (three.null_low, three.null_high, three.p)
+    assert "2 of 5 chains left out" in result.reason
     nothing = claim(np.full(5, math.nan), null)
     assert (nothing.null_low, nothing.null_high, nothing.p) == (None, None, None)
     assert "no chain has a value" in nothing.reason
@@ -133,7 +133,7 @@ def test_paired_arms_are_held_against_two_copiers_that_part_from_one_pool():
     """The band of the mean difference of c equals that of chains drawn image by image: one shared pool, then
     two lines of descent, one feeding 32 of 128 images back and one all of them."""
     null = drift_null(np.full(4, 0.7), N, {"a": Drift(32, replace), "b": Drift(N, replace)}, 2, seed=5)
-    found = claim(np.zeros(4), change_rates(null["a"]) - change_rates(null["b"]))
+    result = claim(np.zeros(4), change_rates(null["a"]) - change_rates(null["b"]))
     rng, rate = np.random.default_rng(8), (0.7 * 4 * N + 0.5) / (4 * N + 1)
     pool = rng.random((3000, 4, N)) < rate  # the images of a pool are exchangeable: any k of them are a blind pick
 
@@ -144,7 +144,7 @@ def test_paired_arms_are_held_against_two_copiers_that_part_from_one_pool():
         return images.mean(axis=-1)
 
     difference = ((last(N) - last(32)) / pool.mean(axis=-1)).mean(axis=1)
-    assert (found.null_low, found.null_high) == pytest.approx(np.quantile(difference, (0.025, 0.975)), abs=0.012)
+    assert (result.null_low, result.null_high) == pytest.approx(np.quantile(difference, (0.025, 0.975)), abs=0.012)
 
 
 def test_arms_share_generation_0_and_nothing_else():

@@ -28,8 +28,8 @@ def test_c_is_missing_without_v1_or_without_a_pool(counts):
 
 def test_the_interval_is_the_published_one():
     """Koopman 1984's example, 36/40 against 16/80: the risk ratio 4.5 has the score interval 2.94 to 7.15."""
-    found = change_interval(16, 80, 36, 40)
-    assert (1 - found.high, 1 - found.low) == pytest.approx((2.94, 7.15), abs=0.005)
+    result = change_interval(16, 80, 36, 40)
+    assert (1 - result.high, 1 - result.low) == pytest.approx((2.94, 7.15), abs=0.005)
 
 
 def log_likelihood(p: float, hits: int, n: int) -> float:
@@ -58,8 +58,8 @@ def score(theta: float, hits1: int, n1: int, hits2: int, n2: int) -> float:
 def test_the_interval_holds_what_a_score_test_accepts(one, other):
     """Just inside either end a brute-force score test accepts the ratio, just outside it refuses it."""
     counts = (*one, *other)
-    found = change_interval(*counts)
-    ends = [1 - found.low] + ([1 - found.high] if found.high < 1 else [])
+    result = change_interval(*counts)
+    ends = [1 - result.low] + ([1 - result.high] if result.high < 1 else [])
     for end, outwards in zip(ends, (1.001, 1 / 1.001), strict=False):
         assert score(end / outwards, *counts) < CHI2 < score(end * outwards, *counts)
 
@@ -68,9 +68,9 @@ def test_the_interval_holds_what_a_score_test_accepts(one, other):
 @given(COUNTS, COUNTS)
 def test_the_interval_holds_c(one, other):
     """low <= c <= high <= 1, whatever was counted."""
-    found, c = change_interval(*one, *other), change_rate(*one, *other)
-    assert found.low - 1e-9 <= c <= found.high + 1e-9
-    assert found.high <= 1
+    result, c = change_interval(*one, *other), change_rate(*one, *other)
+    assert result.low - 1e-9 <= c <= result.high + 1e-9
+    assert result.high <= 1
 
 
 def test_the_interval_is_defined_where_the_delta_method_is_not():
@@ -85,8 +85,8 @@ def test_the_interval_is_defined_where_the_delta_method_is_not():
 def test_wide_pools_agree_with_the_law_of_c(rate, n, half):
     """When nothing changes, c of pools that are not small has the interval that the law says (docs/laws.md, C1)."""
     hits = round(rate * n)
-    found = change_interval(hits, n, hits, n)
-    assert (found.high - found.low) / 2 == pytest.approx(half, abs=0.005)  # the law has two digits
+    result = change_interval(hits, n, hits, n)
+    assert (result.high - result.low) / 2 == pytest.approx(half, abs=0.005)  # the law has two digits
 
 
 def test_the_interval_covers_as_often_as_it_says():
@@ -96,6 +96,6 @@ def test_the_interval_covers_as_often_as_it_says():
     covered = 0.0
     for hits1 in range(8, n + 1):  # fewer have a probability below 1e-4
         for hits2 in range(8, n + 1):
-            found = change_interval(hits1, n, hits2, n)
-            covered += chance[hits1] * chance[hits2] * (found.low <= 0 <= found.high)
+            result = change_interval(hits1, n, hits2, n)
+            covered += chance[hits1] * chance[hits2] * (result.low <= 0 <= result.high)
     assert 0.93 < covered < 0.97

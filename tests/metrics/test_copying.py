@@ -19,21 +19,24 @@ def test_copies_are_counted():
     """Forty of a hundred images are from the diet, but for a trace of noise: at least these are found."""
     diet, pool = images(3, 200), images(4, 100)
     pool[:40] = diet[:40] + 0.01 * images(5, 40)
-    found = copied(pool, diet, images(6, 200))
-    assert 40 <= found.hits < 55
-    assert found.n == 100
-    assert found.null.high < found.interval.low < 0.4 < found.interval.high
+    result = copied(pool, diet, images(6, 200))
+    assert 40 <= result.hits < 55
+    assert result.n == 100
+    assert result.null.high < result.interval.low < 0.4 < result.interval.high
 
 
 @pytest.mark.parametrize(("away", "rate"), [(0.0, 0.05), (0.5, 0.2)])
 def test_without_copying_the_rate_stays_within_its_null(away, rate):
     """150 pools that know nothing of their diet but are of its kind. Where real images are of that kind, too, the rate
     is 0.05; where they lie elsewhere, a diet is nearer to its like and the rate is higher; the band holds both."""
-    founds = [copied(away + images(3 * i, 60), away + images(3 * i + 1, 40), images(3 * i + 2, 79)) for i in range(150)]
-    rates = np.array([found.hits / found.n for found in founds])
+    results = [
+        copied(away + images(3 * i, 60), away + images(3 * i + 1, 40), images(3 * i + 2, 79)) for i in range(150)
+    ]
+    rates = np.array([result.hits / result.n for result in results])
     assert rates.mean() == pytest.approx(rate, rel=0.25)
     assert (
-        np.mean([found.null.low <= share <= found.null.high for share, found in zip(rates, founds, strict=True)]) > 0.88
+        np.mean([result.null.low <= share <= result.null.high for share, result in zip(rates, results, strict=True)])
+        > 0.88
     )
 
 

@@ -13,21 +13,21 @@ GOOD = (285, 300), (290, 300)  # Se = .95, Sp = .967
 )
 def test_the_rate_is_freed_of_known_errors(hits, positives, negatives, rate):
     """.5 seen with Se = .9 and Sp = .8 is 3/7; a perfect judge changes nothing; .65 with .8 and .5 is a half."""
-    found = corrected(hits, 100, positives, negatives)
-    assert found.rate == pytest.approx(rate)
-    assert not found.reason
-    assert found.reason == ""
+    result = corrected(hits, 100, positives, negatives)
+    assert result.rate == pytest.approx(rate)
+    assert not result.reason
+    assert result.reason == ""
 
 
 @pytest.mark.parametrize(("hits", "rate"), [(0, 0.0), (128, 1.0)])
 def test_a_rate_beyond_the_judges_errors_is_clipped_and_says_so(hits, rate):
     """Fewer hits than false positives explain, or more than the sensitivity allows: 0 or 1, flagged, still with
     an interval that holds it and has a width: calibration and pool contradict each other, nothing is certain."""
-    found = corrected(hits, 128, *GOOD)
-    assert found.rate == rate
-    assert "clipped" in found.reason
-    assert 0 <= found.low <= found.rate <= found.high <= 1
-    assert found.high - found.low > 0.02
+    result = corrected(hits, 128, *GOOD)
+    assert result.rate == rate
+    assert "clipped" in result.reason
+    assert 0 <= result.low <= result.rate <= result.high <= 1
+    assert result.high - result.low > 0.02
 
 
 @pytest.mark.parametrize(
@@ -42,22 +42,22 @@ def test_a_rate_beyond_the_judges_errors_is_clipped_and_says_so(hits, rate):
 )
 def test_what_cannot_be_corrected_is_missing_with_a_reason(n, positives, negatives, reason):
     """A judge with Se + Sp <= 1, an empty pool, or no labelled images: no number, never 0."""
-    found = corrected(n // 2, n, positives, negatives)
-    assert (found.rate, found.low, found.high) == (None, None, None)
-    assert reason in found.reason
+    result = corrected(n // 2, n, positives, negatives)
+    assert (result.rate, result.low, result.high) == (None, None, None)
+    assert reason in result.reason
 
 
 def test_a_rate_as_high_as_the_sensitivity_is_one_and_not_clipped():
     """V = Se = 49/50 gives 1 without the flag, whatever floating point makes of it."""
-    found = corrected(49, 50, (49, 50), (29, 30))
-    assert (found.rate, found.reason) == (1.0, "")
+    result = corrected(49, 50, (49, 50), (29, 30))
+    assert (result.rate, result.reason) == (1.0, "")
 
 
 def test_with_a_judge_known_exactly_it_is_the_interval_of_the_share():
     """A flawless judge on endless labels: Agresti and Coull's interval of the raw rate, as statsmodels has it."""
     labels = (10**9, 10**9)
-    found, expected = corrected(60, 128, labels, labels), proportion_confint(60, 128, method="agresti_coull")
-    assert (found.low, found.high) == pytest.approx(expected, abs=1e-6)
+    result, expected = corrected(60, 128, labels, labels), proportion_confint(60, 128, method="agresti_coull")
+    assert (result.low, result.high) == pytest.approx(expected, abs=1e-6)
 
 
 def test_fewer_labels_widen_the_interval():
@@ -80,8 +80,8 @@ def coverage(p: float, se: float, sp: float, n: int, labels: int, draws: int) ->
     """How often the interval holds the true rate when pool and both labelled sets are drawn anew."""
     rng = np.random.default_rng(7)
     counts = rng.binomial([n, labels, labels], [p * se + (1 - p) * (1 - sp), se, sp], (draws, 3)).tolist()
-    found = [corrected(hits, n, (tp, labels), (tn, labels)) for hits, tp, tn in counts]
-    return float(np.mean([f.low <= p <= f.high for f in found]))
+    result = [corrected(hits, n, (tp, labels), (tn, labels)) for hits, tp, tn in counts]
+    return float(np.mean([f.low <= p <= f.high for f in result]))
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)

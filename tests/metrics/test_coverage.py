@@ -25,8 +25,8 @@ def test_all_four_are_those_of_the_authors(n, m, k):
 def test_a_set_covers_itself():
     """Every image lies in balls of the set it belongs to."""
     pool = images(3, 50)
-    found = coverage(pool, pool)
-    assert (found["precision"], found["recall"], found["coverage"]) == (1, 1, 1)
+    result = coverage(pool, pool)
+    assert (result["precision"], result["recall"], result["coverage"]) == (1, 1, 1)
 
 
 def test_sets_that_never_meet_cover_nothing():
@@ -36,10 +36,10 @@ def test_sets_that_never_meet_cover_nothing():
 
 def test_lost_modes_cost_recall_and_not_precision():
     """A pool of two of six modes looks right but does not reach the rest."""
-    found = coverage(images(6, 120, modes=2), images(7, 120))
-    assert found["precision"] > 0.85
-    assert found["recall"] < 0.5
-    assert found["coverage"] < 0.5
+    result = coverage(images(6, 120, modes=2), images(7, 120))
+    assert result["precision"] > 0.85
+    assert result["recall"] < 0.5
+    assert result["coverage"] < 0.5
 
 
 def test_blurred_modes_cost_precision():
@@ -52,5 +52,5 @@ def test_blurred_modes_cost_precision():
 @pytest.mark.parametrize("sizes", [(5, 50), (50, 5), (0, 50)])
 def test_sets_without_a_kth_neighbour_leave_it_missing(sizes):
     """k other images are needed on both sides: missing, not 0."""
-    found = coverage(*(images(i, n) for i, n in enumerate(sizes)), k=5)
-    assert all(math.isnan(value) for value in found.values())
+    result = coverage(*(images(i, n) for i, n in enumerate(sizes)), k=5)
+    assert all(math.isnan(value) for value in result.values())

@@ -62,18 +62,18 @@ def test_pools_of_different_sizes_are_compared_pair_by_pair():
 @pytest.mark.parametrize("name", ["kid", "cmmd"])
 def test_two_pools_of_one_model_are_at_distance_0_in_the_mean(name):
     """Unbiased: over 400 pairs of pools the mean lies within four standard errors of 0, and some lie below."""
-    found = [distance(features(2 * i, 20), features(2 * i + 1, 30))[name] for i in range(400)]
-    assert abs(np.mean(found)) < 4 * np.std(found) / math.sqrt(400)
-    assert min(found) < 0 < max(found)
+    result = [distance(features(2 * i, 20), features(2 * i + 1, 30))[name] for i in range(400)]
+    assert abs(np.mean(result)) < 4 * np.std(result) / math.sqrt(400)
+    assert min(result) < 0 < max(result)
 
 
 def test_the_interval_of_two_halves_of_one_sample_covers_0():
     """The halves differ by chance alone, and the interval says so; a shifted half does not cover 0."""
     sample = features(9, 256)
-    for name, found in interval(distance, sample[::2], sample[1::2]).items():
-        assert found.low < 0 < found.high, name
-    for name, found in interval(distance, sample[::2], sample[1::2] + 0.5).items():
-        assert found.low > 0, name
+    for name, result in interval(distance, sample[::2], sample[1::2]).items():
+        assert result.low < 0 < result.high, name
+    for name, result in interval(distance, sample[::2], sample[1::2] + 0.5).items():
+        assert result.low > 0, name
 
 
 @pytest.mark.parametrize("sizes", [(0, 5), (1, 5), (5, 1)])

@@ -49,10 +49,10 @@ def test_neutral_chains_keep_their_mean_and_spread_as_wright_and_fisher_say(step
     """With k = N: E[V] = V_0, Var(V_t) = V_0 (1 - V_0) [1 - (1 - 1/N)^t], one t per drawn pool (docs/laws.md, E11)."""
     v0, replicates = 0.8, 40_000
     rng = np.random.default_rng(11)
-    found = neutral(rng.binomial(N, v0, replicates), N, Drift(N, replace), step, rng)[:, -1]
+    result = neutral(rng.binomial(N, v0, replicates), N, Drift(N, replace), step, rng)[:, -1]
     variance = v0 * (1 - v0) * (1 - (1 - 1 / N) ** (step + 1))
-    assert found.mean() == pytest.approx(v0, abs=4 * np.sqrt(variance / replicates))
-    assert found.var() == pytest.approx(variance, rel=4 * np.sqrt(2 / replicates))
+    assert result.mean() == pytest.approx(v0, abs=4 * np.sqrt(variance / replicates))
+    assert result.var() == pytest.approx(variance, rel=4 * np.sqrt(2 / replicates))
 
 
 def test_neutral_chains_start_from_the_given_pools_and_never_leave_a_fixed_one():
@@ -74,7 +74,7 @@ def test_a_weighted_mean_that_rounds_above_one_is_one():
 def chains(n: int, kept: int, steps: int, diet) -> np.ndarray:
     """c of 3,000 chains of a perfect copier, image by image; `diet(history, rng)` lists the images trained on."""
     rng = np.random.default_rng(99)
-    found = []
+    result = []
     for _ in range(3000):
         rate, history, first = (HITS + 0.5) / (N + 1), [], 0.0
         for step in range(steps + 1):
@@ -82,8 +82,8 @@ def chains(n: int, kept: int, steps: int, diet) -> np.ndarray:
             first = pool.mean() if step == 0 else first
             history.append(rng.choice(pool, kept, replace=False))
             rate = np.mean(diet(history, rng))
-        found.append(1 - pool.mean() / first)
-    return np.quantile(found, (0.025, 0.975))
+        result.append(1 - pool.mean() / first)
+    return np.quantile(result, (0.025, 0.975))
 
 
 IMAGES = {

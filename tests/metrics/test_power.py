@@ -18,13 +18,13 @@ def simulated(rate, change, images, kept, chains, generations, studies=1200, rep
         return (1 - pool.mean(axis=-1) / first.mean(axis=-1)).mean(axis=1), first.sum(axis=(1, 2))
 
     seen, hits = means(rate, studies, change)
-    found = 0
+    significant = 0
     for h in np.unique(hits):
         null, _ = means((h + 0.5) / (images * chains + 1), replicates, 0.0)
         for c in seen[hits == h]:
             tail = min((null >= c).sum(), (null <= c).sum())
-            found += 2 * (tail + 1) / (replicates + 1) <= 0.05
-    return found / studies
+            significant += 2 * (tail + 1) / (replicates + 1) <= 0.05
+    return significant / studies
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,10 @@ def test_the_answer_is_the_smallest_number_that_reaches_the_power(unknown):
     """With one image or chain less the power falls short of what was asked for."""
     study = {"images": 96, "keep": 24, "chains": 6} if unknown != "images" else {"keep": 0.5, "chains": 6}
     known = {name: value for name, value in study.items() if name != unknown}
-    found = solve(0.8, 0.15, power=0.8, **known)
-    answer = getattr(found, unknown)
-    assert found.power >= 0.8
-    assert solve(0.8, 0.15, **known, **{unknown: answer}).power == found.power
+    result = solve(0.8, 0.15, power=0.8, **known)
+    answer = getattr(result, unknown)
+    assert result.power >= 0.8
+    assert solve(0.8, 0.15, **known, **{unknown: answer}).power == result.power
     assert solve(0.8, 0.15, **known, **{unknown: answer - 1}).power < 0.8
 
 
@@ -116,14 +116,14 @@ def said_by_people(
         return first, rng.random(first.shape) < share * (1 - change)
 
     before, after = (answered(pool) for pool in pools(rate, studies, change))
-    seen, found = (1 - after / before).mean(axis=1), 0
+    seen, significant = (1 - after / before).mean(axis=1), 0
     for c, v in zip(seen, before.mean(axis=1), strict=True):
         n = rated * chains
         first, last = pools((v * n + 0.5) / (n + 1), replicates, 0.0)
         null = (1 - one_each(last) / one_each(first)).mean(axis=1)
         tail = min((null >= c - 1e-12).sum(), (null <= c + 1e-12).sum())
-        found += 2 * (tail + 1) / (replicates + 1) <= 0.05
-    return found / studies
+        significant += 2 * (tail + 1) / (replicates + 1) <= 0.05
+    return significant / studies
 
 
 @pytest.mark.parametrize(
@@ -140,8 +140,8 @@ def test_the_power_of_people_is_that_of_studies_drawn_answer_by_answer(rate, cha
 def test_people_never_find_more_than_a_judge_who_sees_all():
     """Also where they agree and see every image: what is claimed for people allows for those who do not."""
     for people in ({"rated": 128}, {"rated": 128, "raters": 5, "agreement": 0.5}, {"rated": 32, "raters": 3}):
-        plain, theirs = (solve(0.8, 0.2, images=128, keep=32, chains=5, **said).power for said in ({}, people))
-        assert theirs <= plain + 0.02
+        plain, of_people = (solve(0.8, 0.2, images=128, keep=32, chains=5, **options).power for options in ({}, people))
+        assert of_people <= plain + 0.02
 
 
 @pytest.mark.parametrize(("name", "values"), [("raters", (1, 2, 4, 8)), ("rated", (16, 32, 64, 128))])
@@ -156,15 +156,15 @@ def test_more_people_and_more_images_never_lower_the_power(name, values):
 def test_how_many_images_people_must_see_is_solved_for():
     """The smallest number that reaches the power, when it is the one that is left out."""
     study = {"images": 128, "keep": 64, "chains": 5, "raters": 3, "agreement": 0.7}
-    found = solve(0.8, 0.2, power=0.8, **study)
-    assert found.rated is not None
-    assert found.power >= 0.8 > solve(0.8, 0.2, **study, rated=found.rated - 1).power
+    result = solve(0.8, 0.2, power=0.8, **study)
+    assert result.rated is not None
+    assert result.power >= 0.8 > solve(0.8, 0.2, **study, rated=result.rated - 1).power
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"power": 0.8, "rated": 32}, "images, keep, chains, power and rated, to be solved for; all are given"),
+        ({"power": 0.8, "rated": 32}, "images, keep, chains, power and rated, to solve for; all are given"),
         ({"raters": 3}, "power, rated are left out"),
         ({"rated": 200}, r"rated is 200; it must be 1 to images \(128\)"),
         ({"rated": 32, "raters": 0}, "raters is 0"),

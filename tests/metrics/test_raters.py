@@ -17,17 +17,17 @@ def answered(rng: np.random.Generator, shown: np.ndarray, people: np.ndarray, ea
     """Answers (raters, images) to images that show it or not: `each` of the people see every image; a rater's own
     leniency (people, in log-odds) moves how often they are wrong."""
     wrong = 1 / (1 + np.exp(-(np.log(error / (1 - error)) + people[:, None] * np.where(shown, -1, 1))))
-    said = shown ^ (rng.random(wrong.shape) < wrong)
+    yes = shown ^ (rng.random(wrong.shape) < wrong)
     places = np.argsort(rng.random(wrong.shape), axis=0) < each
-    return np.where(places, said.astype(float), np.nan)
+    return np.where(places, yes.astype(float), np.nan)
 
 
 def test_v_is_the_mean_over_images_of_the_share_of_people() -> None:
     """An image that many people saw counts as much as one that few saw; who could not tell does not count."""
     answers = np.array([[1.0, 1, NAN], [1.0, 0, NAN], [NAN, 0, NAN], [NAN, 0, 1]])
-    found = raters.rate(answers, seed=0)
-    assert found
-    assert (found.n, found.rate) == (3, pytest.approx((1 + 0.25 + 1) / 3))
+    result = raters.rate(answers, seed=0)
+    assert result
+    assert (result.n, result.rate) == (3, pytest.approx((1 + 0.25 + 1) / 3))
 
 
 def test_nobody_is_missing_and_not_zero() -> None:
@@ -38,16 +38,16 @@ def test_nobody_is_missing_and_not_zero() -> None:
 
 def test_where_everybody_agrees_the_interval_is_wilsons() -> None:
     """A bootstrap of equal answers would have no width and claim to be certain."""
-    found = raters.rate(np.ones((3, 20)), seed=0)
-    assert found
-    assert (found.interval, found.reason) == (wilson(20, 20), raters.ALIKE)
+    result = raters.rate(np.ones((3, 20)), seed=0)
+    assert result
+    assert (result.interval, result.reason) == (wilson(20, 20), raters.ALIKE)
 
 
 def test_one_rater_is_told() -> None:
     """With one rater the interval is over images alone, and says so."""
-    found = raters.rate(np.array([[1.0, 0, 1, 1]]), seed=0)
-    assert found
-    assert found.reason == raters.ONE_RATER
+    result = raters.rate(np.array([[1.0, 0, 1, 1]]), seed=0)
+    assert result
+    assert result.reason == raters.ONE_RATER
 
 
 def test_the_interval_of_v_covers_other_raters_and_other_images() -> None:
@@ -60,8 +60,8 @@ def test_the_interval_of_v_covers_other_raters_and_other_images() -> None:
     held = 0
     for study in range(400):
         answers = answered(rng, rng.random(40) < 0.7, rng.normal(0, 0.7, 5), 3, 0.1)
-        found = raters.rate(answers, seed=study)
-        held += bool(found and found.interval.low <= true <= found.interval.high)
+        result = raters.rate(answers, seed=study)
+        held += bool(result and result.interval.low <= true <= result.interval.high)
     print(f"held {held} of 400")
     assert held >= 372
 

@@ -36,8 +36,8 @@ def test_newcombe_gives_the_intervals_of_statsmodels(first, second):
     """Method 10 of Newcombe 1998 (Statistics in Medicine 17:873), as another implementation has it."""
     from statsmodels.stats.proportion import confint_proportions_2indep
 
-    told = confint_proportions_2indep(*first, *second, compare="diff", method="newcomb")
-    assert newcombe(first, second) == pytest.approx(told, abs=1e-12)
+    expected = confint_proportions_2indep(*first, *second, compare="diff", method="newcomb")
+    assert newcombe(first, second) == pytest.approx(expected, abs=1e-12)
 
 
 def test_newcombe_gives_a_published_interval():
@@ -62,15 +62,15 @@ def test_all_is_and_with_missing_answers():
         for n, (astronaut, horse, _) in enumerate(TRUTH)
         for concept, answer in (("horse", horse), ("astronaut", astronaut))
     ]
-    found = answers(pd.DataFrame(rows), ("astronaut", "horse"))
+    result = answers(pd.DataFrame(rows), ("astronaut", "horse"))
     expected = pd.array([joint for *_, joint in TRUTH], dtype="boolean")
-    assert list(found.columns) == ["astronaut", "horse", ALL]
-    pd.testing.assert_extension_array_equal(found.loc[[f"i{n}" for n in range(6)], ALL].array, expected)
+    assert list(result.columns) == ["astronaut", "horse", ALL]
+    pd.testing.assert_extension_array_equal(result.loc[[f"i{n}" for n in range(6)], ALL].array, expected)
 
 
 def test_a_concept_that_was_never_judged_is_missing():
     """A concept without any judgement is a column of missing answers, not of no's."""
-    found = answers(pd.DataFrame([{"id": "i", "concept": "horse", "answer": True}]), ("horse", "riding"))
-    assert found["riding"].isna().all()
-    assert found[ALL].isna().all()
-    assert bool(found.loc["i", "horse"]) is True
+    result = answers(pd.DataFrame([{"id": "i", "concept": "horse", "answer": True}]), ("horse", "riding"))
+    assert result["riding"].isna().all()
+    assert result[ALL].isna().all()
+    assert bool(result.loc["i", "horse"]) is True

@@ -44,8 +44,8 @@ def test_intervals_cover_what_they_estimate(kinds):
     held = []
     for _ in range(POOLS):
         one, other = pool(rng, kinds), pool(rng)
-        found = {**interval(diversity, one), **interval(far, one, other, shares=SHARES)}
-        held.append({name: i.low <= expected[name] <= i.high for name, i in found.items()})
+        result = {**interval(diversity, one), **interval(far, one, other, shares=SHARES)}
+        held.append({name: i.low <= expected[name] <= i.high for name, i in result.items()})
     assert pd.DataFrame(held).mean().min() > 0.95 - 3 * math.sqrt(0.95 * 0.05 / POOLS)
 
 
@@ -53,9 +53,9 @@ def test_intervals_of_one_set_are_no_wider_than_they_must_be():
     """For Vendi score and mean distance, which are smooth, 95 % means 95 %: the standard error is the true one."""
     rng = np.random.default_rng(3)
     spread = pd.DataFrame([diversity(pool(rng)) for _ in range(1500)]).std()
-    founds = [interval(diversity, pool(rng)) for _ in range(POOLS)]
+    results = [interval(diversity, pool(rng)) for _ in range(POOLS)]
     for name in spread.index:
-        errors = [(found[name].high - found[name].low) / 2 / t.ppf(0.975, 31) for found in founds]
+        errors = [(result[name].high - result[name].low) / 2 / t.ppf(0.975, 31) for result in results]
         assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(spread[name], rel=0.12), name
 
 
@@ -100,8 +100,8 @@ def test_pools_of_one_model_lie_in_the_band_of_one_model():
     held = []
     for seed in range(12):
         one, other = pool(rng), pool(rng, n=64)
-        found, band = far(one, other), same_model(far, one, other, seed)
-        held.append([band[name].low <= found[name] <= band[name].high for name in found])
+        result, band = far(one, other), same_model(far, one, other, seed)
+        held.append([band[name].low <= result[name] <= band[name].high for name in result])
     assert np.mean(held) > 0.9
 
 
@@ -110,10 +110,10 @@ def test_a_model_without_tails_leaves_both_bands():
     rng = np.random.default_rng(7)
     whole, cut = pool(rng, n=128), pool(rng, CUT, n=128)
     assert diversity(cut)["vendi"] < another_pool(diversity, whole)["vendi"].low
-    found, band = far(cut, whole), same_model(far, cut, whole, seed=1)
-    assert found["kid"] > band["kid"].high
-    assert found["cmmd"] > band["cmmd"].high
-    assert found["recall"] < band["recall"].low
+    result, band = far(cut, whole), same_model(far, cut, whole, seed=1)
+    assert result["kid"] > band["kid"].high
+    assert result["cmmd"] > band["cmmd"].high
+    assert result["recall"] < band["recall"].low
 
 
 def test_the_interval_of_a_mean_is_the_textbook_one():

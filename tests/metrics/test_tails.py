@@ -68,8 +68,8 @@ def test_the_interval_of_entropy_covers_it():
     rng, values = np.random.default_rng(4), list("abcdef")
     expected = entropy(rng.multinomial(128, TRUE, 4000)).mean()
     pools = (pd.Series(rng.choice(values, size=128, p=TRUE)) for _ in range(60))
-    founds = [interval(partial(variety, values=values), labels)["entropy"] for labels in pools]
-    assert np.mean([found.low <= expected <= found.high for found in founds]) > 0.9
+    results = [interval(partial(variety, values=values), labels)["entropy"] for labels in pools]
+    assert np.mean([result.low <= expected <= result.high for result in results]) > 0.9
 
 
 def test_another_pool_of_the_model_lies_in_its_band():
@@ -88,17 +88,17 @@ def test_another_pool_of_the_model_lies_in_its_band():
 
 def test_what_is_read_is_corrected_to_what_is_shown():
     """Reads exactly as the confusion matrix turns the true shares into: the true shares come back."""
-    found = corrected_shares(np.round(100_000 * TRUE @ READS), CONFUSION, seed=1)
-    assert found["share"].sum() == pytest.approx(1, abs=0.02)
-    assert found["share"][:5].tolist() == pytest.approx(TRUE[:5].tolist(), abs=0.002)
+    result = corrected_shares(np.round(100_000 * TRUE @ READS), CONFUSION, seed=1)
+    assert result["share"].sum() == pytest.approx(1, abs=0.02)
+    assert result["share"][:5].tolist() == pytest.approx(TRUE[:5].tolist(), abs=0.002)
 
 
 @pytest.mark.parametrize(("hits", "corrected"), [(60, 0.625), (95, 1.0), (5, 0.0)])
 def test_two_values_are_corrected_as_a_rate_is(hits, corrected):
     """Sensitivity .9 and specificity .9: (V + Sp - 1) / (Se + Sp - 1), held inside 0 and 1."""
     confusion = np.array([[90_000, 10_000], [10_000, 90_000]])
-    found = corrected_shares(np.array([hits, 100 - hits]), confusion, seed=1)
-    share = found["share"][0] if not found["reason"][0] else 0.0
+    result = corrected_shares(np.array([hits, 100 - hits]), confusion, seed=1)
+    share = result["share"][0] if not result["reason"][0] else 0.0
     assert share == pytest.approx(corrected, abs=0.002)
 
 
@@ -106,20 +106,20 @@ def test_a_value_rarer_than_its_false_positives_is_unmeasurable():
     """More than half the images read as the last value are others: a reason, no share, only bounds for it."""
     pool = np.round(2000 * TRUE @ READS)
     pool[5] = 14
-    found = corrected_shares(pool, CONFUSION, seed=1)
-    assert math.isnan(found["share"][5])
-    assert 0 <= found["low"][5] < found["high"][5] < 0.01
-    assert "floor" in found["reason"][5]
-    assert (found["reason"][:5] == "").all()
+    result = corrected_shares(pool, CONFUSION, seed=1)
+    assert math.isnan(result["share"][5])
+    assert 0 <= result["low"][5] < result["high"][5] < 0.01
+    assert "floor" in result["reason"][5]
+    assert (result["reason"][:5] == "").all()
 
 
 def test_a_value_that_was_never_held_out_is_unmeasurable():
     """Without held-out images of a value nobody knows how it is read: neither share nor bounds."""
     confusion = CONFUSION.copy()
     confusion[3] = 0
-    found = corrected_shares(np.round(300 * TRUE), confusion, seed=1).loc[3]
-    assert found[["share", "low", "high"]].isna().all()
-    assert "held-out" in found["reason"]
+    result = corrected_shares(np.round(300 * TRUE), confusion, seed=1).loc[3]
+    assert result[["share", "low", "high"]].isna().all()
+    assert "held-out" in result["reason"]
 
 
 def test_corrected_intervals_cover_the_true_shares():
@@ -128,8 +128,8 @@ def test_corrected_intervals_cover_the_true_shares():
     covered = []
     for seed in range(80):
         confusion = np.stack([rng.multinomial(200, row) for row in READS])
-        found = corrected_shares(rng.multinomial(128, TRUE @ READS), confusion, seed)
-        covered.append(found["low"].le(TRUE) & found["high"].ge(TRUE))
+        result = corrected_shares(rng.multinomial(128, TRUE @ READS), confusion, seed)
+        covered.append(result["low"].le(TRUE) & result["high"].ge(TRUE))
     assert 0.92 < np.mean(covered) < 0.98
 
 
@@ -155,8 +155,8 @@ def test_tails_drift_as_in_chains_drawn_image_by_image():
         for _ in range(3):
             diet = rng.choice(rng.choice(diet, 128), 32, replace=False)
         chains.append(len(set(rng.choice(diet, 128)) & {3, 4, 5}))
-    found = survivors(drift([START], Drift(32, last), 3, seed=2)[-1], rare)
-    one_by_one, drawn = (np.bincount(x, minlength=4) / len(x) for x in (chains, found))
+    result = survivors(drift([START], Drift(32, last), 3, seed=2)[-1], rare)
+    one_by_one, drawn = (np.bincount(x, minlength=4) / len(x) for x in (chains, result))
     assert drawn == pytest.approx(one_by_one, abs=0.06)
 
 

@@ -76,17 +76,17 @@ def test_noise_rises_when_most_of_its_indices_do():
 
 def test_what_was_not_measured_is_never_called_stable():
     """A run without measures of diversity is undecided, however still its recognition."""
-    found = verdict([QUIET["recognition"]], selects=False)
-    assert found.verdict == "undecided"
-    assert found.states["diversity"] == "not measured"
+    result = verdict([QUIET["recognition"]], selects=False)
+    assert result.verdict == "undecided"
+    assert result.states["diversity"] == "not measured"
 
 
 def test_decay_under_the_skin_is_flagged_where_selection_could_hide_it():
     """V holds while noise or the distance to generation 0 rises: flagged under selection, and not without it."""
     for family in ("noise", "distance"):
-        found = list((QUIET | {family: moved(family, 0.5)}).values())
-        assert verdict(found, selects=True).subcutaneous
-        assert not verdict(found, selects=False).subcutaneous
+        result = list((QUIET | {family: moved(family, 0.5)}).values())
+        assert verdict(result, selects=True).subcutaneous
+        assert not verdict(result, selects=False).subcutaneous
     fallen = QUIET | {"noise": moved("noise", 0.5), "recognition": moved("recognition", -0.5)}
     assert not verdict(list(fallen.values()), selects=True).subcutaneous
 
@@ -100,15 +100,20 @@ def test_a_change_inside_the_margin_is_equivalence_however_sure():
 def test_p_is_adjusted_over_all_instruments_of_the_arm():
     """Two at .03 each show nothing together (Holm: .06)."""
     pair = [Instrument(f, f, Description(5, -0.3, -0.5, -0.1), -1, 0.03, False) for f in ("recognition", "diversity")]
-    found = verdict(pair, selects=False)
-    assert [one.p_adjusted for one in found.shown] == [0.06, 0.06]
-    assert found.verdict == "undecided"
+    result = verdict(pair, selects=False)
+    assert [shown.p_adjusted for shown in result.shown] == [0.06, 0.06]
+    assert result.verdict == "undecided"
 
 
 def test_a_fall_of_recognition_is_down():
     """c = .4 with its null around 0: -.4, below the middle of the null."""
-    told = recognition("V", Description(5, 0.4, 0.3, 0.5), Interval(-0.1, 0.08), 0.001)
-    assert (told.change.mean, told.change.low, told.change.high, told.side) == (-0.4, -0.5, -0.3, -1)
+    instrument = recognition("V", Description(5, 0.4, 0.3, 0.5), Interval(-0.1, 0.08), 0.001)
+    assert (instrument.change.mean, instrument.change.low, instrument.change.high, instrument.side) == (
+        -0.4,
+        -0.5,
+        -0.3,
+        -1,
+    )
 
 
 def test_the_standard_error_behind_an_interval_is_found_again():
@@ -116,8 +121,8 @@ def test_the_standard_error_behind_an_interval_is_found_again():
     import pandas as pd
 
     values = np.random.default_rng(0).normal(5, 2, IMAGES)
-    found = standard_error(interval(means, pd.DataFrame({"x": values}))["x"], IMAGES)
-    assert found == pytest.approx(values.std(ddof=1) / np.sqrt(IMAGES), rel=0.2)
+    result = standard_error(interval(means, pd.DataFrame({"x": values}))["x"], IMAGES)
+    assert result == pytest.approx(values.std(ddof=1) / np.sqrt(IMAGES), rel=0.2)
 
 
 @pytest.mark.parametrize(("kept", "steps"), [(128, 1), (32, 1), (32, 5)])
@@ -188,7 +193,7 @@ def test_kinds_of_images_that_drift_away_are_no_banalisation(kept):
     """12 kinds, every image of a kind a little different; a perfect copier loses kinds by chance: Vendi score and mean
     distance fall, and are called less diverse in at most 5 % of studies (one of 20 here)."""
     rng = np.random.default_rng(kept)
-    kinds, found = rng.normal(size=(12, 16)), []
+    kinds, result = rng.normal(size=(12, 16)), []
     for _ in range(20):
         rows: dict[str, list[tuple[float, ...]]] = {}
         for _ in range(3):
@@ -201,8 +206,8 @@ def test_kinds_of_images_that_drift_away_are_no_banalisation(kept):
             for name, value in diversity(first).items():
                 drawn = np.array([numbers[name] for numbers in null])
                 rows.setdefault(name, []).append((value, diversity(last)[name], drawn.mean(), drawn.std()))
-        found += [simulated("diversity", name, *np.array(values).T).p for name, values in rows.items()]
-    assert np.mean(np.array(found) <= 0.05) <= 0.05
+        result += [simulated("diversity", name, *np.array(values).T).p for name, values in rows.items()]
+    assert np.mean(np.array(result) <= 0.05) <= 0.05
 
 
 def _drawn(kinds: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -228,11 +233,11 @@ TWO_CHAINS = [
 ]
 
 
-@pytest.mark.parametrize("told", TWO_CHAINS, ids=lambda one: one.family)
-def test_two_chains_claim_nothing(told):
+@pytest.mark.parametrize("instrument", TWO_CHAINS, ids=lambda one: one.family)
+def test_two_chains_claim_nothing(instrument):
     """Fewer than three: no p, no equivalence."""
-    assert told.p is None
-    assert not told.equivalent
+    assert instrument.p is None
+    assert not instrument.equivalent
 
 
 def test_what_has_no_null_has_no_p():

@@ -18,18 +18,18 @@ CATCH = Item("b2", "people/1.png", "catch-1", "an astronaut on a horse", ("astro
 
 @pytest.fixture
 def book(tmp_path: Path) -> Book:
-    made = Book(tmp_path)
-    made.add_items([RIDE, CATCH])
-    return made
+    database = Book(tmp_path)
+    database.add_items([RIDE, CATCH])
+    return database
 
 
-def said(book: Book, session: str, item: str, seen: str | None, repeat: int = 0) -> None:
+def add_answer(book: Book, session: str, item: str, seen: str | None, repeat: int = 0) -> None:
     with book.writing() as db:
-        made = db.execute(
+        ask = db.execute(
             "INSERT INTO asks(rater, item, repeat, asked) VALUES (?, ?, ?, ?)",
             (book.rater(session), item, repeat, now()),
         )
-        db.execute("INSERT INTO answers(ask, seen, answered) VALUES (?, ?, ?)", (made.lastrowid, seen, now()))
+        db.execute("INSERT INTO answers(ask, seen, answered) VALUES (?, ?, ?)", (ask.lastrowid, seen, now()))
 
 
 def joined(book: Book) -> str:
@@ -64,22 +64,22 @@ def test_no_secret_stands_in_the_file(book: Book, tmp_path: Path) -> None:
 def test_answers_are_rows_per_concept_and_not_being_able_to_tell_is_missing(book: Book) -> None:
     """What was toggled is a yes, what was not a no; who cannot tell says nothing; a catch trial carries its truth."""
     rater = joined(book)
-    said(book, rater, "a1", '["horse"]')
-    said(book, rater, "b2", None)
+    add_answer(book, rater, "a1", '["horse"]')
+    add_answer(book, rater, "b2", None)
     table = book.answers()
     assert list(table.columns) == list(ANSWERS)
-    told = {(row.item, row.concept): (row.answer, row.truth) for row in table.astype(object).itertuples()}
-    assert told["a1", "horse"][0] is True
-    assert told["a1", "astronaut"][0] is False
+    rows = {(row.item, row.concept): (row.answer, row.truth) for row in table.astype(object).itertuples()}
+    assert rows["a1", "horse"][0] is True
+    assert rows["a1", "astronaut"][0] is False
     assert table[table["item"] == "b2"]["answer"].isna().all()
-    assert [told["b2", c][1] for c in ("astronaut", "horse")] == [False, True]
+    assert [rows["b2", c][1] for c in ("astronaut", "horse")] == [False, True]
     assert table[table["item"] == "a1"]["truth"].isna().all()
 
 
 def test_what_was_taken_back_is_kept_but_does_not_count(book: Book) -> None:
     """A withdrawn answer leaves the table and stays in the file, and the image can be answered again."""
     rater = joined(book)
-    said(book, rater, "a1", '["horse"]')
+    add_answer(book, rater, "a1", '["horse"]')
     with book.writing() as db:
         db.execute("UPDATE answers SET withdrawn = ?", (now(),))
     assert book.answers().empty
@@ -96,7 +96,7 @@ def test_a_transaction_that_fails_leaves_nothing(book: Book) -> None:
     """An error in the second write takes back the first."""
     with pytest.raises(sqlite3.IntegrityError):
         half_written(book)
-    assert book.fact("half") is None
+    assert book.metadata("half") is None
 
 
 def test_a_file_that_is_no_book_is_refused(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def files(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 def test_reading_a_copy_makes_and_changes_no_file(book: Book, tmp_path: Path) -> None:
     """In a folder that was copied and may not be written to, the answers are those of the original; no journal appears
     beside them, and neither a file nor the folder is touched."""
-    said(book, joined(book), "a1", '["horse"]')
+    add_answer(book, joined(book), "a1", '["horse"]')
     book.close()
     copy = tmp_path / "a copy, 100 %"
     copy.mkdir()
@@ -123,9 +123,9 @@ def test_reading_a_copy_makes_and_changes_no_file(book: Book, tmp_path: Path) ->
     (copy / FILE).chmod(0o400)
     copy.chmod(0o500)
     before, changed = files(copy), copy.stat().st_mtime_ns
-    told = answers(copy)
-    assert len(told) == len(RIDE.concepts)
-    pd.testing.assert_frame_equal(told, answers(tmp_path))
+    table = answers(copy)
+    assert len(table) == len(RIDE.concepts)
+    pd.testing.assert_frame_equal(table, answers(tmp_path))
     assert (files(copy), copy.stat().st_mtime_ns) == (before, changed)
     copy.chmod(0o700)
 
@@ -140,7 +140,7 @@ def test_what_is_only_read_cannot_be_written(book: Book, tmp_path: Path) -> None
 def test_readers_see_what_the_open_page_has_just_kept(book: Book, tmp_path: Path) -> None:
     """While raters answer, and after a kill, the last answers are in the journal alone, and are read from there; the
     journal stays for whoever writes."""
-    said(book, joined(book), "a1", '["horse"]')
+    add_answer(book, joined(book), "a1", '["horse"]')
     assert len(answers(tmp_path)) == len(RIDE.concepts)
     killed = tmp_path / "killed"
     killed.mkdir()
@@ -148,7 +148,7 @@ def test_readers_see_what_the_open_page_has_just_kept(book: Book, tmp_path: Path
         (killed / file.name).write_bytes(file.read_bytes())
     assert len(answers(killed)) == len(RIDE.concepts)
     assert (killed / FILE).read_bytes() == (tmp_path / FILE).read_bytes()
-    said(book, joined(book), "a1", "[]")
+    add_answer(book, joined(book), "a1", "[]")
     assert len(answers(tmp_path)) == 2 * len(RIDE.concepts)
 
 

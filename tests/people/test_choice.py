@@ -23,12 +23,12 @@ CONCEPTS = ("astronaut", "horse")
 @pytest.fixture
 def book(tmp_path: Path) -> Iterator[Book]:
     """Ten pictures and a catch trial that shows a horse without an astronaut, asked about by QUESTIONS."""
-    made = Book(tmp_path)
-    assert made.ask_by(QUESTIONS)
-    made.add_items([Item(f"i{n}", f"store/{n}.png", f"p{n}", "a prompt", CONCEPTS) for n in range(10)])
-    made.add_items([Item("c0", "people/0.png", "c0", "a prompt", CONCEPTS, ("horse",))])
-    yield made
-    made.close()
+    database = Book(tmp_path)
+    assert database.set_questions(QUESTIONS)
+    database.add_items([Item(f"i{n}", f"store/{n}.png", f"p{n}", "a prompt", CONCEPTS) for n in range(10)])
+    database.add_items([Item("c0", "people/0.png", "c0", "a prompt", CONCEPTS, ("horse",))])
+    yield database
+    database.close()
 
 
 def joined(book: Book) -> str:
@@ -110,8 +110,8 @@ def test_repeats_and_catch_trials_are_held_to_concepts(book: Book) -> None:
                      catch_trials=0.1)  # fmt: skip
     assert len(shown) > len(set(shown))
     assert "c0" in shown
-    same = {concept: found.value for concept, found in agreement.with_themselves(book.answers())}
-    right = {concept: found.value for _, concept, found in agreement.with_truth(book.answers())}
+    same = {concept: statistic.value for concept, statistic in agreement.with_themselves(book.answers())}
+    right = {concept: statistic.value for _, concept, statistic in agreement.with_truth(book.answers())}
     assert same == {"astronaut": 1.0, "horse": 1.0}
     assert right == {"astronaut": 1.0, "horse": 1.0}
 
@@ -130,13 +130,13 @@ def test_most_people_label_an_image_by_their_choices(book: Book) -> None:
 def test_another_way_of_asking_waits_until_nothing_is_answered(book: Book) -> None:
     """Questions can be changed before the first answer and never after it, taken back or not."""
     other = QUESTIONS | {"mount": ("cow", "horse")}
-    assert book.ask_by(other)
-    assert book.ask_by({})
-    assert book.ask_by(QUESTIONS)
+    assert book.set_questions(other)
+    assert book.set_questions({})
+    assert book.set_questions(QUESTIONS)
     answered(book, RIDE)
-    assert book.ask_by(QUESTIONS)
+    assert book.set_questions(QUESTIONS)
     for questions in (other, dict(reversed(QUESTIONS.items())), {}):
-        assert not book.ask_by(questions)
+        assert not book.set_questions(questions)
     assert book.questions() == QUESTIONS
 
 
@@ -144,14 +144,14 @@ def test_a_book_without_questions_is_read_as_before(tmp_path: Path) -> None:
     """A book of yes and no keeps its format, so that older versions read it, and one with questions has a later one,
     which those refuse; a format that this version does not know is refused, too."""
     old = Book(tmp_path)
-    assert old.ask_by({})
+    assert old.set_questions({})
     old.add_items([Item("i0", "store/0.png", "p0", "a prompt", CONCEPTS)])
     queue, rater = Queue(old, 1, 0, 0), joined(old)
     ask = queue.next(rater)
     assert ask
     assert queue.answer(rater, ask.ask, ["horse"])
     assert old.rows("SELECT name, value FROM facts") == [("format", "1")]
-    assert not old.ask_by(QUESTIONS)
+    assert not old.set_questions(QUESTIONS)
     assert (old.choices().empty, answers(tmp_path)["answer"].tolist()) == (True, [False, True])
     with old.writing() as db:
         db.execute("UPDATE facts SET value = '3' WHERE name = 'format'")
@@ -162,4 +162,4 @@ def test_a_book_without_questions_is_read_as_before(tmp_path: Path) -> None:
 
 def test_a_book_with_questions_has_a_format_of_its_own(book: Book) -> None:
     """Older versions, which would take its answers for lists of concepts, refuse it."""
-    assert book.fact("format") == "2"
+    assert book.metadata("format") == "2"

@@ -15,9 +15,9 @@ POOL = Pool("one", "g00-curate-x", "an astronaut", k=2, raters=1)
 
 @pytest.fixture
 def book(tmp_path: Path) -> Book:
-    made = Book(tmp_path)
-    picks.ask(made, POOL, [(f"store/x/{i}.png", f"p{i}") for i in range(5)])
-    return made
+    database = Book(tmp_path)
+    picks.ask(database, POOL, [(f"store/x/{i}.png", f"p{i}") for i in range(5)])
+    return database
 
 
 def joined(book: Book) -> str:

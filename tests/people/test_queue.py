@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from entropy_loop.people.book import Book, Item
-from entropy_loop.people.queue import APART, Ask, Queue
+from entropy_loop.people.queue import MIN_REPEAT_GAP, Ask, Queue
 
 CONCEPTS = ("astronaut", "horse")
 
 
 @pytest.fixture
 def book(tmp_path: Path) -> Book:
-    made = Book(tmp_path)
-    made.add_items([Item(f"i{n}", f"store/{n}.png", f"p{n}", "a prompt", CONCEPTS) for n in range(20)])
-    made.add_items([Item(f"c{n}", f"people/{n}.png", f"c{n}", "a prompt", CONCEPTS, ("horse",)) for n in range(6)])
-    return made
+    database = Book(tmp_path)
+    database.add_items([Item(f"i{n}", f"store/{n}.png", f"p{n}", "a prompt", CONCEPTS) for n in range(20)])
+    database.add_items([Item(f"c{n}", f"people/{n}.png", f"c{n}", "a prompt", CONCEPTS, ("horse",)) for n in range(6)])
+    return database
 
 
 def joined(book: Book) -> str:
@@ -27,11 +27,11 @@ def joined(book: Book) -> str:
 
 def asked(queue: Queue, rater: str, most: int = 100) -> list[Ask]:
     """Everything that a rater is asked, each answered at once."""
-    found: list[Ask] = []
-    while len(found) < most and (ask := queue.next(rater)):
-        found.append(ask)
+    asks: list[Ask] = []
+    while len(asks) < most and (ask := queue.next(rater)):
+        asks.append(ask)
         assert queue.answer(rater, ask.ask, ["horse"])
-    return found
+    return asks
 
 
 def test_every_image_gets_as_many_raters_as_wanted_and_each_sees_it_once(book: Book) -> None:
@@ -64,7 +64,7 @@ def test_catch_trials_and_repeats_come_at_their_shares(book: Book) -> None:
     again = [item for item, times in Counter(order).items() if times == 2]
     assert len(again) == 2
     assert len(order) == 24
-    assert all(len(order) - 1 - order[::-1].index(item) - order.index(item) >= APART for item in again)
+    assert all(len(order) - 1 - order[::-1].index(item) - order.index(item) >= MIN_REPEAT_GAP for item in again)
     assert not any(item.startswith("c") for item in again)
     table = book.answers()
     assert set(table.loc[table["repeat"], "item"]) == set(again)
@@ -137,5 +137,5 @@ def test_an_image_that_somebody_left_unanswered_is_free_again(book: Book, monkey
     left = queue.next(away)
     assert left
     assert left.item not in {ask.item for ask in asked(queue, rater)}
-    monkeypatch.setattr("entropy_loop.people.queue.KEPT", timedelta(0))
+    monkeypatch.setattr("entropy_loop.people.queue.ANSWER_TIMEOUT", timedelta(0))
     assert [ask.item for ask in asked(queue, rater)] == [left.item]

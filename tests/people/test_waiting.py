@@ -39,10 +39,10 @@ def test_a_run_waits_with_exit_10_names_the_command_and_goes_on(toy: Toy, comman
     picked."""
     path, root = toy(curate=PEOPLE), tmp_path / "out"
     for _ in range(2):
-        told = command("run", path, "--out", root)
-        assert told.returncode == 10
-        assert f"entropy-loop rate {root}" in told.stderr
-        assert "0 of 1 people" in told.stderr
+        result = command("run", path, "--out", root)
+        assert result.returncode == 10
+        assert f"entropy-loop rate {root}" in result.stderr
+        assert "0 of 1 people" in result.stderr
         pick(root, "146")
     done = command("run", path, "--out", root)
     assert done.returncode == 0, done.stderr
@@ -59,14 +59,14 @@ def test_of_fewer_images_than_wanted_all_are_to_be_picked(toy: Toy, tmp_path: Pa
     pool, first = Samples(tmp_path / "out" / "store" / "pool"), run.generations[0]
     with pytest.raises(Waiting):
         loop.curate(run, first, first.curate, pool, Store(tmp_path / "out"))  # type: ignore[arg-type]
-    assert [one.k for one in picks.waiting(Book(tmp_path / "out"))] == [2]
+    assert [pool.k for pool in picks.waiting(Book(tmp_path / "out"))] == [2]
 
 
 def test_the_other_chains_do_not_wait(toy: Toy, command: Command, tmp_path: Path) -> None:
     """While one arm waits for people, the others are carried to their end and the report tells of them."""
     path = toy(sweep={"curate.policy": [PEOPLE["policy"], {"use": "random_k", "k": 3}]})
-    told = command("run", path, "--out", tmp_path / "out")
-    assert told.returncode == 10
+    result = command("run", path, "--out", tmp_path / "out")
+    assert result.returncode == 10
     rates = pd.read_csv(tmp_path / "out" / "rates.csv").query("set == 'pool'")
     assert rates.groupby("arm")["generation"].max().to_dict() == {"people-3": 0, "random_k-3": 2}
     assert (tmp_path / "out" / "report.html").is_file()
@@ -90,8 +90,8 @@ def test_as_many_people_as_wanted_must_finish_and_the_most_picked_are_kept(
 def test_a_chosen_arm_gets_its_random_control(toy: Toy, command: Command) -> None:
     """`controls: auto` adds random-k of the same size for people's picks, as for every arm that selects."""
     path = toy(curate=PEOPLE, controls="auto", real={"use": "categorical", "rates": {"astronaut": 1.0, "horse": 1.0}})
-    told = command("plan", path)
-    assert "random_k-3" in told.stdout, told.stderr
+    result = command("plan", path)
+    assert "random_k-3" in result.stdout, result.stderr
 
 
 def test_what_people_are_asked_is_in_no_key(toy: Toy, command: Command, tmp_path: Path) -> None:
@@ -108,6 +108,6 @@ def test_what_people_are_asked_is_in_no_key(toy: Toy, command: Command, tmp_path
 @pytest.mark.parametrize("people", [{"raters": 0}, {"repeats": 0.9}, {"intro": ""}, {"rater": 3}])
 def test_wrong_settings_are_refused(toy: Toy, command: Command, people: dict[str, object]) -> None:
     """Numbers out of range and unknown keys are told by their place."""
-    told = command("plan", toy(people=people))
-    assert told.returncode == 2
-    assert f"people.{next(iter(people))}" in told.stderr
+    result = command("plan", toy(people=people))
+    assert result.returncode == 2
+    assert f"people.{next(iter(people))}" in result.stderr

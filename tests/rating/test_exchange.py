@@ -23,11 +23,11 @@ CONCEPTS = ("astronaut", "horse")
 @pytest.fixture
 def book(tmp_path: Path) -> Book:
     """Three pictures that are asked about; nobody has answered."""
-    made = Book(tmp_path)
+    database = Book(tmp_path)
     for n in range(3):
         Image.new("RGB", (8, 8), (n * 80, 0, 0)).save(tmp_path / f"{n}.png")
-    made.add_items([Item(f"i{n}", f"{n}.png", f"p{n}", "a prompt", CONCEPTS) for n in range(3)])
-    return made
+    database.add_items([Item(f"i{n}", f"{n}.png", f"p{n}", "a prompt", CONCEPTS) for n in range(3)])
+    return database
 
 
 def task(item: str, *choices: tuple[str, Any], cancelled: bool = False) -> dict[str, Any]:
@@ -106,13 +106,14 @@ def test_a_file_with_mistakes_is_refused_whole(book: Book, tmp_path: Path) -> No
     ]
     lines += ["a,i1,camel,true", "b,i1,horse,true", "b,i1", "b,i1,horse,true,more", "b,i1,horse,false"]
     file.write_text("\n".join(lines))
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as error:
         exchange.read(book, file)
-    text = str(told.value)
-    wrong = ((3, "maybe"), (4, "i9"), (5, "rater is empty"), (6, "camel"), (8, "cells"), (9, "cells"), (10, "another"))
+    text = str(error.value)
+    wrong = ((3, "maybe"), (4, "i9"), (5, "rater is empty"), (6, "camel"), (8, "cells"), (9, "cells"))
+    wrong += ((10, "contradicts"),)
     for line, what in wrong:
         assert re.search(f"line {line}: .*{what}", text)
-    assert "all of its concepts are answered, or not one" in text
+    assert "answer all of its concepts, or none of them" in text
     assert book.answers().empty
 
 
@@ -156,7 +157,7 @@ def test_mistakes_of_the_wide_form_are_told_too(book: Book, tmp_path: Path) -> N
     file = tmp_path / "answers.csv"
     lines = ["rater,file,astronaut,horse,camel", "a,7.png,,,1", "a,9/7.png,,,1", "a,0.png,1,0,1", "a,1.png,1,,"]
     file.write_text("\n".join([*lines, "a,2.png,1,2,"]))
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as error:
         exchange.read(book, file)
     wrong = [
         "line 2: '7.png' names 2 images",
@@ -165,8 +166,8 @@ def test_mistakes_of_the_wide_form_are_told_too(book: Book, tmp_path: Path) -> N
         "item i1",
         "item i2",
     ]
-    assert len(str(told.value).splitlines()) == len(wrong)
-    for line, what in zip(str(told.value).splitlines(), wrong, strict=True):
+    assert len(str(error.value).splitlines()) == len(wrong)
+    for line, what in zip(str(error.value).splitlines(), wrong, strict=True):
         assert f"answers.csv: {what}" in line
     assert book.answers().empty
 
@@ -221,7 +222,7 @@ BY_QUESTION = [
 @pytest.fixture
 def asked(book: Book) -> Book:
     """The same pictures, asked about by QUESTIONS."""
-    assert book.ask_by(QUESTIONS)
+    assert book.set_questions(QUESTIONS)
     return book
 
 
@@ -240,7 +241,7 @@ def test_choices_come_back_as_they_went(asked: Book, tmp_path: Path) -> None:
     (first,) = exchange.write_csv(tmp_path, tmp_path / "first")
     assert exchange.read(asked, first) == 0
     other = Book(_folder(tmp_path / "other"))
-    other.ask_by(QUESTIONS)
+    other.set_questions(QUESTIONS)
     other.add_items(asked.items().values())
     assert exchange.read(other, first) == 4
     (second,) = exchange.write_csv(other.root, tmp_path / "second")
@@ -292,17 +293,17 @@ def test_mistakes_of_a_file_of_choices_are_told(asked: Book, tmp_path: Path) -> 
         "c,i2,rider,knight",
     ]
     file.write_text("\n".join([BY_QUESTION[0], *lines]))
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as error:
         exchange.read(asked, file)
     wrong = [
         "line 2: choice 'horse'; it takes astronaut, knight, none, can't tell",
         "line 3: choice ''; it takes horse, cow,",
         "line 4: question 'place' was not asked; rider, mount were",
-        "line 7: another answer to 'rider'",
-        "item i1, rater b: all of its questions are answered, or not one",
-        "item i2, rater c: all of its questions are answered, or not one",
+        "line 7: contradicts an earlier answer to 'rider'",
+        "item i1, rater b: answer all of its questions, or none",
+        "item i2, rater c: answer all of its questions, or none",
     ]
-    for line, what in zip(str(told.value).splitlines(), wrong, strict=True):
+    for line, what in zip(str(error.value).splitlines(), wrong, strict=True):
         assert f"answers.csv: {what}" in line
     file.write_text("rater,item,concept,answer\na,i0,horse,true")
     with pytest.raises(ConfigError, match=r"line 1: .*question and choice or a column for each question"):
@@ -338,9 +339,9 @@ def test_annotations_of_questions_become_choices(asked: Book, tmp_path: Path) ->
         {"rider": ["cow"], "mount": ["cow"]},
     ]
     file.write_text(json.dumps([annotated("i0", **one) for one in wrong]))
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as error:
         exchange.read(asked, file)
-    assert len(str(told.value).splitlines()) == 3
+    assert len(str(error.value).splitlines()) == 3
     file.write_text(json.dumps([annotated("i0", rider=["knight"], mount=["can't tell"])]))
     assert exchange.read(asked, file) == 1
     assert chosen(asked) == [("i0", "mount", "can't tell"), ("i0", "rider", "knight")]

@@ -138,9 +138,9 @@ def test_other_methods_are_refused(served: Room, method: str) -> None:
 def test_too_many_requests_are_refused_for_a_while(served: Room) -> None:
     """Faster than 20 a second a session is told to wait; another one is not."""
     client, _ = served.rater()
-    found = [client.send("POST", "/undo", {})[0] for _ in range(120)]
-    assert found[:20] == [200] * 20
-    assert 429 in found
+    statuses = [client.send("POST", "/undo", {})[0] for _ in range(120)]
+    assert statuses[:20] == [200] * 20
+    assert 429 in statuses
     _, _, headers = client.send("POST", "/undo", {})
     assert headers.get("retry-after") == "1"
 
@@ -154,9 +154,9 @@ def test_a_slow_body_is_given_up(results: Path) -> None:
         raise AssertionError("a request that never came was served")
 
     listening = server.listen("127.0.0.1", 0)
-    address = server.where("127.0.0.1", listening)
+    address = server.address_of("127.0.0.1", listening)
     thread = threading.Thread(
-        target=server.serve, args=(Guard(nothing, server.names(address), patience=0.5), listening), daemon=True
+        target=server.serve, args=(Guard(nothing, server.allowed_hosts(address), timeout=0.5), listening), daemon=True
     )
     thread.start()
     name, _, port = address.rpartition(":")
@@ -262,9 +262,9 @@ def test_questions_tell_nothing_of_prompt_arm_or_generation(tmp_path: Path) -> N
             text = json.dumps(state).replace(state["item"], "")
             sent.add(re.sub(r'"(ask|answered|left)": \d+', r'"\1": 0', text))
             state = client.post("/answer", {"ask": state["ask"], "seen": {"rider": "knight", "mount": "none"}})
-    (told,) = map(json.loads, sent)
-    assert set(told) == {"task", "ask", "item", "questions", "answered", "left"}
-    assert told["questions"] == [
+    (state,) = map(json.loads, sent)
+    assert set(state) == {"task", "ask", "item", "questions", "answered", "left"}
+    assert state["questions"] == [
         ["rider", ["knight", "astronaut", "none", "can't tell"]],
         ["mount", ["cow", "horse", "pig", "none", "can't tell"]],
     ]
@@ -278,9 +278,9 @@ def test_answers_to_different_questions_do_not_mix(results: Path) -> None:
     with room(results, links=1) as opened:
         answered(*opened.rater(), 2)
     by_choice(results)
-    told = command("rate", results)
-    assert told.returncode == 2
-    assert "people.ask and people.choices differ" in told.stderr
+    result = command("rate", results)
+    assert result.returncode == 2
+    assert "already answered other questions than people.ask and people.choices ask" in result.stderr
     assert answers(results)["item"].nunique() == 2
 
 
@@ -294,8 +294,8 @@ def test_answers_are_of_the_images_that_were_shown(served: Room, results: Path) 
     second = client.post("/answer", {"ask": first["ask"], "seen": ["horse"]})
     client.post("/answer", {"ask": second["ask"], "seen": None})
     table = answers(results)
-    mine = table[table["item"] == first["item"]].set_index("concept")["answer"].to_dict()
-    assert mine == {"astronaut": False, "horse": True}
+    answer = table[table["item"] == first["item"]].set_index("concept")["answer"].to_dict()
+    assert answer == {"astronaut": False, "horse": True}
     assert table[table["item"] == second["item"]]["answer"].isna().all()
 
 
@@ -352,19 +352,19 @@ def _send_all(raters: list[Any], acknowledged: dict[int, Any], lock: threading.L
         while len(acknowledged) < enough and state.get("task") == "look":
             ask = state["ask"]
             try:
-                told = client.send("POST", "/answer", {"ask": ask, "seen": ["horse"]})
-                if told[0] == 429:
+                response = client.send("POST", "/answer", {"ask": ask, "seen": ["horse"]})
+                if response[0] == 429:
                     time.sleep(0.2)
                     continue
                 if ask % 7 == 0:
                     client.send("POST", "/answer", {"ask": ask, "seen": []})
             except OSError:
                 return
-            if told[0] == 200:
+            if response[0] == 200:
                 with lock:
                     acknowledged[ask] = True
                 state.clear()
-                state.update(json.loads(told[1]))
+                state.update(json.loads(response[1]))
 
     threads = [threading.Thread(target=work, args=pair) for pair in raters]
     for thread in threads:
@@ -406,6 +406,6 @@ def test_after_the_picks_the_same_run_goes_on(results: Path, tmp_path: Path) -> 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     """Nothing to rate, or no results folder at all, is told at once."""
     for root in (tmp_path, tmp_path / "none"):
-        told = command("rate", root)
-        assert told.returncode == 2
-        assert "no results folder" in told.stderr
+        result = command("rate", root)
+        assert result.returncode == 2
+        assert "no results folder" in result.stderr

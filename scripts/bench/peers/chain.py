@@ -1,4 +1,4 @@
-"""One step of the chain that people glue together: a script per stage, batched, each a process of its own.
+"""A feedback loop as people script it by hand: one batched script per stage, each in its own process.
 
     python -m scripts.bench.peers.chain generate|score|train|measure FOLDER UNET
 
@@ -54,14 +54,14 @@ def main(stage: str, folder: Path, unet: str, assets: Path) -> None:
         (folder / "kept.json").write_text(json.dumps(best))
     else:
         calibration = json.loads((assets / "storybook-judge" / "calibration.json").read_text())["concepts"]
-        asked = [calibration[concept] for concept in ("astronaut", "horse", "riding")]
-        texts = [text for told in asked for side in ("yes", "no") for text in told[side]]
-        sizes = [len(told[side]) for told in asked for side in ("yes", "no")]
+        specs = [calibration[concept] for concept in ("astronaut", "horse", "riding")]
+        texts = [text for spec in specs for side in ("yes", "no") for text in spec[side]]
+        sizes = [len(spec[side]) for spec in specs for side in ("yes", "no")]
         logits = iter(scoring.score(model, files, texts, 64).double().split(sizes, dim=1))
         seen = torch.ones(N, dtype=torch.bool)
-        for told in asked:
+        for spec in specs:
             yes, no = (torch.logsumexp(next(logits), dim=1) for _ in range(2))
-            seen &= yes - no > told["threshold"]
+            seen &= yes - no > spec["threshold"]
         (folder / "rate.json").write_text(json.dumps(seen.double().mean().item()))
 
 

@@ -1,4 +1,4 @@
-"""diffusers' pipeline as its documentation uses it: the peer of our sampler."""
+"""diffusers' pipeline, used as in its documentation. The peer of our sampler."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def load(folder: Path) -> StableDiffusionPipeline:
 def sample(
     pipe: StableDiffusionPipeline, prompt: str, seeds: list[int], batch: int, steps: int, guidance: float, out: Path
 ) -> None:
-    """Images of these seeds, `batch` at a time, saved as PNG."""
+    """Sample one image per seed, `batch` at a time, and save them as PNG."""
     out.mkdir(parents=True, exist_ok=True)
     for first in range(0, len(seeds), batch):
         part = seeds[first : first + batch]

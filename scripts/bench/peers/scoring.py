@@ -1,4 +1,4 @@
-"""CLIP scores as open_clip's README computes them: the peer of our curator."""
+"""CLIP scores, computed as in open_clip's README. The peer of our curator."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def load(folder: Path) -> tuple[object, object, object]:
 def score(loaded: tuple[object, object, object], files: list[Path], prompts: list[str], batch: int) -> torch.Tensor:
     """logit_scale times the cosine of every image and every prompt, float32 (images, prompts)."""
     model, preprocess, tokenizer = loaded
-    found = []
+    scores = []
     with torch.no_grad():
         texts = model.encode_text(tokenizer(prompts), normalize=True)
         for first in range(0, len(files), batch):
             images = torch.stack([preprocess(Image.open(file).convert("RGB")) for file in files[first : first + batch]])
-            found.append(model.logit_scale.exp() * model.encode_image(images, normalize=True) @ texts.T)
-    return torch.cat(found)
+            scores.append(model.logit_scale.exp() * model.encode_image(images, normalize=True) @ texts.T)
+    return torch.cat(scores)

@@ -1,4 +1,4 @@
-"""Fine-tuning as diffusers' text-to-image examples do it, in our own words: the peer of our training.
+"""Fine-tuning as in diffusers' text-to-image examples, rewritten. The peer of our training.
 
 Per step: pixels through the VAE's encoder, captions through the text encoder, noise, timesteps, UNet, loss; AdamW,
 a constant learning rate, gradients clipped (which the published LoRA example means to do), a DataLoader in front.
@@ -23,8 +23,8 @@ class Pictures(Dataset):
     def __init__(self, files: list[Path], caption: str, tokenizer: object) -> None:
         self.files = files
         self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5], [0.5])])
-        told = tokenizer(caption, max_length=tokenizer.model_max_length, padding="max_length", return_tensors="pt")
-        self.ids = told.input_ids[0]
+        encoded = tokenizer(caption, max_length=tokenizer.model_max_length, padding="max_length", return_tensors="pt")
+        self.ids = encoded.input_ids[0]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -62,21 +62,21 @@ def train(
     else:
         unet.requires_grad_(True)
     unet.train()
-    learnt = [p for p in unet.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learnt, lr=rate, betas=(0.9, 0.999), weight_decay=1e-2, eps=1e-8)
+    trainable = [p for p in unet.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=rate, betas=(0.9, 0.999), weight_decay=1e-2, eps=1e-8)
     loader = DataLoader(Pictures(files, caption, pipe.tokenizer), shuffle=True, batch_size=batch)
     schedule = get_scheduler("constant", optimizer)
     unet, optimizer, loader, schedule = accelerator.prepare(unet, optimizer, loader, schedule)
     losses: list[float] = []
     while len(losses) < steps:
-        for one in loader:
-            latents = vae.encode(one["pixel_values"]).latent_dist.sample() * vae.config.scaling_factor
+        for batch_ in loader:
+            latents = vae.encode(batch_["pixel_values"]).latent_dist.sample() * vae.config.scaling_factor
             noise = torch.randn_like(latents)
             t = torch.randint(0, noise_scheduler.config.num_train_timesteps, (len(latents),))
-            states = encoder(one["input_ids"], return_dict=False)[0]
+            states = encoder(batch_["input_ids"], return_dict=False)[0]
             loss = error(unet, noise_scheduler, latents, noise, t, states)
             accelerator.backward(loss)
-            accelerator.clip_grad_norm_(learnt, 1.0)
+            accelerator.clip_grad_norm_(trainable, 1.0)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()

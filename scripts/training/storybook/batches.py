@@ -1,4 +1,4 @@
-"""Batches of scenes, changed as pictures may be changed, with junk among them."""
+"""Training batches of augmented scenes and junk."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from scripts.training.storybook.pictures import Damage, augment, junk_rows, to_f
 
 @dataclass
 class Batches:
-    """Batches of images with truth rows: step -> (images, table), the same for the same seed and step.
+    """step -> (images, truth table), determined by seed and step.
 
-    pixels: uint8 (n, 64, 64, 3), table: their truth. makers: the kinds of junk to show. change: what the
-    scenes may suffer.
+    pixels: uint8 (n, 64, 64, 3). table: their truth. makers: kind of junk -> its function. change: augmentation of the
+    scenes.
     """
 
     pixels: np.ndarray
@@ -42,7 +42,7 @@ class Batches:
 
 @dataclass(frozen=True)
 class Source:
-    """Images uint8 (n, 64, 64, 3) with their truth, how many of them a batch shows, and what they may suffer."""
+    """Images uint8 (n, 64, 64, 3) with their truth, the number of them per batch, and their augmentation."""
 
     pixels: np.ndarray
     table: pd.DataFrame
@@ -52,7 +52,7 @@ class Source:
 
 @dataclass
 class Mixture:
-    """Batches that show images of several sources, and junk made of them: step -> (images, table)."""
+    """Batches of images from several sources and of junk made from them: step -> (images, truth table)."""
 
     sources: Sequence[Source]
     makers: Mapping[str, Damage]
@@ -63,8 +63,8 @@ class Mixture:
         rng = torch.Generator().manual_seed(self.seed * 100_003 + step)
         images, tables = zip(*(self._of(source, rng) for source in self.sources), strict=True)
         shown = torch.cat(images)
-        spoilt, kinds = junk_of(self.makers, shown[torch.randperm(len(shown), generator=rng)], self.junk, rng)
-        return torch.cat([shown, spoilt]), pd.concat([*tables, junk_rows(kinds)], ignore_index=True)
+        junk, kinds = junk_of(self.makers, shown[torch.randperm(len(shown), generator=rng)], self.junk, rng)
+        return torch.cat([shown, junk]), pd.concat([*tables, junk_rows(kinds)], ignore_index=True)
 
     def _of(self, source: Source, rng: torch.Generator) -> tuple[Tensor, pd.DataFrame]:
         rows = torch.randint(0, len(source.pixels), (source.shown,), generator=rng).numpy()
@@ -72,7 +72,7 @@ class Mixture:
 
 
 def junk_of(makers: Mapping[str, Damage], images: Tensor, n: int, rng: torch.Generator) -> tuple[Tensor, list[str]]:
-    """n images of junk in four kinds, each made of a dozen scenes (mixtures need that many), and their kinds."""
+    """n junk images of four kinds, each made from a dozen scenes (mixtures need that many), and their kinds."""
     names = list(makers)
     chosen = [names[i] for i in torch.randint(0, len(names), (4,), generator=rng)]
     parts = [makers[kind](part, rng)[: math.ceil(n / 4)] for kind, part in zip(chosen, images.split(12), strict=False)]

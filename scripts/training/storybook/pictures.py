@@ -1,4 +1,4 @@
-"""Pictures to train and to test on: drawn scenes with their truth, what degrades them, and junk.
+"""Pictures for training and testing: drawn scenes with their truth, augmentation, degradations and junk.
 
 Images: float32 (n, 3, 64, 64) in [0, 1] unless said otherwise; uint8 (n, 64, 64, 3) on disk.
 """
@@ -25,7 +25,7 @@ SIZE = scene.SIZE
 
 
 def train_scenes(n: int, seed: int) -> list[scene.Scene]:
-    """n scenes; every other one has all its attributes uniform, so rare values and unseen pairs are learnt."""
+    """n scenes. Every other one has uniform attributes, so that rare values and unseen pairs are learnt."""
     return [scene.sample(seed, index, **(_uniform(seed, index) if index % 2 else {})) for index in range(n)]
 
 
@@ -36,8 +36,8 @@ def _uniform(seed: int, index: int) -> dict[str, str]:
 
 
 def test_scenes(seed: int) -> list[scene.Scene]:
-    """2,400 scenes of the world's own distribution with each relation and each name often enough, then 600
-    around the essay's prompt: 250 of it, 350 that share two of its three parts (and now and then all three).
+    """2,400 scenes with relations in fixed shares and all else from the world's distribution, then 600 around the
+    essay's prompt: 250 of it, and 350 that share two of its three parts (sometimes all three).
     """
     relations = ("riding", "riding", "next_to", "next_to", "rider_alone", "mount_alone", "empty")
     scenes = [scene.sample(seed, i, relation=relations[i % len(relations)]) for i in range(2400)]
@@ -53,16 +53,16 @@ def _without(fixed: dict[str, str], name: str) -> dict[str, str]:
 
 def pictures(scenes: list[scene.Scene]) -> np.ndarray:
     """uint8 (n, 64, 64, 3)."""
-    return np.stack([scene.render(one) for one in scenes])
+    return np.stack([scene.render(drawn) for drawn in scenes])
 
 
 def truth_table(scenes: list[scene.Scene]) -> pd.DataFrame:
-    """The scenes' truth and a column `junk`, '' for all of them."""
+    """The scenes' truth, with an empty column `junk`."""
     return scene.truth(scenes).assign(junk="")
 
 
 def junk_rows(kinds: Iterable[str]) -> pd.DataFrame:
-    """Truth of junk images: nothing is in them."""
+    """Truth of junk images: they show nothing."""
     columns = ("rider", "mount", "coat", "suit", "background", "facing")
     return pd.DataFrame({"relation": "junk", **dict.fromkeys(columns, ""), "place_named": False, "junk": list(kinds)})
 
@@ -96,10 +96,10 @@ def add_noise(images: Tensor, sigma: float | Tensor, rng: torch.Generator) -> Te
 
 def jpeg(images: Tensor, quality: int) -> Tensor:
     """Through JPEG at a quality of 1 to 95."""
-    return to_float(np.stack([_jpeg_one(one, quality) for one in to_pixels(images)]))
+    return to_float(np.stack([_jpeg(pixels, quality) for pixels in to_pixels(images)]))
 
 
-def _jpeg_one(pixels: np.ndarray, quality: int) -> np.ndarray:
+def _jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
     return np.asarray(Image.open(buffer))
@@ -114,9 +114,9 @@ def number(rng: torch.Generator, low: float, high: float) -> float:
 
 
 def augment(images: Tensor, rng: torch.Generator, mirror: bool = True, tint: float = 0.08) -> Tensor:
-    """Changes that leave no doubt about what is shown, each on a random part of the batch.
+    """Mild augmentation: each change applies to a random part of the batch and keeps the content plain.
 
-    mirror=False is for who has to tell left from right; tint: sd of each channel's gain.
+    mirror: False where left and right matter. tint: sd of each channel's gain.
     """
     images = _moved(images, rng, mirror)
     gain = 1 + tint * torch.randn((len(images), 3, 1, 1), generator=rng)
@@ -135,7 +135,7 @@ def augment(images: Tensor, rng: torch.Generator, mirror: bool = True, tint: flo
 
 
 def _moved(images: Tensor, rng: torch.Generator, mirror: bool = True) -> Tensor:
-    """Mirrored (half, if asked for), and shifted by up to 4 px and resized by up to 8 % (half)."""
+    """Half the images mirrored, if asked for; half shifted by up to 4 px and resized by up to 8 %."""
     n = len(images)
     side = (torch.rand(n, generator=rng) < 0.5).float() * 2 - 1 if mirror else torch.ones(n)
     moves = (torch.rand(n, 1, 1, generator=rng) < 0.5).float()
@@ -159,7 +159,7 @@ def junk_noise(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def junk_drowned(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Scenes under noise so strong that nobody could tell what they were."""
+    """Scenes under noise that hides their content."""
     return add_noise(0.5 + 0.3 * (images - 0.5), uniform(rng, 0.5, 1.5, len(images), 1, 1, 1), rng)
 
 
@@ -182,7 +182,7 @@ def junk_blurred(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def junk_faded(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Eight scenes on top of each other, or one that has all but dissolved into a colour."""
+    """The mean of eight scenes, or a scene faded almost into a single colour."""
     if number(rng, 0, 1) < 0.5:
         return torch.stack([_moved(images.roll(k, 0), rng) for k in range(8)]).mean(0)
     trace = uniform(rng, 0.0, 0.05, len(images), 1, 1, 1)
@@ -190,17 +190,17 @@ def junk_faded(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def junk_melted(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Run through each other until nobody is seen: every point is moved by 14 to 22 px (sd), its neighbours elsewhere.
+    """Scenes warped beyond recognition: points move by 14 to 22 px (sd), with little correlation between neighbours.
 
-    With less a rider can often still be seen, and a judge that learns to refuse such pictures goes blind early: the
-    first two phases of the judges moved points by 7 to 12 px.
+    With less, a rider can often still be seen, and a judge that learns to refuse such pictures goes blind early. The
+    first two phases of the judges used 7 to 12 px.
     """
     fields = torch.randn((len(images), 2, 10, 10), generator=rng) * uniform(rng, 14, 22, len(images), 1, 1, 1)
     return moved_by(images, F.interpolate(fields, size=SIZE, mode="bicubic"), "reflection")
 
 
 def moved_by(images: Tensor, moves: Tensor, padding: str) -> Tensor:
-    """moves: float32 (n, 2, 64, 64), pixels right and down."""
+    """Warp images. moves: float32 (n, 2, 64, 64), pixels right and down."""
     still = F.affine_grid(torch.eye(2, 3).expand(len(images), 2, 3), list(images.shape), align_corners=False)
     grid = still + moves.permute(0, 2, 3, 1) * 2 / SIZE
     return F.grid_sample(images, grid, padding_mode=padding, align_corners=False)

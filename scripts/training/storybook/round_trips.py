@@ -1,4 +1,4 @@
-"""The codec: round trips, broken latents, and the test sets that contain them.
+"""The codec: round trips, broken latents, and the test sets that use them.
 
 Images: float32 (n, 3, 64, 64) in [0, 1].
 """
@@ -32,10 +32,10 @@ from scripts.training.storybook.pictures import (
 
 
 class Codec:
-    """A diffusers AutoencoderKL folder, as images -> latents -> images."""
+    """A diffusers AutoencoderKL as images -> latents -> images."""
 
     def __init__(self, folder: Path, fast: bool = False) -> None:
-        """fast: in bfloat16, good enough for what is trained on and twice as fast."""
+        """fast: compute in bfloat16, twice as fast and good enough for training data."""
         from diffusers import AutoencoderKL
 
         self.vae = AutoencoderKL.from_pretrained(folder).eval().to(memory_format=torch.channels_last)
@@ -50,7 +50,7 @@ class Codec:
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Images through 8-bit pixels, as a loop would store them."""
+        """Images, rounded to 8-bit pixels as a loop stores them."""
         with self.precision:
             parts = [self.vae.decode(part / self.vae.config.scaling_factor).sample for part in latents.split(64)]
         return to_float(to_pixels(torch.cat(parts).float() / 2 + 0.5))
@@ -61,21 +61,21 @@ class Codec:
         return images
 
     def broken(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Decoded latents that are all noise, or next to it: at most a tenth of their variance is signal."""
+        """Decoded latents of noise with at most a tenth of signal variance."""
         signal = uniform(rng, 0, 0.1, len(images), 1, 1, 1) * (torch.rand((len(images), 1, 1, 1), generator=rng) < 0.7)
         latents = self.encode(images)
         mixed = signal.sqrt() * latents + (1 - signal).sqrt() * torch.randn(latents.shape, generator=rng)
         return self.decode(mixed * uniform(rng, 0.7, 1.3, len(images), 1, 1, 1))
 
     def shaken(self, images: Tensor, rng: torch.Generator) -> Tensor:
-        """Decoded latents with so little noise (under 6 % of the variance) that the scene stays plain."""
+        """Decoded latents with little noise, under 6 % of the variance, so that the scene stays plain."""
         latents = self.encode(images)
         noise = uniform(rng, 0, 0.06, len(images), 1, 1, 1)
         return self.decode((1 - noise).sqrt() * latents + noise.sqrt() * torch.randn(latents.shape, generator=rng))
 
 
 def all_junk(codec: Codec) -> dict[str, Damage]:
-    """The junk of phase 1, and what phase 2 adds to it; decoding is dear, so six broken ones at a time."""
+    """The junk of phase 1 and that added in phase 2. Decoding is slow, so `broken` makes six at a time."""
     return {**FIRST_JUNK, "melted": junk_melted, "broken": lambda images, rng: codec.broken(images[:6], rng)}
 
 
@@ -100,7 +100,7 @@ def junk_set(seed: int, codec: Codec, per_kind: int = 100) -> Labelled:
     rng = torch.Generator().manual_seed(seed)
     scenes = to_float(pictures(train_scenes(per_kind, seed)))
     makers = {**all_junk(codec), "broken": codec.broken}
-    # In parts of ten, so that each kind shows in all its sizes and strengths.
+    # In parts of ten, because sizes and strengths are drawn once per part.
     images = [torch.cat([make(part, rng) for part in scenes.split(10)]) for make in makers.values()]
     kinds = [kind for kind in makers for _ in range(per_kind)]
     return Labelled(to_float(to_pixels(torch.cat(images))), junk_rows(kinds))

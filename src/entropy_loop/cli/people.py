@@ -41,8 +41,8 @@ def rate(
     except Stopped:
         pass
     finally:
-        kept = serving.kept()
-    out.print(f"{kept}. `entropy-loop report {root}` shows the answers, `entropy-loop run` continues with the picks")
+        told = serving.close()
+    out.print(f"{told}; `entropy-loop report {root}` tells of answers, `entropy-loop run` goes on with picks")
 
 
 @app.command("import")
@@ -78,10 +78,10 @@ def watch(
     watched = watch.Watch(root)
     watched.page()  # raises before anything listens if the folder holds no results
     listening = server.listen("127.0.0.1", port)
-    address = server.where("127.0.0.1", listening)
+    address = server.address_of("127.0.0.1", listening)
     out.print(f"http://{address}/")
     out.print("the page reloads by itself. Ctrl-C closes it and leaves the run alone")
     try:
-        server.serve(Guard(watch.app(watched), server.names(address)), listening)
+        server.serve(Guard(watch.app(shown), server.allowed_hosts(address)), listening)
     except Stopped:
         out.print("the page is closed")

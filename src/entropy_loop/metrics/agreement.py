@@ -1,4 +1,4 @@
-"""Do people agree: with each other, with themselves, with what is known; and do model judges agree with people?"""
+"""Agreement of raters with each other, with themselves and with known truth, and of model judges with raters."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from entropy_loop.metrics.calibration import performance
 from entropy_loop.metrics.rates import wilson
 
 RESAMPLES = 500
-LEAST = 20  # images with two answers or more, for an interval of alpha
+MIN_IMAGES = 20  # with two or more answers, for an interval of alpha
 
 
 class Statistic(NamedTuple):
-    """A number with its 95 % interval, of n images or answers; None, with a reason, where it is not defined."""
+    """A statistic of n images or answers with its 95 % interval; None, with a reason, where it is undefined."""
 
     statistic: str
     n: int
@@ -29,8 +29,8 @@ class Statistic(NamedTuple):
 def alpha(answers: np.ndarray, seed: int = 0) -> Statistic:
     """Krippendorff's alpha for yes and no (Krippendorff 2011, "Computing Krippendorff's alpha-reliability").
 
-    answers: float (raters, images), NaN where missing. Its interval is a bootstrap over the images. Undefined where no
-    image has two answers, and where all answers are one: without any difference there is nothing to agree on.
+    answers: float (raters, images), 1 yes, 0 no, NaN missing. The interval is a bootstrap over the images. Undefined
+    when no image has two answers, and when all answers are the same.
     """
     counts = np.stack([np.nansum(answers == value, axis=0) for value in (0, 1)], axis=1)
     counts = counts[counts.sum(axis=1) >= 2]
@@ -39,16 +39,16 @@ def alpha(answers: np.ndarray, seed: int = 0) -> Statistic:
     value = _alpha(counts)
     if value is None:
         return Statistic("alpha", len(counts), None, None, None, "all answers are the same")
-    if len(counts) < LEAST:
-        return Statistic("alpha", len(counts), value, None, None, f"no interval under {LEAST} images")
+    if len(counts) < MIN_IMAGES:
+        return Statistic("alpha", len(counts), value, None, None, f"no interval under {MIN_IMAGES} images")
     rng = np.random.default_rng(seed)
     drawn = [_alpha(counts[rng.integers(len(counts), size=len(counts))]) for _ in range(RESAMPLES)]
-    low, high = np.quantile([one for one in drawn if one is not None], (0.025, 0.975))
+    low, high = np.quantile([value for value in drawn if value is not None], (0.025, 0.975))
     return Statistic("alpha", len(counts), value, float(low), float(high))
 
 
 def _alpha(counts: np.ndarray) -> float | None:
-    """counts: how many said no and yes, one row per image."""
+    """counts: int (images, 2), the numbers of no and yes."""
     import krippendorff
 
     if min(counts.sum(axis=0)) == 0:
@@ -57,7 +57,7 @@ def _alpha(counts: np.ndarray) -> float | None:
 
 
 def with_themselves(answers: pd.DataFrame) -> Iterator[tuple[str, Statistic]]:
-    """(concept, share of repeats in which a rater says the same again); `answers` as `people.book.ANSWERS`."""
+    """(concept, share of repeats with the rater's first answer); answers: columns `people.book.ANSWERS`."""
     keys = ["rater", "file", "concept"]
     first, again = (answers[answers["repeat"] == repeat].set_index(keys)["answer"] for repeat in (False, True))
     pairs = pd.concat({"first": first, "again": again}, axis=1).dropna()
@@ -67,40 +67,37 @@ def with_themselves(answers: pd.DataFrame) -> Iterator[tuple[str, Statistic]]:
 
 
 def with_truth(answers: pd.DataFrame) -> Iterator[tuple[str, str, Statistic]]:
-    """(rater, concept, share of catch trials that the rater gets right)."""
-    told = answers.dropna(subset=["truth", "answer"])
-    for (rater, concept), rows in told.groupby(["rater", "concept"], sort=False):
+    """(rater, concept, share of catch trials answered correctly); answers: columns `people.book.ANSWERS`."""
+    trials = answers.dropna(subset=["truth", "answer"])
+    for (rater, concept), rows in trials.groupby(["rater", "concept"], sort=False):
         right = rows["answer"] == rows["truth"]
         yield str(rater), str(concept), _share("catch_accuracy", int(right.sum()), len(right))
 
 
-def of_judge(said: pd.Series, people: pd.Series) -> Iterator[Statistic]:
-    """Cohen's kappa of a judge's answers with what most people say, and its sensitivity and specificity against them.
+def of_judge(judge: pd.Series, people: pd.Series) -> Iterator[Statistic]:
+    """A judge against the majority of raters: Cohen's kappa, sensitivity and specificity.
 
-    Booleans, missing allowed; an image that lacks one says nothing.
+    judge, people: booleans by image, missing allowed. Images that lack either are left out.
     """
-    both = pd.DataFrame({"said": said.astype("boolean"), "people": people.astype("boolean")}).dropna()
-    yield _kappa(both["said"].to_numpy(bool), both["people"].to_numpy(bool))
-    found = performance(both["said"], both["people"])
-    says = "" if found.positives else "people say no to every image"
-    sensitivity = found.sensitivity, found.sensitivity_low, found.sensitivity_high
-    yield Statistic("sensitivity", found.positives, *sensitivity, says)
-    says = "" if found.negatives else "people say yes to every image"
-    specificity = found.specificity, found.specificity_low, found.specificity_high
-    yield Statistic("specificity", found.negatives, *specificity, says)
+    both = pd.DataFrame({"judge": judge.astype("boolean"), "people": people.astype("boolean")}).dropna()
+    yield _kappa(both["judge"].to_numpy(bool), both["people"].to_numpy(bool))
+    rates = performance(both["judge"], both["people"])
+    for name, n, only in (("sensitivity", rates.positives, "no"), ("specificity", rates.negatives, "yes")):
+        value, low, high = (getattr(rates, f"{name}{end}") for end in ("", "_low", "_high"))
+        yield Statistic(name, n, value, low, high, "" if n else f"people say {only} to every image")
 
 
-def _kappa(said: np.ndarray, people: np.ndarray) -> Statistic:
+def _kappa(judge: np.ndarray, people: np.ndarray) -> Statistic:
     from statsmodels.stats.inter_rater import cohens_kappa
 
-    n = len(said)
+    n = len(judge)
     if n == 0:
         return Statistic("kappa", 0, None, None, None, "no image has both answers")
-    table = np.array([[int(((said == a) & (people == b)).sum()) for b in (False, True)] for a in (False, True)])
+    table = np.array([[int(((judge == a) & (people == b)).sum()) for b in (False, True)] for a in (False, True)])
     if max(table.sum(axis=0)) == n or max(table.sum(axis=1)) == n:
         return Statistic("kappa", n, None, None, None, "one side says the same of every image")
-    found = cohens_kappa(table)
-    return Statistic("kappa", n, float(found.kappa), float(found.kappa_low), float(found.kappa_upp))
+    kappa = cohens_kappa(table)
+    return Statistic("kappa", n, float(kappa.kappa), float(kappa.kappa_low), float(kappa.kappa_upp))
 
 
 def _share(name: str, hits: int, n: int) -> Statistic:

@@ -1,4 +1,4 @@
-"""A judge against labelled images: where to say yes, how often that is right, and what other cuts would do."""
+"""Calibrates a judge on labelled images: threshold, sensitivity and specificity, ROC curve."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pandas.api.extensions import ExtensionArray
 
 from entropy_loop.metrics.rates import wilson
 
-CLEAN = "none"  # the kind of degradation of images as they are
+CLEAN = "none"  # the degradation of unchanged images
 Answers = pd.Series | np.ndarray | ExtensionArray
-"""Booleans, image by image; missing allowed."""
+"""One boolean per image, missing allowed."""
 AXES = ("false_positive_rate", "sensitivity")  # of a ROC curve
 
 
 @dataclass(frozen=True)
 class Performance:
-    """Sensitivity of `positives` images that show it, specificity of `negatives` images that do not, each with its
-    95 % Wilson interval; None where there is no such image."""
+    """Sensitivity on `positives` images that show the concept and specificity on `negatives` images that do not, each
+    with its 95 % Wilson interval; None where there is no such image."""
 
     positives: int
     sensitivity: float | None
@@ -33,8 +33,8 @@ class Performance:
 
 @dataclass(frozen=True)
 class Measured:
-    """How a judge did on a concept, or on several in one image, with images of one kind and level of degradation
-    (`none`, 0: as they are)."""
+    """A judge's rates on a concept or conjunction of concepts, for one kind and level of degradation (unchanged images:
+    `none`, 0)."""
 
     kind: str
     level: float
@@ -44,11 +44,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Fit:
-    """What was fitted and measured of one judge.
+    """The calibration of one judge.
 
-    thresholds: by concept. measured: every concept and conjunction, first on the images as they are, then degraded.
-    too_few: why a conjunction was not measured. roc: the concepts' curves, with the columns of `roc` and concept,
-    positives, negatives. junk: in how many of `refused` images of junk each is seen.
+    thresholds: by concept. measured: every concept and conjunction, first on unchanged images, then on degraded ones.
+    too_few: conjunction -> the reason why it was not measured. roc: the concepts' curves, with the columns of `roc` and
+    concept, positives, negatives. junk: concept -> in how many of the `refused` junk images it is seen.
     """
 
     thresholds: dict[str, float]
@@ -60,59 +60,60 @@ class Fit:
 
     @property
     def clean(self) -> dict[str, Performance]:
-        """The images as they are, by concept or conjunction."""
-        return {one.concept: one.rates for one in self.measured if one.kind == CLEAN}
+        """Rates on unchanged images, by concept or conjunction."""
+        return {measured.concept: measured.rates for measured in self.measured if measured.kind == CLEAN}
 
 
 def halves(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices 0..n-1 dealt to two halves by a seeded permutation, each sorted; the first has the odd one."""
-    order = np.random.default_rng(seed).permutation(n)
-    return np.sort(order[: -(-n // 2)]), np.sort(order[-(-n // 2) :])
+    """Split the indices 0..n-1 into two sorted halves by a seeded permutation; the first gets the odd index."""
+    first, second = np.array_split(np.random.default_rng(seed).permutation(n), 2)
+    return np.sort(first), np.sort(second)
 
 
 def threshold(positives: np.ndarray, *refused: np.ndarray) -> float:
-    """The cut t for which `score > t` serves the worst served best: the least of the share of positives above it and,
-    of each of the other sets, the share not above it, is greatest. The middle of the plateau where several are.
+    """The threshold t of `score > t` with the largest minimum rate.
 
-    For one other set, the images without the concept, this is Youden's two rates balanced rather than added: adding
-    them lets a rare error pay for a frequent one. Scores that are all one have no cut: that score, a no to all.
+    The rates are the share of positives above t and, for each refused set, the share not above t. Between several best
+    thresholds the middle is returned. With one refused set, the negatives, this is the balanced form of Youden's index,
+    which adds sensitivity and specificity and so lets one make up for the other. If all scores are the same, that score
+    is returned, so every answer is no.
     """
     scores = np.unique(np.concatenate([positives, *refused]))
     if len(scores) == 1:
         return float(scores[0])
     cuts = (scores[1:] + scores[:-1]) / 2
-    least = np.minimum.reduce([_above(positives, cuts), *(1 - _above(other, cuts) for other in refused)])
-    best = cuts[least >= least.max() - 1e-12]
+    worst_rate = np.minimum.reduce([_above(positives, cuts), *(1 - _above(other, cuts) for other in refused)])
+    best = cuts[worst_rate >= worst_rate.max() - 1e-12]
     return float((best.min() + best.max()) / 2)
 
 
 def roc(positives: np.ndarray, negatives: np.ndarray) -> pd.DataFrame:
-    """The ROC curve from (0, 0) to (1, 1): what `score > threshold` gives at every cut between two scores.
+    """The ROC curve of `score > threshold` from (0, 0) to (1, 1), at every cut between two scores.
 
-    Columns: threshold (falling, the last is -inf), false_positive_rate, sensitivity. Points in the middle of a
-    horizontal or vertical line are left out; the curve is the same.
+    Columns: threshold (falling, the last is -inf), false_positive_rate, sensitivity. Points inside a horizontal or
+    vertical segment are left out.
     """
     scores = np.unique(np.concatenate([positives, negatives]))
     cuts = np.concatenate([[-np.inf], (scores[1:] + scores[:-1]) / 2, scores[-1:]])[::-1]
     x, y = _above(negatives, cuts), _above(positives, cuts)
-    chains = [(v[:-2] == v[1:-1]) & (v[1:-1] == v[2:]) for v in (x, y)]
-    kept = np.concatenate([[True], ~(chains[0] | chains[1]), [True]])
-    return pd.DataFrame({"threshold": cuts, AXES[0]: x, AXES[1]: y})[kept].reset_index(drop=True)
+    inside = [(v[:-2] == v[1:-1]) & (v[1:-1] == v[2:]) for v in (x, y)]
+    corner = np.concatenate([[True], ~(inside[0] | inside[1]), [True]])
+    return pd.DataFrame({"threshold": cuts, AXES[0]: x, AXES[1]: y})[corner].reset_index(drop=True)
 
 
 def thinned(table: pd.DataFrame, most: int) -> pd.DataFrame:
-    """At most so many rows (two or more), evenly spaced, the first and the last among them."""
+    """At most `most` rows (2 or more), evenly spaced, with the first and the last row."""
     if len(table) <= most:
         return table
     return table.iloc[np.linspace(0, len(table) - 1, most).round().astype(int)]
 
 
-def performance(said: Answers, true: Answers) -> Performance:
-    """Answers against the truth, image by image; an image that lacks one says nothing."""
-    answers, truths = (pd.Series(one, dtype="boolean").array for one in (said, true))
-    known = ~(answers.isna() | truths.isna())
-    answer, truth = answers[known].to_numpy(bool), truths[known].to_numpy(bool)
-    return Performance(*_share(answer[truth]), *_share(~answer[~truth]))
+def performance(answers: Answers, truth: Answers) -> Performance:
+    """Sensitivity and specificity of answers against the truth; images that lack either are left out."""
+    given, known = (pd.Series(values, dtype="boolean").array for values in (answers, truth))
+    both = ~(given.isna() | known.isna())
+    answer, true = given[both].to_numpy(bool), known[both].to_numpy(bool)
+    return Performance(*_share(answer[true]), *_share(~answer[~true]))
 
 
 def _share(right: np.ndarray) -> tuple[int, float | None, float | None, float | None]:
@@ -121,5 +122,5 @@ def _share(right: np.ndarray) -> tuple[int, float | None, float | None, float | 
 
 
 def _above(scores: np.ndarray, cuts: np.ndarray) -> np.ndarray:
-    """Share of the scores above each cut."""
+    """Share of the scores above each cut, float (cuts,)."""
     return 1 - np.searchsorted(np.sort(scores), cuts, side="right") / len(scores)

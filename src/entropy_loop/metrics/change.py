@@ -1,4 +1,4 @@
-"""The change rate c = (V1 - V2) / V1 and its interval within one chain. c > 0: recognition fell."""
+"""The change rate c = (V1 - V2) / V1 within one chain, and its interval. c > 0 means that recognition fell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CHI2_95 = 3.841458820694124  # 95 % quantile of chi-squared with one degree of 
 
 
 def change_rate(hits1: int, n1: int, hits2: int, n2: int) -> float | None:
-    """c = (V1 - V2) / V1 = 1 - V2/V1; None (undefined, not 0) when V1 = 0 or a pool is empty."""
+    """c = (V1 - V2) / V1 = 1 - V2/V1 with V = hits / n; None when V1 = 0 or a pool is empty."""
     if hits1 == 0 or n1 == 0 or n2 == 0:
         return None
     return 1 - (hits2 / n2) / (hits1 / n1)
@@ -20,8 +20,8 @@ def change_rate(hits1: int, n1: int, hits2: int, n2: int) -> float | None:
 def change_interval(hits1: int, n1: int, hits2: int, n2: int) -> Interval | None:
     """95 % interval of c: one minus the score interval of the risk ratio V2/V1.
 
-    Koopman 1984 (Biometrics 40:513); defined at V2 = 0 and at V1 = V2 = 1, where the delta method is not.
-    It takes the two pools for independent draws: within one chain only. None where c is undefined.
+    Koopman 1984 (Biometrics 40:513). It is also defined at V2 = 0 and at V1 = V2 = 1, unlike the delta method. It
+    treats the two pools as independent draws, so it holds within one chain only. None where c is undefined.
     """
     if change_rate(hits1, n1, hits2, n2) is None:
         return None
@@ -36,8 +36,8 @@ def change_interval(hits1: int, n1: int, hits2: int, n2: int) -> Interval | None
 
 
 def _score(theta: float, hits1: int, n1: int, hits2: int, n2: int) -> float:
-    """Score statistic of the hypothesis V2 = theta V1, with the rates at their maximum likelihood under it."""
-    # The root of (n1 + n2) p2^2 - b p2 + theta (hits1 + hits2) = 0, in the form that does not cancel.
+    """Score statistic of the hypothesis V2 = theta V1, with the maximum-likelihood rates under it."""
+    # The root of (n1 + n2) p2^2 - b p2 + theta (hits1 + hits2) = 0, in the form without cancellation.
     b = theta * (n2 + hits1) + hits2 + n1
     root = math.sqrt(max(0.0, b * b - 4 * theta * (n1 + n2) * (hits1 + hits2)))
     p1 = 2 * (hits1 + hits2) / (b + root)
@@ -50,7 +50,7 @@ def _score(theta: float, hits1: int, n1: int, hits2: int, n2: int) -> float:
 
 
 def _crossing(excess: Callable[[float], float], start: float, step: float) -> float:
-    """Where `excess` becomes positive going from `start` in one direction."""
+    """The point where `excess` becomes positive, from `start` in the direction of `step`'s sign."""
     from scipy.optimize import brentq
 
     inner, outer = start, start + step * 0.01

@@ -1,4 +1,4 @@
-"""Does a pool repeat its diet? By the similarity of each image to its nearest neighbour there."""
+"""Copying: how much of a pool repeats its diet, by each image's similarity to its nearest neighbour there."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ QUANTILE = 0.95
 
 
 class Copied(NamedTuple):
-    """hits of n pool images are nearer to the diet than 95 % of the held-out real images are.
+    """`hits` of `n` pool images are nearer to the diet than 95 % of the held-out real images are.
 
-    interval: of the rate, for the threshold that was found. null: where the rate lies without copying, for a pool
-    that is as the diet's images are.
+    interval: 95 % interval of the rate, given the threshold. null: 95 % band of the rate of a pool that copies nothing
+    and is distributed as the diet is.
     """
 
     hits: int
@@ -27,16 +27,17 @@ class Copied(NamedTuple):
 
 
 def copied(pool: np.ndarray, diet: np.ndarray, held_out: np.ndarray) -> Copied | None:
-    """How much of a pool (n, d) is nearer to its diet (k, d; each image once) than real images (m, d) are; embeddings.
+    """The share of a pool that is nearer to its diet than held-out real images are.
 
-    held_out: real images that the diet does not contain. Those say how similar an uncopied image is to its nearest
-    neighbour (the idea of Meehan et al. 2020, arXiv 2004.05675, with one threshold). None with fewer than 19 of them,
-    which have no 95 % quantile, without a pool, or with fewer than two images in the diet.
+    pool, diet, held_out: embeddings (n, d), (k, d) and (m, d). The diet holds each image once. Held-out images are real
+    and not in the diet: they show how similar an image that is no copy is to its nearest neighbour (the idea of Meehan
+    et al. 2020, arXiv 2004.05675, with one threshold). None if n = 0, if k < 2, or if m < 19, which has no 95 %
+    quantile.
 
-    Real images are held out from a diet of real ones; a diet of generated images is nearer to everything that its
-    model makes, copied or not (another pool of that very model had a rate of .20, not .05). So the null asks the diet
-    itself: how often one of its images is that near to the others. In simulations with both kinds of diet 91 to 94 % of
-    these 95 % bands held the rate of a pool that copied nothing, and 3 to 6 % of the rates lay above them.
+    A diet of generated images is near to everything that its model makes, copied or not: another pool of that model had
+    a rate of .20, not .05. So the null comes from the diet itself: how often one of its images is that near to the
+    others. In simulations with both kinds of diet, 91 to 94 % of these 95 % bands held the rate of a pool that copied
+    nothing, and 3 to 6 % of the rates lay above them.
     """
     n, m = len(pool), len(held_out)
     rank = math.ceil(QUANTILE * (m + 1))
@@ -44,12 +45,12 @@ def copied(pool: np.ndarray, diet: np.ndarray, held_out: np.ndarray) -> Copied |
         return None
     threshold = np.sort(nearest_similarity(held_out, diet))[rank - 1]
     hits = int(np.sum(nearest_similarity(pool, diet) > threshold))
-    among_themselves = int(np.sum(_nearest_others(diet) > threshold))
-    return Copied(hits, n, wilson(hits, n), _null(n, among_themselves, len(diet)))
+    within_diet = int(np.sum(_nearest_others(diet) > threshold))
+    return Copied(hits, n, wilson(hits, n), _null(n, within_diet, len(diet)))
 
 
 def nearest_similarity(images: np.ndarray, diet: np.ndarray) -> np.ndarray:
-    """Cosine of each of n embeddings (n, d) and its nearest neighbour in the diet (any, d): float64 (n,)."""
+    """Cosine similarity of each embedding (n, d) to its nearest neighbour in the diet (k, d): float64 (n,)."""
     return (unit(images) @ unit(diet).T).max(axis=1)
 
 
@@ -60,7 +61,7 @@ def _nearest_others(diet: np.ndarray) -> np.ndarray:
 
 
 def _null(n: int, hits: int, k: int) -> Interval:
-    """95 % band of the rate among n images when hits of k others were seen: beta-binomial, Jeffreys' prior."""
+    """95 % predictive band of the rate in n images after `hits` in k: beta-binomial, Jeffreys' prior."""
     from scipy.stats import betabinom
 
     low, high = betabinom.ppf((0.025, 0.975), n, hits + 0.5, k - hits + 0.5)

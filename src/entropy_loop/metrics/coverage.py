@@ -1,4 +1,4 @@
-"""Does a pool look like its reference, and does it reach all of it? From embeddings and their nearest neighbours."""
+"""Precision, recall, density and coverage of a pool against a reference, from nearest neighbours of embeddings."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import math
 import numpy as np
 
 NEAREST = 5
-SHARES = ("precision", "recall", "coverage")  # the numbers below that are shares of images
+SHARES = ("precision", "recall", "coverage")  # the metrics that are shares of images
 
 
 def coverage(pool: np.ndarray, reference: np.ndarray, k: int = NEAREST) -> dict[str, float]:
-    """Precision, recall, density and coverage of a pool (n, d) against a reference (m, d), by Euclidean distance.
+    """Compare embeddings (n, d) of a pool and (m, d) of a reference by Euclidean distance.
 
     The ball of an image reaches to its k-th nearest neighbour in its own set.
-    precision: share of the pool inside some ball of the reference; recall: share of the reference inside some
-    ball of the pool (Kynkaanniemi et al. 2019, arXiv 1904.06991, equations 1 and 2).
-    density: balls of the reference that hold a pool image, mean, over k, may exceed 1; coverage: share of the
+    precision: share of the pool inside a ball of the reference. recall: share of the reference inside a ball of the
+    pool (Kynkaanniemi et al. 2019, arXiv 1904.06991, equations 1 and 2).
+    density: mean number of reference balls around a pool image, divided by k; it can exceed 1. coverage: share of the
     reference's balls with a pool image inside (Naeem et al. 2020, arXiv 2002.09797, equations 3 and 4).
-    All depend on n and m: compare pools of one size. NaN where a set has no k-th neighbour (size <= k).
+    All depend on n and m, so compare pools of one size. NaN if n <= k or m <= k.
     """
     n, m = len(pool), len(reference)
     if min(n, m) <= k:
@@ -37,10 +37,10 @@ def coverage(pool: np.ndarray, reference: np.ndarray, k: int = NEAREST) -> dict[
 def _squared_distances(rows: np.ndarray) -> np.ndarray:
     lengths = np.sum(rows * rows, axis=1)
     squares = lengths[:, None] + lengths - 2 * rows @ rows.T
-    np.fill_diagonal(squares, 0)  # rounding must not move an image away from itself
+    np.fill_diagonal(squares, 0)  # exactly 0, whatever the rounding
     return squares
 
 
 def _radii(squares: np.ndarray, k: int) -> np.ndarray:
-    """Squared distance to the k-th neighbour; the nearest of all is the image itself."""
+    """Squared distance to the k-th neighbour; index 0 is the image itself."""
     return np.partition(squares, k, axis=1)[:, k]

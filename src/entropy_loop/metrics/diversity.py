@@ -1,4 +1,4 @@
-"""How diverse a pool is, from its embeddings: Vendi score and mean pairwise distance."""
+"""Diversity of a pool's embeddings: Vendi score and mean pairwise distance."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ def diversity(pool: np.ndarray) -> dict[str, float]:
 
 
 def vendi_score(pool: np.ndarray) -> float:
-    """Effective number of different images among embeddings (n, d): 1 for copies of one, n for n orthogonal ones.
+    """Effective number of different images among embeddings (n, d): 1 for copies of one image, n for orthogonal ones.
 
     exp of the Shannon entropy of the eigenvalues of K/n with the cosine kernel K (Friedman & Dieng 2023,
-    TMLR, arXiv 2210.02410, definition 3.1; order q = 1). It grows with n: compare pools of one size.
-    NaN for an empty pool.
+    TMLR, arXiv 2210.02410, definition 3.1; order q = 1). It grows with n, so compare pools of one size. NaN if n = 0.
     """
     n, d = pool.shape
     if n == 0:
         return math.nan
     directions = unit(pool)
-    # Both products have the same eigenvalues but for zeros; the smaller one is cheaper.
+    # Both products have the same nonzero eigenvalues; the smaller one is cheaper.
     kernel = directions @ directions.T if n <= d else directions.T @ directions
     shares = np.linalg.eigvalsh(kernel / n)
     shares = shares[shares > 0]
@@ -31,16 +30,16 @@ def vendi_score(pool: np.ndarray) -> float:
 
 
 def mean_pairwise_distance(pool: np.ndarray) -> float:
-    """Mean cosine distance, 1 - cosine, over the pairs of different images; embeddings (n, d). NaN if n < 2."""
+    """Mean cosine distance, 1 - cosine, over all pairs of different embeddings (n, d). NaN if n < 2."""
     n = len(pool)
     if n < 2:
         return math.nan
-    # The sum of all cosines is the squared length of the sum of the directions; n of them are an image's with itself.
+    # The sum of all cosines is the squared length of the sum of the directions. n of them pair an image with itself.
     total = np.sum(np.sum(unit(pool), axis=0) ** 2)
     return float(1 - (total - n) / (n * (n - 1)))
 
 
 def unit(embeddings: np.ndarray) -> np.ndarray:
-    """Embeddings (n, d) in float64 at length one."""
+    """Embeddings (n, d) normalised to length one, float64."""
     rows = np.asarray(embeddings, dtype=np.float64)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)

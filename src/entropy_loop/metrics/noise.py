@@ -13,18 +13,18 @@ HALF_NYQUIST = 0.25  # cycles per pixel; Nyquist's frequency is 0.5
 
 
 def noise(images: Iterable[np.ndarray]) -> pd.DataFrame:
-    """One row per image (h, w, 3), uint8, of any size, one column per index below; their means are the pool's."""
+    """One row per image, uint8 (h, w, 3) of any size, and one column per index below. A pool's value is the mean."""
     indices = (high_frequency_share, bytes_per_pixel, intensity_entropy)
     rows = [[index(image) for index in indices] for image in images]
     return pd.DataFrame(rows, columns=[index.__name__ for index in indices], dtype=np.float64)
 
 
 def high_frequency_share(image: np.ndarray) -> float:
-    """Share of an image's energy above half of Nyquist's frequency, in any direction; its mean grey is left out.
+    """Share of an image's energy above half the Nyquist frequency, in any direction, without the mean grey.
 
-    Energy is the squared 2-D Fourier transform of luminance; white noise has 1 - pi/16 = 0.80 there. A Hann
-    window fades the borders out (Harris 1978, Proc. IEEE 66:51): the transform joins opposite borders, and their
-    jump would count as high frequency. NaN for an image of one grey, which has no energy.
+    Energy is the squared 2-D Fourier transform of luminance; white noise has 1 - pi/16 = 0.80 there. A Hann window
+    fades the borders out (Harris 1978, Proc. IEEE 66:51), because the transform joins opposite borders and their jump
+    would count as high frequency. NaN for an image of one grey, which has no energy.
     """
     grey = luminance(image)
     if np.ptp(grey) == 0:
@@ -37,9 +37,9 @@ def high_frequency_share(image: np.ndarray) -> float:
 
 
 def bytes_per_pixel(image: np.ndarray) -> float:
-    """Size of the image as PNG, highest compression, in bytes per pixel: what zlib finds no pattern in.
+    """Size of the image as a PNG at the highest compression, in bytes per pixel.
 
-    Follows from the image and from Pillow's build of zlib, so compare sizes from one environment only.
+    It also depends on Pillow's build of zlib, so compare sizes from one environment only.
     """
     from PIL import Image
 
@@ -49,17 +49,17 @@ def bytes_per_pixel(image: np.ndarray) -> float:
 
 
 def intensity_entropy(image: np.ndarray) -> float:
-    """Shannon entropy of the luminance in 256 bins, in bits: 0 for one grey, 8 when all are equally frequent."""
+    """Shannon entropy of the luminance in 256 bins, in bits: 0 for one grey, 8 for equally frequent greys."""
     counts = np.bincount(np.rint(luminance(image)).astype(np.int64).ravel(), minlength=256)
     shares = counts[counts > 0] / counts.sum()
     return float(-np.sum(shares * np.log2(shares)))
 
 
 def luminance(image: np.ndarray) -> np.ndarray:
-    """Luma of ITU-R BT.601, float64 (h, w), 0..255, of an RGB image (h, w, 3)."""
+    """Luma of an RGB image (h, w, 3) by ITU-R BT.601: float64 (h, w), 0..255."""
     return image.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
 
 
 def _hann(size: int) -> np.ndarray:
-    """Hann window at the pixels' centres: symmetric and nowhere zero, so no pixel is ignored."""
+    """Hann window at the pixels' centres. It is symmetric and nowhere zero, so every pixel counts."""
     return np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2

@@ -1,4 +1,4 @@
-"""What chance alone does: rates and null bands of c when nothing happens to the model."""
+"""Null models: rates and bands of c when the model copies its diet perfectly, or does not change at all."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from entropy_loop.metrics.rates import Interval
 
 REPLICATES = 4000
 Diet = Callable[[Sequence[np.ndarray], np.random.Generator], np.ndarray]
-"""A regime as rates see it: from the rates of what generations 0..g kept, one float array (replicates,) each,
-to the rate of what generation g+1 trains on, with its real images and its own draws. So for the shares of an
-attribute, (replicates, values)."""
+"""A regime in terms of rates: from the rates of the images kept in generations 0..g, one float array (replicates,)
+each, to the rate of the diet of generation g+1, including real images. It may draw from the random generator. The same
+holds for the shares of an attribute, (replicates, values)."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """What moves an arm's rates when the model copies perfectly: `kept` images of each pool, chosen blindly (repeats:
-    with putting back), are fed back by `diet`."""
+    """Neutral drift of an arm: `kept` images of each pool are chosen blindly (repeats: with replacement) and fed back
+    by `diet`."""
 
     kept: int
     diet: Diet
@@ -27,16 +27,16 @@ class Drift:
 
 
 def neutral(first_hits: np.ndarray, images: int, drift: Drift, steps: int, rng: np.random.Generator) -> np.ndarray:
-    """Rates of the pools of a perfect copier (docs/laws.md, E11), float array (replicates, steps + 1).
+    """Rates of a perfect copier's pools (docs/laws.md, E11): float (replicates, steps + 1).
 
-    first_hits: int array (replicates,), hits among the `images` of generation 0's pool. Each next pool is drawn at the
-    rate of the diet.
+    first_hits: int (replicates,), hits among the `images` of generation 0's pool. Each next pool is drawn at the rate
+    of the diet.
     """
-    return _copied([], first_hits, images, drift, steps, rng)
+    return _simulate([], first_hits, images, drift, steps, rng)
 
 
 def sampling_band(hits1: int, n1: int, n2: int, seed: int) -> Interval | None:
-    """95 % band of c when both pools come from one and the same model (regenerate only)."""
+    """95 % band of c when both pools come from the same model."""
     rng = np.random.default_rng(seed)
     rate = pooled(hits1, n1)
     return _band(rng.binomial(n1, rate, REPLICATES) / n1, rng.binomial(n2, rate, REPLICATES) / n2)
@@ -47,45 +47,45 @@ def drift_band(
 ) -> Interval | None:
     """95 % band of c over the next `steps` feedback steps for a perfect copier (docs/laws.md, E11).
 
-    hits: of the pools (n images each) of generations 0..start; the last one is where c starts. What the
-    generations before it kept enters the diet at the rates that were seen. judged: so many images of a pool were looked
-    at by people, or answered; `hits` are scaled up from those.
+    hits: in the pools, of n images each, of generations 0..start; c starts from the last one. Images kept before it
+    enter the diet at their measured rates. judged: images per pool that have an answer, from which `hits` are scaled
+    up; None for all.
     """
     rng = np.random.default_rng(seed)
     *before, start = hits
-    looked = n if judged is None else judged
-    seen = [np.full(REPLICATES, pooled(h * looked / n, looked)) for h in before]
-    first = rng.binomial(n, pooled(start * looked / n, looked), REPLICATES)
-    pools = said(_copied(seen, first, n, drift, steps, rng), judged, rng)
+    answered = n if judged is None else judged
+    history = [np.full(REPLICATES, pooled(h * answered / n, answered)) for h in before]
+    first = rng.binomial(n, pooled(start * answered / n, answered), REPLICATES)
+    pools = observed_rates(_simulate(history, first, n, drift, steps, rng), judged, rng)
     return _band(pools[:, 0], pools[:, -1])
 
 
-def glimpsed(rates: np.ndarray, images: int, judged: int, rng: np.random.Generator) -> np.ndarray:
-    """Rates of `judged` images of each pool, drawn blindly, where the pools (`images` each) have `rates`."""
+def sampled_rates(rates: np.ndarray, images: int, judged: int, rng: np.random.Generator) -> np.ndarray:
+    """Rates in a random sample of `judged` images from each pool of `images` with `rates` (any shape)."""
     if judged >= images:
         return rates
     hits = np.rint(rates * images).astype(np.int64)
     return rng.hypergeometric(hits, images - hits, judged) / judged
 
 
-def said(rates: np.ndarray, judged: int | None, rng: np.random.Generator) -> np.ndarray:
-    """Pools with these rates as people see them, who look at `judged` images of each; None: a judge who sees all.
+def observed_rates(rates: np.ndarray, judged: int | None, rng: np.random.Generator) -> np.ndarray:
+    """Observed rates of pools with `rates` when people look at `judged` images each; None for a judge, who sees all.
 
-    The mean share of people has the variance V (1 - V) / judged at most, whether they agree (then an image is one
-    answer) or not (then even a whole pool is not known for sure), so a yes or no for each image is cautious.
+    Each image gets one yes or no. This is cautious: the mean share of raters has at most the variance V (1 - V) /
+    judged, whether raters agree or not.
     """
     return rates if judged is None else rng.binomial(judged, np.clip(rates, 0, 1)) / judged
 
 
 def pooled(hits: float, n: int) -> float:
-    """A rate that is never 0 or 1, so that a perfect pool does not claim to be beyond chance."""
+    """(hits + .5) / (n + 1): never 0 or 1, so that a pool of all or no hits still has chance variation."""
     return (hits + 0.5) / (n + 1)
 
 
 def without_replacement(images: np.ndarray, kept: int, rng: np.random.Generator) -> np.ndarray:
-    """Counts (replicates, values) of `kept` images drawn blindly from those of `images`, without putting back.
+    """Counts (replicates, values) of `kept` images drawn without replacement from counts `images`.
 
-    Multivariate hypergeometric, one value after the other; the last one is what is left.
+    Multivariate hypergeometric, one value after the other; the last value gets the rest.
     """
     chosen = np.zeros_like(images)
     after, left = images.sum(axis=1), np.full(len(images), kept)
@@ -97,19 +97,19 @@ def without_replacement(images: np.ndarray, kept: int, rng: np.random.Generator)
     return chosen
 
 
-def _copied(
+def _simulate(
     before: Sequence[np.ndarray], hits: np.ndarray, images: int, drift: Drift, steps: int, rng: np.random.Generator
 ) -> np.ndarray:
     """`neutral` after a history: `before` holds the kept rates of the generations before the first pool."""
-    eaten, pools = list(before), [hits]
+    kept, pools = list(before), [hits]
     for _ in range(steps):
         chosen = (
             rng.binomial(drift.kept, pools[-1] / images)
             if drift.repeats
             else rng.hypergeometric(pools[-1], images - pools[-1], drift.kept)
         )
-        eaten.append(chosen / drift.kept)
-        rate = np.clip(drift.diet(eaten, rng), 0, 1)  # a weighted mean of ones may round to a little more than one
+        kept.append(chosen / drift.kept)
+        rate = np.clip(drift.diet(kept, rng), 0, 1)  # a weighted mean of ones can round to above 1
         pools.append(rng.binomial(images, rate))
     return np.stack(pools, axis=1) / images
 

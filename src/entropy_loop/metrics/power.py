@@ -1,30 +1,32 @@
-"""How large must a study be? Power of the claim that c is beyond drift, by simulating whole studies."""
+"""Power of the claim that c is beyond drift, and the sizes that reach it, by simulating whole studies."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from entropy_loop.errors import ConfigError
 from entropy_loop.metrics.chains import LEAST_CHAINS, change_rates, drift_null, mean_over_chains, p_values
-from entropy_loop.metrics.nulls import Drift, glimpsed, neutral
+from entropy_loop.metrics.nulls import Drift, neutral, sampled_rates
 
 LEVEL = 0.05
 _STUDIES = 4000
-_REPLICATES = 1599  # 2.5 % of R + 1 is a whole number: the simulated test has the level it says
-_MOST = {"images": 16384, "chains": 128, "raters": 1024}
+_REPLICATES = 1599  # 2.5 % of R + 1 is a whole number, so that the test has exactly its nominal level
+_MAXIMA = {"images": 16384, "chains": 128, "raters": 1024}
 
 
 @dataclass(frozen=True)
 class Design:
-    """A study and its power. Of `chains` chains each generation makes `images` images and feeds back `keep` of them
-    (a number, or a float in (0, 1]: a share of the pool); after `generations` steps V has fallen from `rate` to
-    rate (1 - change).
+    """A study and its power.
 
-    rated: where people look, at so many images of a pool; `raters` of them at each, and `agreement` is the intraclass
-    correlation of what they say of an image. None: every image has one yes or no, as of a model judge.
+    In each of `chains` chains every generation makes `images` images and feeds back `keep` of them: an int is a number,
+    a float in (0, 1] a share of the pool. After `generations` steps V has fallen from `rate` to rate (1 - change).
+
+    rated: images per pool that people look at. raters: people per image. agreement: intraclass correlation of their
+    answers to an image. All three are None when a model judge gives every image one yes or no.
     """
 
     rate: float
@@ -57,34 +59,31 @@ def solve(
     raters: int | None = None,
     agreement: float | None = None,
 ) -> Design:
-    """The design with the one of images, keep, chains and power that is left out: power itself, or the smallest
-    number that reaches it. With any of rated, raters and agreement people look (one rater and agreement 1 unless
-    said), and `rated` is one of the numbers, too.
+    """Solve for the one of images, keep, chains and power that is left out: power, or the smallest number that reaches
+    it.
 
-    The claim is that of `chains.claim`: the mean over the chains of c from 0 to last, p <= .05 against drift.
-    The alternative: generation 0 has the true rate `rate`; each step keeps `keep` images blindly, the regime is
-    replace, and the next model shows the concept at (1 - change)^(1/generations) times the rate of what was kept,
-    so that E[V(last)] = rate (1 - change) and neutral drift (docs/laws.md, E11) acts on top. Arms with a memory drift
-    less. What people say of it: see `_said`.
-    Found by simulating 4,000 studies, the same seed for every try: power is known to one or two points.
-    Raises ConfigError when not exactly one is left out, when a number is out of range, or when no size suffices.
+    Giving any of rated, raters and agreement means that people look: raters and agreement default to 1, and rated can
+    be the number that is solved for.
+
+    The claim is that of `chains.claim`: the mean over the chains of c from generation 0 to the last, p <= .05 against
+    drift. Under the alternative, generation 0 has the true rate `rate`. Each step keeps `keep` images blindly, with
+    regime replace. The next model shows the concept at (1 - change)^(1/generations) times the rate of the kept images,
+    so E[V(last)] = rate (1 - change), with neutral drift (docs/laws.md, E11) on top. Arms with a memory drift less.
+    `_observe` describes people's answers.
+
+    Power comes from 4,000 simulated studies with the same seed for every try, and is accurate to one or two points.
+    Raises ConfigError when not exactly one number is left out, when one is out of range, or when no size suffices.
     """
-    given = {"images": images, "keep": keep, "chains": chains, "power": power}
-    people = (rated, raters, agreement) != (None, None, None)
-    unknown = _left_out(given | ({"rated": rated} if people else {}))
-    fewest = max(keep if isinstance(keep, int) else 2, rated or 1)
-    design = Design(  # what is not known yet starts at its smallest value
-        rate,
-        change,
-        images=fewest if images is None else images,
-        keep=1 if keep is None else keep,
-        chains=LEAST_CHAINS if chains is None else chains,
-        power=0.0 if power is None else power,
-        generations=generations,
-    )
-    if people:
-        of_each, alike = 1 if raters is None else raters, 1.0 if agreement is None else agreement
-        design = replace(design, rated=1 if rated is None else rated, raters=of_each, agreement=alike)
+    sizes = {"images": images, "keep": keep, "chains": chains, "power": power}
+    people = {"rated": rated, "raters": raters, "agreement": agreement}
+    # The unknown starts at its smallest value.
+    start: dict[str, Any] = {"images": max(keep if isinstance(keep, int) else 2, rated or 1), "keep": 1}
+    start |= {"chains": LEAST_CHAINS, "power": 0.0}
+    if people_look := any(value is not None for value in people.values()):
+        start |= {"rated": 1, "raters": 1, "agreement": 1.0}
+    unknown = _left_out(sizes | ({"rated": rated} if people_look else {}))
+    given = {name: value for name, value in (sizes | people).items() if value is not None}
+    design = Design(rate, change, generations=generations, **(start | given))
     _check(design)
     if unknown == "power":
         return replace(design, power=_power(design, seed))
@@ -92,17 +91,17 @@ def solve(
 
 
 def _left_out(given: Mapping[str, object]) -> str:
-    """The one number that is to be solved for."""
+    """The name of the one number that is None."""
     missing = [name for name, value in given.items() if value is None]
     if len(missing) != 1:
-        said = "all are given" if not missing else f"{', '.join(missing)} are left out"
+        problem = "all are given" if not missing else f"{', '.join(missing)} are left out"
         *names, last = given
-        raise ConfigError(f"power: leave out exactly one of {', '.join(names)} and {last}, to be solved for; {said}.")
+        raise ConfigError(f"power: leave out exactly one of {', '.join(names)} and {last}, to solve for; {problem}.")
     return missing[0]
 
 
 def size(text: str | None) -> int | float | None:
-    """What a command line says of `keep`: '32' is a number, '0.25' a share. Raises ConfigError for anything else."""
+    """Parse `keep` from the command line: '32' is a number, '0.25' a share. Raises ConfigError for anything else."""
     if text is None:
         return None
     try:
@@ -112,51 +111,51 @@ def size(text: str | None) -> int | float | None:
 
 
 def _check(design: Design) -> None:
-    """Raises ConfigError for a number that makes no study."""
+    """Raises ConfigError for a number out of range."""
+    keep = design.keep
     ranges = {
         "rate": (0 < design.rate < 1, "between 0 and 1"),
         "change": (0 < design.change <= 1, "above 0 (recognition falls) and at most 1"),
-        "images": (1 <= design.images <= _MOST["images"], f"1 to {_MOST['images']}"),
-        "keep": (_fits(design.keep, design.images), "1 to images, or a share in (0, 1]"),
-        "chains": (LEAST_CHAINS <= design.chains <= _MOST["chains"], f"{LEAST_CHAINS} to {_MOST['chains']}"),
+        "images": (1 <= design.images <= _MAXIMA["images"], f"1 to {_MAXIMA['images']}"),
+        "keep": (
+            1 <= keep <= design.images if isinstance(keep, int) else 0 < keep <= 1,
+            "1 to images, or a share in (0, 1]",
+        ),
+        "chains": (LEAST_CHAINS <= design.chains <= _MAXIMA["chains"], f"{LEAST_CHAINS} to {_MAXIMA['chains']}"),
         "power": (0 <= design.power < 1, "at least 0 and below 1"),
         "generations": (design.generations >= 1, "1 or more"),
     }
     if design.rated is not None and design.raters is not None and design.agreement is not None:
         ranges["rated"] = (1 <= design.rated <= design.images, f"1 to images ({design.images})")
-        ranges["raters"] = (1 <= design.raters <= _MOST["raters"], f"1 to {_MOST['raters']}")
+        ranges["raters"] = (1 <= design.raters <= _MAXIMA["raters"], f"1 to {_MAXIMA['raters']}")
         ranges["agreement"] = (0 <= design.agreement <= 1, "0 to 1")
-    for name, (fits, wanted) in ranges.items():
-        if not fits:
-            raise ConfigError(f"power: {name} is {getattr(design, name)}; it must be {wanted}.")
-
-
-def _fits(keep: int | float, images: int) -> bool:
-    return 1 <= keep <= images if isinstance(keep, int) else 0 < keep <= 1
+    for name, (valid, allowed) in ranges.items():
+        if not valid:
+            raise ConfigError(f"power: {name} is {getattr(design, name)}; it must be {allowed}.")
 
 
 def _smallest(design: Design, unknown: str, seed: int) -> Design:
-    """The design with the smallest value of the unknown, from its present one up, that reaches the wanted power:
-    doubled until it does, then bisected."""
+    """The design with the smallest value of the unknown, from its current value up, that reaches `design.power`: the
+    value is doubled until it does, then bisected."""
 
-    def tried(value: int) -> Design:
+    def attempt_at(value: int) -> Design:
         attempt = replace(design, **{unknown: value})
         return replace(attempt, power=_power(attempt, seed))
 
-    value, most = getattr(design, unknown), _MOST.get(unknown, design.images)
-    too_small, best = value - 1, tried(value)
+    value, largest = getattr(design, unknown), _MAXIMA.get(unknown, design.images)
+    too_small, best = value - 1, attempt_at(value)
     while best.power < design.power:
-        if value == most:
+        if value == largest:
             raise ConfigError(
                 f"power: even {unknown} = {value} gives a power of {best.power:.2f}, not {design.power:g}: "
                 f"drift through {best.kept} kept images in {best.chains} chains hides a change of {design.change:g}. "
                 "Keep more images, run more chains, or ask for a larger change."
             )
-        too_small, value = value, min(2 * value, most)
-        best = tried(value)
+        too_small, value = value, min(2 * value, largest)
+        best = attempt_at(value)
     while value - too_small > 1:
         middle = (too_small + value) // 2
-        attempt = tried(middle)
+        attempt = attempt_at(middle)
         if attempt.power < design.power:
             too_small = middle
         else:
@@ -172,36 +171,36 @@ def _power(design: Design, seed: int) -> float:
     first = rng.binomial(d.images, d.rate, (_STUDIES, d.chains))
     falling = Drift(d.kept, lambda kept, rng: fall * kept[-1])
     rates = neutral(first.ravel(), d.images, falling, d.generations, rng)
-    seen = _said(d, rates, rng).reshape(_STUDIES, d.chains, -1)
-    values = change_rates(seen)
+    observed = _observe(d, rates, rng).reshape(_STUDIES, d.chains, -1)
+    values = change_rates(observed)
     copier = {"copier": Drift(d.kept, lambda kept, rng: kept[-1])}
-    # A study's null follows from its pooled hits; those half a standard error apart share one.
+    # A study's null depends on its pooled hits. Studies within half a standard error share one null.
     judged = d.images if d.rated is None else d.rated
     n = judged * d.chains
     width = max(1, round(0.5 * np.sqrt(n * d.rate * (1 - d.rate))))
-    centres = np.clip(np.round(np.round(seen[..., 0].sum(axis=1) * judged) / width) * width, 0, n)
+    centres = np.clip(np.round(np.round(observed[..., 0].sum(axis=1) * judged) / width) * width, 0, n)
     claims = 0
     for hits in np.unique(centres):
         start, key = np.full(d.chains, hits / n), seed + int(hits)
         null = drift_null(start, d.images, copier, d.generations, key, _REPLICATES, d.rated)["copier"]
-        observed = mean_over_chains(values[centres == hits])
-        claims += int((p_values(observed, mean_over_chains(change_rates(null))) <= LEVEL).sum())
+        means = mean_over_chains(values[centres == hits])
+        claims += int((p_values(means, mean_over_chains(change_rates(null))) <= LEVEL).sum())
     return claims / _STUDIES
 
 
-def _said(design: Design, rates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """V as it is observed in pools that show the concept at `rates` (any shape).
+def _observe(design: Design, rates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Observed V of pools that show the concept at `rates` (any shape); the rates themselves for a model judge.
 
-    A latent model of people: an image shows the concept or does not, and that is what drifts. A rater says what the
-    image shows with probability sqrt(agreement), and else yes as often as the pool shows it. So V is right on
-    average, and two raters' answers to an image correlate by `agreement`. People of a leniency of their own are left
-    out: those who rate both generations change c little.
+    People follow a latent model: an image shows the concept or does not. With probability sqrt(agreement) a rater says
+    what the image shows, otherwise yes at the pool's rate. So V is unbiased, and the correlation of two raters' answers
+    to an image is `agreement`. Raters' own leniency is left out: it changes c little when the same people rate both
+    generations.
     """
     if design.rated is None or design.raters is None or design.agreement is None:
         return rates
-    told = np.sqrt(design.agreement)
-    guess = (1 - told) * np.minimum(rates, 1)
-    shown = np.rint(glimpsed(rates, design.images, design.rated, rng) * design.rated).astype(np.int64)
-    yes = rng.binomial(design.raters * shown, np.minimum(told + guess, 1))
+    certain = np.sqrt(design.agreement)
+    guess = (1 - certain) * np.minimum(rates, 1)
+    shown = np.rint(sampled_rates(rates, design.images, design.rated, rng) * design.rated).astype(np.int64)
+    yes = rng.binomial(design.raters * shown, np.minimum(certain + guess, 1))
     yes = yes + rng.binomial(design.raters * (design.rated - shown), guess)
     return np.asarray(yes / (design.raters * design.rated))

@@ -1,7 +1,7 @@
-"""V as people see it: for each image the share of raters who recognise it, and its mean over the images.
+"""V(people): the mean over a pool's images of the share of raters who recognise the concept.
 
-Answers to a pool's images: float array (raters, images), 1 yes, 0 no, NaN where a rater did not see the image or could
-not tell. Rows are the same raters for every pool.
+Answers to a pool are a float array (raters, images): 1 yes, 0 no, NaN where a rater did not see the image or could not
+tell. Rows are the same raters for every pool.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ALIKE = "everybody says the same of every image: Wilson's interval over the imag
 
 
 class Rate(NamedTuple):
-    """V of n images with its 95 % interval; reason: what the interval does not say."""
+    """V of n images with its 95 % interval. reason: a limitation of the interval."""
 
     n: int
     rate: float
@@ -28,14 +28,16 @@ class Rate(NamedTuple):
 
 
 def shares(answers: np.ndarray) -> np.ndarray:
-    """Of each image the share of raters who say yes, (images,); NaN where nobody told."""
-    told = ~np.isnan(answers)
-    count = told.sum(axis=0)
-    return np.divide(np.where(told, answers, 0).sum(axis=0), count, out=np.full(len(count), np.nan), where=count > 0)
+    """Share of raters who say yes to each image, (images,); NaN without an answer."""
+    answered = ~np.isnan(answers)
+    count = answered.sum(axis=0)
+    return np.divide(
+        np.where(answered, answers, 0).sum(axis=0), count, out=np.full(len(count), np.nan), where=count > 0
+    )
 
 
 def rate(answers: np.ndarray, seed: int) -> Rate | None:
-    """V(people) of a pool; None where nobody told anything."""
+    """V(people) of a pool; None without an answer."""
     known = shares(answers)
     known = known[~np.isnan(known)]
     if len(known) == 0:
@@ -44,12 +46,13 @@ def rate(answers: np.ndarray, seed: int) -> Rate | None:
     if np.all(known == 0) or np.all(known == 1):
         return Rate(len(known), value, wilson(round(value * len(known)), len(known)), ALIKE)
     (drawn,) = resampled([answers], seed)
-    return Rate(len(known), value, _quantiles(drawn), ONE_RATER if _raters(answers) < 2 else "")
+    raters = (~np.isnan(answers)).any(axis=1).sum()
+    return Rate(len(known), value, _quantiles(drawn), ONE_RATER if raters < 2 else "")
 
 
 def change_interval(before: np.ndarray, after: np.ndarray, seed: int) -> Interval | None:
-    """95 % interval of c = (V1 - V2) / V1 with the same raters on both pools; None where it has no width: everybody
-    says the same of every image of both, or nobody recognises anything before."""
+    """95 % interval of c = (V1 - V2) / V1 with the same raters on both pools. None when it has no width: all answers
+    are the same, or nobody recognises anything in the first pool."""
     first, last = resampled([before, after], seed)
     defined = (first > 0) & ~np.isnan(last)
     values = 1 - last[defined] / first[defined]
@@ -57,10 +60,10 @@ def change_interval(before: np.ndarray, after: np.ndarray, seed: int) -> Interva
 
 
 def resampled(pools: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
-    """V of each pool in RESAMPLES resamples of the raters, the same for all pools, and of each pool's images.
+    """V of each pool, (RESAMPLES,), in resamples of the raters and of the pool's images.
 
-    The pigeonhole bootstrap (Owen 2007, Ann. Appl. Stat. 1:386): rows and columns are drawn with putting back, each by
-    itself. It covers at least as often as it says.
+    The pigeonhole bootstrap (Owen 2007, Ann. Appl. Stat. 1:386): rows and columns are drawn independently, with
+    replacement. All pools share the draws of raters. Coverage is at least nominal.
     """
     rng = np.random.default_rng(seed)
     raters = max(len(answers) for answers in pools)
@@ -69,18 +72,14 @@ def resampled(pools: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
 
 
 def _means(answers: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """V in every resample: of each image the weighted share of raters, then their weighted mean."""
-    told = ~np.isnan(answers)
-    yes, count = weights @ np.where(told, answers, 0), weights @ told
+    """V in every resample: the weighted share of raters for each image, then the weighted mean over images."""
+    answered = ~np.isnan(answers)
+    yes, count = weights @ np.where(answered, answers, 0), weights @ answered
     share = np.divide(yes, count, out=np.zeros_like(yes), where=count > 0)
     images = answers.shape[1]
     drawn = rng.multinomial(images, np.full(images, 1 / images), RESAMPLES) * (count > 0)
     total = drawn.sum(axis=1)
     return np.divide((drawn * share).sum(axis=1), total, out=np.full(RESAMPLES, np.nan), where=total > 0)
-
-
-def _raters(answers: np.ndarray) -> int:
-    return int((~np.isnan(answers)).any(axis=1).sum())
 
 
 def _quantiles(values: np.ndarray) -> Interval:

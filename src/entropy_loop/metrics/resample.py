@@ -1,11 +1,11 @@
-"""Uncertainty of numbers that belong to a whole set of images: diversity, distances, coverage, entropies, means.
+"""Uncertainty of statistics of a whole set of images: diversity, distances, coverage, entropies, means.
 
-A bootstrap would fill the set with duplicates, which by themselves lower diversity and distances. Here images are
-only ever left out or dealt anew:
+A bootstrap would add duplicates, which by themselves lower diversity and distances. So images are only left out
+(jackknife) or permuted between sets:
 
-- `interval`: what the number would be over many pools of this size from the same model (jackknife);
-- `another_pool`: where it lies in another pool of the same size and model (for numbers of one set);
-- `same_model`: where it lies if pool and reference are draws of one model (for numbers of two sets).
+- `interval`: of the mean over many pools of this size from the same model;
+- `another_pool`: the band of another pool of the same size and model, for statistics of one set;
+- `same_model`: the band if pool and reference come from one model, for statistics of two sets.
 """
 
 from __future__ import annotations
@@ -21,33 +21,34 @@ from entropy_loop.metrics.rates import Interval
 GROUPS = 32
 REPLICATES = 400
 Set = np.ndarray | pd.DataFrame | pd.Series
-"""One row per image, at least one; the images are independent draws of one model, in no particular order."""
+"""One row per image, at least one. The images are independent draws of one model, in no particular order."""
 Family = Callable[..., dict[str, float]]
-"""Named numbers of one or more sets, NaN where they are missing."""
+"""Computes named statistics of one or more sets, NaN where missing."""
 
 
 def standard_error(span: Interval, n: int) -> float:
-    """The standard error behind an `interval` of a number of one set of n images."""
+    """The standard error behind an `interval` of a statistic of one set of n images."""
     from scipy.special import stdtrit
 
     return (span.high - span.low) / 2 / float(stdtrit(min(GROUPS, n) - 1, 0.975))
 
 
 def means(table: pd.DataFrame) -> dict[str, float]:
-    """The family of numbers that are means over images: of each column, missing values left out."""
+    """The mean of each column, missing values left out."""
     return {str(name): float(column.mean()) for name, column in table.items()}
 
 
 def interval(family: Family, *sets: Set, shares: Collection[str] = ()) -> dict[str, Interval]:
-    """95 % interval of each number's mean over draws of sets of these sizes: value -+ t times its standard error.
+    """95 % interval of each statistic's mean over draws of sets of these sizes: value -+ t times its standard error.
 
-    The number itself depends on the size (Vendi, coverage), so that is what it estimates, not a limit for
-    infinitely many images. All sets are taken for random. On Gaussian mixtures 90 to 100 % of the intervals held
-    their number; those of distances near 0 and of shares of neighbours were up to twice as wide as they need be.
-    shares: names of numbers that are shares of images. Near 0 and 1 no error seen does not mean none, so these have
-    Wilson's interval for as many images as their error says, at most those of the smallest set (effective size, as
-    Korn & Graubard 1998, Survey Methodology 24:193). Numbers that jump, such as how many values survive, have no
-    useful jackknife.
+    Some statistics depend on the set size (Vendi, coverage), so this is no limit for infinitely many images. All sets
+    are treated as random. On Gaussian mixtures 90 to 100 % of the intervals held their value; those of distances near 0
+    and of shares of neighbours were up to twice as wide as needed. Statistics that jump, such as the number of
+    surviving values, have no useful jackknife.
+
+    shares: names of statistics that are shares of images. Near 0 and 1 their jackknife error can be 0, so they get
+    Wilson's interval at the effective size that their error implies, at most the size of the smallest set (as Korn &
+    Graubard 1998, Survey Methodology 24:193).
     """
     value, error, quantile = _jackknife(family, sets)
     n = min(map(len, sets))
@@ -58,7 +59,7 @@ def interval(family: Family, *sets: Set, shares: Collection[str] = ()) -> dict[s
 
 
 def another_pool(family: Family, pool: Set) -> dict[str, Interval]:
-    """95 % band of each number in another pool of this size from the model that made this one.
+    """95 % band of each statistic in another pool of this size from the same model.
 
     The difference of two such pools has twice the variance of one.
     """
@@ -67,15 +68,15 @@ def another_pool(family: Family, pool: Set) -> dict[str, Interval]:
 
 
 def same_model(family: Family, pool: np.ndarray, reference: np.ndarray, seed: int) -> dict[str, Interval]:
-    """95 % band of each number if pool and reference come from one and the same model.
+    """95 % band of each statistic if pool and reference come from the same model.
 
-    All their images are dealt anew into sets of the same two sizes (permutation test: Gretton et al. 2012,
-    JMLR 13:723, section 5; exact under that hypothesis whatever the number is).
+    Their images are permuted into sets of the same two sizes (permutation test: Gretton et al. 2012, JMLR 13:723,
+    section 5; exact under this hypothesis for any statistic).
     """
     rng = np.random.default_rng(seed)
     images, n = np.concatenate([pool, reference]), len(pool)
-    deals = (images[rng.permutation(len(images))] for _ in range(REPLICATES))
-    draws = [family(deal[:n], deal[n:]) for deal in deals]
+    permuted = (images[rng.permutation(len(images))] for _ in range(REPLICATES))
+    draws = [family(rows[:n], rows[n:]) for rows in permuted]
     low, high = np.quantile(_values(draws), (0.025, 0.975), axis=0).tolist()
     return dict(zip(draws[0], map(Interval, low, high), strict=True))
 
@@ -88,13 +89,13 @@ def _share(value: float, error: float, n: int) -> Interval:
     from statsmodels.stats.proportion import proportion_confint
 
     spread = value * (1 - value)
-    worth = min(n, spread / error**2) if spread > 0 and error > 0 else n
-    low, high = proportion_confint(value * worth, worth, method="wilson")
+    size = min(n, spread / error**2) if spread > 0 and error > 0 else n
+    low, high = proportion_confint(value * size, size, method="wilson")
     return Interval(float(low), float(high))
 
 
 def _jackknife(family: Family, sets: tuple[Set, ...]) -> tuple[dict[str, float], dict[str, float], float]:
-    """Each number, its standard error, and the 97.5 % quantile of t at one less than the fewest groups."""
+    """Each statistic, its standard error, and the 97.5 % quantile of t with (fewest groups - 1) degrees of freedom."""
     from scipy.special import stdtrit
 
     value = family(*sets)
@@ -104,12 +105,12 @@ def _jackknife(family: Family, sets: tuple[Set, ...]) -> tuple[dict[str, float],
 
 
 def _variance(family: Family, sets: tuple[Set, ...], i: int) -> np.ndarray:
-    """Variance of each number over draws of set i, by the delete-a-group jackknife.
+    """Variance of each statistic over draws of set i, by the delete-a-group jackknife.
 
-    (g - 1)/g times the sum of squares of the g values without one group around their mean (Quenouille 1956,
-    Biometrika 43:353; variances of several sets add up: Arvesen 1969, Ann. Math. Stat. 40:2076). In the mean it is
-    not too small, smooth numbers or not, but for the step in size (Efron & Stein 1981, Ann. Stat. 9:586). Groups
-    keep the cost the same for pools of any size.
+    (g - 1)/g times the sum of squared deviations of the g leave-one-group-out values from their mean (Quenouille 1956,
+    Biometrika 43:353; variances of several sets add up: Arvesen 1969, Ann. Math. Stat. 40:2076). Apart from the smaller
+    set size, it is not too small in expectation, also for statistics that are not smooth (Efron & Stein 1981, Ann.
+    Stat. 9:586). Groups keep the cost independent of the pool size.
     """
     rows, groups = sets[i], min(GROUPS, len(sets[i]))
     label = np.arange(len(rows)) % groups
@@ -118,5 +119,5 @@ def _variance(family: Family, sets: tuple[Set, ...], i: int) -> np.ndarray:
 
 
 def _values(draws: Sequence[dict[str, float]]) -> np.ndarray:
-    """A row per draw, a column per number."""
-    return np.array([list(numbers.values()) for numbers in draws])
+    """A row per draw, a column per statistic."""
+    return np.array([list(draw.values()) for draw in draws])

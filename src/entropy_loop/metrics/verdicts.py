@@ -1,9 +1,9 @@
-"""Noise or banalisation: what became of an arm, from the tests of all its instruments together.
+"""The verdict on an arm, disintegration or banalisation, from the tests of all its instruments.
 
-What each verdict means: docs/protocol.md, Verdict. An instrument is one number per chain, from generation 0 to the
-last. Its mean over the chains is equivalent when its t interval lies inside the margin (whatever is shown there is too
-small to matter), changed when it lies beyond what chance and drift do (Holm over all instruments of the arm). Neither
-is undecided: no evidence of change is not evidence of none.
+docs/protocol.md, Verdict, defines each verdict. An instrument is one number per chain, from generation 0 to the last.
+Its mean over the chains is equivalent when its t interval lies inside the margin, and changed when it lies beyond
+chance and drift (Holm over all instruments of the arm). Otherwise it is undecided: no evidence of change is not
+evidence of no change.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _REPLICATES = 20_000
 
 @dataclass(frozen=True)
 class Instrument:
-    """One number over the chains, and how rarely chance and drift take it as far from their middle.
+    """The change of one number over the chains, and its test against chance and drift.
 
-    change: of recognition -c, of noise, diversity and tails last/first - 1; of a distance, which has no first value,
-    the last one itself. side: +1 above and -1 below that middle. p: None with too few chains. equivalent: whether
-    the t interval lies within the margin, or for a distance every chain within its band.
+    change: -c for recognition; last/first - 1 for noise, diversity and tails; the last value for a distance, which has
+    no first one. side: +1 above and -1 below the middle of the null. p: None with too few chains. equivalent: whether
+    the t interval lies within the margin, or, for a distance, every chain within its band.
     """
 
     family: Family
@@ -47,7 +47,7 @@ class Instrument:
 
 @dataclass(frozen=True)
 class Shown:
-    """An instrument with its p, Holm-adjusted over all of the arm, and what that shows."""
+    """An instrument with its Holm-adjusted p-value over all instruments of the arm, and the resulting state."""
 
     instrument: Instrument
     p_adjusted: float | None
@@ -66,48 +66,45 @@ class Verdict:
 
 
 def verdict(instruments: Sequence[Instrument], selects: bool) -> Verdict:
-    """What the instruments of one arm show together. selects: whether the arm's policy reads scores.
+    """The verdict on an arm from its instruments. selects: whether the arm's policy reads scores.
 
-    Disintegration when recognition falls or noise rises, banalisation when diversity or tails fall; stable when every
-    family is measured and everything is equivalent.
+    Disintegration: recognition falls or noise rises. Banalisation: diversity or tails fall. Stable: every family is
+    measured and equivalent.
     """
-    shown = _shown(instruments)
-    states = {family: _family([one for one in shown if one.instrument.family == family]) for family in FAMILIES}
+    adjusted = holm([instrument.p for instrument in instruments])
+    shown = tuple(Shown(i, p, _state(i, p)) for i, p in zip(instruments, adjusted, strict=True))
+    states = {family: _family_state([s for s in shown if s.instrument.family == family]) for family in FAMILIES}
     disintegrates = states["recognition"] == "down" or states["noise"] == "up"
     banal = "down" in (states["diversity"], states["tails"])
-    still = all(state == "equivalent" for state in states.values())
+    stable = all(state == "equivalent" for state in states.values())
     name = {(True, True): "both", (True, False): "disintegration", (False, True): "banalisation"}.get(
-        (disintegrates, banal), "stable" if still else "undecided"
+        (disintegrates, banal), "stable" if stable else "undecided"
     )
     holds = states["recognition"] in ("equivalent", "up")
-    under = selects and holds and "up" in (states["noise"], states["distance"])
-    return Verdict(name, states, under, shown)
+    subcutaneous = selects and holds and "up" in (states["noise"], states["distance"])
+    return Verdict(name, states, subcutaneous, shown)
 
 
-def _shown(instruments: Sequence[Instrument]) -> tuple[Shown, ...]:
-    adjusted = holm([one.p for one in instruments])
-    return tuple(Shown(one, p, _state(one, p)) for one, p in zip(instruments, adjusted, strict=True))
-
-
-def _state(one: Instrument, p: float | None) -> State:
-    """A number that falls, but less than drift alone would make it fall, is shown to do neither."""
-    if one.equivalent:
+def _state(instrument: Instrument, p: float | None) -> State:
+    """Up or down needs a mean on the same side of 0 as of the null: a fall smaller than drift's is undecided."""
+    if instrument.equivalent:
         return "equivalent"
-    beyond = p is not None and p <= LEVEL and one.change.mean is not None and one.change.mean * one.side > 0
-    return ("up" if one.side > 0 else "down") if beyond else "undecided"
+    mean, side = instrument.change.mean, instrument.side
+    beyond = p is not None and p <= LEVEL and mean is not None and mean * side > 0
+    return ("up" if side > 0 else "down") if beyond else "undecided"
 
 
-def _family(members: Sequence[Shown]) -> State:
-    """What a family shows: the direction that speaks for decay (less, for noise and distance more) before the other.
+def _family_state(members: Sequence[Shown]) -> State:
+    """The state of a family. The direction of decay (up for noise and distance, else down) comes before the other.
 
-    Noise indices also depend on what a scene shows (a meadow has more edges than a beach), each in its own way: noise
-    rises when an index is shown to and most of them go up.
+    Noise indices also depend on the scene (a meadow has more edges than a beach), each in its own way. So noise is up
+    only when one index is up and most indices rise.
     """
-    states = [one.state for one in members]
+    states = [shown.state for shown in members]
     if not states:
         return "not measured"
     if members[0].instrument.family == "noise" and "up" in states:
-        changes = [one.instrument.change.mean or 0.0 for one in members]
+        changes = [shown.instrument.change.mean or 0.0 for shown in members]
         return "up" if sum(change > 0 for change in changes) > len(changes) / 2 else "undecided"
     worse: State = "up" if members[0].instrument.family in ("noise", "distance") else "down"
     better: State = "down" if worse == "up" else "up"
@@ -121,15 +118,15 @@ def _family(members: Sequence[Shown]) -> State:
 
 
 def recognition(name: str, change: Description, null: Interval | None, p: float | None) -> Instrument:
-    """c over the chains, its null band and its p, as summary.csv has them. A fall of V is a fall here: -c."""
-    turned = Description(
+    """The instrument of V, from c over the chains, its null band and its p in summary.csv. Its change is -c."""
+    negated = Description(
         change.chains,
         None if change.mean is None else -change.mean,
         None if change.high is None else -change.high,
         None if change.low is None else -change.low,
     )
     side = 0 if change.mean is None or null is None else _sign((null.low + null.high) / 2 - change.mean)
-    return Instrument("recognition", name, turned, side, p, _inside(turned))
+    return Instrument("recognition", name, negated, side, p, _within_margin(negated))
 
 
 def relative(
@@ -141,57 +138,56 @@ def relative(
     n: int,
     drift: float | None,
 ) -> Instrument:
-    """A mean over the n images of a pool: its mean relative change over the chains, last/first - 1.
+    """The relative change, last/first - 1, of a statistic that is a mean over a pool's n images.
 
-    first, last: (chains,), NaN where missing. spans: intervals of the first ones (`resample.interval`). drift: as of
-    `drift_variance`, None where it is not known (no p). Under neutral drift the change has variance n `drift` times
-    the squared standard error of one pool.
+    first, last: (chains,), NaN where missing. spans: intervals of the first values (`resample.interval`). drift: from
+    `drift_variance`; None, and then no p, where it is unknown. Under neutral drift the change has variance n `drift`
+    times the squared standard error of one pool.
     """
     from scipy.special import ndtr
 
     start = np.where(first != 0, first, np.nan)
     change = last / start - 1
-    units = math.nan if drift is None else math.sqrt(n * drift)
-    error = np.array([standard_error(span, n) for span in spans]) / np.abs(start) * units
-    told, z = describe(change), _summed(change, error)
+    scale = math.nan if drift is None else math.sqrt(n * drift)
+    error = np.array([standard_error(span, n) for span in spans]) / np.abs(start) * scale
+    description, z = describe(change), _z_of_sum(change, error)
     p = None if z is None else 2 * float(ndtr(-abs(z)))
-    return Instrument(family, name, told, _sign(z or 0.0), p, _inside(told))
+    return Instrument(family, name, description, _sign(z or 0.0), p, _within_margin(description))
 
 
 def simulated(
     family: Family, name: str, first: np.ndarray, last: np.ndarray, mean: np.ndarray, sd: np.ndarray
 ) -> Instrument:
-    """A number whose null is simulated chain by chain, as drift of a perfect copier from generation 0's pool: `mean`
-    and `sd` (chains,) of the last value under it, NaN where there is none.
+    """The relative change, last/first - 1, of a statistic whose null is simulated for each chain.
 
-    z: the sum over the chains of how far the values lie from their means, over its standard deviation. Diversity is
-    only tested for a fall: its copier repeats images to the pixel, so that a fair pool lies above it.
+    The null is the drift of a perfect copier from generation 0's pool. mean, sd: (chains,), of the last value under the
+    null, NaN without one. z is the sum over the chains of last - mean, divided by its standard deviation. Diversity is
+    tested for a fall only: the copier repeats images exactly, so real pools lie above its null.
     """
     from scipy.special import ndtr
 
     change = last / np.where(first != 0, first, np.nan) - 1
-    z, told = _summed(last - mean, sd), describe(change)
+    description, z = describe(change), _z_of_sum(last - mean, sd)
     p = None if z is None else float(ndtr(z)) if family == "diversity" else 2 * float(ndtr(-abs(z)))
-    return Instrument(family, name, told, _sign(z or 0.0), p, _inside(told))
+    return Instrument(family, name, description, _sign(z or 0.0), p, _within_margin(description))
 
 
 def distance(name: str, last: np.ndarray, bands: Sequence[Interval | None]) -> Instrument:
-    """A distance of the last pool to generation 0's, against its bands of one and the same model (chance alone, no
-    drift). One-sided: a distance can only rise."""
+    """The distance of the last pool to generation 0's, tested one-sided against its `resample.same_model` bands (chance
+    alone, no drift)."""
     from scipy.special import ndtr
 
-    score, told = _combined(last, bands), describe(last)
-    within = told.chains >= LEAST_CHAINS and all(b and x <= b.high for x, b in zip(last, bands, strict=True))
-    p = None if score is None else float(ndtr(-score))
-    return Instrument("distance", name, told, _sign(score or 0.0), p, within)
+    description, z = describe(last), _z_from_bands(last, bands)
+    within = description.chains >= LEAST_CHAINS and all(b and x <= b.high for x, b in zip(last, bands, strict=True))
+    p = None if z is None else float(ndtr(-z))
+    return Instrument("distance", name, description, _sign(z or 0.0), p, within)
 
 
 def drift_variance(images: int, drift: Drift | None, steps: int) -> float:
-    """Variance of the change of a mean over a pool's images in `steps` steps, in units of one image's variance.
+    """Variance of the change, over `steps` steps, of a mean over a pool's images, in units of one image's variance.
 
-    Neutral drift acts alike on every number that is a mean over images (each image passes on what it shows), so a
-    rate of one half tells it: simulated (docs/laws.md, E11) through the arm's own regime. drift None: nothing is fed
-    back, and two pools of one model differ by 2/images.
+    Neutral drift acts on every mean over images in the same way, so it is simulated for a rate of one half
+    (docs/laws.md, E11) through the arm's own regime. drift None: nothing is fed back, and the variance is 2/images.
     """
     if drift is None:
         return 2 / images
@@ -200,7 +196,7 @@ def drift_variance(images: int, drift: Drift | None, steps: int) -> float:
     return float(np.var(rates[:, -1] - rates[:, 0]) / 0.25)
 
 
-def _inside(change: Description) -> bool:
+def _within_margin(change: Description) -> bool:
     """Whether the t interval over the chains lies within the margin."""
     return (
         change.chains >= LEAST_CHAINS
@@ -211,9 +207,9 @@ def _inside(change: Description) -> bool:
     )
 
 
-def _summed(departures: np.ndarray, sd: np.ndarray) -> float | None:
-    """Standard normal under the null: departures (chains,) of mean 0 and standard deviations `sd`, added up. None
-    with too few chains that have both, or without any spread to hold them against."""
+def _z_of_sum(departures: np.ndarray, sd: np.ndarray) -> float | None:
+    """z of the sum of departures (chains,), with mean 0 and standard deviations `sd` under the null; None with too few
+    chains that have both, or when every sd is 0."""
     known = ~np.isnan(departures) & ~np.isnan(sd)
     spread = math.sqrt(float(np.sum(sd[known] ** 2)))
     if known.sum() < LEAST_CHAINS or spread == 0:
@@ -221,9 +217,9 @@ def _summed(departures: np.ndarray, sd: np.ndarray) -> float | None:
     return float(np.sum(departures[known])) / spread
 
 
-def _combined(values: np.ndarray, bands: Sequence[Interval | None]) -> float | None:
-    """Standard normal under the null: the sum of how many standard deviations each chain's value lies above the
-    middle of its 95 % band, over the root of their number. None with too few chains that have both."""
+def _z_from_bands(values: np.ndarray, bands: Sequence[Interval | None]) -> float | None:
+    """z of the values (chains,) against the middle of their 95 % bands, combined as sum / sqrt(chains); None with too
+    few chains that have both."""
     scores = [
         (x - (band.low + band.high) / 2) / ((band.high - band.low) / 2 / Z)
         for x, band in zip(values, bands, strict=True)

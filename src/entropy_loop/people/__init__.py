@@ -1,1 +1,1 @@
-"""What people say of the images: which are asked about, what was answered, and what was picked."""
+"""People as raters and curators: which images they are asked about, their answers and their picks."""

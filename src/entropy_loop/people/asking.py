@@ -1,7 +1,8 @@
-"""How people are asked about an image, and what their answer says of a concept.
+"""The two ways of asking people about an image, and what an answer says about a concept.
 
-Either which concepts of its prompt they recognise, which names these and so is a cue: people see what they are asked
-for. Or, without a cue, which option of each question fits; then questions and options are the same for every image.
+By concept: people are shown the concepts of the image's prompt and mark those that they recognise. The list is a cue.
+By question: people choose one option for each question. Questions and options are the same for every image, so they
+give no cue.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ NONE, UNSURE = "none", "can't tell"
 """Answers that every question has beside its options."""
 
 Questions = dict[str, tuple[str, ...]]
-"""Question -> its options, in the order in which they are shown. Without a question people are asked for concepts."""
+"""Question -> its options, in the order in which they are shown. Empty: people are asked by concept."""
 
-Seen = tuple[str, ...] | dict[str, str] | None
-"""An answer. Asked for concepts: those that are recognised, None for somebody who could not tell. Asked by questions:
-the answer that was chosen for each of them."""
+Answer = tuple[str, ...] | dict[str, str] | None
+"""By concept: the recognised concepts, or None for "can't tell". By question: question -> chosen option."""
 
 
 def choices(options: Sequence[str]) -> tuple[str, ...]:
@@ -26,31 +26,31 @@ def choices(options: Sequence[str]) -> tuple[str, ...]:
     return (*options, NONE, UNSURE)
 
 
-def fits(seen: object, concepts: Sequence[str], questions: Questions) -> TypeGuard[Seen]:
-    """Whether that, from whatever source, is an answer to what was asked of an image with these concepts."""
+def is_answer(value: object, concepts: Sequence[str], questions: Questions) -> TypeGuard[Answer]:
+    """Whether an untrusted value is a complete answer for an image with these concepts."""
     if questions:
-        if not isinstance(seen, dict) or seen.keys() != questions.keys():
+        if not isinstance(value, dict) or value.keys() != questions.keys():
             return False
-        return all(seen[name] in choices(options) for name, options in questions.items())
-    return seen is None or (isinstance(seen, list | tuple) and all(name in concepts for name in seen))
+        return all(value[name] in choices(options) for name, options in questions.items())
+    return value is None or (isinstance(value, list | tuple) and all(name in concepts for name in value))
 
 
-def recognised(seen: Seen, concept: str, questions: Questions) -> bool | None:
-    """What the answer says of a concept; None for somebody who could not tell."""
-    if isinstance(seen, dict):
-        chosen = next(seen[name] for name, options in questions.items() if concept in options)
-        return None if chosen == UNSURE else chosen == concept
-    return None if seen is None else concept in seen
+def recognised(answer: Answer, concept: str, questions: Questions) -> bool | None:
+    """Whether the rater recognised the concept; None for "can't tell"."""
+    if isinstance(answer, dict):
+        choice = next(answer[name] for name, options in questions.items() if concept in options)
+        return None if choice == UNSURE else choice == concept
+    return None if answer is None else concept in answer
 
 
-def written(seen: Seen) -> str | None:
-    """An answer as it is kept: JSON, None for somebody who could not tell."""
-    if seen is None:
+def to_json(answer: Answer) -> str | None:
+    """An answer as the database stores it: JSON, or None for "can't tell"."""
+    if answer is None:
         return None
-    return json.dumps(seen if isinstance(seen, dict) else sorted(set(seen)))
+    return json.dumps(answer if isinstance(answer, dict) else sorted(set(answer)))
 
 
-def read(text: str | None) -> Seen:
-    """The answer that was kept so."""
-    seen = None if text is None else json.loads(text)
-    return tuple(seen) if isinstance(seen, list) else seen
+def from_json(text: str | None) -> Answer:
+    """The inverse of `to_json`."""
+    answer = None if text is None else json.loads(text)
+    return tuple(answer) if isinstance(answer, list) else answer

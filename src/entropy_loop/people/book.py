@@ -1,8 +1,8 @@
-"""people.sqlite in a results folder: what people were shown and what they said, in the order in which they said it.
+"""people.sqlite in a results folder: the images that raters were shown and their answers.
 
-The one place with many small writes at once, so a database (SQLite in WAL mode) and no stage: it belongs to no key.
-Nothing is ever overwritten: an answer that is taken back stays, with the time at which it was taken back. Whoever
-reads gets tables (`ANSWERS`, `picks.PICKS`); times are UTC.
+It is a database (SQLite in WAL mode) and no stage, because many raters write small rows at the same time. It is part
+of no key. Answers are never overwritten: one that is taken back stays, with the time at which it was taken back.
+Readers get tables (`ANSWERS`, `CHOICES`, `picks.PICKS`). Times are UTC.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ import pandas as pd
 
 from entropy_loop.errors import StorageError, as_storage_error
 from entropy_loop.people import asking
-from entropy_loop.people.asking import Questions, Seen
+from entropy_loop.people.asking import Answer, Questions
 
 FILE = "people.sqlite"
 ANSWERS = ("rater", "item", "file", "id", "prompt", "concept", "answer", "truth", "repeat", "at")
-"""One row per answer and concept. file: of the image, below the results folder; answer: missing where the rater could
-not tell; truth: of a catch trial, missing for all other images; repeat: the rater had seen the image before."""
+"""One row per answer and concept. file: the image, relative to the results folder. answer: missing for "can't tell".
+truth: of a catch trial, missing for all other images. repeat: the rater had answered for this image before."""
 CHOICES = ("rater", "item", "file", "id", "prompt", "question", "choice", "repeat", "at")
-"""One row per answer and question, where people are asked by questions. choice: the option, or `asking.NONE` or
+"""One row per answer and question, where people are asked by question. choice: an option, `asking.NONE` or
 `asking.UNSURE`."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts(name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -62,13 +62,13 @@ CREATE TABLE IF NOT EXISTS finished(
     PRIMARY KEY(rater, pool));
 """
 FORMATS = ("1", "2")
-"""Of a book in which people are asked for concepts, and of one with questions, which older versions cannot read."""
+"""Database formats: people asked by concept, and by question. Older versions read only the first."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """An image that people are asked about. item: an opaque name that tells nothing of it. truth: of a catch trial,
-    the concepts that it is known to show; None for all other images."""
+    """An image that people are asked about. item: an opaque name that reveals nothing about it. truth: the concepts
+    that a catch trial is known to show; None for all other images."""
 
     item: str
     file: str
@@ -79,11 +79,11 @@ class Item:
 
 
 class Book:
-    """The open database of a results folder. Safe to use from several threads; several processes may have it open."""
+    """The answer database of a results folder. Several threads and several processes may use it at once."""
 
     def __init__(self, root: Path, read_only: bool = False) -> None:
-        """Opens it, or makes it, readable by nobody else; `read_only`: one that is there, and nothing is written, not
-        even beside it. Raises StorageError where it cannot be, or is no such database."""
+        """Open or create the database, with access for this user alone; read_only: open it and write no file, not even
+        a journal. Raises StorageError when it cannot be opened or is not an answer database."""
         self.root, self._lock = root, RLock()
         path = root / FILE
         if not read_only:
@@ -91,34 +91,34 @@ class Book:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         try:
             self._db = sqlite3.connect(
-                _for_reading(path) if read_only else path,
+                _read_only_uri(path) if read_only else path,
                 timeout=30.0, isolation_level=None, check_same_thread=False, uri=read_only,
             )  # fmt: skip
             if not read_only:
                 self._prepare()
-            found = self.fact("format")
+            version = self.metadata("format")
         except sqlite3.DatabaseError as error:
-            raise StorageError(f"{path}: cannot be opened as the answers of people ({error}).") from None
-        if found not in FORMATS:
-            raise StorageError(f"{path}: has format {found}; this version of entropy-loop reads {', '.join(FORMATS)}.")
+            raise StorageError(f"{path}: is not a readable answer database ({error}).") from None
+        if version not in FORMATS:
+            raise StorageError(f"{path}: has format {version}, but this version reads only {' and '.join(FORMATS)}.")
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
-        # What was acknowledged survives a kill; a loss of power may cost the last moments. Waiting for the disk at
-        # every answer takes some 20 ms, too long for 200 people at once.
+        # NORMAL: acknowledged answers survive a kill, but a power failure may lose the last ones. FULL waits for the
+        # disk at every answer, about 20 ms, too long for 200 raters at once.
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute("PRAGMA foreign_keys=ON")
         self._db.executescript(_SCHEMA)
         self._db.execute("INSERT OR IGNORE INTO facts VALUES ('format', ?)", FORMATS[:1])
 
     def close(self) -> None:
-        """Close it; the file is then whole without its journal."""
+        """Close the database and merge its journal into the file."""
         with self._lock:
             self._db.close()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: everything in it is kept, or nothing. Raises StorageError when the disk refuses."""
+        """One transaction: all writes in the block are kept, or none. Raises StorageError when a write fails."""
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -132,26 +132,26 @@ class Book:
                 raise StorageError(f"{self.root / FILE}: {error}. Nothing acknowledged is lost.") from error
 
     def rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
-        """What a query finds."""
+        """The rows of a query."""
         with self._lock:
             return self._db.execute(query, values).fetchall()
 
-    def fact(self, name: str) -> str | None:
-        """A note of the book about itself."""
-        found = self.rows("SELECT value FROM facts WHERE name = ?", name)
-        return str(found[0][0]) if found else None
+    def metadata(self, name: str) -> str | None:
+        """A value that the database stores about itself, such as its format; None where it has none."""
+        rows = self.rows("SELECT value FROM facts WHERE name = ?", name)
+        return str(rows[0][0]) if rows else None
 
     # ---- raters --------------------------------------------------------------------------------------
 
     def link(self) -> str:
-        """A new secret with which one person can join, once; only its hash is kept."""
+        """Create a link secret, with which one person can join once. Only its hash is stored."""
         secret = secrets.token_urlsafe(32)
         with self.writing() as db:
             db.execute("INSERT INTO links VALUES (?, NULL)", (_hash(secret),))
         return secret
 
     def join(self, link: str) -> str | None:
-        """The secret of a new rater's session; None when there is no such link or it was used."""
+        """Add a rater and return the secret of their session; None when the link is unknown or used."""
         session = secrets.token_urlsafe(32)
         with self.writing() as db:
             if not db.execute("SELECT 1 FROM links WHERE link = ? AND rater IS NULL", (_hash(link),)).fetchall():
@@ -162,14 +162,14 @@ class Book:
         return session
 
     def rater(self, session: str) -> str | None:
-        """Whose session it is: a name that tells nothing of the person."""
-        found = self.rows("SELECT rater FROM raters WHERE session = ?", _hash(session))
-        return str(found[0][0]) if found else None
+        """The rater of a session, under a name that reveals nothing about the person; None for an unknown session."""
+        rows = self.rows("SELECT rater FROM raters WHERE session = ?", _hash(session))
+        return str(rows[0][0]) if rows else None
 
     # ---- recognition ---------------------------------------------------------------------------------
 
     def add_items(self, items: Iterable[Item]) -> None:
-        """Ask about these images, too; one that is asked about already stays as it is."""
+        """Ask about these images, too. Images that are asked about already do not change."""
         rows = [
             (i.item, i.file, i.id, i.prompt, json.dumps(i.concepts), None if i.truth is None else json.dumps(i.truth))
             for i in items
@@ -179,68 +179,68 @@ class Book:
 
     def items(self) -> dict[str, Item]:
         """Every image that is asked about, by its opaque name."""
-        found = self.rows("SELECT item, file, id, prompt, concepts, truth FROM items ORDER BY item")
+        rows = self.rows("SELECT item, file, id, prompt, concepts, truth FROM items ORDER BY item")
         return {
             item: Item(item, file, id_, prompt, _names(concepts), None if truth is None else _names(truth))
-            for item, file, id_, prompt, concepts, truth in found
+            for item, file, id_, prompt, concepts, truth in rows
         }
 
     def questions(self) -> Questions:
-        """By which questions people are asked about every image; none where they are asked for concepts."""
-        return {name: tuple(options) for name, options in json.loads(self.fact("questions") or "{}").items()}
+        """The questions asked about every image; empty where people are asked by concept."""
+        return {name: tuple(options) for name, options in json.loads(self.metadata("questions") or "{}").items()}
 
-    def ask_by(self, questions: Questions) -> bool:
-        """Ask by these questions from now on (none: for concepts). False, and nothing changes, where people were asked
-        otherwise and have answered."""
+    def set_questions(self, questions: Questions) -> bool:
+        """Ask by these questions from now on, or by concept if there are none. False, and no change, when people have
+        already answered other questions."""
         text = json.dumps(questions)
         with self.writing() as db:
             if text == json.dumps(self.questions()):
                 return True
             if db.execute("SELECT 1 FROM answers").fetchone():
                 return False
-            facts = [("format", FORMATS[bool(questions)]), ("questions", text)]
-            db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts)
+            metadata = [("format", FORMATS[bool(questions)]), ("questions", text)]
+            db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", metadata)
             return True
 
     def answers(self) -> pd.DataFrame:
-        """What was said and not taken back: one row per answer and concept (columns ANSWERS)."""
+        """All answers that were not taken back: one row per answer and concept (columns ANSWERS)."""
         questions, rows = self.questions(), []
-        for item, seen, who, when in self._said():
+        for item, answer, source, repeat_at in self._valid_answers():
             for concept in item.concepts:
                 truth = None if item.truth is None else concept in item.truth
-                rows.append((*who, concept, asking.recognised(seen, concept, questions), truth, *when))
+                rows.append((*source, concept, asking.recognised(answer, concept, questions), truth, *repeat_at))
         return _answers(rows)
 
     def choices(self) -> pd.DataFrame:
-        """What was chosen and not taken back: one row per answer and question (columns CHOICES)."""
+        """All choices that were not taken back: one row per answer and question (columns CHOICES)."""
         questions, rows = self.questions(), []
-        for _, seen, who, when in self._said():
-            chosen = seen if isinstance(seen, dict) else {}
-            rows += [(*who, question, chosen[question], *when) for question in questions]
+        for _, answer, source, repeat_at in self._valid_answers():
+            chosen = answer if isinstance(answer, dict) else {}
+            rows += [(*source, question, chosen[question], *repeat_at) for question in questions]
         return pd.DataFrame(rows, columns=list(CHOICES)).astype({"repeat": bool})
 
-    def _said(self) -> Iterator[tuple[Item, Seen, tuple[str, ...], tuple[bool, str]]]:
-        """Every answer that was not taken back, the oldest first: its image, what it says, (rater, item, file, id,
-        prompt) and (repeat, at)."""
+    def _valid_answers(self) -> Iterator[tuple[Item, Answer, tuple[str, ...], tuple[bool, str]]]:
+        """Every answer that was not taken back, the oldest first: image, answer, (rater, item, file, id, prompt) and
+        (repeat, at)."""
         items = self.items()
-        found = self.rows(
+        rows = self.rows(
             "SELECT rater, item, repeat, seen, answered FROM answers JOIN asks USING (ask) "
             "WHERE withdrawn IS NULL ORDER BY answer"
         )
-        for rater, name, repeat, seen, at in found:
+        for rater, name, repeat, answer, at in rows:
             item = items[name]
-            yield item, asking.read(seen), (rater, name, item.file, item.id, item.prompt), (bool(repeat), at)
+            yield item, asking.from_json(answer), (rater, name, item.file, item.id, item.prompt), (bool(repeat), at)
 
 
 def answers(root: Path) -> pd.DataFrame:
-    """What people said in a results folder (columns ANSWERS); empty where nobody was asked."""
+    """The answers in a results folder (columns ANSWERS); empty where nobody was asked."""
     with reading(root) as book:
         return _answers([]) if book is None else book.answers()
 
 
 @contextmanager
 def reading(root: Path) -> Iterator[Book | None]:
-    """The book of a results folder for reading alone; None where nobody was asked."""
+    """The read-only database of a results folder; None where nobody was asked."""
     if not (root / FILE).is_file():
         yield None
         return
@@ -252,23 +252,23 @@ def _answers(rows: Sequence[tuple[object, ...]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(ANSWERS)).astype({"answer": "boolean", "truth": "boolean", "repeat": bool})
 
 
-def _for_reading(path: Path) -> str:
-    """The address under which SQLite only reads it."""
-    # Whoever writes, or was killed while writing, has a journal beside it, which must be read with it. Without one the
-    # file is whole, and taken as it is: even for reading SQLite would put a journal beside it, which a read-only disk
-    # refuses and which would stay elsewhere.
+def _read_only_uri(path: Path) -> str:
+    """The URI with which SQLite opens the file read-only."""
+    # A process that writes, or was killed while writing, leaves a journal that must be read, too. Without a journal
+    # the file is opened as immutable: otherwise SQLite would create a journal, which fails on a read-only disk and
+    # leaves a file behind elsewhere.
     journal = path.with_name(f"{path.name}-wal")
-    whole = not (journal.is_file() and journal.stat().st_size)
-    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if whole else ''}"
+    has_journal = journal.is_file() and journal.stat().st_size
+    return f"{path.absolute().as_uri()}?mode=ro{'' if has_journal else '&immutable=1'}"
 
 
 def opaque() -> str:
-    """A name that tells nothing: 64 random bits."""
+    """A random name of 64 bits, which reveals nothing about the image."""
     return secrets.token_hex(8)
 
 
 def now() -> str:
-    """This moment in UTC, to the millisecond."""
+    """The current time in UTC, in ISO 8601 to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 

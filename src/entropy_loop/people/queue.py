@@ -1,8 +1,8 @@
-"""Who is asked about which image next, and what becomes of the answer.
+"""The queue of images for each rater, and their answers.
 
-Of the images that too few people have seen, a rater gets one of those that fewest have, in an order of the rater's own.
-In between come catch trials, of which the truth is known, and images that the rater has seen a while ago. An image that
-was put before somebody who never answered is free again after `KEPT`.
+A rater gets an image that the fewest people have seen, in a shuffled order of their own. Catch trials, whose truth is
+known, and repeats of earlier images come in between. An image that a rater leaves unanswered goes to others after
+`ANSWER_TIMEOUT`.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from entropy_loop.people import asking
-from entropy_loop.people.asking import Seen
+from entropy_loop.people.asking import Answer
 from entropy_loop.people.book import Book, now
-from entropy_loop.people.picks import shuffled
+from entropy_loop.people.picks import shuffle_key
 
-KEPT = timedelta(minutes=10)
-APART = 8  # asks between an image and its repeat, at least
+ANSWER_TIMEOUT = timedelta(minutes=10)
+MIN_REPEAT_GAP = 8  # images between an image and its repeat
 
 
 @dataclass(frozen=True)
 class Ask:
-    """An image that is put before a rater. seen: what the rater said of it before taking it back, None if nothing."""
+    """An image shown to a rater. seen: the answer that the rater has taken back, None without one."""
 
     ask: int
     item: str
     concepts: tuple[str, ...]
-    seen: Seen = None
+    seen: Answer = None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How many answers a rater gave, and how many more there are for this rater."""
+    """How many images a rater has answered, and how many are left."""
 
     answered: int
     left: int
@@ -42,8 +42,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Queue:
-    """raters: of each image. repeats, catch_trials: so many of a rater's answers, as a share, are to images that the
-    rater saw before, and to images whose truth is known."""
+    """raters: people per image. repeats, catch_trials: shares of a rater's answers for repeats and catch trials."""
 
     book: Book
     raters: int
@@ -51,27 +50,26 @@ class Queue:
     catch_trials: float
 
     def next(self, rater: str) -> Ask | None:
-        """The oldest image that the rater was asked about and has not answered, else a new one; None when there is
-        nothing left to ask."""
+        """The oldest image that the rater has not answered, else a new one; None when no image is left."""
         with self.book.writing() as db:
-            ask = _open(db, rater) or self._new(db, rater)
-            return None if ask is None else _told(db, ask)
+            ask = _oldest_open_ask(db, rater) or self._new_ask(db, rater)
+            return None if ask is None else _load_ask(db, ask)
 
     def answer(self, rater: str, ask: int, seen: object) -> bool:
-        """Keep an answer (`asking.Seen`, as it was sent). The first answer to an ask counts, however often it is sent.
-        False where the rater was not asked so."""
+        """Store an untrusted answer (`asking.Answer`). Only the first answer to an ask counts. False when the rater was
+        not asked, or the answer is not valid."""
         with self.book.writing() as db:
             row = db.execute(
                 "SELECT concepts FROM asks JOIN items USING (item) WHERE ask = ? AND rater = ?", (ask, rater)
             ).fetchone()
-            if row is None or not asking.fits(seen, json.loads(row[0]), self.book.questions()):
+            if row is None or not asking.is_answer(seen, json.loads(row[0]), self.book.questions()):
                 return False
-            values = (ask, asking.written(seen), now())
+            values = (ask, asking.to_json(seen), now())
             db.execute("INSERT OR IGNORE INTO answers(ask, seen, answered) VALUES (?, ?, ?)", values)
             return True
 
     def undo(self, rater: str) -> bool:
-        """Take the rater's last answer back; its image is asked about again. False where there is none."""
+        """Take back the rater's last answer, so that its image is shown again. False when there is none."""
         with self.book.writing() as db:
             last = db.execute(
                 "SELECT max(answer) FROM answers JOIN asks USING (ask) WHERE rater = ? AND withdrawn IS NULL", (rater,)
@@ -80,31 +78,32 @@ class Queue:
             return last is not None
 
     def progress(self, rater: str) -> Progress:
-        """How far the rater is."""
+        """How many images the rater has answered and has left."""
         with self.book.writing() as db:
-            return Progress(_answered(db, rater), len(self._candidates(db, rater)) + (_open(db, rater) is not None))
+            left = len(self._candidates(db, rater)) + (_oldest_open_ask(db, rater) is not None)
+            return Progress(_count_answers(db, rater), left)
 
-    # ---- which image ---------------------------------------------------------------------------------
+    # ---- choosing an image ---------------------------------------------------------------------------
 
-    def _new(self, db: sqlite3.Connection, rater: str) -> int | None:
+    def _new_ask(self, db: sqlite3.Connection, rater: str) -> int | None:
         candidates = self._candidates(db, rater)
         if not candidates:
             return None
-        due = _answered(db, rater) + 1
-        caught, again = db.execute(
-            "SELECT count(truth), sum(repeat) FROM asks JOIN items USING (item) WHERE rater = ?", (rater,)
+        answers = _count_answers(db, rater) + 1
+        catch_trials, repeats = db.execute(
+            "SELECT count(truth), coalesce(sum(repeat), 0) FROM asks JOIN items USING (item) WHERE rater = ?", (rater,)
         ).fetchone()
-        if due * self.catch_trials >= caught + 1 and (item := _first(rater, _unseen_catches(db, rater))):
-            return _asked(db, rater, item, 0)
-        if due * self.repeats >= (again or 0) + 1 and (item := _first(rater, _seen_long_ago(db, rater))):
-            return _asked(db, rater, item, 1)
+        if answers * self.catch_trials >= catch_trials + 1 and (item := _first(rater, _new_catch_trials(db, rater))):
+            return _insert_ask(db, rater, item, 0)
+        if answers * self.repeats >= repeats + 1 and (item := _first(rater, _repeatable(db, rater))):
+            return _insert_ask(db, rater, item, 1)
         fewest = min(candidates.values())
-        return _asked(db, rater, str(_first(rater, [item for item, n in candidates.items() if n == fewest])), 0)
+        return _insert_ask(db, rater, str(_first(rater, [item for item, n in candidates.items() if n == fewest])), 0)
 
     def _candidates(self, db: sqlite3.Connection, rater: str) -> dict[str, int]:
-        """Images that too few people have seen and this rater has not -> by how many they were."""
-        since = (datetime.now(UTC) - KEPT).isoformat(timespec="milliseconds")
-        found = db.execute(
+        """Images that need more raters and that this rater has not seen -> how many people have seen them."""
+        since = (datetime.now(UTC) - ANSWER_TIMEOUT).isoformat(timespec="milliseconds")
+        rows = db.execute(
             "SELECT items.item, count(CASE WHEN answers.ask IS NOT NULL OR asked > ? THEN 1 END) AS times FROM items "
             "LEFT JOIN asks ON asks.item = items.item AND NOT repeat "
             "LEFT JOIN answers ON answers.ask = asks.ask AND withdrawn IS NULL "
@@ -112,56 +111,56 @@ class Queue:
             "GROUP BY items.item HAVING times < ?",
             (since, rater, self.raters),
         )
-        return dict(found.fetchall())
+        return dict(rows.fetchall())
 
 
-def _open(db: sqlite3.Connection, rater: str) -> int | None:
-    found: int | None = db.execute(
+def _oldest_open_ask(db: sqlite3.Connection, rater: str) -> int | None:
+    ask: int | None = db.execute(
         "SELECT min(asks.ask) FROM asks LEFT JOIN answers ON answers.ask = asks.ask AND withdrawn IS NULL "
         "WHERE rater = ? AND answers.ask IS NULL",
         (rater,),
     ).fetchone()[0]
-    return found
+    return ask
 
 
-def _told(db: sqlite3.Connection, ask: int) -> Ask:
+def _load_ask(db: sqlite3.Connection, ask: int) -> Ask:
     item, concepts = db.execute(
         "SELECT item, concepts FROM asks JOIN items USING (item) WHERE ask = ?", (ask,)
     ).fetchone()
-    before = db.execute("SELECT seen FROM answers WHERE ask = ? ORDER BY answer DESC LIMIT 1", (ask,)).fetchone()
-    return Ask(ask, item, tuple(json.loads(concepts)), None if before is None else asking.read(before[0]))
+    row = db.execute("SELECT seen FROM answers WHERE ask = ? ORDER BY answer DESC LIMIT 1", (ask,)).fetchone()
+    return Ask(ask, item, tuple(json.loads(concepts)), None if row is None else asking.from_json(row[0]))
 
 
-def _answered(db: sqlite3.Connection, rater: str) -> int:
-    found: int = db.execute(
+def _count_answers(db: sqlite3.Connection, rater: str) -> int:
+    count: int = db.execute(
         "SELECT count(*) FROM answers JOIN asks USING (ask) WHERE rater = ? AND withdrawn IS NULL", (rater,)
     ).fetchone()[0]
-    return found
+    return count
 
 
-def _unseen_catches(db: sqlite3.Connection, rater: str) -> list[str]:
-    found = db.execute(
+def _new_catch_trials(db: sqlite3.Connection, rater: str) -> list[str]:
+    rows = db.execute(
         "SELECT item FROM items WHERE truth IS NOT NULL AND item NOT IN (SELECT item FROM asks WHERE rater = ?)",
         (rater,),
     )
-    return [item for (item,) in found]
+    return [item for (item,) in rows]
 
 
-def _seen_long_ago(db: sqlite3.Connection, rater: str) -> list[str]:
-    """Images that were asked about once, `APART` asks ago or longer."""
-    found = db.execute(
+def _repeatable(db: sqlite3.Connection, rater: str) -> list[str]:
+    """Images that the rater was asked about once, at least `MIN_REPEAT_GAP` asks ago."""
+    rows = db.execute(
         "SELECT item FROM asks JOIN items USING (item) WHERE rater = ? AND truth IS NULL "
         "GROUP BY item HAVING count(*) = 1 AND max(ask) IN "
         "(SELECT ask FROM asks WHERE rater = ? ORDER BY ask DESC LIMIT -1 OFFSET ?)",
-        (rater, rater, APART),
+        (rater, rater, MIN_REPEAT_GAP),
     )
-    return [item for (item,) in found]
+    return [item for (item,) in rows]
 
 
 def _first(rater: str, items: Sequence[str]) -> str | None:
-    return min(items, key=lambda item: shuffled(rater, item), default=None)
+    return min(items, key=lambda item: shuffle_key(rater, item), default=None)
 
 
-def _asked(db: sqlite3.Connection, rater: str, item: str, repeat: int) -> int | None:
+def _insert_ask(db: sqlite3.Connection, rater: str, item: str, repeat: int) -> int | None:
     values = (rater, item, repeat, now())
     return db.execute("INSERT INTO asks(rater, item, repeat, asked) VALUES (?, ?, ?, ?)", values).lastrowid

@@ -1,1 +1,1 @@
-"""The rating page: people say what they recognise, and pick the best, in a browser."""
+"""The rating page, on which people mark the concepts they recognise and pick the best images in a browser."""

@@ -1,4 +1,4 @@
-"""A CSV of answers, as people, or who rates in their place, fill it in: which answers it holds, and what is wrong."""
+"""Reads and checks a CSV of answers that people, or a model in their place, have filled in."""
 
 from __future__ import annotations
 
@@ -9,139 +9,138 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from entropy_loop.people import asking
-from entropy_loop.people.asking import Questions, Seen
+from entropy_loop.people.asking import Answer, Questions
 from entropy_loop.people.book import Item
 
-Answer = str | bool | None
-YES_NO: Mapping[str, Answer] = {"true": True, "1": True, "false": False, "0": False, "": None}
-TAKES = "true or 1, false or 0, or nothing for can't tell"
+Value = str | bool | None
+YES_NO: Mapping[str, Value] = {"true": True, "1": True, "false": False, "0": False, "": None}
+YES_NO_HELP = "true or 1, false or 0, or an empty cell for can't tell"
 
 
 @dataclass(frozen=True)
-class Said:
-    """One person's answer to one image."""
+class RaterAnswer:
+    """One person's answer for one image."""
 
     rater: str
     item: str
-    seen: Seen
+    answer: Answer
     repeat: bool = False
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What people were asked, and so what a file of their answers can hold."""
+class Survey:
+    """The images and questions that an answer can refer to. A field is a question, or, asked by concept, a concept."""
 
     items: dict[str, Item]
     questions: Questions
 
     @property
-    def heads(self) -> tuple[str, str]:
-        """Of the columns that hold an answer in long form: to what, and which."""
+    def columns(self) -> tuple[str, str]:
+        """The columns of the long form that hold the field and its value."""
         return ("question", "choice") if self.questions else ("concept", "answer")
 
-    def parts(self, item: Item) -> tuple[str, ...]:
-        """What of an image is answered one by one."""
+    def fields(self, item: Item) -> tuple[str, ...]:
+        """The fields of an image."""
         return tuple(self.questions) or item.concepts
 
-    def values(self, part: str) -> Mapping[str, Answer]:
-        """Word in small letters -> the answer that it stands for."""
+    def values(self, field: str) -> Mapping[str, Value]:
+        """Cell in lower case -> the value that it stands for."""
         if not self.questions:
             return YES_NO
-        return {choice.lower(): choice for choice in asking.choices(self.questions[part])}
+        return {choice.lower(): choice for choice in asking.choices(self.questions[field])}
 
 
-def lines(text: str, asked: Asked, mistakes: list[str]) -> Iterator[Said]:
-    """The answers of a CSV: in long form a row per answer and concept or question, in wide form one per image with a
-    column for each of them."""
+def parse(text: str, survey: Survey, mistakes: list[str]) -> Iterator[RaterAnswer]:
+    """The answers of a CSV; each mistake in it is appended to `mistakes`.
+
+    The long form has a row per answer and field. The wide form has a row per image and a column per field.
+    """
     rows = csv.DictReader(io.StringIO(text))
-    heads = list(rows.fieldnames or ())
-    parts = {part for item in asked.items.values() for part in asked.parts(item)}
-    wide = [] if set(asked.heads) <= set(heads) else [head for head in heads if head in parts]
-    if wrong := _headless(heads, wide, asked):
-        mistakes.append(f"line 1: {wrong}")
+    header = list(rows.fieldnames or ())
+    fields = {field for item in survey.items.values() for field in survey.fields(item)}
+    wide = [] if set(survey.columns) <= set(header) else [name for name in header if name in fields]
+    if mistake := _check_header(header, wide, survey):
+        mistakes.append(f"line 1: {mistake}")
         return
-    named, found = _by_name(asked.items), dict[tuple[str, str, bool], dict[str, Answer]]()
+    items_by_name, answers = _items_by_name(survey.items), dict[tuple[str, str, bool], dict[str, Value]]()
     for row in rows:
-        if wrong := _misplaced(row, named):
-            mistakes.append(f"line {rows.line_num}: {wrong}")
+        if mistake := _check_row(row, items_by_name):
+            mistakes.append(f"line {rows.line_num}: {mistake}")
             continue
-        (item,) = named[_image(row)]
+        (item,) = items_by_name[_item_name(row)]
         key = row["rater"], item.item, (row.get("repeat") or "").lower() == "true"
-        for part, cell in _cells(row, wide, item, asked):
-            if wrong := _misread(part, cell, item, asked):
-                mistakes.append(f"line {rows.line_num}: {wrong}")
+        for field, cell in _cells(row, wide, item, survey):
+            if mistake := _check_cell(field, cell, item, survey):
+                mistakes.append(f"line {rows.line_num}: {mistake}")
                 continue
-            answer = asked.values(part)[_word(cell)]
-            if found.setdefault(key, {}).setdefault(part, answer) != answer:
-                mistakes.append(f"line {rows.line_num}: another answer to {part!r} than above, by the same rater")
-    for (rater, name, repeat), said in found.items():
-        unsure = None in said.values()
-        if set(said) != set(asked.parts(asked.items[name])) or (unsure and set(said.values()) != {None}):
-            mistakes.append(
-                f"item {name}, rater {rater}: all of its {asked.heads[0]}s are answered, or not one of them"
-            )
-        seen: Seen = {question: str(choice) for question, choice in said.items()}
-        if not asked.questions:
-            seen = None if unsure else tuple(concept for concept, yes in said.items() if yes)
-        yield Said(rater, name, seen, repeat)
+            value = survey.values(field)[_normalised(cell)]
+            if answers.setdefault(key, {}).setdefault(field, value) != value:
+                mistakes.append(f"line {rows.line_num}: contradicts an earlier answer to {field!r} by the same rater")
+    for (rater, name, repeat), values in answers.items():
+        unsure = None in values.values()
+        if set(values) != set(survey.fields(survey.items[name])) or (unsure and set(values.values()) != {None}):
+            mistakes.append(f"item {name}, rater {rater}: answer all of its {survey.columns[0]}s, or none of them")
+        answer: Answer = {question: str(choice) for question, choice in values.items()}
+        if not survey.questions:
+            answer = None if unsure else tuple(concept for concept, yes in values.items() if yes)
+        yield RaterAnswer(rater, name, answer, repeat)
 
 
-def _headless(heads: list[str], wide: list[str], asked: Asked) -> str:
-    """What is wrong with the first line of a CSV; empty if nothing is."""
-    part, answer = asked.heads
-    missing = [name for name in ("rater", *(() if wide else asked.heads)) if name not in heads]
-    missing += [] if {"item", "file"} & set(heads) else ["item or file"]
-    twice = len(set(heads)) < len(heads)
-    if not (missing or twice):
+def _check_header(header: list[str], wide: list[str], survey: Survey) -> str:
+    """The mistake in the first line of a CSV; empty if there is none."""
+    field, value = survey.columns
+    missing = [name for name in ("rater", *(() if wide else survey.columns)) if name not in header]
+    missing += [] if {"item", "file"} & set(header) else ["item or file"]
+    if not missing and len(set(header)) == len(header):
         return ""
-    wrong = f"has no column {', '.join(missing)}" if missing else "names a column twice"
-    return f"{wrong}; needed are rater, item or file, and either {part} and {answer} or a column for each {part}"
+    mistake = f"has no column {', '.join(missing)}" if missing else "names a column twice"
+    return f"{mistake}; it needs rater, item or file, and either {field} and {value} or a column for each {field}"
 
 
-def _by_name(items: dict[str, Item]) -> dict[str, list[Item]]:
-    """The images that are called so: by their opaque name, or by the end of their path below the results folder."""
-    found: dict[str, list[Item]] = {}
+def _items_by_name(items: dict[str, Item]) -> dict[str, list[Item]]:
+    """Name -> its images. An image's names are its opaque name and each end of its path below the results folder."""
+    by_name: dict[str, list[Item]] = {}
     for item in items.values():
         parts = Path(item.file).parts
         for name in (item.item, *("/".join(parts[start:]) for start in range(len(parts)))):
-            found.setdefault(name, []).append(item)
-    return found
+            by_name.setdefault(name, []).append(item)
+    return by_name
 
 
-def _image(row: dict[str, str]) -> str:
+def _item_name(row: dict[str, str]) -> str:
     return row.get("item") or row.get("file") or ""
 
 
-def _cells(row: dict[str, str], wide: list[str], item: Item, asked: Asked) -> list[tuple[str, str]]:
-    """(concept or question, answer) of a row; in wide form of every one that was asked or has an answer."""
+def _cells(row: dict[str, str], wide: list[str], item: Item, survey: Survey) -> list[tuple[str, str]]:
+    """(field, cell) of a row; in the wide form, each field that was asked or has an answer."""
     if not wide:
-        part, answer = asked.heads
-        return [(row[part], row[answer])]
-    return [(part, row[part]) for part in wide if part in asked.parts(item) or _word(row[part])]
+        field, value = survey.columns
+        return [(row[field], row[value])]
+    return [(field, row[field]) for field in wide if field in survey.fields(item) or _normalised(row[field])]
 
 
-def _word(answer: str) -> str:
-    return answer.strip().lower()
+def _normalised(cell: str) -> str:
+    return cell.strip().lower()
 
 
-def _misplaced(row: dict[str, str], named: dict[str, list[Item]]) -> str:
-    """What is wrong with who answered in a line of a CSV, or to what; empty if nothing is."""
+def _check_row(row: dict[str, str], items_by_name: dict[str, list[Item]]) -> str:
+    """The mistake in the rater or image of a row; empty if there is none."""
     if None in row or None in row.values():
         return "has more or fewer cells than the first line"
     if not row["rater"]:
         return "rater is empty"
-    meant = named.get(_image(row), [])
-    if not meant:
-        return f"item {_image(row)!r} was never asked about here"
-    return f"{_image(row)!r} names {len(meant)} images; give more of its path" if len(meant) > 1 else ""
+    items = items_by_name.get(_item_name(row), [])
+    if not items:
+        return f"item {_item_name(row)!r} is not among the images that people are asked about"
+    return f"{_item_name(row)!r} names {len(items)} images; give more of its path" if len(items) > 1 else ""
 
 
-def _misread(part: str, cell: str, item: Item, asked: Asked) -> str:
-    """What is wrong with an answer in a CSV; empty if nothing is."""
-    kind, answer = asked.heads
-    if part not in asked.parts(item):
-        return f"{kind} {part!r} was not asked; {', '.join(asked.parts(item))} were"
-    if _word(cell) not in asked.values(part):
-        takes = ", ".join(asking.choices(asked.questions[part])) if asked.questions else TAKES
-        return f"{answer} {cell!r}; it takes {takes}"
+def _check_cell(field: str, cell: str, item: Item, survey: Survey) -> str:
+    """The mistake in an answer; empty if there is none."""
+    kind, value = survey.columns
+    if field not in survey.fields(item):
+        return f"{kind} {field!r} was not asked; {', '.join(survey.fields(item))} were"
+    if _normalised(cell) not in survey.values(field):
+        accepted = ", ".join(asking.choices(survey.questions[field])) if survey.questions else YES_NO_HELP
+        return f"{value} {cell!r}; it takes {accepted}"
     return ""

@@ -1,5 +1,5 @@
-"""The rating page's requests and answers. Reading changes nothing but which image waits for the rater; everything else
-is a POST with JSON, answered with what comes next."""
+"""The rating page's HTTP endpoints. GET returns the page and images. POST takes JSON and returns the rater's next
+task."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from entropy_loop.rating.guard import COOKIE, session
 from entropy_loop.rating.pixels import png
 
 HERE = Path(__file__).parent
-MONTH = 30 * 24 * 3600  # seconds for which a browser keeps a session: a rater may come back
+SESSION_SECONDS = 30 * 24 * 3600  # raters can come back within a month
 
 State = dict[str, object]
 
 
 @dataclass(frozen=True)
 class Desk:
-    """What raters are shown and what becomes of it. intro: what they read before the first image."""
+    """The data behind the rating page of a results folder. intro: the text shown before the first image."""
 
     root: Path
     book: Book
@@ -37,30 +37,29 @@ class Desk:
     intro: str
 
     def state(self, rater: str) -> State:
-        """What is before a rater: pools to pick from come first. Names nothing but what the rater needs."""
+        """The rater's current task. Pools to pick from come first. It reveals nothing about where images come from."""
         if pools := picks.waiting(self.book, rater):
             pool = pools[0]
-            items = [{"item": i, "picked": on} for i, on in picks.candidates(self.book, pool, rater).items()]
+            items = [{"item": i, "picked": picked} for i, picked in picks.candidates(self.book, pool, rater).items()]
             return {"task": "pick", "pool": pool.pool, "k": pool.k, "candidates": items, "left": len(pools)}
         ask, progress = self.queue.next(rater), asdict(self.queue.progress(rater))
         if ask is None:
             return {"task": "done", **progress}
-        # Questions are the same for every image; the concepts would tell which prompt it was made for.
+        # Concepts would reveal the image's prompt, so they are left out where people are asked by question.
         questions = [[name, asking.choices(options)] for name, options in self.book.questions().items()]
-        asked = {"questions": questions} if questions else {"concepts": ask.concepts}
-        said = {} if ask.seen is None else {"said": ask.seen}
-        return {"task": "look", "ask": ask.ask, "item": ask.item, **asked, **said, **progress}
+        fields = {"questions": questions} if questions else {"concepts": ask.concepts}
+        previous = {} if ask.seen is None else {"said": ask.seen}
+        return {"task": "look", "ask": ask.ask, "item": ask.item, **fields, **previous, **progress}
 
     def file(self, item: str) -> Path | None:
-        """Where an image that is asked about lies, by its opaque name alone."""
-        for table in ("items", "candidates"):
-            if found := self.book.rows(f"SELECT file FROM {table} WHERE item = ?", item):  # noqa: S608 (our own words)
-                return self.root / str(found[0][0])
-        return None
+        """The file of an image that people are asked about, by its opaque name; None for an unknown name."""
+        query = "SELECT file FROM items WHERE item = ? UNION ALL SELECT file FROM candidates WHERE item = ?"
+        rows = self.book.rows(query, item, item)
+        return self.root / str(rows[0][0]) if rows else None
 
 
 def app(desk: Desk) -> Starlette:
-    """The pages and what they send (to be put behind a `Guard`)."""
+    """The app behind the rating page. Serve it behind a `Guard`."""
     pixels = lru_cache(maxsize=1024)(png)
 
     def page(request: Request) -> Response:
@@ -70,7 +69,7 @@ def app(desk: Desk) -> Starlette:
     def image(request: Request) -> Response:
         file = desk.file(request.path_params["item"]) if _rater(desk, request) else None
         if file is None:
-            return PlainTextResponse("no such image\n", 404)
+            return PlainTextResponse("unknown image\n", 404)
         try:
             return Response(pixels(file), media_type="image/png", headers={"cache-control": "private, max-age=3600"})
         except OSError:
@@ -78,27 +77,27 @@ def app(desk: Desk) -> Starlette:
 
     def join(body: State) -> Response:
         link = body.get("link")
-        opened = desk.book.join(link) if isinstance(link, str) else None
-        if opened is None:
-            return JSONResponse({"error": "This link was used, or never given out. Ask for a new one."}, 403)
-        response = JSONResponse(desk.state(desk.book.rater(opened) or ""))
-        response.set_cookie(COOKIE, opened, max_age=MONTH, httponly=True, samesite="strict")
+        secret = desk.book.join(link) if isinstance(link, str) else None
+        if secret is None:
+            return JSONResponse({"error": "This link is unknown or already used. Ask for a new one."}, 403)
+        response = JSONResponse(desk.state(desk.book.rater(secret) or ""))
+        response.set_cookie(COOKIE, secret, max_age=SESSION_SECONDS, httponly=True, samesite="strict")
         return response
 
     routes = [
         Route("/", page),
         Route("/image/{item}", image),
         Route("/favicon.ico", lambda request: Response(status_code=204)),
-        Route("/rate.css", _file("rate.css", "text/css")),
-        Route("/rate.js", _file("rate.js", "text/javascript")),
-        Route("/join", _posted(lambda body, request: join(body)), methods=["POST"]),
+        Route("/rate.css", _static("rate.css", "text/css")),
+        Route("/rate.js", _static("rate.js", "text/javascript")),
+        Route("/join", _json_endpoint(lambda body, request: join(body)), methods=["POST"]),
     ]
-    for path, act in (("/answer", _answer), ("/undo", _undo), ("/pick", _pick), ("/finish", _finish)):
-        routes.append(Route(path, _posted(_of_rater(desk, act)), methods=["POST"]))
+    for path, action in (("/answer", _answer), ("/undo", _undo), ("/pick", _pick), ("/finish", _finish)):
+        routes.append(Route(path, _json_endpoint(_for_rater(desk, action)), methods=["POST"]))
     return Starlette(routes=routes)
 
 
-# ---- what raters send: each tells whether it was right, and what comes next --------------------------
+# ---- what raters send: each returns the next task, or None for a request that is not valid -----------
 
 
 def _answer(desk: Desk, rater: str, body: State) -> State | None:
@@ -113,8 +112,8 @@ def _undo(desk: Desk, rater: str, body: State) -> State | None:
 
 def _pick(desk: Desk, rater: str, body: State) -> State | None:
     item, picked = body.get("item"), body.get("picked")
-    right = isinstance(item, str) and isinstance(picked, bool) and picks.pick(desk.book, rater, item, picked)
-    return {} if right else None
+    valid = isinstance(item, str) and isinstance(picked, bool) and picks.pick(desk.book, rater, item, picked)
+    return {} if valid else None
 
 
 def _finish(desk: Desk, rater: str, body: State) -> State | None:
@@ -125,18 +124,20 @@ def _finish(desk: Desk, rater: str, body: State) -> State | None:
 # ---- inside ------------------------------------------------------------------------------------------
 
 
-def _of_rater(desk: Desk, act: Callable[[Desk, str, State], State | None]) -> Callable[[State, Request], Response]:
-    def answered(body: State, request: Request) -> Response:
+def _for_rater(desk: Desk, action: Callable[[Desk, str, State], State | None]) -> Callable[[State, Request], Response]:
+    def respond(body: State, request: Request) -> Response:
         rater = _rater(desk, request)
         if rater is None:
-            return JSONResponse({"error": "Your session is not known here. Open your link again."}, 401)
-        told = act(desk, rater, body)
-        return JSONResponse({"error": "That was not asked for."}, 409) if told is None else JSONResponse(told)
+            return JSONResponse({"error": "Your session is unknown. Open your link again."}, 401)
+        state = action(desk, rater, body)
+        return (
+            JSONResponse({"error": "This is not a valid answer here."}, 409) if state is None else JSONResponse(state)
+        )
 
-    return answered
+    return respond
 
 
-def _posted(act: Callable[[State, Request], Response]) -> Callable[[Request], Awaitable[Response]]:
+def _json_endpoint(action: Callable[[State, Request], Response]) -> Callable[[Request], Awaitable[Response]]:
     from starlette.concurrency import run_in_threadpool
 
     async def endpoint(request: Request) -> Response:
@@ -145,13 +146,13 @@ def _posted(act: Callable[[State, Request], Response]) -> Callable[[Request], Aw
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            return JSONResponse({"error": "This is no JSON object."}, 400)
-        return await run_in_threadpool(act, body, request)
+            return JSONResponse({"error": "Send a JSON object."}, 400)
+        return await run_in_threadpool(action, body, request)
 
     return endpoint
 
 
-def _file(name: str, media_type: str) -> Callable[[Request], Response]:
+def _static(name: str, media_type: str) -> Callable[[Request], Response]:
     data = (HERE / name).read_bytes()
     return lambda request: Response(data, media_type=media_type)
 

@@ -1,8 +1,7 @@
-"""What stands before the pages: who may ask, how much, how fast, and what a browser may do with the answer.
+"""ASGI middleware that checks requests and adds security headers to responses.
 
-A page that anybody on the machine opens in another tab can send requests here, too. So a request must name a host that
-is ours, a writing one must come from our own page, carry JSON and little of it, and soon. Nothing here knows what the
-pages are about.
+Any web page open in a browser on this machine can send requests here. So the Host header must name this server. A POST
+must come from this server's own page and carry a small JSON body that arrives in time.
 """
 
 from __future__ import annotations
@@ -33,25 +32,25 @@ HEADERS = {
 
 
 class Refused(Exception):
-    """A request that is not answered. status: of HTTP."""
+    """A request that is refused. status: the HTTP status."""
 
-    def __init__(self, status: int, why: str, **headers: str) -> None:
-        super().__init__(why)
+    def __init__(self, status: int, reason: str, **headers: str) -> None:
+        super().__init__(reason)
         self.status, self.headers = status, headers
 
 
 @dataclass
 class Limit:
-    """So many requests per second for each caller, and as many again at once."""
+    """A rate limit per caller: `per_second` requests, with bursts of twice as many."""
 
     per_second: float
     callers: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
 
     def take(self, caller: str, cost: float = 1.0) -> None:
-        """Raises Refused when the caller is too fast; a cheap request counts as a part of one."""
-        now, most = time.monotonic(), 2 * self.per_second
-        left, then = self.callers.pop(caller, (most, now))
-        left = min(most, left + (now - then) * self.per_second)
+        """Count a request, a cheap one by a part of one. Raises Refused when the caller exceeds the limit."""
+        now, burst = time.monotonic(), 2 * self.per_second
+        left, last = self.callers.pop(caller, (burst, now))
+        left = min(burst, left + (now - last) * self.per_second)
         self.callers[caller] = max(0.0, left - cost), now
         while len(self.callers) > 10_000:
             self.callers.popitem(last=False)
@@ -61,17 +60,17 @@ class Limit:
 
 @dataclass
 class Guard:
-    """The app, guarded. hosts: as in the header, with the port. body: bytes of a request at most. patience: seconds in
-    which it must have come."""
+    """The guarded app. hosts: accepted Host headers, with the port. max_body: in bytes. timeout: for a body, in
+    seconds."""
 
     app: ASGIApp
     hosts: Collection[str]
-    body: int = 4096
-    patience: float = 10.0
+    max_body: int = 4096
+    timeout: float = 10.0
     limit: Limit = field(default_factory=lambda: Limit(20.0))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request (ASGI)."""
+        """Handle one request (ASGI)."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
@@ -79,55 +78,57 @@ class Guard:
         try:
             headers = _headers(scope)
             self._admit(scope, headers)
-            body = await self._body(headers, receive) if scope["method"] == "POST" else b""
+            body = await self._read_body(headers, receive) if scope["method"] == "POST" else b""
         except Refused as refused:
             await _refuse(refused, send)
             return
         await self.app(scope, _replay(body, receive), _with_headers(send))
 
     def _admit(self, scope: Scope, headers: dict[str, str]) -> None:
-        """Raises Refused unless host, method, origin and pace are right."""
+        """Raises Refused for a wrong host, method, origin or content type, or too many requests."""
         if (host := headers.get("host", "")) not in self.hosts:
-            raise Refused(421, "this is not the host that was asked for")
+            raise Refused(421, "this server does not have that host name")
         if scope["method"] not in ("GET", "HEAD", "POST"):
-            raise Refused(405, "GET, HEAD or POST", allow="GET, HEAD, POST")
+            raise Refused(405, "use GET, HEAD or POST", allow="GET, HEAD, POST")
         writes = scope["method"] == "POST"
-        # A page of pictures is many requests at once, and each is cheap.
+        # A page sends many requests for images at once, and each is cheap.
         self.limit.take(session(headers) or str((scope.get("client") or ("?",))[0]), 1.0 if writes else 0.1)
         if not writes:
             return
-        if headers.get("origin") not in (f"http://{host}", f"https://{host}"):
-            raise Refused(403, "this was not sent by our own page")
-        if headers.get("sec-fetch-site", "same-origin") != "same-origin":
-            raise Refused(403, "this was not sent by our own page")
+        same_origin = headers.get("origin") in (f"http://{host}", f"https://{host}")
+        if not same_origin or headers.get("sec-fetch-site", "same-origin") != "same-origin":
+            raise Refused(403, "the request does not come from this server's own page")
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise Refused(415, "only JSON is read")
+            raise Refused(415, "send JSON")
 
-    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
-        """All of it. Raises Refused when it is too large or comes too slowly."""
+    async def _read_body(self, headers: dict[str, str], receive: Receive) -> bytes:
+        """The whole body. Raises Refused when it is too large or arrives too slowly."""
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self.body:
-            raise Refused(413, f"at most {self.body} bytes are read")
+        if not length.isdecimal() or int(length) > self.max_body:
+            raise self._too_large()
         try:
-            async with asyncio.timeout(self.patience):
-                return await self._collected(receive)
+            async with asyncio.timeout(self.timeout):
+                return await self._collect(receive)
         except TimeoutError:
-            raise Refused(408, "the request came too slowly", connection="close") from None
+            raise Refused(408, "the request arrived too slowly", connection="close") from None
 
-    async def _collected(self, receive: Receive) -> bytes:
-        found, more = b"", True
+    async def _collect(self, receive: Receive) -> bytes:
+        body, more = b"", True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Refused(400, "gone")
-            found, more = found + message.get("body", b""), message.get("more_body", False)
-            if len(found) > self.body:
-                raise Refused(413, f"at most {self.body} bytes are read")
-        return found
+                raise Refused(400, "the client disconnected")
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+            if len(body) > self.max_body:
+                raise self._too_large()
+        return body
+
+    def _too_large(self) -> Refused:
+        return Refused(413, f"send at most {self.max_body} bytes")
 
 
 def session(headers: Mapping[str, str]) -> str:
-    """The secret of the caller's session, as its browser keeps it; empty for none."""
+    """The session secret in the caller's cookie; empty without one."""
     try:
         cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
     except CookieError:
@@ -136,43 +137,40 @@ def session(headers: Mapping[str, str]) -> str:
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    """By name in small letters. Raises Refused where one that decides something stands twice."""
-    found: dict[str, str] = {}
+    """The headers by lower-case name. Raises Refused when one that is checked appears twice."""
+    headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()
-        if key in found and key in ("host", "origin", "content-length", "content-type"):
-            raise Refused(400, f"{key} stands twice")
-        found[key] = value.decode("latin-1")
-    return found
+        if key in headers and key in ("host", "origin", "content-length", "content-type"):
+            raise Refused(400, f"{key} appears twice")
+        headers[key] = value.decode("latin-1")
+    return headers
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    told = False
+    """Receives the body that was already read, then whatever follows."""
+    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
-    async def once() -> Message:
-        nonlocal told
-        if told:
-            return await receive()
-        told = True
-        return {"type": "http.request", "body": body, "more_body": False}
+    async def replay() -> Message:
+        return next(messages, None) or await receive()
 
-    return once
+    return replay
 
 
 def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            own = {name for name, _ in message["headers"]}
-            added = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in own]
+            present = {name for name, _ in message["headers"]}
+            added = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in present]
             message = {**message, "headers": [*message["headers"], *added]}
         await send(message)
 
-    return sending
+    return send_with_headers
 
 
 async def _refuse(refused: Refused, send: Send) -> None:
     body = f"{refused}\n".encode()
     headers = HEADERS | {"content-type": "text/plain; charset=utf-8", "content-length": str(len(body))}
-    told = [(k.encode(), v.encode()) for k, v in (headers | refused.headers).items()]
-    await send({"type": "http.response.start", "status": refused.status, "headers": told})
+    encoded = [(k.encode(), v.encode()) for k, v in (headers | refused.headers).items()]
+    await send({"type": "http.response.start", "status": refused.status, "headers": encoded})
     await send({"type": "http.response.body", "body": body})

@@ -1,4 +1,4 @@
-"""Images as raters get them."""
+"""Encodes images for raters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def png(file: Path) -> bytes:
-    """The pixels alone, 8-bit RGB, without what the file may tell beside them. Raises OSError where it is no image."""
+    """An image file's pixels as an 8-bit RGB PNG without metadata. Raises OSError when it is not a readable image."""
     from PIL import Image
 
     data = io.BytesIO()

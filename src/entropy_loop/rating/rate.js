@@ -1,22 +1,22 @@
 "use strict";
-// One page, whatever is asked: the server says what comes next (`state`), this file shows it and sends what is said.
+// The server sends the rater's current task as `state`. This file shows it and sends the answers.
 const $ = (id) => document.getElementById(id);
 const SECTIONS = ["join", "look", "pick", "paused", "done"];
-const SMALL = 256; // pixels: images below it are shown pixel by pixel
+const SMALL = 256; // pixels: smaller images are scaled up without smoothing
 let state = JSON.parse(document.body.dataset.state);
 let busy = false;
 
-// The link's secret stands behind the #, which no server and no log gets to see.
+// The link's secret is in the fragment, which browsers never send, so it is in no server log.
 const link = location.hash.slice(1);
 if (link) history.replaceState(null, "", "/");
 
 async function send(path, body) {
-  const answer = await fetch(path, {
+  const response = await fetch(path, {
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
   });
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(told.error || (answer.status === 429 ? "Too fast for us; once more, please." : "That was refused."));
-  return told;
+  const data = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(data.error || (response.status === 429 ? "Too many requests. Please try again." : "The server refused this request."));
+  return data;
 }
 
 async function ask(path, body) {
@@ -25,7 +25,7 @@ async function ask(path, body) {
   try {
     show(await send(path, body));
   } catch (error) {
-    say(error instanceof TypeError ? "No connection. Nothing that was kept is lost; try again." : error.message);
+    say(error instanceof TypeError ? "No connection. Your saved answers are safe. Try again." : error.message);
   } finally {
     busy = false;
   }
@@ -58,7 +58,7 @@ function show(next) {
 function picture(img, item, alt) {
   img.classList.remove("small");
   img.onload = () => img.classList.toggle("small", Math.max(img.naturalWidth, img.naturalHeight) < SMALL);
-  img.onerror = () => say("This picture cannot be shown. Choose “can’t tell”.");
+  img.onerror = () => say("This picture cannot be shown. Choose “Can’t tell”.");
   img.src = `/image/${item}`;
   img.alt = alt;
 }
@@ -135,10 +135,10 @@ const fields = () => [...$("questions").children];
 const chosen = (field) => field.querySelector("input:checked");
 const unanswered = () => fields().find((field) => !chosen(field));
 
-// A question's last two answers are none and can't tell: the server says which words these are.
+// The last two answers of each question are "none" and "can't tell".
 function question([name, answers]) {
   const field = document.createElement("fieldset");
-  field.tabIndex = -1; // has the focus itself, so that no option looks as if it were proposed
+  field.tabIndex = -1; // the field takes the focus, so that no option looks preselected
   const legend = document.createElement("legend");
   legend.textContent = spoken(name);
   field.append(legend, ...answers.map((answer, i) => {
@@ -157,7 +157,7 @@ function question([name, answers]) {
   return field;
 }
 
-// Keys belong to the question that has the focus; where none has it, to the first that is not answered.
+// Keys go to the question with the focus, or else to the first without an answer.
 function current() {
   return document.activeElement?.closest("#questions > *") || unanswered() || fields().at(-1);
 }
@@ -172,10 +172,10 @@ function take(input) {
 }
 
 function answer() {
-  const open = unanswered();
-  if (open) {
-    open.focus();
-    say(`Choose one answer for “${open.querySelector("legend").textContent}”.`);
+  const field = unanswered();
+  if (field) {
+    field.focus();
+    say(`Choose one answer for “${field.querySelector("legend").textContent}”.`);
     return;
   }
   const seen = Object.fromEntries(fields().map(chosen).map((input) => [input.name, input.value]));
@@ -211,31 +211,31 @@ function count() {
   $("finish").disabled = n !== state.k;
 }
 
-// One choice is sent after the other, so that the last one counts; until all are kept nothing is counted or finished.
-let sent = Promise.resolve(), unkept = 0;
+// Choices are sent one after the other, so that the last one counts. "Done" waits until all are saved.
+let queue = Promise.resolve(), pending = 0;
 
 function choose(button) {
   const on = !pressed(button);
   press(button, on);
   $("finish").disabled = true;
-  unkept += 1;
-  sent = sent.then(() => send("/pick", { item: button.dataset.item, picked: on })).catch((error) => {
+  pending += 1;
+  queue = queue.then(() => send("/pick", { item: button.dataset.item, picked: on })).catch((error) => {
     press(button, !on);
-    say(error instanceof TypeError ? "No connection; this choice was not kept." : error.message);
+    say(error instanceof TypeError ? "No connection. This choice was not saved." : error.message);
   }).then(() => {
-    unkept -= 1;
-    if (!unkept) count();
+    pending -= 1;
+    if (!pending) count();
   });
 }
 
 function move(step) {
   const all = [...$("grid").children];
-  const here = Math.max(0, all.indexOf(document.activeElement));
-  const across = getComputedStyle($("grid")).gridTemplateColumns.split(" ").length;
-  const to = all[here + { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across }[step]];
-  if (!to) return;
-  for (const button of all) button.tabIndex = button === to ? 0 : -1;
-  to.focus();
+  const current = Math.max(0, all.indexOf(document.activeElement));
+  const columns = getComputedStyle($("grid")).gridTemplateColumns.split(" ").length;
+  const target = all[current + { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[step]];
+  if (!target) return;
+  for (const button of all) button.tabIndex = button === target ? 0 : -1;
+  target.focus();
 }
 
 // ---- keys and buttons -------------------------------------------------------------------------------
@@ -243,10 +243,10 @@ function move(step) {
 document.addEventListener("keydown", (event) => {
   const withControl = event.ctrlKey || event.metaKey;
   if (event.altKey || (withControl && event.key.toLowerCase() !== "z")) return;
-  const act = keys(event.key, withControl);
-  if (act) {
+  const action = keys(event.key, withControl);
+  if (action) {
     event.preventDefault();
-    act();
+    action();
   }
 });
 
@@ -283,4 +283,4 @@ $("pause").onclick = () => { reveal("paused"); $("paused-title").focus(); };
 $("resume").onclick = () => location.reload();
 
 show(state);
-if (state.task === "join" && !link) say("This page is opened with a link of your own; ask for one.");
+if (state.task === "join" && !link) say("You need a personal link to open this page. Ask for one.");

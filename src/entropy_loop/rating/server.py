@@ -1,4 +1,4 @@
-"""Serving the pages to browsers: on this machine alone, unless told otherwise."""
+"""Serves the rating page, by default on this machine alone."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from entropy_loop.rating.app import Desk, app
 from entropy_loop.rating.guard import Guard
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-CONNECTIONS = 1024  # at once
+MAX_CONNECTIONS = 1024
 
 
 @dataclass(frozen=True)
-class Serving:
-    """A socket that listens, and what is to be served on it. links: one for each rater, good for one use."""
+class RatingServer:
+    """A rating page on a listening socket. links: one per rater, each for one use."""
 
     desk: Desk
-    listening: socket.socket
+    listener: socket.socket
     address: str
     links: list[str]
 
     def run(self) -> None:
         """Serve until a signal stops it."""
-        serve(Guard(app(self.desk), names(self.address)), self.listening)
+        serve(Guard(app(self.desk), allowed_hosts(self.address)), self.listener)
 
-    def kept(self) -> str:
-        """What is in the book, which is closed with this."""
+    def close(self) -> str:
+        """Close the database and return a summary of what it holds."""
         book = self.desk.book
         (answers, people), (pools,) = (
             book.rows("SELECT count(*), count(DISTINCT rater) FROM answers JOIN asks USING (ask)")[0],
@@ -47,11 +47,11 @@ class Serving:
 
 def open_desk(
     root: Path, links: int, images: int | None, raters: int | None, host: str, port: int, seed: int
-) -> Serving:
-    """Everything but serving: what is asked about stands in the book, the socket listens.
+) -> RatingServer:
+    """Choose the images to ask about, create the links and listen on the address; `RatingServer.run` then serves.
 
-    images, raters: in place of the config's. Raises ConfigError where there is nothing to ask about, StorageError
-    where the address cannot be had.
+    images, raters: in place of the config's. Raises ConfigError when there is nothing to ask about or the address
+    is not available, StorageError when the database cannot be opened.
     """
     plan, tables = experiment.read(root)
     people = plan.study.config.people.model_copy(
@@ -62,40 +62,40 @@ def open_desk(
         config = plan.study.config.model_copy(update={"people": people})
         items.ask(plan, config, tables.images, root, book, seed)
     queue = Queue(book, people.raters, people.repeats, people.catch_trials)
-    listening = listen(host, port)
-    address = where(host, listening)
-    made = [f"http://{address}/#{book.link()}" for _ in range(links)]
-    return Serving(Desk(root, book, queue, people.intro), listening, address, made)
+    listener = listen(host, port)
+    address = address_of(host, listener)
+    urls = [f"http://{address}/#{book.link()}" for _ in range(links)]
+    return RatingServer(Desk(root, book, queue, people.intro), listener, address, urls)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket on that address; port 0: a free one. Raises ConfigError when it cannot be had."""
+    """A listening socket; port 0 picks a free port. Raises ConfigError when the address is not available."""
     try:
         return socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256
         )
     except OSError as error:
-        raise ConfigError(f"--host {host} --port {port}: cannot be had ({error.strerror or error}).") from None
+        raise ConfigError(f"--host {host} --port {port}: cannot listen there ({error.strerror or error}).") from None
 
 
-def where(host: str, listening: socket.socket) -> str:
-    """host:port as it stands in a link."""
-    return f"{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+def address_of(host: str, listener: socket.socket) -> str:
+    """host:port as it stands in a URL."""
+    return f"{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
-def names(address: str) -> set[str]:
-    """The hosts that requests may name: the address itself, and for this machine its usual name."""
+def allowed_hosts(address: str) -> set[str]:
+    """The Host headers that are accepted: the address itself, and localhost for a loopback address."""
     host, _, port = address.rpartition(":")
     return {address, f"localhost:{port}"} if host.strip("[]") in LOOPBACK else {address}
 
 
-def serve(guarded: ASGIApp, listening: socket.socket) -> None:
-    """Answer requests until a signal stops it."""
+def serve(guarded: ASGIApp, listener: socket.socket) -> None:
+    """Serve an app until a signal stops it."""
     import uvicorn
 
     config = uvicorn.Config(
         guarded, access_log=False, log_level="warning", server_header=False, date_header=False, lifespan="off",
-        ws="none", limit_concurrency=CONNECTIONS, timeout_keep_alive=30, timeout_graceful_shutdown=3,
+        ws="none", limit_concurrency=MAX_CONNECTIONS, timeout_keep_alive=30, timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=16384,
     )  # fmt: skip
-    uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=[listener])

@@ -1,4 +1,4 @@
-"""The report in a browser while it grows: built anew when a stage has been finished, and nothing is written."""
+"""Serves the report while a run is going on. It is built again after each finished stage and never written."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from entropy_loop.commands import experiment
 from entropy_loop.report.page import page, template
 from entropy_loop.storage.store import Store
 
-EVERY = 15  # seconds after which a browser asks again
+REFRESH = 15  # seconds between reloads in the browser
 
 
 @dataclass
 class Watch:
-    """The page of a results folder, as it was built last. made: how much the folder's log held then."""
+    """The report of a results folder. log_size: bytes of the folder's log when the report was built last."""
 
     root: Path
-    made: int = -1
+    log_size: int = -1
     text: str = ""
     growing: bool = True
     lock: Lock = field(default_factory=Lock)
 
     def page(self) -> str:
-        """The page now. Raises ConfigError where there is no results folder any more."""
+        """The current report. Raises ConfigError when the results folder is gone."""
         with self.lock:
             log = self.root / "events.jsonl"
             size = log.stat().st_size if log.is_file() else 0
-            if size != self.made:
+            if size != self.log_size:
                 plan, tables = experiment.read(self.root)
                 store = Store(self.root)
-                self.text, self.made = page.text(plan, store, tables), size
+                self.text, self.log_size = page.text(plan, store, tables), size
                 self.growing = any(store.finished(stage) is None for stage in plan.stages().values())
             return self.text
 
 
 def app(watch: Watch) -> Starlette:
-    """The page, and the figures and tables that it links to."""
+    """The report, and the figures and tables that it links to."""
     policy = template.policy(template.script())
 
-    def shown(request: Request) -> Response:
+    def report(request: Request) -> Response:
         headers = {"content-security-policy": policy}
         text = watch.page()
         return Response(
-            text, media_type="text/html", headers=headers | ({"refresh": str(EVERY)} if watch.growing else {})
+            text, media_type="text/html", headers=headers | ({"refresh": str(REFRESH)} if watch.growing else {})
         )
 
     def table(request: Request) -> Response:
@@ -61,11 +61,11 @@ def app(watch: Watch) -> Starlette:
         names = tuple(path.name for path in folder.iterdir()) if folder.is_dir() else ()
         return _file(folder, request.path_params["name"], names)
 
-    return Starlette(routes=[Route("/", shown), Route("/figures/{name}", figure), Route("/{name}.csv", table)])
+    return Starlette(routes=[Route("/", report), Route("/figures/{name}", figure), Route("/{name}.csv", table)])
 
 
 def _file(folder: Path, name: str, known: tuple[str, ...]) -> Response:
-    """A file of the folder that is known by its very name; it appears when `run` writes its report."""
+    """The file `name` if it is in `known`; 404 until `run` has written it."""
     if name not in known or not (folder / name).is_file():
         return PlainTextResponse("not there yet\n", 404)
     return FileResponse(folder / name)

@@ -1,6 +1,6 @@
-"""What the attribute reader can be trusted with: thresholds, confusion matrices, refusal of junk, degradations.
+"""Calibrate and measure the attribute reader: thresholds, confusion matrices, junk, degradations.
 
-Everything is measured through the package's own reader, on drawings of album seeds used for nothing else.
+Everything runs through the package's own reader, on drawings of album seeds used for nothing else.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def even_scenes(n: int, seed: int) -> list[scene.Scene]:
 
 
 def truth(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The number of the right answer, int64 (images,), for each attribute."""
+    """Attribute -> index of the true answer, int64 (images,)."""
     junk = table["junk"].ne("").to_numpy()
     right = {name: table[name].replace("", ABSENT).mask(junk, UNREADABLE) for name in ANSWERS}
     return {name: column.map(ANSWERS[name].index).to_numpy(np.int64) for name, column in right.items()}
@@ -48,28 +48,28 @@ def truth(table: pd.DataFrame) -> dict[str, np.ndarray]:
 
 @torch.inference_mode()
 def logits(folder: Path, images: Tensor) -> np.ndarray:
-    """Images float32 (n, 3, 64, 64) in [0, 1] through 8-bit pixels and the network: float32 (n, answers)."""
+    """Logits float32 (n, answers) of images float32 (n, 3, 64, 64) in [0, 1], rounded to 8-bit pixels first."""
     network = load(folder)
     whole = to_float(to_pixels(images))
     return torch.cat([network(part * 2 - 1) for part in whole.split(100)]).numpy()
 
 
-def said(outputs: np.ndarray, spec: Mapping[str, dict]) -> dict[str, np.ndarray]:
-    """The number of the reader's answer, int64 (images,), for each attribute."""
+def read_answers(outputs: np.ndarray, spec: Mapping[str, dict]) -> dict[str, np.ndarray]:
+    """Attribute -> index of the reader's answer, int64 (images,)."""
     rows = [[value or reason for _, value, _, reason in answers(row, spec)] for row in outputs]
-    numbers = [[spec[name]["answers"].index(one) for name, one in zip(spec, row, strict=True)] for row in rows]
-    return dict(zip(spec, np.array(numbers).T, strict=True))
+    indices = [[spec[name]["answers"].index(answer) for name, answer in zip(spec, row, strict=True)] for row in rows]
+    return dict(zip(spec, np.array(indices).T, strict=True))
 
 
 def thresholds(junk: np.ndarray, spec: Mapping[str, dict]) -> dict[str, float]:
-    """For each attribute at least 1/2, and so high that at most one in 200 junk images is read as a value."""
-    found = pd.DataFrame([a for row in junk for a in answers(row, spec)], columns=["name", "value", "score", "reason"])
-    taken = found["score"].where(found["value"].notna(), 0.0)
-    return {name: max(0.5, float(np.quantile(own, 0.995))) for name, own in taken.groupby(found["name"])}
+    """The least threshold of each attribute, from 1/2, at which at most one in 200 junk images is read as a value."""
+    table = pd.DataFrame([a for row in junk for a in answers(row, spec)], columns=["name", "value", "score", "reason"])
+    scores = table["score"].where(table["value"].notna(), 0.0)
+    return {name: max(0.5, float(np.quantile(group, 0.995))) for name, group in scores.groupby(table["name"])}
 
 
 def confusion(true: np.ndarray, answer: np.ndarray, size: int) -> list[list[int]]:
-    """Counts, true answer (row) by given answer (column)."""
+    """Counts by true answer (row) and given answer (column)."""
     counts = np.zeros((size, size), int)
     np.add.at(counts, (true, answer), 1)
     return counts.tolist()
@@ -80,7 +80,7 @@ def degraded(folder: Path, codec: Codec, spec: Mapping[str, dict], n: int = 300)
     scenes = even_scenes(n, STREAMS["degradations"])
     true, rows = truth(truth_table(scenes)), []
     for kind, level, damaged in degradations(to_float(pictures(scenes)), codec, STREAMS["degradations"]):
-        for name, given in said(logits(folder, damaged), spec).items():
+        for name, given in read_answers(logits(folder, damaged), spec).items():
             refused = given == ANSWERS[name].index(UNREADABLE)
             right = float((given == true[name]).mean())
             wrong = float(((given != true[name]) & ~refused).mean())
@@ -90,7 +90,7 @@ def degraded(folder: Path, codec: Codec, spec: Mapping[str, dict], n: int = 300)
 
 
 def measure(work: Path, vae: Path, n: int = 3000) -> None:
-    """Fit the thresholds, measure on other drawings (each clean and through the codec), publish the folder."""
+    """Fit thresholds, measure on other drawings (clean and through the codec), and copy the folder into the package."""
     folder, codec = work / NAME, Codec(vae)
     spec = {k: {"values": list(VALUES[k]), "answers": list(ANSWERS[k]), "threshold": 0.0} for k in ANSWERS}
     for name, cut in thresholds(logits(folder, junk_set(STREAMS["fit_junk"], codec).images), spec).items():
@@ -99,9 +99,9 @@ def measure(work: Path, vae: Path, n: int = 3000) -> None:
     true, drawn = truth(truth_table(scenes)), to_float(pictures(scenes))
     junk = junk_set(STREAMS["report_junk"], codec)
     for version, images in (("clean", drawn), ("round_trip", codec.round_trips(drawn))):
-        for name, given in said(logits(folder, images), spec).items():
+        for name, given in read_answers(logits(folder, images), spec).items():
             spec[name].setdefault("confusion", {})[version] = confusion(true[name], given, len(ANSWERS[name]))
-    refused = said(logits(folder, junk.images), spec)
+    refused = read_answers(logits(folder, junk.images), spec)
     kinds = junk.table["junk"].to_numpy()
     result = {
         "format": 1,

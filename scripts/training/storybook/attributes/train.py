@@ -4,10 +4,10 @@
     python -m scripts.training.storybook.attributes.train train   --vae DIR    # one network, one head per attribute
     python -m scripts.training.storybook.attributes.train measure --vae DIR    # thresholds, confusions, model card
 
-It shares no weights, seeds, scenes or architecture with the checkpoint, the curator and the judge: a small
-timm network under cross-entropy, one softmax per attribute over its values and two more answers, `absent`
-(no animal, so no coat) and `unreadable` (junk). The attributes are drawn uniformly, or the rare ones
-would hardly be learnt and not be measured at all.
+A small timm network is trained with cross-entropy. Each attribute has a softmax over its values and two more answers,
+`absent` (no animal, so no coat) and `unreadable` (junk). Attributes are drawn uniformly, because rare values would
+otherwise be too rare to learn and to measure. The network shares no weights, seeds, scenes or architecture with the
+checkpoint, the curator and the judge.
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ CONFIG = {
 
 
 def render(work: Path, vae: Path) -> tuple[np.ndarray, pd.DataFrame]:
-    """All scenes, and the first of them through the codec: five eighths once, the rest three times or with
-    shaken latents. Pixels uint8 (n, 64, 64, 3) and their truth; drawn once.
-    """
+    """Pixels uint8 (n, 64, 64, 3) and truth of all scenes, and of the first TRIPPED of them through the codec: five
+    eighths once, the rest three times or with shaken latents. They are cached in `work`."""
     scenes = even_scenes(SCENES, STREAMS["train"])
     table = truth_table(scenes)
     path = work / f"{NAME}-scenes.npy"
@@ -62,7 +61,7 @@ def render(work: Path, vae: Path) -> tuple[np.ndarray, pd.DataFrame]:
             codec.shaken(some[thrice:], rng),
         ]
         np.save(path, np.concatenate([pixels, to_pixels(torch.cat(parts))]))
-    # About half of what is shown should have been through the codec.
+    # About half of the shown pictures have been through the codec.
     pixels, repeats = np.load(path), SCENES // TRIPPED
     seen = np.concatenate([np.arange(SCENES), *[np.arange(SCENES, SCENES + TRIPPED)] * repeats])
     return pixels[seen], pd.concat([table, *[table.iloc[:TRIPPED]] * repeats], ignore_index=True)
@@ -91,7 +90,7 @@ def loss(logits: Tensor, table: pd.DataFrame) -> Tensor:
 
 
 def train(work: Path, vae: Path, steps: int | None, minutes: float) -> None:
-    """Scenes, their round trips and junk, all of it from the first step; bfloat16 in the network."""
+    """Train on scenes, their round trips and junk from the first step, in bfloat16."""
     pixels, table = render(work, vae)
     change = functools.partial(augment, mirror=False, tint=0.04)
     batches = Batches(pixels, table, all_junk(Codec(vae, fast=True)), BATCH, STREAMS["batches"], change=change)

@@ -49,10 +49,10 @@ EMA = 0.998
 
 
 class Muon:
-    """Momentum whose matrix updates are made orthogonal; AdamW for everything that is no matrix.
+    """Momentum with orthogonalised updates for matrices, AdamW for all other parameters.
 
-    On these small nets it needs about half of AdamW's steps. `matrices` are parameters of two or more
-    dimensions, seen as (out, rest).
+    On these small networks it needs about half of AdamW's steps. matrices: parameters of two or more dimensions,
+    reshaped to (out, rest).
     """
 
     def __init__(self, matrices: list[nn.Parameter], others: list[nn.Parameter], lr: float, adam_lr: float):
@@ -62,7 +62,7 @@ class Muon:
 
     @torch.no_grad()
     def step(self, factor: float) -> None:
-        """One update, the learning rates times `factor`; clears the gradients."""
+        """One update with the learning rates times `factor`; it clears the gradients."""
         nn.utils.clip_grad_norm_([*self.matrices, *self.adam.param_groups[0]["params"]], 1.0)
         self.adam.param_groups[0]["lr"] = self.adam_lr * factor
         self.adam.step()
@@ -76,9 +76,9 @@ class Muon:
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """U V' of the singular value decomposition U S V', roughly: five Newton-Schulz steps. Same shape.
+    """Approximate U V' of the singular value decomposition U S V' by five Newton-Schulz steps. Same shape.
 
-    X <- p(X X') X is run on the small Gram matrix X X' alone, which costs a third of running it on X.
+    The iteration X <- p(X X') X runs on the small Gram matrix X X', at a third of the cost of running it on X.
     """
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide / (wide.norm() + 1e-7)
@@ -105,7 +105,7 @@ def follow(ema: nn.Module, model: nn.Module, decay: float, step: int) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Layers draw their first weights from torch's global generator: seed it inside, restore it after."""
+    """Seed torch's global generator, which initialises layers, inside the block and restore it afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -116,7 +116,7 @@ def autocast() -> torch.autocast:
 
 
 def scenes(folder: Path, n: int, seed: int) -> tuple[np.ndarray, list[str]]:
-    """Pixels uint8 (n, 64, 64, 3) and captions of album `seed`; rendered once per state of the drawings."""
+    """Pixels uint8 (n, 64, 64, 3) and captions of album `seed`, cached until the drawings change."""
     digest = hashlib.sha256(scene.dataset(100, seed)[0].tobytes()).hexdigest()[:12]
     path = folder / f"scenes-{n}-{seed}-{digest}.npz"
     if not path.exists():
@@ -141,11 +141,10 @@ def sheet(rows: list[Tensor], path: Path, zoom: int = 2) -> None:
 
 
 class Clock:
-    """How far the training is, from 0 to 1: by steps where they are given, else by minutes of wall clock.
+    """Progress of the training from 0 to 1, by steps if they are given, otherwise by minutes of wall clock.
 
-    threads = 0 leaves the number of threads to the clock, which tries one and two every 100 steps and keeps
-    the faster: two are slower than one where other work holds a core. A process held to one core (taskset)
-    gets no such trial, since two threads on one core take a hundred times as long.
+    threads = 0: try one and two threads every 100 steps and keep the faster, because two are slower than one when other
+    work uses a core. A process on one core (taskset) always uses one: two would take a hundred times as long.
     """
 
     def __init__(self, steps: int | None, minutes: float, threads: int):
@@ -179,7 +178,7 @@ def parameters(*models: nn.Module) -> int:
 
 
 def publish(model: AutoencoderKL, folder: Path) -> None:
-    """Save beside, then rename, so that a reader never meets half a model."""
+    """Save beside the target, then rename, so that a reader never sees half a model."""
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     model.save_pretrained(part)
@@ -191,7 +190,7 @@ def publish(model: AutoencoderKL, folder: Path) -> None:
 
 
 def build(seed: int) -> AutoencoderKL:
-    """The untrained codec; its posterior starts narrow (sd 0.05), or noise would hide the first lessons."""
+    """The untrained codec. Its posterior starts narrow (sd 0.05), because noise would slow the start of training."""
     with seeded(seed):
         vae = AutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * len(WIDTHS),
@@ -233,7 +232,7 @@ def loss(vae: AutoencoderKL, x: Tensor, noise: Tensor) -> Tensor:
 
 
 def trained(folder: Path) -> AutoencoderKL:
-    """A saved codec whose decoder alone may change."""
+    """A saved codec with only its decoder trainable."""
     vae = AutoencoderKL.from_pretrained(folder).to(memory_format=torch.channels_last)
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
@@ -252,7 +251,7 @@ def batches(pixels: np.ndarray, seed: int) -> Iterator[Tensor]:
 
 
 def trainer(vae: AutoencoderKL, pixels: np.ndarray, seed: int) -> tuple[AutoencoderKL, Callable[[int, float], Tensor]]:
-    """The averaged codec, and the function that makes step i at a learning-rate factor and returns its loss."""
+    """The averaged codec, and a function that performs step i at a learning-rate factor and returns its loss."""
     ema = copy.deepcopy(vae)
     opt, data, noise = optimiser(vae), batches(pixels, seed), torch.Generator().manual_seed(seed)
 

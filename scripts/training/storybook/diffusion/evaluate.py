@@ -1,9 +1,9 @@
-"""Does the bundled checkpoint obey, and does the bundled judge see? Prints the table of the model card.
+"""Measure the bundled checkpoint and judge against their demands. Prints the table of the model card.
 
     python -m scripts.training.storybook.diffusion.evaluate --out DIR        (about 10 minutes on one core)
 
-Everything is measured with the code and the config that users run, on scenes, seeds and junk that no
-training and no calibration has seen. Exit code 1 when a demand is not met.
+It uses the code and the config that users run, on scenes, seeds and junk that no training and no calibration has seen.
+Exit code 1 when a demand is not met.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OTHERS = (("knight", "zebra"), ("robot", "elephant"), ("chef", "pig"), ("wizard"
 
 @dataclass(frozen=True)
 class Line:
-    """One demand: what, how many of how many, and the least or most that is asked (None: only reported)."""
+    """One measured rate, hits of n, and its demand: at least or at most so much (None: only reported)."""
 
     what: str
     hits: int
@@ -88,8 +88,8 @@ def main() -> None:
     lines = [*judge_lines(options), *degraded_lines(options), *generation_lines(options)]
     print("| what | n | rate [95 % interval] | demand | met |\n| --- | --- | --- | --- | --- |")
     print("\n".join(map(str, lines)))
-    told = [{**line.__dict__, "met": line.met} for line in lines]
-    (options.out / "eval.json").write_text(json.dumps(told, indent=1))
+    rows = [{**line.__dict__, "met": line.met} for line in lines]
+    (options.out / "eval.json").write_text(json.dumps(rows, indent=1))
     raise SystemExit(not all(line.met for line in lines))
 
 

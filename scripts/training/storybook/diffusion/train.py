@@ -86,16 +86,16 @@ def tokenizer(folder: Path) -> CLIPTokenizer:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
     (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges))
-    made = CLIPTokenizer.from_pretrained(folder, model_max_length=MAX_TOKENS)
-    made.save_pretrained(folder)
-    return made
+    loaded = CLIPTokenizer.from_pretrained(folder, model_max_length=MAX_TOKENS)
+    loaded.save_pretrained(folder)
+    return loaded
 
 
 def write_spelling(folder: Path) -> None:
-    """vocab.json and merges.txt, which some loaders want, from the tokenizer.json that the model was trained with."""
-    told = json.loads((folder / "tokenizer.json").read_text())["model"]
-    (folder / "vocab.json").write_text(json.dumps(told["vocab"]))
-    merges = "".join(f"{left} {right}\n" for left, right in told["merges"])
+    """Write vocab.json and merges.txt, which some loaders need, from the tokenizer.json of the training."""
+    model = json.loads((folder / "tokenizer.json").read_text())["model"]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"]))
+    merges = "".join(f"{left} {right}\n" for left, right in model["merges"])
     (folder / "merges.txt").write_text("#version: 0.2\n" + merges)
 
 
@@ -164,9 +164,9 @@ def optimiser(model: nn.Module) -> Muon:
 
 @torch.no_grad()
 def moments(vae: AutoencoderKL, pixels: np.ndarray, path: Path) -> Tensor:
-    """Mean and standard deviation of every scene's latents, already scaled: float32 (n, 2, channels, 8, 8).
+    """Mean and standard deviation of every scene's scaled latents: float32 (n, 2, channels, 8, 8).
 
-    Kept at `path` with the codec's weights' sum, because encoding takes minutes.
+    Cached at `path` for the sum of the codec's weights, because encoding takes minutes.
     """
     mark = sum(p.double().sum() for p in vae.encoder.parameters())
     if path.exists():
@@ -178,9 +178,9 @@ def moments(vae: AutoencoderKL, pixels: np.ndarray, path: Path) -> Tensor:
         with autocast():
             posterior = vae.encode(images(pixels[start : start + 64])).latent_dist
         parts.append(torch.stack([posterior.mean, posterior.std], dim=1).float() * vae.config.scaling_factor)
-    made = torch.cat(parts)
-    save_file({"mark": mark, "moments": made}, path)
-    return made
+    computed = torch.cat(parts)
+    save_file({"mark": mark, "moments": computed}, path)
+    return computed
 
 
 def loss_weight(scheduler: DDIMScheduler, t: Tensor) -> Tensor:
@@ -193,7 +193,7 @@ def loss_weight(scheduler: DDIMScheduler, t: Tensor) -> Tensor:
 def trainer(
     model: nn.ModuleDict, scheduler: DDIMScheduler, latents: Tensor, ids: Tensor, empty: Tensor, seed: int
 ) -> tuple[nn.ModuleDict, Callable[[float], Tensor]]:
-    """The averaged model, and the function that makes one step at a learning-rate factor, returning its loss.
+    """The averaged model, and a function that performs one step at a learning-rate factor and returns its loss.
 
     latents: moments (n, 2, channels, 8, 8); ids: captions (n, tokens); empty: the empty caption (tokens,).
     """
@@ -243,7 +243,7 @@ def sample_sheet(pipe: StableDiffusionPipeline, path: Path, columns: int = 12) -
     rows = []
     for prompt in SHEET_PROMPTS:
         generators = [torch.Generator().manual_seed(seed) for seed in range(columns)]
-        made = pipe(
+        samples = pipe(
             [prompt] * columns,
             height=scene.SIZE,
             width=scene.SIZE,
@@ -252,7 +252,7 @@ def sample_sheet(pipe: StableDiffusionPipeline, path: Path, columns: int = 12) -
             generator=generators,
             output_type="np",
         ).images
-        rows.append(torch.from_numpy(made).permute(0, 3, 1, 2) * 2 - 1)
+        rows.append(torch.from_numpy(samples).permute(0, 3, 1, 2) * 2 - 1)
     sheet(rows, path)
 
 
@@ -260,21 +260,21 @@ def sample_sheet(pipe: StableDiffusionPipeline, path: Path, columns: int = 12) -
 
 
 def export(pipe: StableDiffusionPipeline, folder: Path, card: str) -> None:
-    """Save the pipeline, which it turns into half precision, beside first, then rename."""
+    """Convert the pipeline to half precision, save it beside the target, then rename."""
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     pipe.to(torch.float16).save_pretrained(part, safe_serialization=True)
     write_spelling(part / "tokenizer")
-    for path in part.rglob("config.json"):  # where it was trained is nobody's business
-        told = {name: value for name, value in json.loads(path.read_text()).items() if name != "_name_or_path"}
-        path.write_text(json.dumps(told, indent=2) + "\n")
+    for path in part.rglob("config.json"):  # leave out the path of the training machine
+        config = {name: value for name, value in json.loads(path.read_text()).items() if name != "_name_or_path"}
+        path.write_text(json.dumps(config, indent=2) + "\n")
     (part / "README.md").write_text(card)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
 
 
 def card(codec: dict, diffusion: dict) -> str:
-    """The model card: what the checkpoint is, and the figures of the two training logs."""
+    """The model card, with the figures of the two training logs."""
     size = diffusion["parameters"]
     return f"""---
 license: apache-2.0
@@ -350,7 +350,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=35.0)
     parser.add_argument("--steps", type=int, help="instead of --minutes")
     parser.add_argument("--start", type=Path, help="a folder of an earlier round to go on from, in its full --out")
-    parser.add_argument("--seed", type=int, default=0, help="another one for each round")
+    parser.add_argument("--seed", type=int, default=0, help="use another one for each round")
     parser.add_argument("--threads", type=int, default=0, help="0 chooses between one and two while training")
     args = parser.parse_args()
 

@@ -1,7 +1,7 @@
-"""Strong changes of appearance that keep what a picture shows: what a feedback loop does to figures, without the loop.
+"""Strong augmentation that keeps a picture's content: it imitates what a feedback loop does to figures.
 
-Contours swim, parts are lost, lines thicken, tones drift. A judge that has seen only clean drawings hangs its answers
-on outlines and on the exact place of legs; these pictures take such props away.
+Contours are warped, parts are lost, lines thicken, tones drift. A judge trained on clean drawings alone relies on
+outlines and on the exact position of legs. These pictures take such cues away.
 
 Images: float32 (n, 3, 64, 64) in [0, 1].
 """
@@ -36,7 +36,7 @@ ROWS, COLUMNS = torch.meshgrid(torch.arange(float(SIZE)), torch.arange(float(SIZ
 
 
 def strong(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Each change on a random part of the batch; in the end there is still no doubt about what is shown."""
+    """Strong augmentation: each change applies to a random part of the batch. The content stays recognisable."""
     images = _moved(images, rng)
     for share, change in (
         (0.60, warped),
@@ -53,7 +53,7 @@ def strong(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def either(share: float) -> Change:
-    """`strong` for that share of the calls, else the mild changes of `augment`."""
+    """`strong` for this share of the calls, otherwise the mild `augment`."""
     return lambda images, rng: (strong if number(rng, 0, 1) < share else augment)(images, rng)
 
 
@@ -67,7 +67,7 @@ def _on_some(images: Tensor, share: float, change: Change, rng: torch.Generator)
 
 
 def warped(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Every point is moved: finely by up to 2 px (sd, a grid of 10 x 10) and coarsely by up to 3 px (4 x 4)."""
+    """Warped by two random fields: a fine one of up to 2 px (sd, 10 x 10) and a coarse one of up to 3 px (4 x 4)."""
     moves = sum(
         F.interpolate(
             torch.randn((len(images), 2, cells, cells), generator=rng) * uniform(rng, 0, most, len(images), 1, 1, 1),
@@ -80,7 +80,7 @@ def warped(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def with_parts_lost(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Up to three soft ellipses of 2 to 7 px are filled with what stands elsewhere in the picture, or with a blur."""
+    """Up to three soft ellipses of 2 to 7 px are filled with other parts of the picture or with a blur."""
     n = len(images)
     for _ in range(3):
         x, y = uniform(rng, 10, 54, n, 1, 1), uniform(rng, 14, 60, n, 1, 1)
@@ -94,20 +94,20 @@ def with_parts_lost(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def thickened(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Light or dark lines grow by a pixel, more or less."""
+    """Light or dark lines grow by about a pixel."""
     grown = F.max_pool2d(images, 3, 1, 1) if number(rng, 0, 1) < 0.5 else -F.max_pool2d(-images, 3, 1, 1)
     return torch.lerp(images, grown, uniform(rng, 0.3, 1, len(images), 1, 1, 1))
 
 
 def sharpened(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Unsharp masking, as loops do it to themselves."""
+    """Unsharp masking: loops sharpen their own images."""
     return (images + uniform(rng, 0.5, 3, len(images), 1, 1, 1) * (images - blur(images, number(rng, 0.6, 2.2)))).clamp(
         0, 1
     )
 
 
 def toned(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Contrast, brightness, gamma and saturation."""
+    """Random contrast, brightness, gamma and saturation."""
     size, middle = (len(images), 1, 1, 1), images.mean((1, 2, 3), keepdim=True)
     images = (images - middle) * uniform(rng, 0.6, 1.5, *size) + middle + uniform(rng, -0.08, 0.08, *size)
     images = images.clamp(1e-3, 1) ** uniform(rng, -0.45, 0.45, *size).exp()
@@ -118,11 +118,11 @@ def toned(images: Tensor, rng: torch.Generator) -> Tensor:
 # -- drawings ------------------------------------------------------------------------------------------
 
 
-def redrawn(one: scene.Scene, rng: np.random.Generator) -> np.ndarray:
-    """The scene drawn by another hand, uint8 (64, 64, 3): figures with elements dropped or moved, ragged outlines that
-    are thick or missing, other colours."""
+def redrawn(drawn: scene.Scene, rng: np.random.Generator) -> np.ndarray:
+    """The scene in another drawing style, uint8 (64, 64, 3): elements dropped or moved, ragged outlines, thick or
+    missing lines, other colours."""
     ET.register_namespace("", SVG)
-    document = ET.fromstring(scene.svg(one))  # noqa: S314 (our own drawing)
+    document = ET.fromstring(scene.svg(drawn))  # noqa: S314 (our own drawing)
     background, figures = document
     _change_figures(figures, rng)
     if rng.random() < 0.3:
@@ -170,13 +170,13 @@ def _recolour(element: ET.Element, change: Callable[[str], str]) -> None:
 
 
 def _roughen(element: ET.Element, sd: float, rng: np.random.Generator) -> None:
-    """Move every point of a path; arcs have flags among their numbers, so they are left alone."""
+    """Jitter every point of a path. Paths with arcs stay as they are, because arcs have flags among their numbers."""
     path = element.get("d", "")
     if path and not re.search("[aA]", path):
         element.set("d", NUMBER.sub(lambda at: f" {float(at[0]) + rng.normal(0, sd):.2f}", path))
 
 
 def _jittered(colour: str, rng: np.random.Generator, sd: float) -> str:
-    """Another colour nearby: '#8a5a33' -> '#855c37'."""
+    """A similar colour: '#8a5a33' -> '#855c37'."""
     channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) + rng.normal(0, sd, 3)
     return "#" + "".join(f"{int(channel):02x}" for channel in channels.clip(0, 255))

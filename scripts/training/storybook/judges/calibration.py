@@ -1,4 +1,4 @@
-"""Thresholds, sensitivity and specificity of a trained judge, and the finished folder in the package."""
+"""Calibrate a trained judge: thresholds, sensitivity, specificity. Writes its folder into the package."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ASSETS = Path(__file__).parents[4] / "src/entropy_loop/assets"
 
 
 BALANCED = (
-    "the cut that serves the worst served best: the least of three shares, of scenes with the concept above it and of "
-    "scenes without it and of junk below it, is greatest"
+    "the cut with the largest minimum of three shares: of scenes with the concept above it, and of scenes without it "
+    "and of junk below it"
 )
 
 
 def rule(recipe: Recipe) -> str:
-    """How a threshold is chosen, in words."""
+    """The rule by which thresholds are chosen, for the model card."""
     if recipe.specificity is None:
         return BALANCED
     clean, junk = recipe.specificity
@@ -41,23 +41,23 @@ def cut(*refused: tuple[np.ndarray, float]) -> float:
 
 
 def thresholds(recipe: Recipe, judge: Recogniser, fit: Labelled, junk: Labelled) -> dict[str, float]:
-    """`rule`, by concept."""
-    clean, spoilt, true = judge.scores(fit.images), judge.scores(junk.images), answers(fit.table)
+    """Concept -> threshold, by `rule`."""
+    clean, refused, true = judge.scores(fit.images), judge.scores(junk.images), answers(fit.table)
     if recipe.specificity is None:
-        return {c: threshold(clean[c][true[c]], clean[c][~true[c]], spoilt[c]) for c in clean}
+        return {c: threshold(clean[c][true[c]], clean[c][~true[c]], refused[c]) for c in clean}
     least, least_junk = recipe.specificity
-    return {c: cut((clean[c][~true[c]], least), (spoilt[c], least_junk)) for c in clean}
+    return {c: cut((clean[c][~true[c]], least), (refused[c], least_junk)) for c in clean}
 
 
 def decide(scores: dict[str, np.ndarray], cuts: dict[str, float]) -> dict[str, np.ndarray]:
-    """The answers, bool (images,), to each concept and to each conjunction."""
-    said = {c: scores[c] > cuts[c] for c in scores}
-    return said | {name: np.logical_and.reduce([said[c] for c in parts]) for name, parts in JOINT.items()}
+    """Concept or conjunction -> answers, bool (images,)."""
+    yes = {c: scores[c] > cuts[c] for c in scores}
+    return yes | {name: np.logical_and.reduce([yes[c] for c in parts]) for name, parts in JOINT.items()}
 
 
-def measured_on(said: np.ndarray, true: np.ndarray, junk: np.ndarray) -> dict[str, float | int]:
-    """Sensitivity and specificity with intervals, and how much junk is taken for the concept."""
-    rates = {name: round(value, 4) for name, value in asdict(performance(said, true)).items()}
+def measured_on(answer: np.ndarray, true: np.ndarray, junk: np.ndarray) -> dict[str, float | int]:
+    """Sensitivity and specificity with intervals, and the number of junk images taken for the concept."""
+    rates = {name: round(value, 4) for name, value in asdict(performance(answer, true)).items()}
     return rates | {"junk": len(junk), "junk_false_positives": int(junk.sum())}
 
 
@@ -67,80 +67,82 @@ def degraded_rows(judge: Recogniser, seed: int, codec: Codec, cuts: dict[str, fl
     true, images = expected(truth_table(scenes)), to_float(pictures(scenes))
     rows = []
     for kind, level, damaged in degradations(images, codec, seed):
-        said = decide(judge.scores(to_float(to_pixels(damaged))), cuts)
+        answered = decide(judge.scores(to_float(to_pixels(damaged))), cuts)
         rows += [
             {"kind": kind, "level": level, "concept": c, "n": len(scenes), "positives": int(true[c].sum())}
-            | {"sensitivity": round(float(said[c][true[c]].mean()), 4)}
-            | {"specificity": round(float((~said[c])[~true[c]].mean()), 4)}
+            | {"sensitivity": round(float(answered[c][true[c]].mean()), 4)}
+            | {"specificity": round(float((~answered[c])[~true[c]].mean()), 4)}
             for c in true
         ]
     return rows
 
 
 def loop_rows(judge: Recogniser, cuts: dict[str, float]) -> list[dict[str, object]]:
-    """Sensitivity and specificity in each generation of loop-truth's test part, where the eye has an answer."""
+    """Sensitivity and specificity per generation of loop-truth's test part, where the labels have an answer."""
     table = labelled_by_eye("test")
-    said = decide(judge.scores(to_float(pixels(table.index))), cuts)
+    answered = decide(judge.scores(to_float(pixels(table.index))), cuts)
     seen, rows = by_eye(table, JOINT["all"]), []
     for generation, group in table.groupby("generation"):
         here = table.index.isin(group.index)
         for c in ESSAY:
             known = here & seen[c].notna().to_numpy()
-            rates = asdict(performance(said[c][known], seen.loc[known, c].astype(bool).to_numpy()))
+            rates = asdict(performance(answered[c][known], seen.loc[known, c].astype(bool).to_numpy()))
             open_ = int(here.sum() - known.sum())
             rows.append({"generation": int(generation), "concept": c, "cant_tell": open_} | rates)
     return rows
 
 
 def ablation(judge: Recogniser, cuts: dict[str, float]) -> dict[str, float]:
-    """What leaving something out costs, on loop-truth's test part."""
+    """V and the refused junk on loop-truth's test part, to compare recipes."""
     table = labelled_by_eye("test")
-    said = decide(judge.scores(to_float(pixels(table.index))), cuts)
-    said = {c: said[c] for c in ESSAY}
+    answered = decide(judge.scores(to_float(pixels(table.index))), cuts)
+    answered = {c: answered[c] for c in ESSAY}
     target = table["chain"].eq("test-target").to_numpy()
-    rates = {f"V{g}": said["all"][target & table["generation"].eq(g).to_numpy()].mean() for g in (4, 5, 6, 7, 8, 9, 10)}
+    rates = {
+        f"V{g}": answered["all"][target & table["generation"].eq(g).to_numpy()].mean() for g in (4, 5, 6, 7, 8, 9, 10)
+    }
     junk = (table["prompt"].isna() & nobody(table)).to_numpy()
-    rates["junk refused"] = np.mean([~said[c][junk] for c in JOINT["all"]])
+    rates["junk refused"] = np.mean([~answered[c][junk] for c in JOINT["all"]])
     return {name: round(float(rate), 3) for name, rate in rates.items()}
 
 
 def attribute_confusions(judge: Recogniser, seed: int, codec: Codec) -> dict[str, object]:
-    """For each attribute, its texts and the counts true value x answered value (the greatest logit)."""
+    """Attribute -> its texts and the counts of true value x answered value (the largest logit)."""
     scenes = [s for s in train_scenes(4000, seed)[1::2] if s.relation != "empty"]
     images, table = to_float(pictures(scenes)), truth_table(scenes)
     images[1::2] = codec.round_trips(images[1::2])
-    found = {}
+    results = {}
     for name, texts in ATTRIBUTES.items():
         rows = table[name].ne("").to_numpy(copy=True)
-        said = judge.logits(images[torch.from_numpy(rows)], list(texts.values())).argmax(1).numpy()
+        answered = judge.logits(images[torch.from_numpy(rows)], list(texts.values())).argmax(1).numpy()
         true = table.loc[rows, name].map({v: i for i, v in enumerate(texts)}).to_numpy()
         counts = np.zeros((len(texts), len(texts)), int)
-        np.add.at(counts, (true, said), 1)
-        found[name] = {"texts": texts, "values": list(texts), "confusion": counts.tolist()}
-    return found
+        np.add.at(counts, (true, answered), 1)
+        results[name] = {"texts": texts, "values": list(texts), "confusion": counts.tolist()}
+    return results
 
 
 def ablations(recipe: Recipe, work: Path, fit: Labelled, junk: Labelled) -> dict[str, dict[str, float]]:
-    """The recipe, and with kinds of pictures left out, where such models were trained; thresholds by the same rule."""
-    found = {}
+    """`ablation` of the recipe and of its variants in `work` that leave out kinds of pictures."""
+    results = {}
     for folder in sorted(work.glob(f"{recipe.name}*/{WEIGHTS}")):
         judge = Recogniser(folder.parent)
         name = folder.parent.name.removeprefix(recipe.name).replace("-", " ").strip()
-        found[name or "all of it"] = ablation(judge, thresholds(recipe, judge, fit, junk))
-    return found
+        results[name or "all of it"] = ablation(judge, thresholds(recipe, judge, fit, junk))
+    return results
 
 
 def calibrate(recipe: Recipe, work: Path, vae: Path, phase_steps: dict[str, int]) -> None:
-    """Fit thresholds on one set of scenes, report on another, and finish the folder in the package."""
+    """Fit thresholds on one set of scenes, measure on another, and write the folder into the package."""
     folder, codec = work / recipe.name, Codec(vae)
     judge = Recogniser(folder)
     seeds = {name: recipe.seed + STREAMS[name] for name in ("fit", "report", "fit_junk", "report_junk")}
     fit, fit_junk = labelled(seeds["fit"], codec), junk_set(seeds["fit_junk"], codec)
     report, report_junk = labelled(seeds["report"], codec), junk_set(seeds["report_junk"], codec)
     cuts = thresholds(recipe, judge, fit, fit_junk)
-    said, said_junk = decide(judge.scores(report.images), cuts), decide(judge.scores(report_junk.images), cuts)
+    answered, answered_junk = decide(judge.scores(report.images), cuts), decide(judge.scores(report_junk.images), cuts)
     true = expected(report.table)
-    measured = {c: measured_on(said[c], true[c], said_junk[c]) for c in true}
+    measured = {c: measured_on(answered[c], true[c], answered_junk[c]) for c in true}
     kinds = report_junk.table["junk"].to_numpy()
     result = {
         "format": 1,
@@ -150,11 +152,11 @@ def calibrate(recipe: Recipe, work: Path, vae: Path, phase_steps: dict[str, int]
         "concepts": {c: {**spec, "threshold": round(cuts[c], 4), **measured[c]} for c, spec in concepts().items()},
         "joint": {name: {"concepts": list(parts), **measured[name]} for name, parts in JOINT.items()},
         "halves": {
-            half: {c: measured_on(said[c][rows], true[c][rows], said_junk[c]) for c in ESSAY}
+            half: {c: measured_on(answered[c][rows], true[c][rows], answered_junk[c]) for c in ESSAY}
             for half, rows in (("clean", slice(0, None, 2)), ("round_trip", slice(1, None, 2)))
         },
         "junk": {
-            kind: {"n": int((kinds == kind).sum())} | {c: int(said_junk[c][kinds == kind].sum()) for c in true}
+            kind: {"n": int((kinds == kind).sum())} | {c: int(answered_junk[c][kinds == kind].sum()) for c in true}
             for kind in dict.fromkeys(kinds)
         },
         "loop_truth": loop_rows(judge, cuts),

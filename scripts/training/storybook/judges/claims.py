@@ -1,4 +1,4 @@
-"""Claims about a storybook scene: texts, when they are true, and which of them ask for a concept."""
+"""Claims about storybook scenes: their texts, when they are true, and which of them belong to a concept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from entropy_loop.worlds.storybook import scene
 
 @dataclass(frozen=True)
 class Claim:
-    """A text, true of an image whose truth row has, for each column in `where`, one of the values given."""
+    """A text that is true of an image if each column in `where` of its truth row has one of the given values."""
 
     text: str
     where: tuple[tuple[str, frozenset[str]], ...]
@@ -28,22 +28,22 @@ def claim(text: str, **where: Iterable[str] | str) -> Claim:
 
 def truths(claims: list[Claim], table: pd.DataFrame) -> Tensor:
     """float32 (images, claims): 1 where the claim holds."""
-    known = {part: table[part[0]].isin(part[1]).to_numpy() for one in claims for part in one.where}
-    holds = [np.logical_and.reduce([known[part] for part in one.where]) for one in claims]
+    columns = {part: table[part[0]].isin(part[1]).to_numpy() for claim in claims for part in claim.where}
+    holds = [np.logical_and.reduce([columns[part] for part in claim.where]) for claim in claims]
     return torch.from_numpy(np.stack(holds, 1).astype(np.float32))
 
 
 UNKNOWN = "?"
-"""A truth that nobody knows: what a loop's picture was asked to show says nothing of its colours."""
+"""An unknown truth. For example, the prompt of a loop's picture does not determine its colours."""
 UNNAMED = "unnamed"
-"""What the eye could not tell, which is none of the names."""
+"""A figure that the labeller could not identify."""
 
 
 def known(claims: list[Claim], table: pd.DataFrame) -> Tensor:
-    """float32 (images, claims): 1 where everything that the claim speaks of is known of the image."""
-    unknown = {name: table[name].eq(UNKNOWN).to_numpy() for one in claims for name, _ in one.where}
-    open_ = [np.logical_or.reduce([unknown[name] for name, _ in one.where]) for one in claims]
-    return torch.from_numpy(np.stack([~column for column in open_], 1).astype(np.float32))
+    """float32 (images, claims): 1 where the truth of every column in the claim is known."""
+    unknown = {name: table[name].eq(UNKNOWN).to_numpy() for claim in claims for name, _ in claim.where}
+    undecided = [np.logical_or.reduce([unknown[name] for name, _ in claim.where]) for claim in claims]
+    return torch.from_numpy(np.stack([~column for column in undecided], 1).astype(np.float32))
 
 
 JUNK = {
@@ -71,7 +71,7 @@ def photograph(text: str) -> str:
 
 
 def statement(rider: str, mount: str, relation: str, place: str) -> Claim:
-    """The claim a scene's caption makes; '' leaves rider, mount or place open."""
+    """The claim that a scene's caption makes. '' leaves rider, mount or place open."""
     link = {"riding": " riding ", "next_to": " standing next to "}[relation] if rider and mount else ""
     text = photograph(link.join(scene.noun(name) for name in (rider, mount) if name))
     where = {"rider": rider, "mount": mount, "relation": relation if link else "", "background": place}
@@ -79,7 +79,7 @@ def statement(rider: str, mount: str, relation: str, place: str) -> Claim:
 
 
 def bank() -> list[Claim]:
-    """The claims that stand in every batch."""
+    """The claims that are part of every batch."""
     claims = [claim(text, rider=r) for r in scene.RIDERS for text in both(scene.noun(r))]
     claims += [claim(text, mount=m) for m in scene.MOUNTS for text in both(scene.noun(m))]
     claims += [claim(text, background=b) for b in scene.BACKGROUNDS for text in (*both(scene.noun(b)), scene.PLACES[b])]
@@ -99,7 +99,7 @@ def both(text: str) -> tuple[str, str]:
 
 
 def concepts() -> dict[str, dict[str, list[str]]]:
-    """Each concept's yes and no texts; each is judged on its own, whatever the others are."""
+    """Concept -> its yes and no texts."""
     nobody = [ANIMAL, EMPTY, *JUNK_TEXTS]
     no_animal = [ALONE, EMPTY, *JUNK_TEXTS]
     riders = {r: {"yes": [*both(scene.noun(r))], "no": _others(scene.RIDERS, r) + nobody} for r in scene.RIDERS}
@@ -124,7 +124,7 @@ ATTRIBUTES = {
 
 
 def answers(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The true answer, bool (images,), to each concept."""
+    """Concept -> true answers, bool (images,)."""
     return {c: table["rider"].eq(c).to_numpy() for c in scene.RIDERS} | {
         **{c: table["mount"].eq(c).to_numpy() for c in scene.MOUNTS},
         "riding": table["relation"].eq("riding").to_numpy(),
@@ -132,18 +132,18 @@ def answers(table: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def answerable(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Whether the true answer to each concept is known, bool (images,)."""
+    """Concept -> whether the true answers are known, bool (images,)."""
     columns = dict.fromkeys(scene.RIDERS, "rider") | dict.fromkeys(scene.MOUNTS, "mount") | {"riding": "relation"}
     return {concept: table[name].ne(UNKNOWN).to_numpy() for concept, name in columns.items()}
 
 
 def expected(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The true answers to each concept and to each conjunction."""
+    """Concept or conjunction -> true answers, bool (images,)."""
     true = answers(table)
     return true | {name: np.logical_and.reduce([true[c] for c in parts]) for name, parts in JOINT.items()}
 
 
 def vocabulary() -> list[str]:
     """All words of all claims, sorted."""
-    texts = [one.text for one in bank()]
+    texts = [claim.text for claim in bank()]
     return sorted({*scene.VOCABULARY, *" ".join(texts).split()})

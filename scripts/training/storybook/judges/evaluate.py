@@ -1,10 +1,10 @@
-"""Does a judge see what the eye sees on the loop's own pictures? Prints the demands and whether they are met.
+"""Compare a judge with labels by eye on the loop's own pictures. Prints each demand and whether it is met.
 
     python -m scripts.training.storybook.judges.evaluate [--judge MODEL] [--json FILE]      (half a minute on one core)
 
-Pictures and labels are those of `experiments/loop-truth`, parts `test` and `unseen`; no judge was trained, tuned or
-thresholded on them. The eye leaves a span: V with can't tell as no, and as yes. A gap is how far the judge's V on the
-same pictures is outside of it. Exit code 1 when a demand is not met.
+Pictures and labels are parts `test` and `unseen` of `experiments/loop-truth`. No judge was trained, tuned or
+thresholded on them. The labels give a span of V, with can't tell as no and as yes. The gap is the distance of the
+judge's V on the same pictures from this span. Exit code 1 when a demand is not met.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ ALBUM = 90_011  # no training and no calibration draws from it
 
 @dataclass(frozen=True)
 class Line:
-    """One demand: what, on how many pictures, the value, its interval or the eye's span, and its bound. judge: V, where
-    the value is its gap to the span."""
+    """One measured value on n pictures and its demand. low, high: its interval, or the span of V by eye. judge: V by
+    the judge, where the value is its gap to the span."""
 
     what: str
     n: int
@@ -90,7 +90,7 @@ def demands(judge: ClipRecogniser) -> Iterator[Line]:
 
 
 def curve_lines(test: pd.DataFrame, answers: pd.DataFrame) -> Iterator[Line]:
-    """V(all) of the judge against the eye's span, per generation over the arms, and per arm over generations."""
+    """Gaps of V(all), per generation over the arms, and per arm over ranges of generations."""
     for generation, group in test.groupby("generation"):
         yield gap_line(f"V(all), generation {generation}", group, answers[ALL], ESSAY, 0.10)
     for arm, of_arm in test.groupby("arm"):
@@ -100,7 +100,7 @@ def curve_lines(test: pd.DataFrame, answers: pd.DataFrame) -> Iterator[Line]:
 
 
 def gap_line(what: str, group: pd.DataFrame, answers: pd.Series, concepts: tuple[str, ...], most: float) -> Line:
-    """How far V is outside the span that the eye leaves."""
+    """The distance of the judge's V from the span by eye."""
     low, high = span(group, concepts)
     value = float(answers[group.index].mean())
     return Line(f"{what}, gap", len(group), gap(value, low, high), low, high, at_most=most, judge=value)
@@ -108,8 +108,8 @@ def gap_line(what: str, group: pd.DataFrame, answers: pd.Series, concepts: tuple
 
 def span(group: pd.DataFrame, concepts: tuple[str, ...]) -> tuple[float, float]:
     """V(all) by eye, with can't tell as no and as yes."""
-    seen = by_eye(group, concepts)[ALL]
-    return float(seen.fillna(False).mean()), float(seen.fillna(True).mean())
+    labels = by_eye(group, concepts)[ALL]
+    return float(labels.fillna(False).mean()), float(labels.fillna(True).mean())
 
 
 def gap(value: float, low: float, high: float) -> float:
@@ -117,7 +117,7 @@ def gap(value: float, low: float, high: float) -> float:
 
 
 def rate_lines(test: pd.DataFrame, answers: pd.DataFrame) -> Iterator[Line]:
-    """Sensitivity and specificity over generations 0 to 6, of pictures on which the eye has an answer."""
+    """Sensitivity and specificity in generations 0 to 6, on pictures where the labels have an answer."""
     early = test[test["generation"] <= 6]
     seen = by_eye(early, ESSAY)
     for name in (*ESSAY, ALL):
@@ -133,7 +133,7 @@ def rate_line(what: str, right: pd.Series | np.ndarray, least: float) -> Line:
 
 
 def junk_lines(judge: ClipRecogniser, test: pd.DataFrame, answers: pd.DataFrame, place: Path) -> Iterator[Line]:
-    """What is refused of junk: models' own, of which the eye sees neither figure nor animal, and drawn."""
+    """Shares of refused junk: made by models, with neither figure nor animal by eye, and drawn."""
     painted = test["prompt"].isna() & nobody(test)
     for name in ESSAY:
         yield rate_line(f"junk made by models, {name} refused", ~answers.loc[painted, name].astype(bool), 0.98)
@@ -144,7 +144,7 @@ def junk_lines(judge: ClipRecogniser, test: pd.DataFrame, answers: pd.DataFrame,
 
 
 def drawn_junk(n: int = 200) -> dict[str, np.ndarray]:
-    """Noise, and scenes scrambled and melted until nobody is seen; uint8 (n, 64, 64, 3) each."""
+    """Kind -> noise, scrambled or melted scenes, uint8 (n, 64, 64, 3) each."""
     rng = torch.Generator().manual_seed(ALBUM)
     scenes = to_float(pictures(list(scene.album(n, ALBUM))))
     makers = {"noise": junk_noise, "scrambled": junk_scrambled, "melted": junk_melted}
@@ -152,7 +152,7 @@ def drawn_junk(n: int = 200) -> dict[str, np.ndarray]:
 
 
 def unseen_lines(judge: ClipRecogniser, name: str, chain: pd.DataFrame, place: Path) -> Iterator[Line]:
-    """A chain that differs from all others in one setting: the gap in each generation and on average."""
+    """The gap per generation, and on average, of a chain that differs from all others in one setting."""
     concepts = ("wizard", "camel", "riding") if name == "unseen-pair" else ESSAY
     answers = judged(judge, pixels(chain.index), concepts, place).set_index(chain.index)[ALL]
     lines = [
@@ -160,11 +160,13 @@ def unseen_lines(judge: ClipRecogniser, name: str, chain: pd.DataFrame, place: P
         for generation, group in chain.groupby("generation")
     ]
     yield from lines
-    yield Line(f"{name}, mean gap", len(chain), float(np.mean([one.value for one in lines])), None, None, at_most=0.15)
+    yield Line(
+        f"{name}, mean gap", len(chain), float(np.mean([line.value for line in lines])), None, None, at_most=0.15
+    )
 
 
 def judged(judge: ClipRecogniser, images: np.ndarray, concepts: tuple[str, ...], folder: Path) -> pd.DataFrame:
-    """The judge's answers as a run would have them: one row per image, one boolean column per concept and `all`."""
+    """The judge's answers, computed as in a run: one row per image, one boolean column per concept and `all`."""
     (folder / "images").mkdir(parents=True)
     names = [f"{i:06d}" for i in range(len(images))]
     for name, image in zip(names, images, strict=True):
@@ -172,8 +174,8 @@ def judged(judge: ClipRecogniser, images: np.ndarray, concepts: tuple[str, ...],
     prompt = Prompt("a picture", "target", concepts)
     table = pd.DataFrame({"id": names, "prompt": prompt.text, "file": [f"images/{name}.png" for name in names]})
     table.to_parquet(folder / "samples.parquet")
-    told = judge.judge(Samples(folder), (prompt,), tuple(map(Concept, concepts)), lambda share: None)
-    return rates.answers(told, concepts)
+    judgements = judge.judge(Samples(folder), (prompt,), tuple(map(Concept, concepts)), lambda share: None)
+    return rates.answers(judgements, concepts)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a judge learns from: its logits l (images, texts) against the truth of the images.
+"""The training losses of a judge, from its logits l (images, texts) and the truth of the images.
 
 Every text is a *claim* whose truth about an image is known, so the loss is SigLIP's sigmoid over an
 images x texts matrix of truths instead of a guess that caption i belongs to image i alone:
@@ -39,8 +39,7 @@ def concept_scores(logits: Tensor, columns: Columns) -> Tensor:
 
 
 def balanced_loss(logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """The module's L over the pairs whose truth is known: true and false ones weigh the same, however rare the true
-    ones are."""
+    """The module's L over the pairs whose truth is known. True and false pairs get equal weight in total."""
     true, false = truth * known, (1 - truth) * known
     on_true, on_false = (F.softplus(-logits) * true).sum(), (F.softplus(logits) * false).sum()
     return on_true / true.sum().clamp(min=1) + on_false / false.sum().clamp(min=1)

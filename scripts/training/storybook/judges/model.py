@@ -1,4 +1,4 @@
-"""The two bundled open_clip models: their recipes, their folders, and how a finished one answers."""
+"""The two bundled open_clip models: their recipes, their folders, and the scores of a trained one."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from scripts.training.storybook.pictures import SIZE
 
 @dataclass(frozen=True)
 class Recipe:
-    """One model. vision, text: open_clip's own configuration keys. seed: of weights, scenes and batches. chains: whose
-    pictures the third phase shows; none is of both models. specificity: what thresholds keep on clean scenes and on
-    junk, so that the judge says yes as long as it can; None balances sensitivity and specificity."""
+    """One model. vision, text: open_clip's configuration. seed: of weights, scenes and batches. chains: their pictures
+    are shown in the third phase; the models share none. specificity: least specificity of the thresholds on clean
+    scenes and on junk; None balances sensitivity and specificity."""
 
     name: str
     seed: int
@@ -103,7 +103,7 @@ CONTEXT = 16  # tokens: the longest caption has 13 words, and two ends
 
 
 def prepare_folder(recipe: Recipe, folder: Path) -> None:
-    """Write configuration and tokenizer, all that open_clip needs besides weights."""
+    """Write the configuration and the tokenizer, which open_clip needs besides the weights."""
     folder.mkdir(parents=True, exist_ok=True)
     words = write_tokenizer(folder)
     text = {
@@ -151,13 +151,13 @@ def new_model(recipe: Recipe, folder: Path) -> torch.nn.Module:
 
 
 def save_weights(model: torch.nn.Module, folder: Path) -> None:
-    """In half precision."""
+    """Save the weights in half precision."""
     half = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in model.state_dict().items()}
     save_file(half, folder / WEIGHTS, metadata={"format": "pt"})
 
 
 class Recogniser:
-    """A finished folder, read as any user would read it; answers with scores."""
+    """A trained model, loaded from its folder as a user would load it."""
 
     def __init__(self, folder: Path) -> None:
         with torch.random.fork_rng(devices=[]):

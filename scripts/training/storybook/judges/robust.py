@@ -1,9 +1,9 @@
-"""What the third phase of the judges shows: what feedback loops do to pictures, and what they paint when broken.
+"""The pictures of the judges' third phase: pictures changed as feedback loops change them, and junk of broken models.
 
-Five kinds of sources, each of which can be left out to see what it is good for (`train.py robust --without`):
+There are five kinds of sources. Each can be left out to measure its effect (`train.py robust --without`):
 
 scenes       drawn scenes and their round trips through the codec, changed mildly, as in the phases before
-appearance   the same, changed strongly, and scenes redrawn by another hand (appearance.py)
+appearance   the same, changed strongly, and scenes redrawn in another style (appearance.py)
 chains       generations 1 to 4 of feedback chains with other seeds and mostly other prompts, labelled by their prompts
 labels       later generations of these chains, labelled by eye (the training part of `loop-truth`)
 junk         what UNets of these chains paint with noised weights (loop_truth/junk.py)
@@ -38,8 +38,8 @@ PER_KIND = 24  # junk pictures of a chain, generation and level
 
 
 def mixture(recipe: Recipe, work: Path, chains: Path, codec: Codec, without: tuple[str, ...]) -> Mixture:
-    """The batches of the third phase: 128 images and 14 of junk that needs no model. What is drawn and painted is kept
-    in `work`: a changed recipe needs another folder."""
+    """The batches of the third phase: 128 images and 14 of junk that needs no model. Images are cached in `work`, so a
+    changed recipe needs another folder."""
     sources = _sources(recipe, work, chains, codec, without)
     return Mixture(sources, all_junk(codec), 14, recipe.seed + STREAMS["batches"] + 100)
 
@@ -47,25 +47,25 @@ def mixture(recipe: Recipe, work: Path, chains: Path, codec: Codec, without: tup
 def _sources(recipe: Recipe, work: Path, chains: Path, codec: Codec, without: tuple[str, ...]) -> list[Source]:
     drawn = train_scenes(SCENES, recipe.seed + STREAMS["train"])
     table = truth_table(drawn)
-    clean = _kept(work / f"{recipe.name}-clean.npy", lambda: pictures(drawn))
-    trips = _kept(work / f"{recipe.name}-trips.npy", lambda: _trips(clean, codec, recipe.seed))
+    clean = _cached(work / f"{recipe.name}-clean.npy", lambda: pictures(drawn))
+    trips = _cached(work / f"{recipe.name}-trips.npy", lambda: _trips(clean, codec, recipe.seed))
     more = 25 if "appearance" in without else 0
-    found = [Source(clean, table, 16 + more), Source(trips, table[: len(trips)], 16 + more, either(0.3))]
+    sources = [Source(clean, table, 16 + more), Source(trips, table[: len(trips)], 16 + more, either(0.3))]
     if "appearance" not in without:
-        other = _kept(work / f"{recipe.name}-redrawn.npy", lambda: _redrawn(drawn, recipe.seed))
-        found += [Source(clean, table, 25, strong), Source(other, table, 25, strong)]
-    mine = [chain for chain in CHAINS if chain.name in recipe.chains]
+        other = _cached(work / f"{recipe.name}-redrawn.npy", lambda: _redrawn(drawn, recipe.seed))
+        sources += [Source(clean, table, 25, strong), Source(other, table, 25, strong)]
+    own_chains = [chain for chain in CHAINS if chain.name in recipe.chains]
     if "chains" not in without:
-        found.append(Source(*by_prompt(mine, chains), 24, either(0.4)))
+        sources.append(Source(*by_prompt(own_chains, chains), 24, either(0.4)))
     if "labels" not in without:
-        found.append(Source(*by_eye(mine), 16, either(0.4)))
+        sources.append(Source(*by_eye(own_chains), 16, either(0.4)))
     if "junk" not in without:
-        junk = _kept(work / f"{recipe.name}-junk.npy", lambda: model_junk(mine[:3], chains, recipe.seed))
-        found.append(Source(junk, junk_rows(["broken"] * len(junk)), 16))
-    return found
+        junk = _cached(work / f"{recipe.name}-junk.npy", lambda: model_junk(own_chains[:3], chains, recipe.seed))
+        sources.append(Source(junk, junk_rows(["broken"] * len(junk)), 16))
+    return sources
 
 
-def _kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
+def _cached(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
     if not path.exists():
         np.save(path, make())
     return np.load(path)
@@ -79,13 +79,13 @@ def _trips(clean: np.ndarray, codec: Codec, seed: int) -> np.ndarray:
 
 
 def _redrawn(drawn: list[scene.Scene], seed: int) -> np.ndarray:
-    return np.stack([redrawn(one, np.random.default_rng([seed, i])) for i, one in enumerate(drawn)])
+    return np.stack([redrawn(scene_, np.random.default_rng([seed, i])) for i, scene_ in enumerate(drawn)])
 
 
-def by_prompt(mine: list[Chain], chains: Path) -> tuple[np.ndarray, pd.DataFrame]:
+def by_prompt(own_chains: list[Chain], chains: Path) -> tuple[np.ndarray, pd.DataFrame]:
     """Pools of generations 1 to 4 and what their prompts ask for."""
     shown, rows = [], []
-    for chain in mine:
+    for chain in own_chains:
         asked = {prompt_of(ask): ask for ask in chain.asks}
         table = pd.read_parquet(chains / chain.name / "images.parquet")
         table = table[table["set"].eq("pool") & table["generation"].between(1, BY_PROMPT)]
@@ -94,10 +94,10 @@ def by_prompt(mine: list[Chain], chains: Path) -> tuple[np.ndarray, pd.DataFrame
     return np.stack(shown), _truth(pd.DataFrame(rows))
 
 
-def by_eye(mine: list[Chain]) -> tuple[np.ndarray, pd.DataFrame]:
+def by_eye(own_chains: list[Chain]) -> tuple[np.ndarray, pd.DataFrame]:
     """The labelled pictures of these chains and what was seen in them; a first look alone counts."""
     rows = labelled("training")
-    rows = rows[rows["chain"].isin([chain.name for chain in mine])]
+    rows = rows[rows["chain"].isin([chain.name for chain in own_chains])]
     return pixels(rows.index), _truth(seen(rows))
 
 
@@ -122,12 +122,12 @@ def _truth(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**unknown, place_named=False, junk=table.get("junk", "")).reset_index(drop=True)
 
 
-def model_junk(mine: list[Chain], chains: Path, seed: int) -> np.ndarray:
+def model_junk(own_chains: list[Chain], chains: Path, seed: int) -> np.ndarray:
     """uint8 (n, 64, 64, 3), of noised weights alone: without a text these models still paint figures."""
     return np.concatenate(
         [
             painted(chains / chain.name, generation, "weights", level, scenes(PER_KIND), seed + 1000 * i + generation)
-            for i, chain in enumerate(mine)
+            for i, chain in enumerate(own_chains)
             for generation in (2 + i, 4 + i)
             for level in LEVELS
         ]

@@ -58,10 +58,10 @@ from scripts.training.storybook.round_trips import Codec, all_junk
 
 
 def captions(table: pd.DataFrame, rng: np.random.Generator, n: int) -> list[Claim]:
-    """n scenes' captions, and for each a hard negative: another relation, another rider or another mount."""
+    """The captions of n scenes, each with a hard negative that changes relation, rider or mount."""
     shown = table[["rider", "mount", "relation"]]
     rows = table[table["junk"].eq("") & ~shown.isin(["empty", UNKNOWN, UNNAMED]).any(axis=1)].iloc[:n]
-    return [one for row in rows.itertuples() for one in _pair(row, rng)]
+    return [claim for row in rows.itertuples() for claim in _pair(row, rng)]
 
 
 def _pair(row: object, rng: np.random.Generator) -> tuple[Claim, Claim]:
@@ -85,7 +85,7 @@ def learn(
     """AdamW with warm-up and a cosine; bfloat16 in the image tower, float32 everywhere else."""
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
     claims = bank()
-    tokens, columns = tokenizer([one.text for one in claims]), columns_of(one.text for one in claims)
+    tokens, columns = tokenizer([claim.text for claim in claims]), columns_of(claim.text for claim in claims)
     model.to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(_groups(model), lr=rate, betas=(0.9, 0.98), fused=True)
     start = time.monotonic()
@@ -94,11 +94,11 @@ def learn(
             group["lr"] = rate * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         images, table = batches(step)
         extra = captions(table, np.random.default_rng([batches.seed, step]), 20)
-        words = torch.cat([tokens, tokenizer([one.text for one in extra])])
+        words = torch.cat([tokens, tokenizer([claim.text for claim in extra])])
         logits = _logits(model, images, words)
-        stated = [*claims, *extra]
-        claimed = balanced_loss(logits + model.logit_bias, truths(stated, table), known(stated, table))
-        loss = claimed + sum(one(logits, table, columns) for one in losses)
+        every = [*claims, *extra]
+        claim_loss = balanced_loss(logits + model.logit_bias, truths(every, table), known(every, table))
+        loss = claim_loss + sum(term(logits, table, columns) for term in losses)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -107,7 +107,7 @@ def learn(
             model.logit_scale.clamp_(0, math.log(60))
         if step % 50 == 0 or step == steps - 1:
             seconds = (time.monotonic() - start) / (step + 1)
-            print(f"{step:5d} claims {claimed.item():.4f} loss {loss.item():.4f} {seconds:.3f} s/step", flush=True)
+            print(f"{step:5d} claims {claim_loss.item():.4f} loss {loss.item():.4f} {seconds:.3f} s/step", flush=True)
         if step % 300 == 299 or step == steps - 1:
             watch(step)
 
@@ -116,9 +116,9 @@ def _logits(model: torch.nn.Module, images: Tensor, words: Tensor) -> Tensor:
     """scale cos(image, text), float32 (images, texts)."""
     inputs = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
-        seen = model.encode_image(inputs)
-    said = model.encode_text(words, normalize=True)
-    return model.logit_scale.exp() * F.normalize(seen.float(), dim=1) @ said.T
+        image = model.encode_image(inputs)
+    text = model.encode_text(words, normalize=True)
+    return model.logit_scale.exp() * F.normalize(image.float(), dim=1) @ text.T
 
 
 def _groups(model: torch.nn.Module) -> list[dict[str, object]]:
@@ -131,7 +131,7 @@ def _groups(model: torch.nn.Module) -> list[dict[str, object]]:
 
 
 def watcher(model: torch.nn.Module, folder: Path, recipe: Recipe, codec: Codec | None = None) -> Callable[[int], None]:
-    """Saves the weights and prints balanced accuracies at threshold 0 on scenes kept aside (through the codec)."""
+    """A function that saves the weights and prints balanced accuracies at threshold 0 on validation scenes."""
     scenes = train_scenes(700, recipe.seed + STREAMS["watch"])
     images, table = to_float(pictures(scenes)), truth_table(scenes)
     images = codec.round_trips(images) if codec else images
@@ -208,7 +208,7 @@ def codec_scenes(recipe: Recipe, work: Path, codec: Codec) -> tuple[np.ndarray, 
     some = to_float(pixels[:3600])
     parts = [codec.round_trips(some[:2000]), codec.round_trips(some[2000:2800], 3), codec.shaken(some[2800:], rng)]
     trips = to_pixels(torch.cat(parts))
-    # About half of what is shown should have been through the codec.
+    # About half of the shown pictures have been through the codec.
     return np.concatenate([pixels, *[trips] * 5]), pd.concat([table, *[table.iloc[:3600]] * 5], ignore_index=True)
 
 

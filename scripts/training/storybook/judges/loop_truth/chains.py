@@ -4,9 +4,9 @@
 
 19 chains take an hour of one core.
 
-A chain belongs to one part of the set, whole: nothing that a judge is trained, tuned or thresholded on comes from a
-chain that it is tested on. `unseen` chains differ from the judge's others in one setting each (`train-clown-cow`,
-which is trained by LoRA as well, is the curator's).
+All pictures of a chain belong to the same part, so no judge is trained, tuned or thresholded on a chain that it is
+tested on. Each `unseen` chain differs from the judge's other chains in one setting (`train-clown-cow`, which also uses
+LoRA, is the curator's).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ ESSAY = ("astronaut", "horse", "riding")
 
 @dataclass(frozen=True)
 class Chain:
-    """One study: what it asks for (rider, mount, relation), and what it sets otherwise than the main job.
+    """One study. asks: (rider, mount, relation) of each prompt. sets: settings that differ from the main job's.
 
-    at, shown: at which generations how many pictures of each arm and prompt are labelled by eye.
+    at, shown: the generations with labels by eye, and the number of pictures per generation, arm and prompt.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Chain:
     sets: Mapping[str, Any] = field(default_factory=dict)
 
     def config(self) -> dict[str, Any]:
-        """The study's config: that of the main job, but for what the chain sets."""
+        """The study's config: the main job's with the chain's settings."""
         prompts = [{"text": text(ask), "role": "target", "concepts": concepts(ask)} for ask in self.asks]
         train = {"method": "full", "start_from": "previous", "max_train_steps": 30, "train_batch_size": 16}
         train |= {"learning_rate": 5.0e-5} | self.sets.get("train", {})
@@ -73,14 +73,13 @@ def text(ask: tuple[str, str, str]) -> str:
 
 
 def concepts(ask: tuple[str, str, str]) -> list[str]:
-    """What the prompt shows."""
+    """The concepts of a prompt."""
     rider, mount, relation = ask
     return [rider, mount, *(["riding"] if relation == "riding" else [])]
 
 
 def mixed(shift: int, beside: int) -> tuple[tuple[str, str, str], ...]:
-    """Every rider riding one mount and standing beside another, never one of the pairs that the checkpoint has not
-    seen."""
+    """Every rider riding one mount and standing beside another, without the pairs that the checkpoint never saw."""
     asks = [(rider, scene.MOUNTS[(i + shift) % 8], "riding") for i, rider in enumerate(scene.RIDERS)]
     asks += [(rider, scene.MOUNTS[(i + beside) % 8], "next_to") for i, rider in enumerate(scene.RIDERS)]
     return tuple(ask for ask in asks if ask[:2] not in scene.UNSEEN_PAIRS and ask != ESSAY)

@@ -1,9 +1,9 @@
-"""Junk made by models: what a generation's UNet paints when its weights are noised, or its text says nothing.
+"""Junk made by models: images of a generation's UNet with noised weights, or with random or empty text.
 
     python -m scripts.training.storybook.judges.loop_truth.junk --chains DIR --out DIR
 
-A judge that has learnt to see through a loop's decay starts to see figures everywhere; such pictures teach and test
-that it does not. `label.py pick --junk` takes them.
+A judge trained to recognise decayed figures can start to see figures everywhere. These pictures train and test that it
+does not. `label.py pick --junk` takes them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def painted(chain: Path, generation: int, kind: str, level: float, prompts: list
     net = parts.unet("fp32")
     (trained,) = chain.glob(f"store/g{generation:02d}-train-*")
     net.load(parts.folder, trained)
-    net.holds = None  # what is in it from here on is nobody's
+    net.holds = None  # the weights are no longer those of a generation
     if kind == "weights":
         for weight in net.unet.parameters():
             if weight.ndim >= 2:
@@ -63,7 +63,7 @@ def _block(parts, unet, kind: str, prompts: list[str], seed: int, rng: torch.Gen
 
 
 class _Rows(Text):
-    """A text of its own for every picture of a block: first theirs, then what guidance holds against them."""
+    """One text per picture of a block: first the conditional states, then the unconditional ones for guidance."""
 
     def rows(self, index: object) -> Text:
         return self

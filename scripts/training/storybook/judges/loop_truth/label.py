@@ -1,16 +1,16 @@
-"""The labelled set `loop-truth`: pictures that feedback loops made, and what is seen in them without a cue.
+"""Make the labelled set `loop-truth`: pictures of feedback loops, labelled by eye without a cue.
 
     python -m scripts.training.storybook.judges.loop_truth.label pick    --chains DIR [--junk DIR]
     python -m scripts.training.storybook.judges.loop_truth.label sheets  --out DIR [--part PART ...]
     python -m scripts.training.storybook.judges.loop_truth.label collect --out DIR --labeller WHO
 
 `pick` chooses pictures and writes pictures.parquet, `sheets` makes shuffled sheets to label (a tenth twice), `collect`
-takes the sheets' answers into labels.csv.
+adds the sheets' answers to labels.csv.
 
-With `--home DIR --run RESULTS --shown N` the pictures are N of every pool of one run instead, to label it alone.
+With `--home DIR --run RESULTS --shown N` the set is N pictures of every pool of that run.
 
-`chains.py` made the pictures; README.md beside them says who labelled. A sheet tells nothing of prompt,
-generation or arm: its cells are numbered, and `key.csv` knows which picture a cell shows. Answers to sheet 007 are
+`chains.py` made the pictures; README.md beside them says who labelled. A sheet reveals neither prompt,
+generation nor arm: its cells are numbered, and `key.csv` maps cells to pictures. Answers to sheet 007 are
 expected in 007.csv (cell, rider, mount, relation).
 """
 
@@ -45,15 +45,15 @@ TWICE = 0.1  # share of the pictures that is shown again, on another sheet
 
 
 def pick(home: Path, rows: pd.DataFrame) -> None:
-    """Write pictures.parquet (id, image: lossless WebP as `datasets` reads it) and pictures.csv (where each is from).
+    """Write pictures.parquet (id, and the image as lossless WebP that `datasets` reads) and pictures.csv (its origin).
 
-    An id is the first ten hex digits of its file's SHA-256, and the order is theirs: they tell nothing.
+    An id is the first ten hex digits of the file's SHA-256. Rows are sorted by id, so their order reveals nothing.
     """
     rows["bytes"] = [_webp(Path(file)) for file in rows["file"]]
-    rows["id"] = [hashlib.sha256(one).hexdigest()[:10] for one in rows["bytes"]]
+    rows["id"] = [hashlib.sha256(data).hexdigest()[:10] for data in rows["bytes"]]
     rows = rows.drop_duplicates("id").sort_values("id")
     home.mkdir(parents=True, exist_ok=True)
-    images = [{"bytes": one, "path": None} for one in rows["bytes"]]
+    images = [{"bytes": data, "path": None} for data in rows["bytes"]]
     pd.DataFrame({"id": rows["id"], "image": images}).to_parquet(home / "pictures.parquet", index=False)
     rows[["id", *ORIGIN]].to_csv(home / "pictures.csv", index=False)
     print(rows.groupby(["part", "chain"]).size().to_string())
@@ -61,7 +61,7 @@ def pick(home: Path, rows: pd.DataFrame) -> None:
 
 
 def of_chains(chains: Path, junk: Path | None) -> pd.DataFrame:
-    """The pictures of the set: of the chains that have run, and of what `junk.py` left in `junk`."""
+    """The pictures of the set: from the chains that have run, and those that `junk.py` wrote to `junk`."""
     ran = [chain for chain in CHAINS if (chains / chain.name / "images.parquet").is_file()]
     rows = [
         of_run(chains / chain.name, chain.at, chain.shown, chain.seed).assign(part=chain.part, chain=chain.name)
@@ -75,7 +75,7 @@ def of_chains(chains: Path, junk: Path | None) -> pd.DataFrame:
 
 
 def of_run(folder: Path, at: Iterable[int], shown: int, seed: int) -> pd.DataFrame:
-    """`shown` pictures of every arm's and prompt's pools of generations `at`; none twice, for arms share pools."""
+    """`shown` pictures of each arm, prompt and generation in `at`. None is chosen twice, although arms share pools."""
     table = pd.read_parquet(folder / "images.parquet")
     table = table[table["set"].eq("pool") & table["generation"].isin(list(at))]
     table = table.sample(frac=1, random_state=seed)
@@ -100,8 +100,8 @@ def _webp(file: Path) -> bytes:
 
 
 def sheets(home: Path, out: Path, parts: list[str], side: int, generations: list[int]) -> None:
-    """Draw the sheets and their key. parts: of the set; all of them if none are named. side: of a picture, pixels.
-    generations: first and last; earlier pictures that left a question open are looked at again, too."""
+    """Draw the sheets and their key. parts: of the set, all if empty. side: of a picture, in pixels. generations: first
+    and last; earlier pictures with a can't tell are shown again, too."""
     origin = pd.read_csv(home / "pictures.csv", index_col="id")
     origin = origin[origin["part"].isin(parts)] if parts else origin
     first, last = generations
@@ -112,13 +112,13 @@ def sheets(home: Path, out: Path, parts: list[str], side: int, generations: list
     table = pd.read_parquet(home / "pictures.parquet").set_index("id")["image"]
     rng = np.random.default_rng([SEED, len(table)])
     ids = list(rng.permutation(origin.index))
-    # Repeats come last in the order of first looks, so that no picture stands twice on one sheet.
+    # Repeats come last, in the order of first looks, so that no picture is twice on one sheet.
     ids += ids[: round(TWICE * len(ids))]
     out.mkdir(parents=True, exist_ok=True)
     columns, rows = WIDTH // side, HEIGHT // (side + HEAD)
     per = columns * rows
     key = pd.DataFrame({"sheet": np.arange(len(ids)) // per, "cell": np.arange(len(ids)) % per + 1, "id": ids})
-    # Sheets of second looks are mixed in among the others, and their cells stand in another order.
+    # Sheets are shuffled, so that repeats come among the others, and so are the cells of each sheet.
     key["sheet"] = rng.permutation(key["sheet"].max() + 1)[key["sheet"]]
     key["cell"] = key.groupby("sheet")["cell"].transform(rng.permutation)
     key.sort_values(["sheet", "cell"]).to_csv(out / "key.csv", index=False)
@@ -139,8 +139,8 @@ def _sheet(images: list[Image.Image], side: int, columns: int) -> Image.Image:
 
 
 def collect(home: Path, out: Path, labeller: str) -> None:
-    """labels.csv: one row per look (id, look, rider, mount, relation, labeller), beside those that are in it. Raises
-    ValueError for an answer that is none of the options, and for a sheet that lacks a cell."""
+    """Add the answers to labels.csv, one row per look (id, look, rider, mount, relation, labeller). Raises ValueError
+    for an answer that is not an option, and for a missing cell."""
     key = pd.read_csv(out / "key.csv")
     looks = [_answers(out / f"{number:03d}.csv", cells) for number, cells in key.groupby("sheet")]
     table = pd.concat(looks, ignore_index=True).assign(labeller=labeller)
@@ -153,13 +153,13 @@ def collect(home: Path, out: Path, labeller: str) -> None:
 
 
 def join(home: Path, file: Path) -> None:
-    """All looks with where each picture is from, for a run whose pictures are not kept."""
+    """Write all looks with each picture's origin, for a run whose pictures are not kept."""
     origin = pd.read_csv(home / "pictures.csv")[["id", "arm", "seed", "generation", "prompt"]]
     origin.merge(pd.read_csv(home / "labels.csv"), on="id").to_csv(file, index=False)
 
 
 def agreement(table: pd.DataFrame) -> None:
-    """Print how often a second look gives the first one's answer, and how often nothing could be told."""
+    """Print how often a second look agrees with the first, and how often the answer is can't tell."""
     twice = table[table["id"].duplicated(keep=False)].sort_values(["id", "look"])
     for question in ANSWERS:
         first, second = (twice[twice["look"] == look][question].to_numpy() for look in (1, 2))

@@ -1,4 +1,4 @@
-"""The labelled set `loop-truth` as tables: pictures on disk, and what the eye says of them."""
+"""The labelled set `loop-truth` as tables: pictures on disk and their labels by eye."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUESTIONS = ("rider", "mount", "relation")
 
 
 def labelled(*parts: str) -> pd.DataFrame:
-    """One row per picture of these parts: where it is from, and the answers of its first look. Indexed by id."""
+    """One row per picture of these parts: its origin and the answers of its first look. Indexed by id."""
     origin = pd.read_csv(HOME / "pictures.csv", index_col="id")
     first = pd.read_csv(LABELS).query("look == 1").set_index("id")[list(QUESTIONS)]
     return origin[origin["part"].isin(parts)].join(first, how="inner").sort_index()
@@ -29,17 +29,16 @@ def labelled(*parts: str) -> pd.DataFrame:
 def pixels(ids: pd.Index) -> np.ndarray:
     """uint8 (n, 64, 64, 3)."""
     images = pd.read_parquet(HOME / "pictures.parquet").set_index("id").loc[ids, "image"]
-    return np.stack([np.asarray(Image.open(io.BytesIO(one["bytes"])).convert("RGB")) for one in images])
+    return np.stack([np.asarray(Image.open(io.BytesIO(image["bytes"])).convert("RGB")) for image in images])
 
 
 def nobody(table: pd.DataFrame) -> pd.Series:
-    """Where the eye is sure that there is neither a figure nor an animal."""
+    """Whether the labels say that there is neither a figure nor an animal."""
     return table["rider"].eq(NONE) & table["mount"].eq(NONE) & table["relation"].eq("neither")
 
 
 def by_eye(table: pd.DataFrame, concepts: tuple[str, ...]) -> pd.DataFrame:
-    """The eye's answer to each concept and to `all` of them, boolean and missing where it cannot tell: one part that
-    is not there is enough for a no to all."""
+    """The labels per concept and for `all` (see `rates.joint`), boolean, missing for can't tell."""
     answers = pd.DataFrame({name: _answer(table, name) for name in concepts})
     return answers.assign(**{ALL: joint(answers)})
 
