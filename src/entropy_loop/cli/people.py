@@ -82,6 +82,6 @@ def watch(
     out.print(f"http://{address}/")
     out.print("the page reloads by itself. Ctrl-C closes it and leaves the run alone")
     try:
-        server.serve(Guard(watch.app(shown), server.allowed_hosts(address)), listening)
+        server.serve(Guard(watch.app(watched), server.allowed_hosts(address)), listening)
     except Stopped:
         out.print("the page is closed")
