@@ -92,7 +92,7 @@ def calibrate_(
         source = f"{calibrate.PEOPLE}{people}" if people else images
         found = calibrate.calibrate(asked, source, n, seed, folder, tick)
     if as_json:
-        print(json.dumps([one.told() for one in found], indent=1))
+        print(json.dumps([one.values() for one in found], indent=1))
         return
     for one in found:
         out.print(one.text())

@@ -61,7 +61,7 @@ class Calibrated:
         told = f"{self.file} is written, roc.csv and the figure beside it. To measure with it, the judge's line is"
         return f"{self.judge}\n\n{calibration_figure.text(self.fit)}\n\n{told}\n{self.line}"
 
-    def told(self) -> dict[str, object]:
+    def values(self) -> dict[str, object]:
         """Plain values for JSON, with all that the file holds."""
         told = {"judge": self.judge, "file": str(self.file), "revision": self.revision, "line": self.line}
         return told | {"calibration": json.loads(self.file.read_text(encoding="utf-8"))}
@@ -86,7 +86,7 @@ def calibrate(study: Study, images: str, n: int | None, seed: int, out: Path, ti
     steps = _steps(tick, 1 + len(judges) * (2 + len(DEGRADATIONS)))
     with TemporaryDirectory() as scratch, as_storage_error(Path(scratch)):
         source = _labelled(config, images, n, seed, Path(scratch) / "scenes", next(steps))
-        refuse_too_few(source.truth, seed)
+        check_enough_images(source.truth, seed)
         bench = Bench(config.concept_nouns(), _joints(config), source, seed, Path(scratch))
         told = {"source": images, "n": len(source.files), "seed": seed}
         return [
@@ -127,7 +127,7 @@ def _halves(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return halves(n, seeds.seed(seed, "calibrate-halves"))
 
 
-def refuse_too_few(truth: pd.DataFrame, seed: int) -> None:
+def check_enough_images(truth: pd.DataFrame, seed: int) -> None:
     """Raises ConfigError, a line each, for the concepts (columns) that fewer than LEAST images of a half show, or do
     not show."""
     lines = []
@@ -165,7 +165,7 @@ class Bench:
         others = [files[i] for i in rest]
         scores = self._scores(judge, files, next(steps))
         truth = self.images.truth.mask(scores.isna())  # what the judge cannot judge is no label
-        refuse_too_few(truth, self.seed)
+        check_enough_images(truth, self.seed)
         # Not fitted on junk: a judge that takes some of it for a concept would pay with what it is there to tell apart.
         cuts = {str(name): threshold(*_sides(scores[name].iloc[fitted], truth[name].iloc[fitted])) for name in scores}
         shown = self._with_joints(truth.iloc[rest])

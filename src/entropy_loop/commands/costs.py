@@ -73,10 +73,10 @@ def work(planned: Plan, made: Collection[str] = ()) -> dict[str, Work]:
     return found
 
 
-def aside(planned: Plan) -> int:
+def checkpoint_bytes(planned: Plan) -> int:
     """Bytes that the largest training writes down on the way, to be gone on from: weights, two moments and an average,
     twice, for the newer checkpoint is read back before the older one goes."""
-    return max((ChainCosts(chain).aside() for chain in planned.chains), default=0)
+    return max((ChainCosts(chain).checkpoint_bytes() for chain in planned.chains), default=0)
 
 
 class ChainCosts:
@@ -120,7 +120,7 @@ class ChainCosts:
         half = self.config.train.mixed_precision != "no"
         return Work(presented, 0.0, tflop, half, self.costs.weights)
 
-    def aside(self) -> int:
+    def checkpoint_bytes(self) -> int:
         """Bytes of this run's two newest checkpoints."""
         train = self.config.train
         if self.costs is None or not train.checkpointing_steps or train.checkpointing_steps >= train.max_train_steps:

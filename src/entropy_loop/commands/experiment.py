@@ -69,7 +69,7 @@ def prepare(config: Path | Mapping[str, object], overrides: tuple[str, ...] = ()
     found = study.load(config, overrides) if isinstance(config, Path) else study.given(config, overrides)
     planned = plan_of(found)
     if check_models:
-        refuse_unready(planned)
+        check_ready(planned)
     return planned
 
 
@@ -78,7 +78,7 @@ def finished(planned: Plan, root: Path) -> bool:
     return _finished(planned, Store(root))
 
 
-def ended(planned: Plan, root: Path, shard: Shard | None = None) -> Ending | None:
+def previous_ending(planned: Plan, root: Path, shard: Shard | None = None) -> Ending | None:
     """What a run told at its end, if nothing is to be made, nor to be told otherwise, since. Raises Locked while
     another process works in the folder."""
     if not finished(planned, root):
@@ -87,10 +87,10 @@ def ended(planned: Plan, root: Path, shard: Shard | None = None) -> Ending | Non
         return final_message.kept(planned, root)
 
 
-def refuse_unready(planned: Plan) -> None:
+def check_ready(planned: Plan) -> None:
     """Raises ConfigError when something that the plan names, a model above all, is not here or cannot do its work."""
     planned.study.config.engine_plugin().ready()
-    tracking.refuse(planned.study.config.report_to)
+    tracking.check_installed(planned.study.config.report_to)
     for download in fetch.wanted(planned.study):
         download.refuse_missing()
     for chain in planned.chains:
@@ -125,36 +125,36 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
     shard: carry some of the runs, beside other processes that carry the others in the same folder; who makes the last
     stage writes tables and report, the others get None.
     """
-    results_folder.refuse_another(planned, root)
+    results_folder.check_same_experiment(planned, root)
     tracked = Tracking(planned, root, listen)
     store = Store(root, provenance(), tracked, several=shard is not None)
-    with store.lock(), results_folder.roomy(planned, store):
+    with store.lock(), results_folder.enough_space(planned, store):
         final_message.forget(root)
-        _record(planned, store)
-        work = _Work()
+        _write_inputs(planned, store)
+        work = _CarryChain()
         if shard is None:
             planned.study.config.engine_plugin().carry(
-                planned.chains, store, work, _Reports(planned, store), planned.chains[0].config.threads
+                planned.chains, store, work, _PeriodicReport(planned, store), planned.chains[0].config.threads
             )
             distributed.dismiss()
-            finished = _write(planned, store)
+            finished = _write_outputs(planned, store)
             if not work.waiting:
                 store.tidy()
-            work.refuse_waiting(root)
+            work.raise_waiting(root)
             tracked.finish(finished.tables.rates)
             return finished
         Local().carry(
             planned.chains[shard.index :: shard.count], store, work, lambda: None, planned.study.config.threads
         )
         distributed.dismiss()
-        last = _write(planned, store) if _finished(planned, store) else None
+        last = _write_outputs(planned, store) if _finished(planned, store) else None
         tracked.finish(last.tables.rates if last else pd.DataFrame(columns=list(RATES)))
-        work.refuse_waiting(root)
+        work.raise_waiting(root)
         return last
 
 
 @dataclass(frozen=True)
-class _Work:
+class _CarryChain:
     """What an engine calls for every run. One that waits for people does not keep the others from going on."""
 
     waiting: list[str] = field(default_factory=list)
@@ -167,7 +167,7 @@ class _Work:
         except Waiting as error:
             self.waiting.append(f"{chain.name}: {error}")
 
-    def refuse_waiting(self, root: Path) -> None:
+    def raise_waiting(self, root: Path) -> None:
         """Raises Waiting when a run waits for people."""
         if self.waiting:
             lines = "\n".join(f"  {line}" for line in sorted(self.waiting))
@@ -181,7 +181,7 @@ def _finished(planned: Plan, store: Store) -> bool:
     return all(store.finished(stage) for stage in planned.stages().values())
 
 
-class _Reports:
+class _PeriodicReport:
     """Writes the tables and the report of an unfinished run, if the last time is long ago."""
 
     def __init__(self, planned: Plan, store: Store) -> None:
@@ -191,7 +191,7 @@ class _Reports:
     def __call__(self) -> None:
         began = time.monotonic()
         if began - self.told >= max(REPORT_EVERY, WORK * self.took):
-            _write(self.planned, self.store)
+            _write_outputs(self.planned, self.store)
             self.told = time.monotonic()
             self.took = self.told - began
 
@@ -201,7 +201,7 @@ def leads() -> bool:
     return distributed.leads()
 
 
-def assist(planned: Plan) -> None:
+def join_trainings(planned: Plan) -> None:
     """What all processes but the first do under `accelerate launch`: join its trainings."""
     config = planned.study.config
     threads.use(config.threads)
@@ -212,26 +212,26 @@ def assist(planned: Plan) -> None:
 def report(root: Path) -> Finished:
     """Tables and report anew from a results folder, finished or not. Raises ConfigError if it is none, or if
     its stages are not those that its config stands for: the tables would come out empty."""
-    planned, store = _stored(root)
+    planned, store = _open(root)
     with store.lock():
-        return _write(planned, store)
+        return _write_outputs(planned, store)
 
 
 def read(root: Path) -> tuple[Plan, Tables]:
     """The plan and the tables of a results folder as it stands, whoever works in it; nothing is written. Raises
     ConfigError as `report` does."""
-    planned, store = _stored(root)
+    planned, store = _open(root)
     return planned, tables(planned, store)
 
 
-def _stored(root: Path) -> tuple[Plan, Store]:
+def _open(root: Path) -> tuple[Plan, Store]:
     planned, store = results_folder.planned(root), Store(root, provenance())
-    _refuse_foreign_stages(planned, store)
+    _check_stages(planned, store)
     return planned, store
 
 
-def _refuse_foreign_stages(planned: Plan, store: Store) -> None:
-    results_folder.refuse_other_keys(store.root)
+def _check_stages(planned: Plan, store: Store) -> None:
+    results_folder.check_key_form(store.root)
     stages = planned.stages().values()
     if not any(store.finished(stage) for stage in stages):
         raise ConfigError(
@@ -277,7 +277,7 @@ def forecast(planned: Plan, root: Path) -> Forecast:
     return Forecast(planned.study.config.name, chains, stages, list(costs.outlooks(planned)))
 
 
-def _record(planned: Plan, store: Store) -> None:
+def _write_inputs(planned: Plan, store: Store) -> None:
     """config.yaml, plan.json, provenance.json. A finished run that is started again keeps the provenance of
     the machine and code that made it."""
     stages = {
@@ -290,7 +290,7 @@ def _record(planned: Plan, store: Store) -> None:
         write_text(store.root / "provenance.json", json.dumps(store.provenance, indent=1))
 
 
-def _write(planned: Plan, store: Store) -> Finished:
+def _write_outputs(planned: Plan, store: Store) -> Finished:
     # The report tells where the results were made, not where they are read.
     first = store.root / "provenance.json"
     store = replace(store, provenance=reading.parsed(first)) if first.is_file() else store

@@ -38,14 +38,14 @@ def wanted(study: Study) -> list[Download]:
     )
 
 
-def refuse_unpinned(downloads: list[Download]) -> None:
+def check_pinned(downloads: list[Download]) -> None:
     """Raises ConfigError with one line per model that is not pinned to a commit: it names the one to pin it to."""
     from huggingface_hub import HfApi
 
     lines = []
     for download in downloads:
         if not download.pinned:
-            with _told(download.repo):
+            with _hub_errors(download.repo):
                 at = HfApi().model_info(download.repo, revision=download.revision).sha
             name = download.revision or "main"
             lines.append(f"{download.repo}: branches and tags move; {name} is now `revision: {at}`, write that.")
@@ -62,7 +62,7 @@ def fetch(download: Download) -> Fetched:
     from huggingface_hub import snapshot_download
 
     before = download.here()
-    with _told(download.repo):
+    with _hub_errors(download.repo):
         snapshot_download(download.repo, revision=download.revision, allow_patterns=list(download.patterns))
     here = download.here()
     if not any(name.endswith(".safetensors") for name in here):
@@ -76,7 +76,7 @@ def fetch(download: Download) -> Fetched:
 
 
 @contextmanager
-def _told(repo: str) -> Iterator[None]:
+def _hub_errors(repo: str) -> Iterator[None]:
     """The hub's errors in our words. None of its own are passed on: they may hold signed addresses."""
     from huggingface_hub import constants
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError

@@ -29,7 +29,7 @@ CONFIG, PLAN = "config.yaml", "plan.json"
 def planned(root: Path) -> Plan:
     """The plan of what lies in a results folder. Raises ConfigError if it is none, or one of another revision of a
     bundled model."""
-    refuse_no_folder(root)
+    check_results_folder(root)
     try:
         return plan_of(study.load(root / CONFIG))
     except ConfigError:
@@ -45,13 +45,13 @@ def planned(root: Path) -> Plan:
         raise
 
 
-def refuse_no_folder(root: Path) -> None:
+def check_results_folder(root: Path) -> None:
     """Raises ConfigError for what is no results folder."""
     if not (root / CONFIG).is_file():
         raise ConfigError(f"{root}: no results folder (it has no {CONFIG}); `entropy-loop run` makes one.")
 
 
-def refuse_other_keys(root: Path) -> None:
+def check_key_form(root: Path) -> None:
     """Raises ConfigError when a folder's stages have keys of another form: none of them would be found again."""
     try:
         written = json.loads((root / PLAN).read_text(encoding="utf-8"))
@@ -69,13 +69,13 @@ def refuse_other_keys(root: Path) -> None:
 # ---- before a run ------------------------------------------------------------------------------------
 
 
-def refuse_another(plan: Plan, root: Path) -> list[str]:
+def check_same_experiment(plan: Plan, root: Path) -> list[str]:
     """Raises ConfigError when a folder's tables would lose what stands in them: another experiment, or the same one
     with chains left out or changed. More chains, more generations and another machine lose nothing. Nor does another
     revision of a bundled model that only measures: a sentence for each tells what will be done."""
     if not (root / CONFIG).is_file():
         return []
-    refuse_other_keys(root)
+    check_key_form(root)
     there, renewed = _read(root / CONFIG)
     if there.config.name != (name := plan.study.config.name):
         raise ConfigError(
@@ -111,7 +111,7 @@ def differences(old: Study, new: Study) -> Iterator[str]:
 
 def fork(plan: Plan, root: Path) -> Path:
     """A new folder beside `root` for a changed config; stages that are the same are linked into it, not copied."""
-    refuse_other_keys(root)
+    check_key_form(root)
     new = next(path for i in range(2, 1000) if not (path := root.with_name(f"{root.name}-{i}")).exists())
     old, store = Store(root), Store(new)
     with store.lock():
@@ -121,7 +121,7 @@ def fork(plan: Plan, root: Path) -> Path:
     return new
 
 
-def refuse_full(plan: Plan, store: Store) -> None:
+def check_free_space(plan: Plan, store: Store) -> None:
     """Raises DiskFull when what is still to be made will not fit, a tenth to spare."""
     if (needed := _needed(plan, store)) * 1.1 > (there := free(store.root)):
         raise DiskFull(
@@ -131,10 +131,9 @@ def refuse_full(plan: Plan, store: Store) -> None:
 
 
 @contextmanager
-def roomy(plan: Plan, store: Store) -> Iterator[None]:
-    """A disk that will not do is refused before (`refuse_full`); one that is full in here is told with what is still
-    needed."""
-    refuse_full(plan, store)
+def enough_space(plan: Plan, store: Store) -> Iterator[None]:
+    """Check the free space, and add to a DiskFull raised inside how many bytes are still needed."""
+    check_free_space(plan, store)
     try:
         yield
     except DiskFull as error:
@@ -148,7 +147,7 @@ def _needed(plan: Plan, store: Store) -> int:
     """Bytes, roughly, of what is still to be made, and of what is written down on the way."""
     made = {stage.key for stage in plan.stages().values() if store.finished(stage)}
     work = costs.work(plan, made)
-    return sum(one.disk for one in work.values()) + (costs.aside(plan) if "train" in work else 0)
+    return sum(one.disk for one in work.values()) + (costs.checkpoint_bytes(plan) if "train" in work else 0)
 
 
 # ---- afterwards --------------------------------------------------------------------------------------
@@ -157,12 +156,12 @@ def _needed(plan: Plan, store: Store) -> int:
 def verify(root: Path) -> list[str]:
     """Hold every byte of every finished stage to its receipt: a line for each file that is not as it was written.
     Damaged stages lose their receipt, so that `run` makes them, and only them, anew."""
-    refuse_no_folder(root)
+    check_results_folder(root)
     store, lines = Store(root), []
     with store.lock():
         for folder, faults in list(store.damaged()):
             lines += [f"{store.stages / folder / fault}" for fault in faults]
-            store.set_aside(folder)
+            store.invalidate(folder)
     return lines
 
 
@@ -179,7 +178,7 @@ def spare(root: Path, whole: bool = False) -> list[Spare]:
     """What of a results folder `run` could make again: what was left unfinished, stages that its config does not name
     any more, and with `whole` all stages (tables, figures and report stay)."""
     if not whole:
-        refuse_other_keys(root)
+        check_key_form(root)
     plan, store = planned(root), Store(root)
     named = {stage.folder for stage in plan.stages().values() if store.finished(stage)}
     found = []

@@ -30,7 +30,7 @@ LIKE_A_SECRET = re.compile(r"\b(hf|sk|ghp|wandb)[_-]\w{8,}|//[^/\s:]+:[^/\s@]+@"
 REDACTED = "[redacted]"
 
 
-def refuse(name: str) -> None:
+def check_installed(name: str) -> None:
     """Raises ConfigError when the tracker's package is not here."""
     if name != "none" and find_spec(name) is None:
         raise ConfigError(f"report_to: {name} is not installed; `pip install {name}`.")

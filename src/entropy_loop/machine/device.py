@@ -48,7 +48,7 @@ def device() -> str:
     return name
 
 
-def refuse(precision: str, where: str) -> None:
+def check_precision(precision: str, where: str) -> None:
     """Raises ConfigError when the device does not compute in this precision ('no' and fp32 always work), or would
     only in software: bf16 is tens of times slower on a processor without instructions for it."""
     name = device()

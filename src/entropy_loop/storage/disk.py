@@ -13,7 +13,7 @@ from pathlib import Path
 from entropy_loop.data import KEPT
 from entropy_loop.errors import as_storage_error
 from entropy_loop.storage import receipts
-from entropy_loop.storage.receipts import Receipt, Written
+from entropy_loop.storage.receipts import Receipt, FileRecord
 
 
 def write_text(path: Path, text: str) -> None:
@@ -72,7 +72,7 @@ def publish(scratch: Path, final: Path, receipt: Receipt) -> Path:
     return final
 
 
-def set_aside(folder: Path) -> None:
+def invalidate(folder: Path) -> None:
     """Take a folder's receipt away: it is no result any more."""
     (folder / receipts.FILE).unlink()
     sync(folder)
@@ -103,7 +103,7 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
-def _synced(path: Path) -> Written:
+def _synced(path: Path) -> FileRecord:
     """The fingerprint of a file, which is on the disk then."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())

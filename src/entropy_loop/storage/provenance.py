@@ -42,7 +42,7 @@ def provenance() -> Provenance:
     }
 
 
-def made_on() -> Description | None:
+def current_device() -> Description | None:
     """The device that this process computes on; None where nothing has loaded torch."""
     return device.describe(device.device()) if "torch" in sys.modules else None
 

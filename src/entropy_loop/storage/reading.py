@@ -31,18 +31,18 @@ class Reader:
     def table(self, path: Path) -> pd.DataFrame:
         """A stage's Parquet table. Raises StorageError when it is damaged or gone."""
         if path not in self._tables:
-            _refuse_damaged(path)
+            _check_whole(path)
             self._tables[path] = pd.read_parquet(path)
         return self._tables[path].copy(deep=False)
 
 
 def values(path: Path) -> Json:
     """A stage's JSON file. Raises StorageError when it is damaged or gone."""
-    _refuse_damaged(path)
+    _check_whole(path)
     return parsed(path)
 
 
-def _refuse_damaged(path: Path) -> None:
+def _check_whole(path: Path) -> None:
     if why := receipts.fault(path, receipt(path.parent)["files"].get(path.name)):
         raise StorageError(f"{path}: {why}; delete {path.parent} and run again, which makes it anew.")
 

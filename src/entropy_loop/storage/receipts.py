@@ -15,15 +15,15 @@ FILE = "receipt.json"
 STRANGE = "was not there when the stage was finished"
 
 
-class Written(TypedDict):
-    """What is told of a file."""
+class FileRecord(TypedDict):
+    """Size and SHA-256 of one file."""
 
     bytes: int
     sha256: str
 
 
-class Made(TypedDict):
-    """Which stage it is. reads: what its key follows from."""
+class StageRecord(TypedDict):
+    """The stage that made the folder. reads: what its key is a hash of."""
 
     verb: str
     generation: int
@@ -36,9 +36,9 @@ class Receipt(TypedDict, total=False):
     stage. sha256: of all others, as they are written."""
 
     format: int
-    files: dict[str, Written]
+    files: dict[str, FileRecord]
     part_of: str
-    stage: Made
+    stage: StageRecord
     started: str
     seconds: float
     provenance: Mapping[str, object]
@@ -65,7 +65,7 @@ def read(folder: Path) -> Receipt:
     return receipt
 
 
-def refuse(folder: Path) -> None:
+def check(folder: Path) -> None:
     """Raises StorageError when a folder is not as its receipt says."""
     if found := faults(folder):
         raise StorageError(f"{folder / found[0]}; the disk did not keep what was written.")
@@ -85,7 +85,7 @@ def faults(folder: Path, strangers: bool = False) -> list[str]:
     return [f"{name}: {why}" for name, why in sorted(found.items())]
 
 
-def fault(path: Path, told: Written | None) -> str:
+def fault(path: Path, told: FileRecord | None) -> str:
     """What is not as it was written of a file; empty for one that is whole. told: None where the receipt does not know
     it."""
     if not path.is_file():
@@ -103,7 +103,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(name) for name in names if str(name) != FILE)
 
 
-def fingerprint(path: Path) -> Written:
+def fingerprint(path: Path) -> FileRecord:
     """Size and SHA-256 of a file."""
     with open(path, "rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}

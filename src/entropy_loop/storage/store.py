@@ -22,7 +22,7 @@ from pathlib import Path
 from entropy_loop.data import Stage, Tick
 from entropy_loop.errors import Locked, StorageError, as_storage_error
 from entropy_loop.storage import disk, receipts
-from entropy_loop.storage.provenance import made_on
+from entropy_loop.storage.provenance import current_device
 from entropy_loop.storage.receipts import Receipt
 
 RECEIPT = receipts.FILE
@@ -128,9 +128,9 @@ class Store:
             if faults := receipts.faults(receipt.parent, strangers=True):
                 yield receipt.parent.name, faults
 
-    def set_aside(self, folder: str) -> None:
+    def invalidate(self, folder: str) -> None:
         """Take the receipt from a damaged stage, so that it is made anew; its files stay until then."""
-        disk.set_aside(self.stages / folder)
+        disk.invalidate(self.stages / folder)
 
     def once(self, stage: Stage, make: Maker) -> Path:
         """The stage's folder; `make(scratch folder, tick)` is called only if it is not there yet."""
@@ -145,7 +145,7 @@ class Store:
         return folder
 
     def _make(self, stage: Stage, make: Maker) -> Path:
-        self._refuse_damaged(stage)
+        self._check_needs(stage)
         self.listen("started", stage, 0.0)
         scratch = self.stages / SCRATCH / stage.folder
         started, clock = datetime.now(UTC), time.perf_counter()
@@ -183,7 +183,7 @@ class Store:
         """Have units made. before: the share of the stage that is made already."""
         return self.perform(stage, units, lambda share: self.listen("working", stage, before + (1 - before) * share))
 
-    def _refuse_damaged(self, stage: Stage) -> None:
+    def _check_needs(self, stage: Stage) -> None:
         """Raises StorageError when a stage that this one opens, or one that those follow from, is not as it was
         written. Each folder is read once; what this process made itself is known to be whole."""
         wanted = list(stage.needs)
@@ -207,7 +207,7 @@ class Store:
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(seconds, 3),
             "provenance": self.provenance,
-            "device": made_on(),
+            "device": current_device(),
         }
         folder = disk.publish(whole, self.stages / stage.folder, receipt)
         self.checked.add(stage.key)

@@ -34,24 +34,24 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: yaml.NodeEvent = self.peek_event()  # type: ignore[no-untyped-call]
         if event.anchor is not None:
-            _refuse(event, f"anchor or alias {event.anchor!r}", "write the value out where it is needed")
+            _fail(event, f"anchor or alias {event.anchor!r}", "write the value out where it is needed")
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
-            _refuse(event, f"tag {event.tag!r}", "values have none here; take it away")
+            _fail(event, f"tag {event.tag!r}", "values have none here; take it away")
         self.nodes, self.depth = self.nodes + 1, self.depth + 1
         if self.depth > DEPTH:
-            _refuse(event, f"more than {DEPTH} levels in each other", "make it flatter")
+            _fail(event, f"more than {DEPTH} levels in each other", "make it flatter")
         if self.nodes > NODES:
-            _refuse(event, f"more than {NODES:,} values", "split the experiment")
+            _fail(event, f"more than {NODES:,} values", "split the experiment")
         node = super().compose_node(parent, index)
         self.depth -= 1
         if isinstance(node, yaml.ScalarNode) and _CONTROL.search(node.value):
-            _refuse(event, "control character", "take it away")
+            _fail(event, "control character", "take it away")
         if isinstance(node, yaml.ScalarNode) and _SECRET.search(node.value):
-            _refuse(event, "what looks like a password or token", "take it away: configs are stored and shown")
+            _fail(event, "what looks like a password or token", "take it away: configs are stored and shown")
         if node and node.tag == _MERGE:
-            _refuse(event, "merge key <<", "write the keys out where they are needed")
+            _fail(event, "merge key <<", "write the keys out where they are needed")
         if isinstance(node, yaml.ScalarNode) and node.tag == _INT and len(node.value) > DIGITS:
-            _refuse(event, f"number of more than {DIGITS} digits", "shorten it")
+            _fail(event, f"number of more than {DIGITS} digits", "shorten it")
         return node
 
 
@@ -120,7 +120,7 @@ def _is_index(here: object, part: str) -> bool:
     return isinstance(here, list) and part.isdecimal() and int(part) < len(here)
 
 
-def _refuse(event: yaml.Event, what: str, to_do: str) -> NoReturn:
+def _fail(event: yaml.Event, what: str, to_do: str) -> NoReturn:
     line = event.start_mark.line + 1 if event.start_mark else "unknown"
     raise yaml.YAMLError(f"{what}, line {line}; {to_do}")
 

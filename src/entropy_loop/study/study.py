@@ -104,14 +104,14 @@ def check(raw: dict[str, object], source: str = "config") -> Study:
     added = {name: config.model_dump(mode="json")[name] for name in ("prompts", "steady_images")}
     found = [(arm, _with(raw | added, changes, f"{source}: arm {arm}")) for arm, changes in arms.written(config)]
     points = list(_points(raw, config, found, source))
-    _refuse([line for point in points for line in checks.mistakes(point.config)], source)
+    _raise_mistakes([line for point in points for line in checks.mistakes(point.config)], source)
     if config.controls == "auto":
         added = arms.controls({arm: _validate(made, source) for arm, made in found})
         made = [(name, _with(dict(found)[arm], changes, f"{source}: {name}")) for name, (arm, changes) in added.items()]
         points += _points(raw, config, made, source)
-        _refuse([line for point in points for line in checks.mistakes(point.config)], source)
+        _raise_mistakes([line for point in points for line in checks.mistakes(point.config)], source)
     twice = [name for name, count in Counter(point.name for point in points).items() if count > 1]
-    _refuse([f"sweep: two points are called {name}; give each its own values." for name in twice], source)
+    _raise_mistakes([f"sweep: two points are called {name}; give each its own values." for name in twice], source)
     return Study(raw, config, tuple(points))
 
 
@@ -128,7 +128,7 @@ def _with_lines(mistakes: str, source: str, lines: dict[str, int], set_: list[st
     return "\n".join(told)
 
 
-def _refuse(mistakes: list[str], source: str) -> None:
+def _raise_mistakes(mistakes: list[str], source: str) -> None:
     if mistakes:
         raise ConfigError("\n".join(f"{source}: {line}" for line in dict.fromkeys(mistakes)))
 
@@ -139,7 +139,7 @@ def _validate(raw: dict[str, object], source: str) -> Config:
     except ValidationError as error:
         lines = registry.explain(error, checks.KEYS) + checks.broken(raw)
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
-    _refuse(registry.bent(raw, config.model_dump()), source)
+    _raise_mistakes(registry.bent(raw, config.model_dump()), source)
     return _with_checks(config)
 
 

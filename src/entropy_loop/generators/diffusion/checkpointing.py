@@ -48,7 +48,7 @@ def save(state: State, folder: Path) -> None:
     save_file({name: value.detach().cpu().contiguous() for name, value in state.tensors.items()}, new / TENSORS)
     (new / TOLD).write_text(json.dumps({"step": state.step, **state.told}), encoding="utf-8")
     made = disk.publish(new, folder / f"checkpoint-{state.step:06d}", {"format": 1})
-    receipts.refuse(made)
+    receipts.check(made)
     for old in _there(folder)[:-1]:
         disk.remove(old)
 

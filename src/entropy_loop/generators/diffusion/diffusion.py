@@ -119,11 +119,11 @@ class Diffusion(Generator):
         reads, when it cannot be trained so, or when this machine does not have the precision."""
         folder = assets.find(self.checkpoint, self.revision)
         pretrained.refuse(folder, prompts)
-        device.refuse(self.precision, "generator.precision")
+        device.check_precision(self.precision, "generator.precision")
         if self.safety_checker != "off":
             safety.refuse(folder)
         if settings.method != "none":
-            device.refuse(settings.mixed_precision, "train.mixed_precision")
+            device.check_precision(settings.mixed_precision, "train.mixed_precision")
             finetune.refuse_untrainable(pretrained.schedule(folder), settings)
         if settings.method == "lora":
             lora.refuse(resident.empty(folder), settings)
