@@ -13,7 +13,7 @@ from pathlib import Path
 from entropy_loop.data import KEPT
 from entropy_loop.errors import as_storage_error
 from entropy_loop.storage import receipts
-from entropy_loop.storage.receipts import Receipt, FileRecord
+from entropy_loop.storage.receipts import FileRecord, Receipt
 
 
 def write_text(path: Path, text: str) -> None:
