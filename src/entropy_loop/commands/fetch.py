@@ -91,7 +91,9 @@ def _hub_errors(repo: str) -> Iterator[None]:
     except RepositoryNotFoundError:
         raise ConfigError(f"{repo}: the hub has no such model; if it is a private one, {login}.") from None
     except RevisionNotFoundError:
-        raise ConfigError(f"{repo}: has no such revision; leave it out, and `fetch` names the current one of its main branch.") from None
+        raise ConfigError(
+            f"{repo}: has no such revision; leave it out, and `fetch` names the current one of its main branch."
+        ) from None
     except (httpx.HTTPError, OSError, RuntimeError) as error:
         if constants.HF_HUB_OFFLINE:
             raise ConfigError(f"{repo}: HF_HUB_OFFLINE forbids every download; unset it for this command.") from None
