@@ -83,8 +83,8 @@ def _notes(device: str) -> Iterator[str]:
     """Advice for a newcomer."""
     if device.startswith("cpu"):
         yield (
-            "no GPU: the bundled checkpoint is made for this; of Stable Diffusion `entropy-loop plan CONFIG` tells the "
-            "hours"
+            "no GPU: the bundled checkpoint is made for this; for Stable Diffusion `entropy-loop plan CONFIG` "
+            "estimates the hours"
         )
         yield "beside other busy processes two threads may be many times slower than one: `--set threads=1`"
     if "bf16" in device and device.startswith("cpu"):

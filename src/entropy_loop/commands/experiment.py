@@ -172,8 +172,8 @@ class _CarryChain:
         if self.waiting:
             lines = "\n".join(f"  {line}" for line in sorted(self.waiting))
             raise Waiting(
-                f"{root}: waits for people, nothing is lost:\n{lines}\n`entropy-loop rate {root}` opens the page on "
-                "which they pick; then the same command continues."
+                f"{root}: waits for people; what is finished is kept:\n{lines}\n`entropy-loop rate {root}` opens the "
+                "page on which they pick; then the same command continues."
             )
 
 
@@ -235,8 +235,8 @@ def _check_stages(planned: Plan, store: Store) -> None:
     stages = planned.stages().values()
     if not any(store.finished(stage) for stage in stages):
         raise ConfigError(
-            f"{store.root}: no stage of its config.yaml lies in {store.stages.name}/ (results are often passed on "
-            "without it), so there is nothing to tell; tables and report are left as they are."
+            f"{store.root}: {store.stages.name}/ has no stage of its config.yaml (results are often passed on "
+            "without it), so there is nothing to report; tables and report stay as they are."
         )
     if not (store.root / results_folder.PLAN).is_file():
         return
@@ -244,8 +244,8 @@ def _check_stages(planned: Plan, store: Store) -> None:
     listed = {name for generations in chains.values() for g in generations for name in g["stages"]}
     if any((store.stages / name).is_dir() for name in listed - {stage.folder for stage in stages}):
         raise ConfigError(
-            f"{store.root}: made by another version of entropy-loop, which named its stages otherwise; use that "
-            "version, or `entropy-loop run` to make them anew. Tables and report are left as they are."
+            f"{store.root}: made by another version of entropy-loop, which gave its stages other names; use that "
+            "version, or `entropy-loop run` to make them anew. Tables and report stay as they are."
         )
 
 

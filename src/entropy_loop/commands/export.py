@@ -46,7 +46,7 @@ def export(root: Path, to: str, out: Path, wanted: Wanted) -> int:
     plan, tables = experiment.read(root)
     table = rows(tables, wanted)
     if table.empty:
-        raise ConfigError(f"{root}: has no images that are wanted; see `entropy-loop report {root}`.")
+        raise ConfigError(f"{root}: has no images of this arm, generation and set; see `entropy-loop report {root}`.")
     beside = out.with_name(f".{out.name}.{os.getpid()}.part")
     with as_storage_error(out):
         beside.mkdir(parents=True)

@@ -193,8 +193,8 @@ class Store:
             for folder in self.stages.glob(f"*-{key}"):
                 if faults := receipts.faults(folder):
                     raise StorageError(
-                        f"{folder / faults[0]}; nothing was made from it. `entropy-loop verify {self.root}` puts "
-                        "damaged stages aside, then the same command makes them anew."
+                        f"{folder / faults[0]}; nothing was made from it. `entropy-loop verify {self.root}` "
+                        "marks damaged stages; then the same command makes them anew."
                     )
                 wanted += receipts.read(folder)["stage"]["reads"].get("needs", ())
             self.checked.add(key)
