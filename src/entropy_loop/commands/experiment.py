@@ -75,7 +75,8 @@ def prepare(config: Path | Mapping[str, object], overrides: tuple[str, ...] = ()
 
 def finished(planned: Plan, root: Path) -> bool:
     """Whether every stage is finished in this results folder."""
-    return _finished(planned, Store(root))
+    store = Store(root)
+    return all(store.finished(stage) for stage in planned.stages().values())
 
 
 def previous_ending(planned: Plan, root: Path, shard: Shard | None = None) -> Ending | None:
@@ -137,17 +138,17 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
                 planned.chains, store, carry_chain, _PeriodicReport(planned, store), planned.chains[0].config.threads
             )
             distributed.dismiss()
-            finished = _write_outputs(planned, store)
+            results = _write_outputs(planned, store)
             if not carry_chain.waiting:
                 store.tidy()
             carry_chain.raise_waiting(root)
-            tracked.finish(finished.tables.rates)
-            return finished
+            tracked.finish(results.tables.rates)
+            return results
         Local().carry(
             planned.chains[shard.index :: shard.count], store, carry_chain, lambda: None, planned.study.config.threads
         )
         distributed.dismiss()
-        last = _write_outputs(planned, store) if _finished(planned, store) else None
+        last = _write_outputs(planned, store) if finished(planned, store.root) else None
         tracked.finish(last.tables.rates if last else pd.DataFrame(columns=list(RATES)))
         carry_chain.raise_waiting(root)
         return last
@@ -175,10 +176,6 @@ class _CarryChain:
                 f"{root}: waits for people; what is finished is kept:\n{lines}\n`entropy-loop rate {root}` opens the "
                 "page on which they pick; then the same command continues."
             )
-
-
-def _finished(planned: Plan, store: Store) -> bool:
-    return all(store.finished(stage) for stage in planned.stages().values())
 
 
 class _PeriodicReport:
@@ -286,7 +283,7 @@ def _write_inputs(planned: Plan, store: Store) -> None:
     }
     write_text(store.root / "config.yaml", settings(planned.study))
     write_text(store.root / results_folder.PLAN, json.dumps({"key_form": KEY_FORM, "runs": stages}, indent=1))
-    if not _finished(planned, store):
+    if not finished(planned, store.root):
         write_text(store.root / "provenance.json", json.dumps(store.provenance, indent=1))
 
 
@@ -297,6 +294,6 @@ def _write_outputs(planned: Plan, store: Store) -> Finished:
     results = tables(planned, store)
     results.write(store.root)
     written = Finished(results, page.write(planned, store, results))
-    if _finished(planned, store):
+    if finished(planned, store.root):
         final_message.keep(written.ending, planned, store.root)
     return written

@@ -14,7 +14,6 @@ import pandas as pd
 from entropy_loop.errors import ConfigError, StorageError, as_storage_error
 from entropy_loop.storage import receipts
 from entropy_loop.storage.dictionary import Column
-from entropy_loop.storage.receipts import Receipt
 from entropy_loop.storage.store import Store
 
 Json = dict[str, Any]
@@ -43,13 +42,8 @@ def values(path: Path) -> Json:
 
 
 def _check_whole(path: Path) -> None:
-    if why := receipts.fault(path, receipt(path.parent)["files"].get(path.name)):
+    if why := receipts.fault(path, receipts.read(path.parent)["files"].get(path.name)):
         raise StorageError(f"{path}: {why}; delete {path.parent} and run again, which makes it anew.")
-
-
-def receipt(folder: Path) -> Receipt:
-    """A finished stage's receipt. Raises StorageError when it is damaged or gone."""
-    return receipts.read(folder)
 
 
 def parsed(path: Path) -> Json:

@@ -25,7 +25,6 @@ from entropy_loop.storage import disk, receipts
 from entropy_loop.storage.provenance import current_device
 from entropy_loop.storage.receipts import Receipt
 
-RECEIPT = receipts.FILE
 HOLDER = ".holder"
 ASKING = 30.0  # seconds: longer than a healthy process takes to ask for the folder
 SCRATCH = ".scratch"
@@ -115,15 +114,11 @@ class Store:
     def finished(self, stage: Stage) -> Path | None:
         """The stage's folder if it was made, else None."""
         folder = self.stages / stage.folder
-        return folder if (folder / RECEIPT).is_file() else None
-
-    def receipt(self, stage: Stage) -> Receipt:
-        """A finished stage's receipt. Raises StorageError when it is damaged."""
-        return receipts.read(self.stages / stage.folder)
+        return folder if (folder / receipts.FILE).is_file() else None
 
     def damaged(self) -> Iterator[tuple[str, list[str]]]:
         """(folder, faults) of every finished stage whose files differ from its receipt. Reads every byte."""
-        for receipt in sorted(self.stages.glob(f"*/{RECEIPT}")):
+        for receipt in sorted(self.stages.glob(f"*/{receipts.FILE}")):
             if faults := receipts.faults(receipt.parent, strangers=True):
                 yield receipt.parent.name, faults
 
