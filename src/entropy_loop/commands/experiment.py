@@ -258,7 +258,7 @@ class Forecast:
 
     def values(self) -> dict[str, object]:
         """Plain values for JSON."""
-        estimates = [one.values() for one in self.estimates]
+        estimates = [outlook.values() for outlook in self.estimates]
         return {"name": self.name, "runs": self.chains, "stages": self.stages, "estimates": estimates}
 
 
