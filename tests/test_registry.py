@@ -180,7 +180,7 @@ def test_a_new_kind_is_one_row_of_the_table(monkeypatch, toy):
         probes: tuple[Plugin, ...] = ()
 
     raw = study.load(toy()).raw
-    assert checks.broken(raw | {"probes": [{"use": "deep", "dept": 2}, {"use": "dep"}]}) == [
+    assert checks.plugin_mistakes(raw | {"probes": [{"use": "deep", "dept": 2}, {"use": "dep"}]}) == [
         "probes.0.dept: unknown key; known: depth. Did you mean 'depth'?",
         "probes.1.use: no probe 'dep'; known: deep. Did you mean 'deep'?",
     ]

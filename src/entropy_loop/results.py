@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from entropy_loop.commands.results_folder import refuse_no_folder
+from entropy_loop.commands.results_folder import check_results_folder
 from entropy_loop.errors import ConfigError, StorageError, nearest
 from entropy_loop.storage.dictionary import PARQUET, TABLES
 from entropy_loop.storage.reading import written
@@ -56,10 +56,10 @@ def run(
     assignments = tuple(f"{key}={strict_yaml.line(value, key)}" for key, value in (overrides or {}).items())
     planned = experiment.prepare(given, assignments, check_models=False)
     root = Path("results") / planned.study.config.name if out is None else Path(out)
-    ending = experiment.ended(planned, root)
+    ending = experiment.previous_ending(planned, root)
     if ending is None:
         if not experiment.finished(planned, root):
-            experiment.refuse_unready(planned)
+            experiment.check_ready(planned)
         console = Console(soft_wrap=True, markup=False, highlight=False)
         with Progress(planned, console) if progress else nullcontext(silent) as listen:
             outcome = experiment.carry_out(planned, root, listen)
@@ -70,8 +70,8 @@ def run(
 
 
 def open_results(path: str | PathLike[str]) -> Results:
-    """Open a results folder, finished or not, with or without its store. Raises ConfigError if it is none."""
-    refuse_no_folder(Path(path))
+    """What lies in a results folder, finished or not, with or without its store. Raises ConfigError if it is none."""
+    check_results_folder(Path(path))
     return Results(Path(path))
 
 

@@ -194,7 +194,7 @@ def test_a_conjunction_that_too_few_show_is_missing_with_a_reason(bright, images
     rows = [(grey, red and grey < 100, {"bright": grey > 100, "red": red and grey < 100}) for grey, red, _ in rows]
     one = fitted(bright, images(rows), tmp_path / "out")
     assert set(one.fit.clean) == set(CONCEPTS)
-    entry = one.told()["calibration"]["joint"][f"{ALL}: bright, red"]
+    entry = one.values()["calibration"]["joint"][f"{ALL}: bright, red"]
     assert entry == {"concepts": list(CONCEPTS), "reason": "0 images show it and 400 do not; 50 of each are needed"}
     assert f"{ALL}: bright, red: not measured" in one.text()
 
@@ -211,7 +211,7 @@ def test_the_same_command_writes_the_same_bytes(bright, images, tmp_path):
 def test_every_level_of_every_degradation_is_measured(bright, images, tmp_path, monkeypatch):
     """Blur leaves the mean brightness as it is; the counts are those of the undegraded half; intervals are there."""
     monkeypatch.setattr(calibrate, "DEGRADATIONS", DEGRADATIONS)
-    told = fitted(bright, images(lights(400)), tmp_path / "out").told()["calibration"]
+    told = fitted(bright, images(lights(400)), tmp_path / "out").values()["calibration"]
     rows = pd.DataFrame(told["degradations"])
     levels = rows.groupby("kind")["level"].nunique()
     assert levels["none"] == 1

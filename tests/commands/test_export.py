@@ -54,7 +54,7 @@ def test_the_line_of_the_card_loads_every_image_once(
 def test_what_is_wanted_can_be_narrowed(results: painted.Made, tmp_path: Path) -> None:
     """One arm, one generation, one set: as many images as its pool has."""
     assert exported(results, "imagefolder", tmp_path / "out", arm="none", generation=2, stream="pool") == 12
-    with pytest.raises(ConfigError, match="no images that are wanted"):
+    with pytest.raises(ConfigError, match="no images of this arm, generation and set"):
         exported(results, "imagefolder", tmp_path / "other", arm="nobody")
     assert not (tmp_path / "other").exists()
 

@@ -71,8 +71,8 @@ def test_a_precision_is_refused_where_it_is_not_native(machine, there, native):
     device.use("auto")
     assert device.native(device.device()) == native
     for precision in ("no", *native):
-        device.refuse(precision, "train.mixed_precision")
+        device.check_precision(precision, "train.mixed_precision")
     advice = f"say {native[1]}" if native[1:] else "leave it out, for fp32"
     for precision in {"fp16", "bf16"} - set(native):
         with pytest.raises(ConfigError, match=rf"train\.mixed_precision: {precision} is not native to .*{advice}"):
-            device.refuse(precision, "train.mixed_precision")
+            device.check_precision(precision, "train.mixed_precision")

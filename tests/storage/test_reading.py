@@ -7,7 +7,7 @@ import pytest
 
 from entropy_loop.data import Stage
 from entropy_loop.errors import StorageError
-from entropy_loop.storage import reading
+from entropy_loop.storage import reading, receipts
 from entropy_loop.storage.reading import Reader
 from entropy_loop.storage.store import Store
 
@@ -69,7 +69,7 @@ def test_a_damaged_receipt_is_told_with_what_to_delete(stage: Path, data: bytes)
     """A receipt that is not what was written is a storage error that names it and its stage."""
     (stage / "receipt.json").write_bytes(data)
     with pytest.raises(StorageError, match=r"receipt\.json: damaged; delete .*g00-score-0123"):
-        reading.receipt(stage)
+        receipts.read(stage)
 
 
 def test_a_lost_table_is_told_with_what_to_delete(store: Store, stage: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from entropy_loop.data import Stage
 from entropy_loop.errors import Locked, StorageError
+from entropy_loop.storage import receipts
 from entropy_loop.storage.disk import write_text
-from entropy_loop.storage.store import RECEIPT, Store
+from entropy_loop.storage.store import Store
 
 STAGE = Stage("draw", 3, "abc123", {"verb": "draw", "seed": 1})
 
@@ -35,7 +36,7 @@ def test_a_stage_is_made_once(tmp_path):
 def test_a_receipt_tells_what_was_made_and_from_what(tmp_path):
     """The receipt holds the stage's identity, the provenance, and size and SHA-256 of every file."""
     Store(tmp_path, {"python": "3"}).once(STAGE, write)
-    receipt = Store(tmp_path).receipt(STAGE)
+    receipt = receipts.read(Store(tmp_path).stages / STAGE.folder)
     assert receipt["stage"] == {"verb": "draw", "generation": 3, "key": "abc123", "reads": dict(STAGE.reads)}
     assert receipt["provenance"] == {"python": "3"}
     assert receipt["files"] == {"sub/it.txt": {"bytes": 4, "sha256": hashlib.sha256(b"made").hexdigest()}}
@@ -53,7 +54,7 @@ def test_a_maker_that_fails_leaves_no_result(tmp_path):
         store.once(STAGE, fail)
     assert store.finished(STAGE) is None
     folder = store.once(STAGE, write)
-    assert sorted(p.name for p in folder.iterdir()) == [RECEIPT, "sub"]
+    assert sorted(p.name for p in folder.iterdir()) == [receipts.FILE, "sub"]
 
 
 def test_a_folder_without_a_receipt_is_no_result(tmp_path):

@@ -367,7 +367,7 @@ def test_a_results_folder_of_an_earlier_version_is_gone_on_with(toy, tmp_path):
     earlier = {key: value for key, value in written.items() if "check" not in key and key != "steady_images"}
     (tmp_path / "config.yaml").write_text(json.dumps(earlier | {"prompts": [ESSAY]}))
     assert len(earlier) == len(written) - 3
-    results_folder.refuse_another(planned, tmp_path)
+    results_folder.check_same_experiment(planned, tmp_path)
 
 
 def test_few_images_of_a_check_prompt_fill_no_large_blocks(toy):

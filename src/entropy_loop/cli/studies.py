@@ -53,18 +53,18 @@ def run(
     planned = experiment.prepare(config, (*(overrides or ()), *machine), check_models=False)
     root = out_dir or Path("results") / planned.study.config.name
     part = experiment.Shard.parse(shard) if shard else None
-    ending = None if fork else experiment.ended(planned, root, part)
+    ending = None if fork else experiment.previous_ending(planned, root, part)
     if not (ending or experiment.finished(planned, root)):
-        experiment.refuse_unready(planned)  # a finished run needs no model, and no model library is loaded
+        experiment.check_ready(planned)  # what is finished needs no model, nor the libraries that look for one
     if not experiment.leads():
         if not ending:
-            experiment.assist(planned)
+            experiment.join_trainings(planned)
         return
     if fork:
         root = results_folder.fork(planned, root)
         out.print(f"forked into {root}")
     if not ending:
-        for line in results_folder.refuse_another(planned, root):
+        for line in results_folder.check_same_experiment(planned, root):
             if not as_json:
                 out.print(line)
         with Progress(planned, out, as_json) as progress:
@@ -97,8 +97,8 @@ def fetch_(config: ConfigArgument, overrides: SetOption = None, as_json: JsonOpt
     from entropy_loop.study import study
 
     wanted = list(fetch.wanted(study.load(config, tuple(overrides or ()))))
-    fetch.refuse_unpinned(wanted)
-    models = []
+    fetch.check_pinned(wanted)
+    found = []
     for download in wanted:
         if not as_json:
             out.print(f"{download.repo} at {download.revision}")

@@ -1,9 +1,8 @@
-"""`calibrate`: from which score on should a judge say yes, and how often is that right?
+"""`calibrate`: fit a judge's thresholds on labelled images, and measure its errors.
 
-Images with known truth are dealt to two halves. Thresholds are fitted on the first; sensitivity, specificity and ROC
-are told of the second, as it is and degraded in steps, and so is how much junk, made of it, is taken for each concept.
-Every `CalibratedJudge` can be calibrated: nothing is asked of it but its `question` for a concept and its scores,
-through the same `judge` that a run calls.
+The images are split at random into two halves. Thresholds are fitted on the first. Sensitivity, specificity and ROC are
+measured on the second, clean and degraded in steps; so is how much junk made of it passes for each concept. Any
+`CalibratedJudge` works: only its `question` for a concept and its `judge`, which a run calls too, are used.
 """
 
 from __future__ import annotations
@@ -37,18 +36,18 @@ from entropy_loop.worlds.degraded import DEGRADATIONS, Change, copies, junk
 STORYBOOK, PEOPLE, SCENES = "storybook", "people:", 2000
 
 LEAST = 50
-"""So many images with and without a concept must be in either half. With 50, a sensitivity of .9 is known to
+"""Each half needs this many images with a concept, and without it. With 50, a sensitivity of .9 is known to
 [.79, .96], about the margin of .1 within which a change counts as none; and the intervals of corrected rates were
 tested to cover down to 50 labels."""
 
 ROC_POINTS = 100  # of a curve in calibration.json; roc.csv has them all
 Joints = dict[str, tuple[str, ...]]
-"""Name -> concepts that a prompt wants in one and the same image."""
+"""Name -> concepts that a prompt asks for in one image."""
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A judge's calibration as it was written: the file, its revision, and the judge's line for a config."""
+    """A judge's written calibration: the file, its revision, and the judge's line for a config."""
 
     judge: str
     file: Path
@@ -58,26 +57,26 @@ class Calibrated:
 
     def text(self) -> str:
         """What a terminal shows."""
-        told = f"{self.file} is written, roc.csv and the figure beside it. To measure with it, the judge's line is"
-        return f"{self.judge}\n\n{calibration_figure.text(self.fit)}\n\n{told}\n{self.line}"
+        message = f"{self.file} is written, roc.csv and the figure beside it. To measure with it, the judge's line is"
+        return f"{self.judge}\n\n{calibration_figure.text(self.fit)}\n\n{message}\n{self.line}"
 
-    def told(self) -> dict[str, object]:
-        """Plain values for JSON, with all that the file holds."""
-        told = {"judge": self.judge, "file": str(self.file), "revision": self.revision, "line": self.line}
-        return told | {"calibration": json.loads(self.file.read_text(encoding="utf-8"))}
+    def values(self) -> dict[str, object]:
+        """Plain values for JSON, with the content of the file."""
+        written = {"judge": self.judge, "file": str(self.file), "revision": self.revision, "line": self.line}
+        return written | {"calibration": json.loads(self.file.read_text(encoding="utf-8"))}
 
 
 def calibrate(study: Study, images: str, n: int | None, seed: int, out: Path, tick: Tick) -> list[Calibrated]:
     """Calibrate every judge of a study that has thresholds, on every concept that a prompt names.
 
-    images: 'storybook', then n scenes are drawn with that seed, an imagefolder with truth columns, or 'people:' before
-    a results folder, of whose rated images what most people say is the truth. Writes, for each judge,
-    <out>/<judge>/calibration.json, roc.csv, calibration.svg and calibration.png. Raises ConfigError where no judge can
-    be calibrated, and for every concept that too few images show or too few do not.
+    images: 'storybook' (n scenes are drawn with that seed), the path of an imagefolder with truth columns, or
+    'people:' and the path of a results folder (the majority of its raters is the truth). Writes, for each judge,
+    <out>/<judge>/calibration.json, roc.csv, calibration.svg and calibration.png. Raises ConfigError when no judge can
+    be calibrated, and when too few images show a concept or too few lack it.
     """
     config = _unswept(study)
-    asked = zip(config.judges, config.judge_plugins(), strict=True)
-    judges = [(spec, bare) for spec, judge in asked if (bare := judge.without_calibration())]
+    plugins = zip(config.judges, config.judge_plugins(), strict=True)
+    judges = [(spec, bare) for spec, judge in plugins if (bare := judge.without_calibration())]
     if not judges:
         raise ConfigError("judges: none has a threshold to fit; those of the kind clip have.")
     for _, judge in judges:
@@ -86,18 +85,18 @@ def calibrate(study: Study, images: str, n: int | None, seed: int, out: Path, ti
     steps = _steps(tick, 1 + len(judges) * (2 + len(DEGRADATIONS)))
     with TemporaryDirectory() as scratch, as_storage_error(Path(scratch)):
         source = _labelled(config, images, n, seed, Path(scratch) / "scenes", next(steps))
-        refuse_too_few(source.truth, seed)
-        bench = Bench(config.judged_concepts(), _joints(config), source, seed, Path(scratch))
-        told = {"source": images, "n": len(source.files), "seed": seed}
+        check_enough_images(source.truth, seed)
+        bench = Bench(config.concept_nouns(), _joints(config), source, seed, Path(scratch))
+        origin = {"source": images, "n": len(source.files), "seed": seed}
         return [
-            _written(spec, judge, bench, told, bench.fit(judge, steps), out / judge.label) for spec, judge in judges
+            _write(spec, judge, bench, origin, bench.fit(judge, steps), out / judge.label) for spec, judge in judges
         ]
 
 
 def _unswept(study: Study) -> Config:
-    """The one config that says what is to be calibrated."""
-    asked = [(point.config.judges, point.config.pool_prompts(), point.config.concepts) for point in study.points]
-    if any(other != asked[0] for other in asked):
+    """The config of the first arm. Raises ConfigError when judges, prompts or concepts differ between the arms."""
+    parts = [(point.config.judges, point.config.prompt_nouns(), point.config.concepts) for point in study.points]
+    if any(other != parts[0] for other in parts):
         raise ConfigError("judges, prompts or concepts differ between the arms; give a config with those of one arm.")
     return study.points[0].config
 
@@ -127,9 +126,8 @@ def _halves(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return halves(n, seeds.seed(seed, "calibrate-halves"))
 
 
-def refuse_too_few(truth: pd.DataFrame, seed: int) -> None:
-    """Raises ConfigError, a line each, for the concepts (columns) that fewer than LEAST images of a half show, or do
-    not show."""
+def check_enough_images(truth: pd.DataFrame, seed: int) -> None:
+    """Raises ConfigError, a line per concept (column) that fewer than LEAST images of a half show, or lack."""
     lines = []
     for half, rows in zip(("fitted", "measured"), _halves(len(truth), seed), strict=True):
         for name in truth:
@@ -146,12 +144,12 @@ def _too_few(shown: pd.Series) -> str:
     return f"{yes} images show it and {no} do not; {LEAST} of each are needed" if min(yes, no) < LEAST else ""
 
 
-# ---- what is asked of a judge, and what comes of it --------------------------------------------------
+# ---- fitting and measuring a judge -------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Labelled images and what is asked about them; scratch: a folder for degraded copies."""
+    """Labelled images, and the concepts to judge in them. scratch: a folder for degraded copies."""
 
     concepts: tuple[Concept, ...]
     joints: Joints
@@ -164,9 +162,9 @@ class Bench:
         files, (fitted, rest) = self.images.files, _halves(len(self.images.files), self.seed)
         others = [files[i] for i in rest]
         scores = self._scores(judge, files, next(steps))
-        truth = self.images.truth.mask(scores.isna())  # what the judge cannot judge is no label
-        refuse_too_few(truth, self.seed)
-        # Not fitted on junk: a judge that takes some of it for a concept would pay with what it is there to tell apart.
+        truth = self.images.truth.mask(scores.isna())  # an image without a score has no label
+        check_enough_images(truth, self.seed)
+        # Not fitted on junk: thresholds high enough to reject all of it would miss real concepts.
         cuts = {str(name): threshold(*_sides(scores[name].iloc[fitted], truth[name].iloc[fitted])) for name in scores}
         shown = self._with_joints(truth.iloc[rest])
         too_few = {name: why for name in self.joints if (why := _too_few(shown[name]))}
@@ -180,14 +178,14 @@ class Bench:
         return Fit(cuts, tuple(measured), too_few, curves, {str(c): int(taken[c].sum()) for c in taken}, len(rest))
 
     def _scores(self, judge: CalibratedJudge, files: Sequence[Path], tick: Tick) -> pd.DataFrame:
-        """One row per image, one column per concept: the judge's score, missing where it could not tell."""
+        """One row per image, one column per concept: the judge's score, missing where it gave none."""
         prompt = Prompt("calibration", concepts=tuple(concept.name for concept in self.concepts))
         ids = [f"{number:06d}" for number in range(len(files))]
         table = pd.DataFrame({"id": ids, "prompt": prompt.text, "file": [str(file.resolve()) for file in files]})
         table.to_parquet(self.scratch / "samples.parquet", index=False)
         samples = Samples(self.scratch)
-        told = judge.judge(samples, (prompt,), self.concepts, tick)
-        scores = validation.judgements(told, samples, (prompt,), f"judge {judge.label!r}")
+        answers = judge.judge(samples, (prompt,), self.concepts, tick)
+        scores = validation.judgements(answers, samples, (prompt,), f"judge {judge.label!r}")
         scores = scores.pivot(index="id", columns="concept", values="score")
         return scores.reindex(index=ids, columns=list(prompt.concepts)).reset_index(drop=True)
 
@@ -196,8 +194,10 @@ class Bench:
         return copies(files, change, own, self.scratch / "copies")
 
     def _answers(self, scores: pd.DataFrame, cuts: dict[str, float]) -> pd.DataFrame:
-        said = pd.DataFrame({c: (scores[c] > cut).astype("boolean").mask(scores[c].isna()) for c, cut in cuts.items()})
-        return self._with_joints(said)
+        answers = pd.DataFrame(
+            {c: (scores[c] > cut).astype("boolean").mask(scores[c].isna()) for c, cut in cuts.items()}
+        )
+        return self._with_joints(answers)
 
     def _with_joints(self, table: pd.DataFrame) -> pd.DataFrame:
         return table.assign(**{name: joint(table[list(concepts)]) for name, concepts in self.joints.items()})
@@ -205,12 +205,12 @@ class Bench:
 
 def _curves(scores: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     """Every concept's ROC with the numbers of images behind it."""
-    found = []
+    curves = []
     for name in scores:
         positives, negatives = _sides(scores[name], truth[name])
         counts = {"positives": len(positives), "negatives": len(negatives)}
-        found.append(roc(positives, negatives).assign(concept=str(name), **counts))
-    return pd.concat(found, ignore_index=True)[["concept", "threshold", *AXES, "positives", "negatives"]]
+        curves.append(roc(positives, negatives).assign(concept=str(name), **counts))
+    return pd.concat(curves, ignore_index=True)[["concept", "threshold", *AXES, "positives", "negatives"]]
 
 
 def _sides(scores: pd.Series, truth: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -218,17 +218,17 @@ def _sides(scores: pd.Series, truth: pd.Series) -> tuple[np.ndarray, np.ndarray]
     return scores[truth.fillna(False)].to_numpy(), scores[(~truth).fillna(False)].to_numpy()
 
 
-def _measured(kind: str, level: float, said: pd.DataFrame, shown: pd.DataFrame) -> Iterator[Measured]:
-    return (Measured(kind, level, str(name), performance(said[name], shown[name])) for name in shown)
+def _measured(kind: str, level: float, answers: pd.DataFrame, shown: pd.DataFrame) -> Iterator[Measured]:
+    return (Measured(kind, level, str(name), performance(answers[name], shown[name])) for name in shown)
 
 
-# ---- what is written and told ------------------------------------------------------------------------
+# ---- writing -----------------------------------------------------------------------------------------
 
 
-def _written(
-    spec: Spec, judge: CalibratedJudge, bench: Bench, told: dict[str, object], fit: Fit, out: Path
+def _write(
+    spec: Spec, judge: CalibratedJudge, bench: Bench, origin: dict[str, object], fit: Fit, out: Path
 ) -> Calibrated:
-    text = json.dumps(_content(judge, bench, told, fit), indent=1, allow_nan=False) + "\n"
+    text = json.dumps(_content(judge, bench, origin, fit), indent=1, allow_nan=False) + "\n"
     write_text(out / "calibration.json", text)
     write_text(out / "roc.csv", fit.roc.to_csv(index=False, lineterminator="\n"))
     for name, data in calibration_figure.figure(fit).files("calibration"):
@@ -239,7 +239,7 @@ def _written(
     return Calibrated(judge.label, out / "calibration.json", revision, f"- {{{inside}}}", fit)
 
 
-def _content(judge: CalibratedJudge, bench: Bench, told: dict[str, object], fit: Fit) -> dict[str, object]:
+def _content(judge: CalibratedJudge, bench: Bench, origin: dict[str, object], fit: Fit) -> dict[str, object]:
     """What `judges.calibration` reads, and beside it the images, the degradations and the curves."""
     entries = {
         concept.name: judge.question(concept)
@@ -251,20 +251,20 @@ def _content(judge: CalibratedJudge, bench: Bench, told: dict[str, object], fit:
     return {
         "format": 1,
         "judge": calibration.options(judge),
-        "images": told,
+        "images": origin,
         "concepts": entries,
         "joint": {name: {"concepts": list(parts)} | _entry(fit, name) for name, parts in bench.joints.items()},
         "degradations": [
-            {"kind": one.kind, "level": one.level, "concept": one.concept}
-            | {"n": one.rates.positives + one.rates.negatives}
-            | asdict(one.rates)
-            for one in fit.measured
+            {"kind": measured.kind, "level": measured.level, "concept": measured.concept}
+            | {"n": measured.rates.positives + measured.rates.negatives}
+            | asdict(measured.rates)
+            for measured in fit.measured
         ],
     }
 
 
 def _entry(fit: Fit, name: str) -> dict[str, object]:
-    """Sensitivity and specificity on the images as they are, and the junk that is taken for it; or why not."""
+    """Sensitivity and specificity on clean images, and the junk that passes; or the reason why there are none."""
     if name in fit.too_few:
         return {"reason": fit.too_few[name]}
     return asdict(fit.clean[name]) | {"junk": fit.refused, "junk_false_positives": fit.junk[name]}

@@ -1,6 +1,6 @@
 """What a plan will cost: images, UNet evaluations, TFLOP, disk, and hours on known devices at a stated efficiency.
 
-Estimates from the FLOP ledger, which is exact about arithmetic and says nothing of anything else.
+The FLOP ledger counts arithmetic exactly and nothing else, so hours are estimates.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from entropy_loop.plan import Chain, Plan
 
 @dataclass(frozen=True)
 class Device:
-    """memory: bytes. fp32, half: dense TFLOP/s of a matrix product by data sheet. used: the share of it that we
-    assume a training or sampling loop to reach."""
+    """memory: bytes. fp32, half: dense TFLOP/s of a matrix product by data sheet. used: the share of it that a
+    training or sampling loop is assumed to reach."""
 
     name: str
     memory: int
@@ -39,7 +39,7 @@ DEVICES = (
 @dataclass(frozen=True)
 class Work:
     """What stages of one kind make and compute. half: whether at two bytes per number. disk: bytes. unknown: whether
-    some of them cost what nobody can tell yet; tflop leaves it out."""
+    the cost of some is unknown; tflop leaves these out."""
 
     images: int = 0
     evaluations: float = 0.0
@@ -61,22 +61,22 @@ class Work:
 
 
 def work(planned: Plan, made: Collection[str] = ()) -> dict[str, Work]:
-    """By a stage's name (verb and set): every stage of the plan once, but for those (keys) that are made already."""
-    found: dict[str, Work] = {}
+    """Stage name (verb and set) -> work of its stages, each counted once. made: keys of stages to leave out."""
+    total: dict[str, Work] = {}
     seen = set(made)
     for chain in planned.chains:
         new = [stage for g in chain.generations for stage in g.stages() if stage.key not in seen]
         seen |= {stage.key for stage in new}
         costs = ChainCosts(chain)
         for stage in new:
-            found[stage.name] = found.get(stage.name, Work()) + costs.work(stage)
-    return found
+            total[stage.name] = total.get(stage.name, Work()) + costs.work(stage)
+    return total
 
 
-def aside(planned: Plan) -> int:
-    """Bytes that the largest training writes down on the way, to be gone on from: weights, two moments and an average,
-    twice, for the newer checkpoint is read back before the older one goes."""
-    return max((ChainCosts(chain).aside() for chain in planned.chains), default=0)
+def checkpoint_bytes(planned: Plan) -> int:
+    """Bytes of the largest training's resume checkpoints. There are two at once: the newer one is read back before the
+    older one is deleted."""
+    return max((ChainCosts(chain).checkpoint_bytes() for chain in planned.chains), default=0)
 
 
 class ChainCosts:
@@ -120,8 +120,8 @@ class ChainCosts:
         half = self.config.train.mixed_precision != "no"
         return Work(presented, 0.0, tflop, half, self.costs.weights)
 
-    def aside(self) -> int:
-        """Bytes of this run's two newest checkpoints."""
+    def checkpoint_bytes(self) -> int:
+        """Bytes of two checkpoints of a training: weights, two moments, and the average if it is used."""
         train = self.config.train
         if self.costs is None or not train.checkpointing_steps or train.checkpointing_steps >= train.max_train_steps:
             return 0
@@ -130,7 +130,7 @@ class ChainCosts:
 
 @dataclass(frozen=True)
 class Outlook:
-    """hours: on one device. sampling, training: bytes of its memory, roughly; 0 where nothing is known."""
+    """hours: on one device. sampling, training: bytes of its memory, roughly; 0 if unknown."""
 
     device: Device
     hours: float
@@ -139,7 +139,7 @@ class Outlook:
 
     @property
     def fits(self) -> bool:
-        """Whether the device has so much memory."""
+        """Whether the device has enough memory."""
         return max(self.sampling, self.training) < self.device.memory
 
     def values(self) -> dict[str, str | float | bool]:
@@ -149,20 +149,20 @@ class Outlook:
 
 
 def outlooks(planned: Plan) -> Iterator[Outlook]:
-    """The whole plan on one of each of the known devices."""
-    found = work(planned)
-    costs = [one for chain in planned.chains if (one := chain.config.generator_plugin().costs(chain.config.train))]
+    """The whole plan on each known device."""
+    works = work(planned).values()
+    costs = [cost for chain in planned.chains if (cost := chain.config.generator_plugin().costs(chain.config.train))]
     for device in DEVICES:
-        seconds = sum(one.tflop / (device.used * (device.half if one.half else device.fp32)) for one in found.values())
+        seconds = sum(w.tflop / (device.used * (device.half if w.half else device.fp32)) for w in works)
         sampling, training = (max(of, default=0) for of in ([c.sampling for c in costs], [c.training for c in costs]))
         yield Outlook(device, seconds / 3600, sampling, training)
 
 
 def header(planned: Plan) -> list[str]:
-    """What a config for large models says of its cost in its comments: one line for each size of GPU."""
-    disk = sum(one.disk for one in work(planned).values()) / 1e9
+    """Comment lines for the head of a config: the cost on each size of GPU."""
+    disk = sum(w.disk for w in work(planned).values()) / 1e9
     lines = []
-    for one in list(outlooks(planned))[:2]:
-        memory = f"{one.sampling / 1e9:.0f} GB to sample, {one.training / 1e9:.0f} GB to train"
-        lines.append(f"#   on one {one.device.name}: {one.hours:.1f} hours, {memory}, {disk:.1f} GB on disk")
+    for outlook in list(outlooks(planned))[:2]:
+        memory = f"{outlook.sampling / 1e9:.0f} GB to sample, {outlook.training / 1e9:.0f} GB to train"
+        lines.append(f"#   on one {outlook.device.name}: {outlook.hours:.1f} hours, {memory}, {disk:.1f} GB on disk")
     return lines

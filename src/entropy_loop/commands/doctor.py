@@ -1,4 +1,4 @@
-"""`doctor`: is this machine fit, and are the bundled models whole?"""
+"""`doctor`: check this machine, the installed packages and the bundled models."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FLOORS = {
     "torch": "2.13", "transformers": "5.10", "diffusers": "0.38", "safetensors": "0.8", "pillow": "12.2",
     "filelock": "3.20.3", "jinja2": "3.1.6", "starlette": "1.0.1", "ray": "2.54",
 }  # fmt: skip
-"""Versions below these have known faults through which a file or a page can take over the machine (CVEs to 2026)."""
+"""Versions below these have known security faults: a file or a page can take over the machine (CVEs to 2026)."""
 
 
 class Checkup(NamedTuple):
-    """facts: name -> value. problems: what will not work and what to do about it. notes: what the facts mean."""
+    """facts: name -> value. problems: what will not work, and how to fix it. notes: what the facts mean."""
 
     facts: dict[str, str]
     problems: list[str]
@@ -34,9 +34,9 @@ class Checkup(NamedTuple):
 
 
 def checkup(config: Path | None = None) -> Checkup:
-    """Look at this machine. config: also look whether the models that it names are here."""
-    told = provenance()
-    missing = [name for name, version in told["packages"].items() if version is None]
+    """Check this machine. config: also check that the models it names are here."""
+    origin = provenance()
+    missing = [name for name, version in origin["packages"].items() if version is None]
     problems = [*(f"package {name} is not installed; run `pip install -e .`" for name in missing), *_outdated()]
     for name, revision in assets.REVISIONS.items():
         folder = Path(assets.__file__).parent / name
@@ -48,20 +48,20 @@ def checkup(config: Path | None = None) -> Checkup:
         device = "unknown"
         problems.append(f"torch cannot be loaded ({error}); install it again")
     facts = {
-        "python": told["python"],
-        **{f"{name}": version or "missing" for name, version in told["packages"].items()},
-        "processor": f"{told['processor']}, {told['cores']} cores",
+        "python": origin["python"],
+        **{name: version or "missing" for name, version in origin["packages"].items()},
+        "processor": f"{origin['processor']}, {origin['cores']} cores",
         "device": device,
         "memory": f"{_memory() / 1e9:.0f} GB" if _memory() else "unknown",
         "free disk here": f"{shutil.disk_usage('.').free / 1e9:.0f} GB",
         "hub": "nothing but `fetch` connects",
         "bundled models": ", ".join(assets.REVISIONS) or "none",
     }
-    return Checkup(facts, problems + (list(_absent(config)) if config else []), list(_notes(device)))
+    return Checkup(facts, problems + (list(_missing_models(config)) if config else []), list(_notes(device)))
 
 
 def _outdated() -> Iterator[str]:
-    """Packages with known faults. Raises nothing: what is not installed is told elsewhere."""
+    """Problems: installed packages with known security faults."""
     for name, floor in FLOORS.items():
         try:
             here = version(name)
@@ -71,7 +71,7 @@ def _outdated() -> Iterator[str]:
             yield f"package {name} {here} has known security faults; `pip install '{name}>={floor}'`"
 
 
-def _absent(config: Path) -> Iterator[str]:
+def _missing_models(config: Path) -> Iterator[str]:
     for download in fetch.wanted(study.load(config)):
         try:
             download.check_downloaded()
@@ -80,11 +80,11 @@ def _absent(config: Path) -> Iterator[str]:
 
 
 def _notes(device: str) -> Iterator[str]:
-    """What a newcomer would ask about these lines."""
+    """Advice for a newcomer."""
     if device.startswith("cpu"):
         yield (
-            "no GPU: the bundled checkpoint is made for this; of Stable Diffusion `entropy-loop plan CONFIG` tells the "
-            "hours"
+            "no GPU: the bundled checkpoint is made for this; for Stable Diffusion `entropy-loop plan CONFIG` "
+            "estimates the hours"
         )
         yield "beside other busy processes two threads may be many times slower than one: `--set threads=1`"
     if "bf16" in device and device.startswith("cpu"):
@@ -92,7 +92,7 @@ def _notes(device: str) -> Iterator[str]:
 
 
 def _memory() -> int:
-    """Bytes of this machine's memory; 0 where the system does not tell."""
+    """Bytes of this machine's memory; 0 if the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -101,5 +101,5 @@ def _memory() -> int:
 
 def _device() -> str:
     """Raises ImportError, or an OSError of a library that torch loads, when torch is here but does not work."""
-    told = device.describe(device.device())
-    return f"{told['device']}: {told['name']}; native precision: {', '.join(told['native'])}"
+    description = device.describe(device.device())
+    return f"{description['device']}: {description['name']}; native precision: {', '.join(description['native'])}"

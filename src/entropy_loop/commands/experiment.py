@@ -31,13 +31,13 @@ from entropy_loop.storage.store import Listener, Store
 from entropy_loop.study import study
 from entropy_loop.study.settings import settings
 
-REPORT_EVERY = 60.0  # seconds of work between two reports of an unfinished run
-WORK = 20.0  # times as long as the last report took: that of sixteen chains takes some 20 s
+REPORT_EVERY = 60.0  # least seconds between two reports of an unfinished run
+WORK = 20.0  # the pause is at least so many times what the last report took (some 20 s for 16 chains)
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `index` of `count`, counted from 0: every count-th run."""
+    """Part `index` (from 0) of `count`: every count-th chain."""
 
     index: int
     count: int
@@ -53,7 +53,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Finished:
-    """What lies in a results folder now."""
+    """The tables and the report of a results folder."""
 
     tables: Tables
     report: Path
@@ -64,22 +64,23 @@ class Finished:
 
 
 def prepare(config: Path | Mapping[str, object], overrides: tuple[str, ...] = (), check_models: bool = True) -> Plan:
-    """The plan of a config, a YAML file or what one would hold. With check_models, raises ConfigError when a model it
-    names is not here: the cheap thing that can fail comes before the costly thing that cannot."""
-    found = study.load(config, overrides) if isinstance(config, Path) else study.given(config, overrides)
-    planned = plan_of(found)
+    """The plan of a config: a YAML file, or its content as a mapping. With check_models, raises ConfigError when a
+    model is not here: a run should fail before its first costly stage."""
+    experiment = study.load(config, overrides) if isinstance(config, Path) else study.given(config, overrides)
+    planned = plan_of(experiment)
     if check_models:
-        refuse_unready(planned)
+        check_ready(planned)
     return planned
 
 
 def finished(planned: Plan, root: Path) -> bool:
-    """Whether every stage lies in a results folder."""
-    return _finished(planned, Store(root))
+    """Whether every stage is finished in this results folder."""
+    store = Store(root)
+    return all(store.finished(stage) for stage in planned.stages().values())
 
 
-def ended(planned: Plan, root: Path, shard: Shard | None = None) -> FinalMessage | None:
-    """What a run told at its end, if nothing is to be made, nor to be told otherwise, since. Raises Locked while
+def previous_ending(planned: Plan, root: Path, shard: Shard | None = None) -> Ending | None:
+    """The final message of a finished run; None when a stage or the message must be made anew. Raises Locked while
     another process works in the folder."""
     if not finished(planned, root):
         return None
@@ -87,10 +88,10 @@ def ended(planned: Plan, root: Path, shard: Shard | None = None) -> FinalMessage
         return final_message.load(planned, root)
 
 
-def refuse_unready(planned: Plan) -> None:
-    """Raises ConfigError when something that the plan names, a model above all, is not here or cannot do its work."""
+def check_ready(planned: Plan) -> None:
+    """Raises ConfigError when a model or plug-in that the plan names is not here or cannot do its work."""
     planned.study.config.engine_plugin().ready()
-    tracking.refuse(planned.study.config.report_to)
+    tracking.check_installed(planned.study.config.report_to)
     for download in fetch.wanted(planned.study):
         download.check_downloaded()
     for chain in planned.chains:
@@ -119,43 +120,43 @@ def refuse_unready(planned: Plan) -> None:
 
 
 def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None = None) -> Finished | None:
-    """Make every stage that is not made yet, then the tables and the report; those of an unfinished run are
-    written now and then on the way. Raises ConfigError when another experiment lies in the folder.
+    """Make every missing stage, then the tables and the report, which are also written from time to time on the way.
+    Raises ConfigError when the folder holds another experiment, Waiting when a chain waits for people.
 
-    shard: carry some of the runs, beside other processes that carry the others in the same folder; who makes the last
-    stage writes tables and report, the others get None.
+    shard: carry only this part of the chains, while other processes carry the rest in the same folder. The process
+    that finishes the last stage writes tables and report; the others return None.
     """
-    results_folder.refuse_another(planned, root)
+    results_folder.check_same_experiment(planned, root)
     tracked = Tracking(planned, root, listen)
     store = Store(root, provenance(), tracked, several=shard is not None)
-    with store.lock(), results_folder.roomy(planned, store):
-        final_message.delete(root)
-        _record(planned, store)
-        work = _Work()
+    with store.lock(), results_folder.enough_space(planned, store):
+        final_message.forget(root)
+        _write_inputs(planned, store)
+        carry_chain = _CarryChain()
         if shard is None:
             planned.study.config.engine_plugin().carry(
-                planned.chains, store, work, _Reports(planned, store), planned.chains[0].config.threads
+                planned.chains, store, carry_chain, _PeriodicReport(planned, store), planned.chains[0].config.threads
             )
             distributed.dismiss()
-            finished = _write(planned, store)
-            if not work.waiting:
+            results = _write_outputs(planned, store)
+            if not carry_chain.waiting:
                 store.tidy()
-            work.refuse_waiting(root)
-            tracked.finish(finished.tables.rates)
-            return finished
+            carry_chain.raise_waiting(root)
+            tracked.finish(results.tables.rates)
+            return results
         Local().carry(
-            planned.chains[shard.index :: shard.count], store, work, lambda: None, planned.study.config.threads
+            planned.chains[shard.index :: shard.count], store, carry_chain, lambda: None, planned.study.config.threads
         )
         distributed.dismiss()
-        last = _write(planned, store) if _finished(planned, store) else None
+        last = _write_outputs(planned, store) if finished(planned, store.root) else None
         tracked.finish(last.tables.rates if last else pd.DataFrame(columns=list(RATES)))
-        work.refuse_waiting(root)
+        carry_chain.raise_waiting(root)
         return last
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What an engine calls for every run. One that waits for people does not keep the others from going on."""
+class _CarryChain:
+    """An engine calls it for every chain. A chain that waits for people is noted, so that the others go on."""
 
     waiting: list[str] = field(default_factory=list)
 
@@ -167,33 +168,29 @@ class _Work:
         except Waiting as error:
             self.waiting.append(f"{chain.name}: {error}")
 
-    def refuse_waiting(self, root: Path) -> None:
-        """Raises Waiting when a run waits for people."""
+    def raise_waiting(self, root: Path) -> None:
+        """Raises Waiting when a chain waits for people."""
         if self.waiting:
             lines = "\n".join(f"  {line}" for line in sorted(self.waiting))
             raise Waiting(
-                f"{root}: waits for people, nothing is lost:\n{lines}\n`entropy-loop rate {root}` opens the page on "
-                "which they pick; then the same command continues."
+                f"{root}: waits for people; what is finished is kept:\n{lines}\n`entropy-loop rate {root}` opens the "
+                "page on which they pick; then the same command continues."
             )
 
 
-def _finished(planned: Plan, store: Store) -> bool:
-    return all(store.finished(stage) for stage in planned.stages().values())
-
-
-class _Reports:
-    """Writes the tables and the report of an unfinished run, if the last time is long ago."""
+class _PeriodicReport:
+    """Writes the tables and the report of an unfinished run, unless the last ones are recent."""
 
     def __init__(self, planned: Plan, store: Store) -> None:
         self.planned, self.store = planned, store
-        self.told, self.took = time.monotonic(), 0.0
+        self.written, self.took = time.monotonic(), 0.0
 
     def __call__(self) -> None:
         began = time.monotonic()
-        if began - self.told >= max(REPORT_EVERY, WORK * self.took):
-            _write(self.planned, self.store)
-            self.told = time.monotonic()
-            self.took = self.told - began
+        if began - self.written >= max(REPORT_EVERY, WORK * self.took):
+            _write_outputs(self.planned, self.store)
+            self.written = time.monotonic()
+            self.took = self.written - began
 
 
 def leads() -> bool:
@@ -201,8 +198,8 @@ def leads() -> bool:
     return distributed.leads()
 
 
-def assist(planned: Plan) -> None:
-    """What all processes but the first do under `accelerate launch`: join its trainings."""
+def join_trainings(planned: Plan) -> None:
+    """Under `accelerate launch`, in every process but the first: join the trainings of the first."""
     config = planned.study.config
     threads.use(config.threads)
     device.use(config.device)
@@ -210,33 +207,33 @@ def assist(planned: Plan) -> None:
 
 
 def report(root: Path) -> Finished:
-    """Tables and report anew from a results folder, finished or not. Raises ConfigError if it is none, or if
-    its stages are not those that its config stands for: the tables would come out empty."""
-    planned, store = _stored(root)
+    """Write tables and report of a results folder anew, finished or not. Raises ConfigError if it is no results folder,
+    or if its stages are not those of its config: the tables would be empty."""
+    planned, store = _open(root)
     with store.lock():
-        return _write(planned, store)
+        return _write_outputs(planned, store)
 
 
 def read(root: Path) -> tuple[Plan, Tables]:
-    """The plan and the tables of a results folder as it stands, whoever works in it; nothing is written. Raises
-    ConfigError as `report` does."""
-    planned, store = _stored(root)
+    """The plan and the current tables of a results folder. Takes no lock and writes nothing. Raises ConfigError as
+    `report` does."""
+    planned, store = _open(root)
     return planned, tables(planned, store)
 
 
-def _stored(root: Path) -> tuple[Plan, Store]:
+def _open(root: Path) -> tuple[Plan, Store]:
     planned, store = results_folder.planned(root), Store(root, provenance())
-    _refuse_foreign_stages(planned, store)
+    _check_stages(planned, store)
     return planned, store
 
 
-def _refuse_foreign_stages(planned: Plan, store: Store) -> None:
-    results_folder.refuse_other_keys(store.root)
+def _check_stages(planned: Plan, store: Store) -> None:
+    results_folder.check_key_form(store.root)
     stages = planned.stages().values()
     if not any(store.finished(stage) for stage in stages):
         raise ConfigError(
-            f"{store.root}: no stage of its config.yaml lies in {store.stages.name}/ (results are often passed on "
-            "without it), so there is nothing to tell; tables and report are left as they are."
+            f"{store.root}: {store.stages.name}/ has no stage of its config.yaml (results are often passed on "
+            "without it), so there is nothing to report; tables and report stay as they are."
         )
     if not (store.root / results_folder.PLAN).is_file():
         return
@@ -244,15 +241,15 @@ def _refuse_foreign_stages(planned: Plan, store: Store) -> None:
     listed = {name for generations in chains.values() for g in generations for name in g["stages"]}
     if any((store.stages / name).is_dir() for name in listed - {stage.folder for stage in stages}):
         raise ConfigError(
-            f"{store.root}: made by another version of entropy-loop, which named its stages otherwise; use that "
-            "version, or `entropy-loop run` to make them anew. Tables and report are left as they are."
+            f"{store.root}: made by another version of entropy-loop, which gave its stages other names; use that "
+            "version, or `entropy-loop run` to make them anew. Tables and report stay as they are."
         )
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run would do and cost. stages: by name, how many there are (`stages`), how many lie in the results folder
-    (`done`), and the work of all of them, as of `ledger.Work`. estimates: on one of each known device."""
+    """What a run would do and cost. stages: by name, their number (`stages`), how many are finished (`done`), and the
+    values of their `costs.Work`. estimates: one per known device."""
 
     name: str
     chains: list[str]
@@ -261,12 +258,12 @@ class Forecast:
 
     def values(self) -> dict[str, object]:
         """Plain values for JSON."""
-        estimates = [one.values() for one in self.estimates]
+        estimates = [outlook.values() for outlook in self.estimates]
         return {"name": self.name, "runs": self.chains, "stages": self.stages, "estimates": estimates}
 
 
 def forecast(planned: Plan, root: Path) -> Forecast:
-    """What a run would do, how much of it lies in the results folder already, and what it would cost."""
+    """What a run would do, how much of it is done, and what it would cost."""
     store, work = Store(root), costs.work(planned)
     stages: dict[str, dict[str, float]] = {}
     for stage in planned.stages().values():
@@ -277,26 +274,26 @@ def forecast(planned: Plan, root: Path) -> Forecast:
     return Forecast(planned.study.config.name, chains, stages, list(costs.outlooks(planned)))
 
 
-def _record(planned: Plan, store: Store) -> None:
-    """config.yaml, plan.json, provenance.json. A finished run that is started again keeps the provenance of
-    the machine and code that made it."""
+def _write_inputs(planned: Plan, store: Store) -> None:
+    """Write config.yaml, plan.json and, unless every stage is finished, provenance.json: it describes the machine and
+    code that made the stages."""
     stages = {
         chain.name: [{"generation": g.number, "stages": [s.folder for s in g.stages()]} for g in chain.generations]
         for chain in planned.chains
     }
     write_text(store.root / "config.yaml", settings(planned.study))
     write_text(store.root / results_folder.PLAN, json.dumps({"key_form": KEY_FORM, "runs": stages}, indent=1))
-    if not _finished(planned, store):
+    if not finished(planned, store.root):
         write_text(store.root / "provenance.json", json.dumps(store.provenance, indent=1))
 
 
-def _write(planned: Plan, store: Store) -> Finished:
-    # The report tells where the results were made, not where they are read.
+def _write_outputs(planned: Plan, store: Store) -> Finished:
+    # The report shows where the results were made, not where they are read.
     first = store.root / "provenance.json"
     store = replace(store, provenance=reading.parsed(first)) if first.is_file() else store
-    found = tables(planned, store)
-    found.write(store.root)
-    made = Finished(found, page.write(planned, store, found))
-    if _finished(planned, store):
-        final_message.save(made.ending, planned, store.root)
-    return made
+    results = tables(planned, store)
+    results.write(store.root)
+    written = Finished(results, page.write(planned, store, results))
+    if finished(planned, store.root):
+        final_message.keep(written.ending, planned, store.root)
+    return written

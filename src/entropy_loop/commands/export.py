@@ -1,4 +1,4 @@
-"""Results as a data set: every image once, with what is known of it, as `datasets` loads it."""
+"""`export`: the images of a results folder as a data set that `datasets` loads, one row per image file."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Wanted:
 def export(root: Path, to: str, out: Path, wanted: Wanted) -> int:
     """Write the images of a results folder below `out` in one of FORMATS; returns how many.
 
-    It is built beside its place and renamed. Raises ConfigError for another format, where nothing is wanted, and where
-    something lies in `out` already.
+    The data set is built beside `out` and renamed. Raises ConfigError for an unknown format, when no image is wanted,
+    and when `out` is not empty.
     """
     if to not in FORMATS:
         raise ConfigError(f"--to {to}: known are {', '.join(FORMATS)}.")
@@ -46,7 +46,7 @@ def export(root: Path, to: str, out: Path, wanted: Wanted) -> int:
     plan, tables = experiment.read(root)
     table = rows(tables, wanted)
     if table.empty:
-        raise ConfigError(f"{root}: has no images that are wanted; see `entropy-loop report {root}`.")
+        raise ConfigError(f"{root}: has no images of this arm, generation and set; see `entropy-loop report {root}`.")
     beside = out.with_name(f".{out.name}.{os.getpid()}.part")
     with as_storage_error(out):
         beside.mkdir(parents=True)
@@ -71,8 +71,8 @@ def rows(tables: Tables, wanted: Wanted) -> pd.DataFrame:
         return images
     shared = images.groupby("file")[["run", "arm"]].agg(_joined)
     by = ["run", "generation", "set", "id"]
-    said = tables.judgements.assign(column=tables.judgements["judge"] + ":" + tables.judgements["concept"])
-    answers = said.pivot_table(index=by, columns="column", values="answer", aggfunc="first").reset_index()
+    judgements = tables.judgements.assign(column=tables.judgements["judge"] + ":" + tables.judgements["concept"])
+    answers = judgements.pivot_table(index=by, columns="column", values="answer", aggfunc="first").reset_index()
     table = images.merge(answers, on=by, how="left").drop_duplicates("file").drop(columns=["run", "arm"])
     return table.merge(shared, left_on="file", right_index=True).rename(columns={"prompt": "text"})
 
@@ -91,8 +91,8 @@ def _imagefolder(root: Path, table: pd.DataFrame, out: Path) -> None:
     lines = []
     for name, row in _named(table):
         shutil.copyfile(root / str(row["file"]), folder / name)
-        told = {key: value for key, value in _plain(row).items() if key != "file"}
-        lines.append(json.dumps({"file_name": name} | told, ensure_ascii=False))
+        values = {key: value for key, value in _plain(row).items() if key != "file"}
+        lines.append(json.dumps({"file_name": name} | values, ensure_ascii=False))
     write_text(folder / "metadata.jsonl", "\n".join(lines) + "\n")
 
 
@@ -100,11 +100,11 @@ def _parquet(root: Path, table: pd.DataFrame, out: Path) -> None:
     """Shards of at most SHARD rows with the images inside."""
     from datasets import Dataset, Features, Image, disable_progress_bars
 
-    disable_progress_bars()  # the command tells when it is done
-    told = []
+    disable_progress_bars()  # the command prints its own message
+    records = []
     for name, row in _named(table):
-        told.append({"image": {"bytes": (root / str(row["file"])).read_bytes(), "path": name}} | _plain(row))
-    frame = pd.DataFrame(told).drop(columns="file")
+        records.append({"image": {"bytes": (root / str(row["file"])).read_bytes(), "path": name}} | _plain(row))
+    frame = pd.DataFrame(records).drop(columns="file")
     count = -(-len(frame) // SHARD)
     for number in range(count):
         part = Dataset.from_pandas(frame.iloc[number * SHARD : (number + 1) * SHARD], preserve_index=False)
@@ -122,16 +122,16 @@ def _named(table: pd.DataFrame) -> Iterator[tuple[str, dict[str, Cell]]]:
 
 
 def _plain(row: dict[str, Cell]) -> dict[str, Cell]:
-    """Values for JSON; what is missing is null."""
-    kept: dict[str, Cell] = {}
+    """Values for JSON; a missing one is None."""
+    values: dict[str, Cell] = {}
     for key, value in row.items():
         if pd.isna(value):
-            kept[key] = None
+            values[key] = None
         elif key in WHOLE:
-            kept[key] = int(value)
+            values[key] = int(value)
         else:
-            kept[key] = bool(value) if key == "kept" or ":" in key else value
-    return {key: value for key, value in kept.items() if key != "latent_sha256"}
+            values[key] = bool(value) if key == "kept" or ":" in key else value
+    return {key: value for key, value in values.items() if key != "latent_sha256"}
 
 
 # ---- the card ----------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ Prompts:
 
 
 def _loading(to: str, name: str) -> str:
-    """The line that loads it, from beside its folder."""
+    """The line of code that loads the data set, from its parent folder."""
     if to == "imagefolder":
         return f'data = load_dataset("imagefolder", data_dir="{name}/data", split="train")'
     return f'data = load_dataset("parquet", data_files="{name}/data/*.parquet", split="train")'

@@ -1,4 +1,4 @@
-"""`fetch`: everything that a study needs from the Hugging Face hub, the only part of the program that connects."""
+"""`fetch`: download what a study needs from the Hugging Face hub. Nothing else in the package connects to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from entropy_loop.study.study import Study
 
 @dataclass(frozen=True)
 class Fetched:
-    """A model that lies here whole now: its files and their bytes, and how many of them were downloaded."""
+    """A model that is complete here now: its number of files and bytes, and how many of them are new."""
 
     repo: str
     revision: str
@@ -26,26 +26,26 @@ class Fetched:
 
 
 def wanted(study: Study) -> list[Download]:
-    """What the plug-ins of every arm need, each once; a curator that is never asked needs nothing."""
+    """What the plug-ins of every arm need, each once; a scorer only where the policy reads scores."""
     return list(
         dict.fromkeys(
             download
             for point in study.points
-            for one in registry.plugins_in(point.config.model_dump())
-            if one.kind is not registry.SCORER or point.config.policy_plugin().reads_scores
-            for download in registry.build(one.kind, one.spec, one.place).downloads()
+            for plugin in registry.placed(point.config.model_dump())
+            if plugin.kind is not registry.SCORER or point.config.policy_plugin().reads_scores
+            for download in registry.build(plugin.kind, plugin.spec, plugin.place).downloads()
         )
     )
 
 
-def refuse_unpinned(downloads: list[Download]) -> None:
-    """Raises ConfigError with one line per model that is not pinned to a commit: it names the one to pin it to."""
+def check_pinned(downloads: list[Download]) -> None:
+    """Raises ConfigError with a line per model that is not pinned to a commit, and the commit to pin it to."""
     from huggingface_hub import HfApi
 
     lines = []
     for download in downloads:
         if not download.pinned:
-            with _told(download.repo):
+            with _hub_errors(download.repo):
                 at = HfApi().model_info(download.repo, revision=download.revision).sha
             name = download.revision or "main"
             lines.append(f"{download.repo}: branches and tags move; {name} is now `revision: {at}`, write that.")
@@ -54,15 +54,15 @@ def refuse_unpinned(downloads: list[Download]) -> None:
 
 
 def fetch(download: Download) -> Fetched:
-    """Get what is missing of one model. A token comes from the environment, or from the hub's own login.
+    """Download the missing files of one model. The token comes from HF_TOKEN or `hf auth login`.
 
-    Raises ConfigError when the hub does not have the model, or not for this user, or has no weights of it that are
-    safe; EntropyLoopError when the connection fails; StorageError when the disk is full.
+    Raises ConfigError when the hub lacks the model, denies access or has no safetensors of it, EntropyLoopError when
+    the connection fails, StorageError when the disk is full.
     """
     from huggingface_hub import snapshot_download
 
-    before = download.local_files()
-    with _told(download.repo):
+    before = download.here()
+    with _hub_errors(download.repo):
         snapshot_download(download.repo, revision=download.revision, allow_patterns=list(download.patterns))
     here = download.local_files()
     if not any(name.endswith(".safetensors") for name in here):
@@ -76,8 +76,8 @@ def fetch(download: Download) -> Fetched:
 
 
 @contextmanager
-def _told(repo: str) -> Iterator[None]:
-    """The hub's errors in our words. None of its own are passed on: they may hold signed addresses."""
+def _hub_errors(repo: str) -> Iterator[None]:
+    """Turn errors of the hub into our own, without their messages: these may hold signed addresses."""
     from huggingface_hub import constants
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
@@ -91,7 +91,9 @@ def _told(repo: str) -> Iterator[None]:
     except RepositoryNotFoundError:
         raise ConfigError(f"{repo}: the hub has no such model; if it is a private one, {login}.") from None
     except RevisionNotFoundError:
-        raise ConfigError(f"{repo}: has no such revision; without one, that of its main branch is told.") from None
+        raise ConfigError(
+            f"{repo}: has no such revision; leave it out, and `fetch` names the current one of its main branch."
+        ) from None
     except (httpx.HTTPError, OSError, RuntimeError) as error:
         if constants.HF_HUB_OFFLINE:
             raise ConfigError(f"{repo}: HF_HUB_OFFLINE forbids every download; unset it for this command.") from None

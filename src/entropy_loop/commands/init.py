@@ -1,4 +1,4 @@
-"""`init`: a first config from four answers, with a comment for every line and its cost at the top."""
+"""`init`: write a first, commented config from a few answers, with its estimated cost at the top."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from entropy_loop.study import strict_yaml, study
 
 @dataclass(frozen=True)
 class Model:
-    """A checkpoint to start from, as lines of a config: what samples, how it is trained, who curates and judges."""
+    """A checkpoint to start from, with the lines that a config needs: generator, training, curator and judge."""
 
     title: str
     generator: str
@@ -58,14 +58,14 @@ MODELS = {
         _JUDGE,
     ),
 }
-"""Name -> model; anything else is taken for a folder in diffusers' format."""
+"""Name -> model. Any other name is the path of a folder in diffusers' format."""
 
 ESSAY, CONCEPTS = "a photograph of an astronaut riding a horse", ("astronaut", "horse", "riding")
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a first experiment is about. keep: how many images of a pool the curated arm keeps, 0 for no curation."""
+    """What the user chose. keep: images of a pool that the curated arm keeps, 0 for no curation."""
 
     model: str = "bundled"
     prompt: str = ESSAY
@@ -77,15 +77,15 @@ class Answers:
 
 
 def write(answers: Answers, file: Path) -> None:
-    """Write the config. Raises ConfigError, before anything is written, where a file is there already and where the
-    answers make no config that could run."""
+    """Write the config. Raises ConfigError, before writing, when the file exists or the answers make no config that
+    could run."""
     if file.exists():
         raise ConfigError(f"{file}: is there already; give another name.")
     write_text(file, text(answers, file))
 
 
 def text(answers: Answers, file: Path) -> str:
-    """The config, checked, with the estimate of its cost in its head."""
+    """The checked config, with its estimated cost in the first lines."""
     body = _body(answers, file.stem)
     try:
         planned = plan(study.check(strict_yaml.parse(body), str(file)))
@@ -103,7 +103,7 @@ def text(answers: Answers, file: Path) -> str:
 
 
 def _costs(planned: Plan, model: str) -> list[str]:
-    """A line for each machine that the model is meant for."""
+    """One line per machine that the model is meant for."""
     last = list(costs.outlooks(planned))[-1]
     if model == "bundled":
         return [f"#   on {last.device.name}: {60 * last.hours:.0f} minutes"]
@@ -111,7 +111,7 @@ def _costs(planned: Plan, model: str) -> list[str]:
 
 
 def _body(answers: Answers, name: str) -> str:
-    """Every line with what it is for."""
+    """The config, with a comment on what each line is for."""
     model = MODELS.get(answers.model)
     folder = f'checkpoint: "{answers.model}"\n  num_inference_steps: 50\n  guidance_scale: 7.5'
     generator = model.generator if model else folder
@@ -147,9 +147,9 @@ def _texts(answers: Answers, model: Model) -> str:
     """Contrastive texts, for a judge that does not know the concepts from its own calibration."""
     if model.calibrated:
         return ""
-    told = ["concepts:                       # what the judge holds against each other; make them yours"]
+    lines = ["concepts:                       # what the judge holds against each other; make them yours"]
     for concept in answers.concepts:
-        told.append(f"  {concept}:")
-        told.append(f"    yes: [a photo of {concept}]")
-        told.append("    no: [a photo of something else, a photo of an empty place, random noise]")
-    return "\n".join(told) + "\n"
+        lines.append(f"  {concept}:")
+        lines.append(f"    yes: [a photo of {concept}]")
+        lines.append("    no: [a photo of something else, a photo of an empty place, random noise]")
+    return "\n".join(lines) + "\n"

@@ -17,14 +17,14 @@ from entropy_loop.data import Stage, Tick
 from entropy_loop.plan import Plan
 from entropy_loop.units import plain
 
-LINE_EVERY = 10.0  # seconds between lines when nobody watches a terminal
-SILENCE = 30.0  # seconds after which a line comes though nothing was heard
+LINE_EVERY = 10.0  # seconds between lines where there is no terminal
+SILENCE = 30.0  # seconds without an event after which a line is printed
 
 
 class Progress:
-    """A listener of the store. Work is counted in model evaluations; stages that were made before are taken
-    off the whole, so the time left is that of the work left. as_json: a line of JSON for every event, and nothing
-    else."""
+    """A listener of the store that shows progress. Work is counted in model evaluations. Stages that were made before
+    are subtracted from the total, so the time left is that of the work left. as_json: print one line of JSON per event
+    and nothing else."""
 
     def __init__(self, planned: Plan, console: Console, as_json: bool = False) -> None:
         self.console, self.as_json = console, as_json
@@ -33,7 +33,7 @@ class Progress:
         self.total = sum(stage.cost for stage in planned.stages().values())
         self.done = 0.0
         self.seen: set[str] = set()
-        self.lock = Lock()  # an engine may carry several runs at once
+        self.lock = Lock()  # an engine may carry several chains at once
         self.began = self.last_line = time.monotonic()
         self.bar = RichProgress(
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
@@ -54,9 +54,9 @@ class Progress:
 
     def __call__(self, event: str, stage: Stage, share: float) -> None:
         with self.lock:
-            self._hear(event, stage, share)
+            self._update(event, stage, share)
 
-    def _hear(self, event: str, stage: Stage, share: float) -> None:
+    def _update(self, event: str, stage: Stage, share: float) -> None:
         if event == "opened" and stage.key not in self.seen:
             self.total -= stage.cost
         elif event == "finished":
@@ -69,32 +69,32 @@ class Progress:
             self.since = time.monotonic()
         self.stage, self.share = text, share
         pace = self._pace(stage, share)
-        spoken = "" if pace is None else f"{plain(pace)} images/s"
-        # Where every stage was made before, nothing is left of nothing: that is all of it.
+        rate = "" if pace is None else f"{plain(pace)} images/s"
+        # If every stage was made before, the total is 0; the bar is then full.
         whole = max(self.total, 1.0)
         completed = whole - (self.total - done)
         left = self._left(done)
-        self.bar.update(self.task, description=text, completed=completed, total=whole, left=left, pace=spoken)
+        self.bar.update(self.task, description=text, completed=completed, total=whole, left=left, pace=rate)
         if self.as_json:
-            self._tell(event, stage, done, pace)
+            self._print_json(event, stage, done, pace)
         else:
-            self._line(f"{text}  {spoken}".rstrip(), done, event)
+            self._print_line(f"{text}  {rate}".rstrip(), done, event)
 
     def _pace(self, stage: Stage, share: float) -> float | None:
-        """Images per second of a stage that makes or judges images; None before there is something to tell."""
-        # Training's pace is in steps, not in images that it makes.
+        """Images per second of a stage that makes or judges images; None as long as it is unknown."""
+        # A training makes no images.
         images = 0 if stage.verb == "train" else stage.images
         seconds, made = time.monotonic() - self.since, images * share
         return made / seconds if made and seconds > 0.5 else None
 
-    def _tell(self, event: str, stage: Stage, done: float, pace: float | None) -> None:
-        """One event as JSON; of work that goes on, not more often than a line."""
+    def _print_json(self, event: str, stage: Stage, done: float, pace: float | None) -> None:
+        """Print one event as JSON; "working" at most every LINE_EVERY seconds."""
         now = time.monotonic()
         if event == "working" and now - self.last_line < LINE_EVERY:
             return
         self.last_line = now
         seconds = self._seconds(done)
-        told = {
+        values = {
             "event": event,
             "stage": stage.name,
             "generation": stage.generation,
@@ -103,7 +103,7 @@ class Progress:
             "images_per_second": None if pace is None else float(f"{pace:.3g}"),
             "seconds_left": None if seconds is None else round(seconds, 1),
         }
-        self.console.print(json.dumps(told), highlight=False, soft_wrap=True)
+        self.console.print(json.dumps(values), highlight=False, soft_wrap=True)
 
     def _break_silence(self) -> None:
         while not self.over.wait(SILENCE / 3):
@@ -114,19 +114,19 @@ class Progress:
                     self.console.print(f"{done:4.0%}  {self.stage}  still at work", highlight=False)
 
     def _seconds(self, done: float) -> float | None:
-        """Until the whole plan is carried out; None before a hundredth of it is."""
+        """Estimated seconds until the plan is done; None before a hundredth of it is."""
         if done <= 0 or done < 0.01 * self.total:
             return None
         return (time.monotonic() - self.began) * (self.total - done) / done
 
     def _left(self, done: float) -> str:
-        """Empty where it cannot be told yet, and where nothing is left."""
+        """The time left in words; empty if unknown or nearly 0."""
         seconds = self._seconds(done)
         if seconds is None or seconds < 0.5:
             return ""
         return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
 
-    def _line(self, text: str, done: float, event: str) -> None:
+    def _print_line(self, text: str, done: float, event: str) -> None:
         now = time.monotonic()
         if self.console.is_terminal or event == "opened" or now - self.last_line < LINE_EVERY:
             return
@@ -137,7 +137,7 @@ class Progress:
 
 @contextmanager
 def bar(console: Console, text: str) -> Iterator[Tick]:
-    """A plain bar for one piece of work."""
+    """A progress bar for one task."""
     with RichProgress(
         TextColumn("{task.description}"),
         BarColumn(),

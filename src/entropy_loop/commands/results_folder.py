@@ -1,4 +1,4 @@
-"""A results folder: may a config work in it, is it whole, what of it can be made again?"""
+"""A results folder: check a config against it, fork, verify and clean it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ CONFIG, PLAN = "config.yaml", "plan.json"
 
 
 def planned(root: Path) -> Plan:
-    """The plan of what lies in a results folder. Raises ConfigError if it is none, or one of another revision of a
-    bundled model."""
-    refuse_no_folder(root)
+    """The plan of a results folder's config. Raises ConfigError if it is no results folder, or was made with another
+    revision of a bundled model."""
+    check_results_folder(root)
     try:
         return plan_of(study.load(root / CONFIG))
     except ConfigError:
@@ -45,19 +45,19 @@ def planned(root: Path) -> Plan:
         raise
 
 
-def refuse_no_folder(root: Path) -> None:
-    """Raises ConfigError for what is no results folder."""
+def check_results_folder(root: Path) -> None:
+    """Raises ConfigError when `root` is no results folder."""
     if not (root / CONFIG).is_file():
         raise ConfigError(f"{root}: no results folder (it has no {CONFIG}); `entropy-loop run` makes one.")
 
 
-def refuse_other_keys(root: Path) -> None:
-    """Raises ConfigError when a folder's stages have keys of another form: none of them would be found again."""
+def check_key_form(root: Path) -> None:
+    """Raises ConfigError when a folder's stages have keys of another form: no stage would be found again."""
     try:
-        written = json.loads((root / PLAN).read_text(encoding="utf-8"))
+        recorded = json.loads((root / PLAN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return  # not there, or damaged: then nothing is known of it
-    form = written.get("key_form", 1) if isinstance(written, dict) else KEY_FORM
+        return  # missing or damaged: the form is unknown
+    form = recorded.get("key_form", 1) if isinstance(recorded, dict) else KEY_FORM
     if (root / "store").is_dir() and form != KEY_FORM:
         raise ConfigError(
             f"{root}: its stages have keys of form {form}, and this version of entropy-loop makes form {KEY_FORM}, so "
@@ -69,31 +69,30 @@ def refuse_other_keys(root: Path) -> None:
 # ---- before a run ------------------------------------------------------------------------------------
 
 
-def refuse_another(plan: Plan, root: Path) -> list[str]:
-    """Raises ConfigError when a folder's tables would lose what stands in them: another experiment, or the same one
-    with chains left out or changed. More chains, more generations and another machine lose nothing. Nor does another
-    revision of a bundled model that only measures: a sentence for each tells what will be done."""
+def check_same_experiment(plan: Plan, root: Path) -> list[str]:
+    """Raises ConfigError when this plan would drop results from the folder's tables: it is another experiment, or some
+    chains are left out or changed. Chains and generations may be added, and the machine may differ. So may the revision
+    of a bundled model that only measures: one sentence for each is returned."""
     if not (root / CONFIG).is_file():
         return []
-    refuse_other_keys(root)
-    there, renewed = _read(root / CONFIG)
-    if there.config.name != (name := plan.study.config.name):
+    check_key_form(root)
+    old, renewed = _read(root / CONFIG)
+    if old.config.name != (name := plan.study.config.name):
         raise ConfigError(
-            f"{root}: holds the experiment {there.config.name!r}, not {name!r}; give another folder with --out."
+            f"{root}: holds the experiment {old.config.name!r}, not {name!r}; give another folder with --out."
         )
-    lines = list(differences(there, plan.study))
-    lines += [f"{one.place}: {one.there!r} there, {one.here!r} here" for one in renewed if not one.measures]
+    lines = list(differences(old, plan.study))
+    lines += [f"{model.place}: {model.there!r} there, {model.here!r} here" for model in renewed if not model.measures]
     if lines:
         raise ConfigError(
             "\n".join((f"{root}: its config differs from this one:", *(f"  {line}" for line in lines)))
             + "\nGive another folder with --out, or say --fork: a folder beside it that shares what is the same."
         )
-    return list(dict.fromkeys(f"measured anew with {one.model} {one.here}; images stay" for one in renewed))
+    return list(dict.fromkeys(f"measured anew with {model.model} {model.here}; images stay" for model in renewed))
 
 
 def differences(old: Study, new: Study) -> Iterator[str]:
-    """What a chain of the old study no longer is in the new one: a line for each key, and for each chain that is
-    gone."""
+    """What changed for the chains of the old study: a line for each key that differs, and each chain that is gone."""
     again = {point.name: point.config for point in study.check(strict_yaml.parse(settings(new))).points}
     seen: set[str] = set()
     for point in old.points:
@@ -102,16 +101,16 @@ def differences(old: Study, new: Study) -> Iterator[str]:
             continue
         before, after = (dict(_flat(c.model_dump(mode="json"))) for c in (point.config, again[point.name]))
         for key in sorted({*before, *after} - seen):
-            one, other = before.get(key), after.get(key)
+            old_value, new_value = before.get(key), after.get(key)
             longer = key == "generations" and again[point.name].generations > point.config.generations
-            if one != other and not longer and not study.of_the_machine(key):
+            if old_value != new_value and not longer and not study.of_the_machine(key):
                 seen.add(key)
-                yield f"{key}: {one!r} there, {other!r} here"
+                yield f"{key}: {old_value!r} there, {new_value!r} here"
 
 
 def fork(plan: Plan, root: Path) -> Path:
-    """A new folder beside `root` for a changed config; stages that are the same are linked into it, not copied."""
-    refuse_other_keys(root)
+    """Make a new folder beside `root` for a changed config. Unchanged stages are hard-linked into it."""
+    check_key_form(root)
     new = next(path for i in range(2, 1000) if not (path := root.with_name(f"{root.name}-{i}")).exists())
     old, store = Store(root), Store(new)
     with store.lock():
@@ -121,20 +120,19 @@ def fork(plan: Plan, root: Path) -> Path:
     return new
 
 
-def refuse_full(plan: Plan, store: Store) -> None:
-    """Raises DiskFull when what is still to be made will not fit, a tenth to spare."""
-    if (needed := _needed(plan, store)) * 1.1 > (there := free(store.root)):
+def check_free_space(plan: Plan, store: Store) -> None:
+    """Raises DiskFull when the disk lacks room for the missing stages and a tenth more."""
+    if (needed := _needed(plan, store)) * 1.1 > (available := free(store.root)):
         raise DiskFull(
-            f"{store.root}: what is still to be made needs about {needed:,} bytes, and {there:,} are free; nothing was "
-            "begun. Make room, or give a folder on another disk with --out."
+            f"{store.root}: what is still to be made needs about {needed:,} bytes, and {available:,} are free; "
+            "nothing was begun. Make room, or give a folder on another disk with --out."
         )
 
 
 @contextmanager
-def roomy(plan: Plan, store: Store) -> Iterator[None]:
-    """A disk that will not do is refused before (`refuse_full`); one that is full in here is told with what is still
-    needed."""
-    refuse_full(plan, store)
+def enough_space(plan: Plan, store: Store) -> Iterator[None]:
+    """Check the free space, and add to a DiskFull raised inside how many bytes are still needed."""
+    check_free_space(plan, store)
     try:
         yield
     except DiskFull as error:
@@ -145,30 +143,30 @@ def roomy(plan: Plan, store: Store) -> Iterator[None]:
 
 
 def _needed(plan: Plan, store: Store) -> int:
-    """Bytes, roughly, of what is still to be made, and of what is written down on the way."""
+    """Estimated bytes of the missing stages and of the checkpoints during training."""
     made = {stage.key for stage in plan.stages().values() if store.finished(stage)}
     work = costs.work(plan, made)
-    return sum(one.disk for one in work.values()) + (costs.aside(plan) if "train" in work else 0)
+    return sum(w.disk for w in work.values()) + (costs.checkpoint_bytes(plan) if "train" in work else 0)
 
 
 # ---- afterwards --------------------------------------------------------------------------------------
 
 
 def verify(root: Path) -> list[str]:
-    """Hold every byte of every finished stage to its receipt: a line for each file that is not as it was written.
-    Damaged stages lose their receipt, so that `run` makes them, and only them, anew."""
-    refuse_no_folder(root)
+    """Check every byte of every finished stage against its receipt. Returns a line for each file that differs. A
+    damaged stage loses its receipt, so that `run` makes it anew."""
+    check_results_folder(root)
     store, lines = Store(root), []
     with store.lock():
         for folder, faults in list(store.damaged()):
             lines += [f"{store.stages / folder / fault}" for fault in faults]
-            store.set_aside(folder)
+            store.invalidate(folder)
     return lines
 
 
 @dataclass(frozen=True)
 class Spare:
-    """A folder that can go. why: what it is; size: bytes."""
+    """A folder that can be deleted. why: what it is. size: bytes."""
 
     path: Path
     why: str
@@ -176,26 +174,26 @@ class Spare:
 
 
 def spare(root: Path, whole: bool = False) -> list[Spare]:
-    """What of a results folder `run` could make again: what was left unfinished, stages that its config does not name
-    any more, and with `whole` all stages (tables, figures and report stay)."""
+    """The folders of a store that can be deleted: unfinished stages and stages that the config no longer names; with
+    `whole` all stages (tables, figures and report stay)."""
     if not whole:
-        refuse_other_keys(root)
+        check_key_form(root)
     plan, store = planned(root), Store(root)
     named = {stage.folder for stage in plan.stages().values() if store.finished(stage)}
-    found = []
+    folders = []
     for path in sorted(store.stages.iterdir()) if store.stages.is_dir() else []:
         if path.is_dir() and (whole or path.name not in named):
             finished = (path / "receipt.json").is_file()
             why = "made" if path.name in named else "no stage of this config" if finished else "left unfinished"
-            found.append(Spare(path, why, sum(p.stat().st_size for p in path.rglob("*") if p.is_file())))
-    return found
+            folders.append(Spare(path, why, sum(p.stat().st_size for p in path.rglob("*") if p.is_file())))
+    return folders
 
 
-def clean(root: Path, found: list[Spare]) -> None:
-    """Remove what `spare` found."""
+def clean(root: Path, folders: list[Spare]) -> None:
+    """Delete the folders that `spare` returned."""
     with Store(root).lock(), as_storage_error(root):
-        for one in found:
-            disk.remove(one.path)
+        for folder in folders:
+            disk.remove(folder.path)
 
 
 # ---- inside ------------------------------------------------------------------------------------------
@@ -203,7 +201,7 @@ def clean(root: Path, found: list[Spare]) -> None:
 
 @dataclass(frozen=True)
 class _Renewed:
-    """A bundled model that this version of the package has in another revision. place: of the revision in a config."""
+    """A bundled model whose revision differs in this version of the package. place: of `revision` in the config."""
 
     place: str
     model: str
@@ -212,25 +210,25 @@ class _Renewed:
 
     @property
     def measures(self) -> bool:
-        """Whether it only looks at images: no stage that makes or selects one depends on it."""
+        """Whether the model only measures: no stage that makes or selects images depends on it."""
         return self.place.startswith(("judges.", "measures."))
 
 
 def _read(path: Path) -> tuple[Study, list[_Renewed]]:
-    """The study that a folder holds, with the bundled models of this version, and those that were others there."""
+    """A folder's study with the bundled models of this version, and the models whose revision differed."""
     try:
         with as_storage_error(path):
             renewed = list(_renewed(strict_yaml.parse(path.read_text(encoding="utf-8"))))
-        return study.load(path, tuple(f"{one.place}='{one.here}'" for one in renewed)), renewed
+        return study.load(path, tuple(f"{model.place}='{model.here}'" for model in renewed)), renewed
     except (ConfigError, yaml.YAMLError, UnicodeDecodeError):
         raise StorageError(f"{path}: damaged; delete it and run again, no stage is lost.") from None
 
 
 def _renewed(value: object, place: str = "") -> Iterator[_Renewed]:
-    """Of everything in a config as YAML holds it."""
+    """The bundled models in a parsed config whose revision differs."""
     inner = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
-    for name, one in inner.items():
-        yield from _renewed(one, f"{place}{name}.")
+    for name, entry in inner.items():
+        yield from _renewed(entry, f"{place}{name}.")
     _, bundled, model = str(inner.get("model", inner.get("checkpoint"))).partition(assets.PREFIX)
     there, here = inner.get("revision"), assets.REVISIONS.get(model)
     if bundled and here and there not in (None, here):

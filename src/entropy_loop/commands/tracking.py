@@ -1,7 +1,7 @@
 """Training curves and rates for a tracker (`report_to`), through accelerate's own classes: a listener of the store.
 
-Every chain is a run of the tracker. A training is logged when it is finished, rates when the study is; what was made by
-an earlier process is not logged again.
+Every chain is a run of the tracker. A training is logged when it finishes, rates when the study does. Stages of an
+earlier process are not logged again.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ LIKE_A_SECRET = re.compile(r"\b(hf|sk|ghp|wandb)[_-]\w{8,}|//[^/\s:]+:[^/\s@]+@"
 REDACTED = "[redacted]"
 
 
-def refuse(name: str) -> None:
-    """Raises ConfigError when the tracker's package is not here."""
+def check_installed(name: str) -> None:
+    """Raises ConfigError when the tracker's package is not installed."""
     if name != "none" and find_spec(name) is None:
         raise ConfigError(f"report_to: {name} is not installed; `pip install {name}`.")
 
 
 class Tracking:
-    """Passes on what it hears, and logs finished trainings; `finish` logs the rates."""
+    """Passes events on to `then` and logs finished trainings; `finish` logs the rates."""
 
     def __init__(self, planned: Plan, root: Path, then: Listener) -> None:
         self.root, self.then, self.lock = root, then, Lock()
         self.name = planned.study.config.report_to
         self.started: dict[str, GeneralTracker] = {}
         self.runs = {chain.name: chain for chain in planned.chains}
-        # Chains that have a training in common are all told of it.
+        # A training that several chains share is logged for each of them.
         self.trainings: dict[str, list[tuple[Chain, int]]] = {}
         for chain in planned.chains:
             for generation in chain.generations:
@@ -62,8 +62,8 @@ class Tracking:
                         self._tracker(chain).log({f"train/{name}": value for name, value in row.items()}, step=step)
 
     def finish(self, rates: pd.DataFrame) -> None:
-        """Log V of every prompt, concept and generation of the chains that were logged, and close them. V stands at the
-        training step from which its generation came; in wandb, which drops what lies before its last step, over its
+        """Log V of every prompt, concept and generation of the chains that were logged, and close them. The x-axis is
+        the training step that produced the generation; in wandb, which drops earlier steps, the
         generation."""
         pools = rates[(rates["set"] == "pool") & rates["rate"].notna()].sort_values("generation")
         several = rates["prompt"].nunique() > 1
@@ -71,8 +71,8 @@ class Tracking:
             each = self.runs[name].config.train.max_train_steps
             for row in json.loads(pools[pools["run"] == name].to_json(orient="records")):
                 place = f"{row['prompt']}/{row['concept']}" if several else row["concept"]
-                told = {f"V/{place}/{row['judge']}": row["rate"], "generation": row["generation"]}
-                tracker.log(told, step=None if self.name == "wandb" else row["generation"] * each)
+                values = {f"V/{place}/{row['judge']}": row["rate"], "generation": row["generation"]}
+                tracker.log(values, step=None if self.name == "wandb" else row["generation"] * each)
             tracker.finish()
 
     def _tracker(self, chain: Chain) -> GeneralTracker:
@@ -93,15 +93,15 @@ class Tracking:
 
 
 def redacted(config: Mapping[str, object], place: str = "") -> Iterator[tuple[str, object]]:
-    """(dotted place, plain value) of everything in a config, without what looks like a secret or an absolute path."""
+    """(dotted place, plain value) of everything in a config; secrets and absolute paths are replaced by REDACTED."""
     for name, value in config.items():
         path = f"{place}.{name}" if place else str(name)
         if isinstance(value, Mapping):
             yield from redacted(value, path)
-        elif isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
-            yield from redacted({str(i): one for i, one in enumerate(value)}, path)
+        elif isinstance(value, list) and any(isinstance(entry, Mapping) for entry in value):
+            yield from redacted({str(i): entry for i, entry in enumerate(value)}, path)
         elif isinstance(value, list):
-            yield path, str([told for _, told in redacted({f"{name}.{i}": one for i, one in enumerate(value)})])
+            yield path, str([text for _, text in redacted({f"{name}.{i}": entry for i, entry in enumerate(value)})])
         else:
             text = str(value)
             hidden = SECRET.search(str(name)) or LIKE_A_SECRET.search(text) or Path(text).is_absolute()

@@ -69,7 +69,7 @@ class VqaRecogniser(Judge):
         """Raises ConfigError when the model is missing, when `questions` names a concept that no prompt has, or when
         the device does not have the precision."""
         assets.find(self.model, self.revision)
-        device.refuse(self.precision, "judges: precision")
+        device.check_precision(self.precision, "judges: precision")
         if unknown := sorted(set(self.questions) - {concept.name for concept in concepts}):
             raise ConfigError(f"judges: questions: no prompt has the concept {unknown[0]!r}.")
 

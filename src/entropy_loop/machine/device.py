@@ -1,7 +1,7 @@
 """Which device the models compute on, and what it can do.
 
-The choice is the process's, kept in its environment so that the processes it starts make the same. It is part of no
-key: across devices the promise is the rates, not the bytes.
+The choice is kept in the environment, so that child processes inherit it. It is part of no key: between devices rates
+agree, bytes may differ.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ CHOICE = "ENTROPY_LOOP_DEVICE"
 
 
 class Description(TypedDict):
-    """device: as torch names it. name: of the model. native: precisions that it has instructions for. Of a GPU, memory:
-    bytes, and capability: as CUDA counts it."""
+    """device: torch's name. name: of the model. native: precisions with hardware instructions. Of a GPU, memory: bytes,
+    capability: CUDA's compute capability."""
 
     device: str
     name: str
@@ -26,37 +26,37 @@ class Description(TypedDict):
 
 
 def use(name: str) -> None:
-    """From now on compute on this device: auto, cpu, cuda, cuda:1, mps."""
+    """Set the device of this process: auto, cpu, cuda, cuda:1, mps."""
     os.environ[CHOICE] = name
 
 
 def device() -> str:
-    """The device as torch names it; 'auto' is the first of cuda, mps and cpu that is here.
+    """torch's name of the chosen device; 'auto' is the first of cuda, mps and cpu that this machine has.
 
-    Raises ConfigError when the chosen one is not.
+    Raises ConfigError when this machine lacks the chosen one.
     """
     import torch
 
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     name = os.environ.get(CHOICE, "auto")
     if name == "auto":
-        return next(kind for kind, there in here.items() if there)
+        return next(kind for kind, present in available.items() if present)
     kind, _, number = name.partition(":")
-    if not here[kind] or (number and int(number) >= torch.cuda.device_count()):
-        there = ", ".join(kind for kind, there in here.items() if there)
-        raise ConfigError(f"device: {name} is not here; this machine has {there}. `device: auto` takes the first.")
+    if not available[kind] or (number and int(number) >= torch.cuda.device_count()):
+        kinds = ", ".join(kind for kind, present in available.items() if present)
+        raise ConfigError(f"device: {name} is not here; this machine has {kinds}. `device: auto` takes the first.")
     return name
 
 
-def refuse(precision: str, where: str) -> None:
-    """Raises ConfigError when the device does not compute in this precision ('no' and fp32 always work), or would
-    only in software: bf16 is tens of times slower on a processor without instructions for it."""
+def check_precision(precision: str, where: str) -> None:
+    """Raises ConfigError when the device lacks this precision ('no' and fp32 always work), or has it only in
+    software: bf16 is tens of times slower on a processor without instructions for it."""
     name = device()
     if precision in ("no", "fp32") or precision in native(name):
         return
     half = sorted(set(native(name)) - {"fp32"})
-    told = f"say {' or '.join(half)}" if half else "leave it out, for fp32"
-    raise ConfigError(f"{where}: {precision} is not native to {describe(name)['name']}; {told}.")
+    advice = f"say {' or '.join(half)}" if half else "leave it out, for fp32"
+    raise ConfigError(f"{where}: {precision} is not native to {describe(name)['name']}; {advice}.")
 
 
 def native(name: str) -> list[str]:
@@ -67,18 +67,20 @@ def native(name: str) -> list[str]:
         return ["fp32", "fp16"] + ["bf16"] * torch.cuda.is_bf16_supported(including_emulation=False)
     if name == "mps":
         return ["fp32", "fp16"]
-    told = torch.cpu.get_capabilities()
-    return ["fp32"] + ["bf16"] * any(told.get(instructions) for instructions in ("avx512_bf16", "amx_bf16", "bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return ["fp32"] + ["bf16"] * any(
+        capabilities.get(instructions) for instructions in ("avx512_bf16", "amx_bf16", "bf16")
+    )
 
 
 def describe(name: str) -> Description:
-    """What a result's provenance tells of a device."""
+    """The description of a device in a result's provenance."""
     import torch
 
-    told = Description(device=name, name=name, native=native(name))
+    description = Description(device=name, name=name, native=native(name))
     if name.startswith("cuda"):
-        found = torch.cuda.get_device_properties(name)
-        told |= {"name": found.name, "memory": found.total_memory, "capability": f"{found.major}.{found.minor}"}
+        gpu = torch.cuda.get_device_properties(name)
+        description |= {"name": gpu.name, "memory": gpu.total_memory, "capability": f"{gpu.major}.{gpu.minor}"}
     elif name == "cpu":
-        told["name"] = str(torch.cpu.get_capabilities().get("cpu_name") or "this processor")
-    return told
+        description["name"] = str(torch.cpu.get_capabilities().get("cpu_name") or "this processor")
+    return description

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 Job = Callable[[], None]
-"""What all processes do together; sent to the others with pickle."""
+"""Work that all processes do together; sent with pickle."""
 
 PATIENCE = timedelta(days=30)  # how long a process waits for the next training
 
@@ -41,14 +41,14 @@ def accelerator(settings: TrainSettings) -> Iterator[Accelerator]:
     from accelerate import Accelerator, InitProcessGroupKwargs
     from accelerate.state import AcceleratorState, GradientState
 
-    made = Accelerator(
+    handle = Accelerator(
         mixed_precision=settings.mixed_precision,
         gradient_accumulation_steps=settings.gradient_accumulation_steps,
         cpu=device.device() == "cpu",
         kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
     try:
-        yield made
+        yield handle
     finally:
         # Not `free_memory`, which collects garbage for up to half a second: the optimizer goes with its last reference.
         AcceleratorState._reset_state()  # the next training may want another precision
@@ -56,26 +56,26 @@ def accelerator(settings: TrainSettings) -> Iterator[Accelerator]:
 
 
 def release(model: Module) -> None:
-    """Take away what accelerate put around a model's forward, which the next training would find and keep."""
+    """Remove accelerate's wrapper around a model's forward, which the next training would wrap again."""
     for name in ("forward", "_original_forward", "_is_accelerate_prepared"):
         model.__dict__.pop(name, None)
 
 
 def gather(job: Job) -> None:
-    """Let the other processes do this job, too. Does nothing where there are none."""
+    """Send this job to the other processes, if there are any."""
     if processes() > 1 and leads():
         _broadcast(job)
 
 
 def follow() -> None:
-    """Join every training until the first process dismisses. Raises RuntimeError when it goes without that."""
+    """Join every training until the first process calls `dismiss`. Raises RuntimeError when it ends without that."""
     while job := _broadcast(None):
         job()
     _leave()
 
 
 def dismiss() -> None:
-    """Tell the other processes that there is nothing left to do; nobody trains together afterwards."""
+    """Release the other processes: no training follows."""
     if processes() > 1 and leads():
         _broadcast(None)
         _leave()
@@ -91,18 +91,17 @@ def _broadcast(job: Job | None) -> Job | None:
 
 
 def _leave() -> None:
-    """Leave the group, all at once, and wait for its threads.
+    """Leave the process group together, and wait for its threads.
 
-    A thread of gloo that lets go of a tensor while the interpreter ends aborts the process (SIGABRT; pytorch issue
-    190489). It may do so after everybody was told that the work is done.
+    A gloo thread that frees a tensor while the interpreter exits aborts the process (SIGABRT; pytorch issue 190489).
     """
     _state().wait_for_everyone()
     _state().destroy_process_group()
 
 
 def _state() -> PartialState:
-    """Accelerate's handle on the group; the first one joins it."""
-    # Before: defaults of its functions are the group that is there when it is loaded, which would never end then.
+    """Accelerate's handle on the process group; the first call joins the group."""
+    # Import this before joining: its functions take the current group as default argument and would keep it alive.
     import torch.distributed.nn  # noqa: F401
     from accelerate import PartialState
 

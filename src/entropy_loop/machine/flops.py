@@ -1,8 +1,8 @@
-"""The FLOP ledger: what one pass of each part of a checkpoint computes, from its config alone.
+"""The FLOP ledger: the arithmetic of one pass of each part of a checkpoint, from its config alone.
 
 A layer with weights of shape (out, in, kernel) that is applied at p positions makes p * out * in * kernel
 multiply-adds; attention of q queries over k keys of width w makes 2 q k w. One multiply-add is two FLOP. Norms,
-activations and the scheduler are left out: they move memory, and compute next to nothing. Loads no torch.
+activations and the scheduler are left out: they compute next to nothing. Loads no torch.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, NotRequired, TypedDict
 
 @dataclass(frozen=True)
 class Layer:
-    """kind: conv, linear, attention or norm. size: (in, out). positions: where it is applied in one sample.
-    parameters, macs: of one sample."""
+    """kind: conv, linear, attention or norm. size: (in, out). positions: how many in one sample it is applied to.
+    macs: multiply-adds per sample."""
 
     name: str
     kind: str
@@ -37,7 +37,7 @@ def parameters(layers: Iterable[Layer]) -> int:
 
 
 def adapters(layers: Iterable[Layer], targets: Sequence[str], rank: int) -> list[Layer]:
-    """The low-rank updates of the layers that are meant: rank * (in + out) weights each."""
+    """The low-rank updates of the layers named in `targets`: rank * (in + out) weights each."""
     return [
         Layer("lora", "linear", layer.size, layer.positions, size := rank * sum(layer.size), size * layer.positions)
         for layer in layers
@@ -90,7 +90,7 @@ def _transformer(width: int, positions: int, blocks: int, linear: bool, tokens: 
 
 
 class UnetOptions(TypedDict, total=False):
-    """What not every UNet2DConditionModel of diffusers has."""
+    """Optional keys of a config of diffusers' UNet2DConditionModel."""
 
     use_linear_projection: bool
     transformer_layers_per_block: int | list[int] | None
@@ -100,7 +100,7 @@ class UnetOptions(TypedDict, total=False):
 
 
 class UnetConfig(UnetOptions):
-    """What every one has. sample_size: an edge of its latents, or height and width."""
+    """Its required keys. sample_size: edge of the latents, or height and width."""
 
     sample_size: int | list[int]
     in_channels: int
@@ -141,7 +141,7 @@ class TextConfig(TypedDict):
 
 
 def unet(config: UnetConfig, height: int, width: int, tokens: int) -> list[Layer]:
-    """One forward pass of a UNet2DConditionModel on one latent of height x width, with so many text tokens."""
+    """One forward pass of a UNet2DConditionModel on one latent of height x width with `tokens` text tokens."""
     channels, n = config["block_out_channels"], len(config["block_out_channels"])
     time, each = 4 * channels[0], config["layers_per_block"]
     blocks = config.get("transformer_layers_per_block") or 1

@@ -1,4 +1,4 @@
-"""Signals that ask to stop, as an exception."""
+"""SIGINT and SIGTERM as an exception."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
-    """A signal asked to stop. Not a KeyboardInterrupt, which typer would take for itself."""
+    """A signal asked to stop. Not a KeyboardInterrupt, which typer handles itself."""
 
     def __init__(self, number: int) -> None:
         self.signal = signal.Signals(number)

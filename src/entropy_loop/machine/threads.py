@@ -1,4 +1,4 @@
-"""How many threads the numerical libraries use in this process: another number may round differently."""
+"""The number of threads of the numerical libraries: results may round differently with another number."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 
 
 def use(threads: int) -> None:
-    """Fix the number of threads of torch, loaded or not. numpy's matrices are small here: more than one thread only
-    waits for the others."""
+    """Fix the number of threads of torch, loaded or not. numpy gets one: its matrices are
+    too small here for more."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)

@@ -1,6 +1,6 @@
-"""The data dictionary: what every column of a results folder's tables says, with its unit and range, and its dtype.
+"""The data dictionary: every column of a results folder's tables, with its meaning, unit, range and dtype.
 
-Column names stand in `data` too, where the tables are made; a test holds the two to each other.
+`data` has the column names too; a test checks that both agree.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Literal
 
 Kind = Literal["text", "whole", "number", "truth"]
 DTYPES: dict[Kind, str] = {"text": "str", "whole": "Int64", "number": "float64", "truth": "boolean"}
-"""Kind of cells -> pandas dtype. Each of them can tell a missing cell from 0, from false and from empty text."""
+"""Kind of cells -> pandas dtype. Each dtype has missing cells, which are neither 0 nor false nor empty text."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column. text: what a cell says. always: whether no cell is ever missing."""
+    """A column. text: the meaning of a cell. always: no cell is ever missing."""
 
     kind: Kind
     text: str
@@ -34,7 +34,7 @@ _ENDS = {"low": "Lower", "high": "Upper"}
 
 
 def _ends(text: str, prefix: str = "") -> dict[str, Column]:
-    """The two columns of an interval or band, in the unit of what it is of."""
+    """The two columns of an interval or band."""
     return {f"{prefix}{end}": _number(f"{where} end of {text}.") for end, where in _ENDS.items()}
 
 
@@ -73,7 +73,7 @@ _ID = _text("The image's name within its chain, generation and set.", always=Tru
 
 
 def _measured(metric: str) -> dict[str, Column]:
-    """Of diversity.csv and noise.csv."""
+    """The columns of diversity.csv and noise.csv."""
     return {
         **_PLACE,
         "prompt": _PROMPT,
@@ -274,4 +274,4 @@ TABLES: dict[str, dict[str, Column]] = {
 }
 """Table -> its columns, in order."""
 PARQUET = ("images", "judgements")
-"""Tables that come by the thousand: Parquet files, where all others are CSV."""
+"""Large tables: these are Parquet files, all others CSV."""

@@ -1,7 +1,6 @@
-"""Writing that survives: whole or not at all, and on the disk before anything tells of it.
+"""Durable writing: a file or folder is complete or absent, and synced before anything refers to it.
 
-Makers write as they like, but only into the scratch folder that they are given. Whatever else is written, is written
-here.
+Makers write freely into the scratch folder that they are given. Everything else is written here.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from pathlib import Path
 from entropy_loop.data import KEPT
 from entropy_loop.errors import as_storage_error
 from entropy_loop.storage import receipts
-from entropy_loop.storage.receipts import Receipt, Written
+from entropy_loop.storage.receipts import FileRecord, Receipt
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole, as UTF-8."""
+    """Write a text file atomically, as UTF-8."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole: beside its place, synced, then renamed over it."""
+    """Write a file atomically: beside its place, synced, then renamed."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")  # several processes may write the same file
     with as_storage_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,19 +37,19 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """What killed processes have begun to write in a folder goes. Only where nobody else writes."""
+    """Delete the partial files of killed processes in a folder. Call it only while nobody else writes there."""
     for path in folder.glob(".*.part"):
         remove(path)
 
 
 def append(path: Path, line: str) -> None:
-    """Add a line to a log."""
+    """Append a line to a log."""
     with as_storage_error(path), open(path, "a", encoding="utf-8") as log:
         log.write(line + "\n")
 
 
 def emptied(folder: Path) -> Path:
-    """The folder, there and empty but for what its maker goes on from (`KEPT`)."""
+    """Create or empty a folder, but keep what its maker resumes from (`KEPT`)."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if path.name != KEPT:
@@ -59,8 +58,8 @@ def emptied(folder: Path) -> Path:
 
 
 def publish(scratch: Path, final: Path, receipt: Receipt) -> Path:
-    """Make a folder of files a result: files on the disk, a sealed receipt with their sizes and SHA-256 last, then one
-    rename to `final`, in whose place nothing may stand that counts."""
+    """Turn a scratch folder into a result: sync its files, write the sealed receipt with their sizes and SHA-256, then
+    rename it to `final`, which is replaced."""
     remove(scratch / KEPT)
     files = {name: _synced(scratch / name) for name in receipts.files(scratch)}
     write_text(scratch / receipts.FILE, receipts.sealed({**receipt, "files": files}))
@@ -72,14 +71,14 @@ def publish(scratch: Path, final: Path, receipt: Receipt) -> Path:
     return final
 
 
-def set_aside(folder: Path) -> None:
-    """Take a folder's receipt away: it is no result any more."""
+def invalidate(folder: Path) -> None:
+    """Delete a folder's receipt: it is no result any more."""
     (folder / receipts.FILE).unlink()
     sync(folder)
 
 
 def link(source: Path | str, target: Path | str) -> None:
-    """A second name for a file; a copy where the disk has no links."""
+    """Hard-link a file; copy it where the disk has no links."""
     try:
         os.link(source, target)
     except OSError:
@@ -87,7 +86,7 @@ def link(source: Path | str, target: Path | str) -> None:
 
 
 def remove(path: Path) -> None:
-    """A file, or a folder with all that is in it, goes; it need not be there."""
+    """Delete a file or a folder tree, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -95,7 +94,7 @@ def remove(path: Path) -> None:
 
 
 def sync(folder: Path) -> None:
-    """A folder's list of names is on the disk."""
+    """Sync a folder's list of names to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -103,8 +102,8 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
-def _synced(path: Path) -> Written:
-    """The fingerprint of a file, which is on the disk then."""
+def _synced(path: Path) -> FileRecord:
+    """Sync a file and return its fingerprint."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
     return receipts.fingerprint(path)

@@ -1,4 +1,4 @@
-"""Where a result comes from: code revision, versions, machine. Recorded beside it, part of no key."""
+"""Provenance of a result: code revision, versions, machine. Stored beside the result, part of no key."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Provenance(TypedDict):
 
 
 def provenance() -> Provenance:
-    """Plain values only, ready for JSON. Loads none of the packages whose version it reads."""
+    """The provenance of this process, as plain values for JSON. Imports none of the packages."""
     return {
         "revision": _revision(),
         "python": sys.version.split()[0],
@@ -42,8 +42,8 @@ def provenance() -> Provenance:
     }
 
 
-def made_on() -> Description | None:
-    """The device that this process computes on; None where nothing has loaded torch."""
+def current_device() -> Description | None:
+    """The device that this process computes on; None unless torch is loaded."""
     return device.describe(device.device()) if "torch" in sys.modules else None
 
 
@@ -65,11 +65,11 @@ def _revision() -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    told = subprocess.run(  # noqa: S603 (fixed arguments)
+    completed = subprocess.run(  # noqa: S603 (fixed arguments)
         ["git", *arguments],  # noqa: S607 (git from the user's PATH)
         cwd=folder, capture_output=True, text=True, timeout=10, check=True,
     )  # fmt: skip
-    return told.stdout.strip()
+    return completed.stdout.strip()
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""Reading files of a results folder: a damaged one is told by its path, with what to do."""
+"""Reads files of a results folder. The error for a damaged one names its path and what to do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pandas as pd
 from entropy_loop.errors import ConfigError, StorageError, as_storage_error
 from entropy_loop.storage import receipts
 from entropy_loop.storage.dictionary import Column
-from entropy_loop.storage.receipts import Receipt
 from entropy_loop.storage.store import Store
 
 Json = dict[str, Any]
@@ -23,7 +22,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Reader:
-    """The stages of a results folder as one report reads them: each table is held to its receipt and read once."""
+    """Reads the stages of a results folder for one report: each table is checked against its receipt, and read once."""
 
     store: Store
     _tables: dict[Path, pd.DataFrame] = field(default_factory=dict)
@@ -31,49 +30,44 @@ class Reader:
     def table(self, path: Path) -> pd.DataFrame:
         """A stage's Parquet table. Raises StorageError when it is damaged or gone."""
         if path not in self._tables:
-            _refuse_damaged(path)
+            _check_whole(path)
             self._tables[path] = pd.read_parquet(path)
         return self._tables[path].copy(deep=False)
 
 
 def values(path: Path) -> Json:
     """A stage's JSON file. Raises StorageError when it is damaged or gone."""
-    _refuse_damaged(path)
+    _check_whole(path)
     return parsed(path)
 
 
-def _refuse_damaged(path: Path) -> None:
-    if why := receipts.fault(path, receipt(path.parent)["files"].get(path.name)):
+def _check_whole(path: Path) -> None:
+    if why := receipts.fault(path, receipts.read(path.parent)["files"].get(path.name)):
         raise StorageError(f"{path}: {why}; delete {path.parent} and run again, which makes it anew.")
-
-
-def receipt(folder: Path) -> Receipt:
-    """What a finished stage wrote down of itself. Raises StorageError when it is damaged or gone."""
-    return receipts.read(folder)
 
 
 def parsed(path: Path) -> Json:
     """A JSON file. Raises StorageError when it is damaged or gone."""
     try:
-        read: Json = json.loads(path.read_text(encoding="utf-8"))
+        values: Json = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, FileNotFoundError):
         raise StorageError(f"{path}: damaged; delete it and run again, which makes it anew.") from None
-    return read
+    return values
 
 
-# ---- what lies beside the store ----------------------------------------------------------------------
+# ---- tables of a results folder ----------------------------------------------------------------------
 
 
-def written(path: Path, told: Mapping[str, Column] | None = None) -> pd.DataFrame:
-    """A table that a run wrote, CSV or Parquet. told: its columns, to read exactly these with their dtypes; one that an
-    older version did not write is missing throughout. Raises ConfigError where the file is not there, StorageError
-    where it is damaged."""
+def written(path: Path, columns: Mapping[str, Column] | None = None) -> pd.DataFrame:
+    """A table that a run wrote, CSV or Parquet. columns: read exactly these, with their dtypes; one that an older
+    version did not write has missing cells only. Raises ConfigError when the file does not exist, StorageError when it
+    is damaged."""
     if not path.is_file():
         raise ConfigError(f"{path}: not there; {_anew(path.parent)}")
     try:
         with as_storage_error(path):
-            table = _csv(path, told or {}) if path.suffix == ".csv" else pd.read_parquet(path)
-        return _typed(table, told) if told else table
+            table = _csv(path, columns or {}) if path.suffix == ".csv" else pd.read_parquet(path)
+        return _typed(table, columns) if columns else table
     except (ValueError, TypeError, OSError) as error:
         why = " ".join(str(error).split())
         raise StorageError(f"{path}: damaged ({why}); {_anew(path.parent)}") from None
@@ -85,22 +79,22 @@ def _anew(root: Path) -> str:
     return "`entropy-loop run` makes it anew from the folder's config.yaml, for there is no store/ to write it from."
 
 
-def _csv(path: Path, told: Mapping[str, Column]) -> pd.DataFrame:
+def _csv(path: Path, columns: Mapping[str, Column]) -> pd.DataFrame:
     content = path.read_bytes()
     if not content.endswith(b"\n"):  # a number that is cut short is another number
         raise ValueError("its last line is cut short")
-    dtypes = {name: column.dtype for name, column in told.items()}
+    dtypes = {name: column.dtype for name, column in columns.items()}
     # An arm may be called none.
     return pd.read_csv(io.BytesIO(content), dtype=dtypes, keep_default_na=False, na_values=[""])
 
 
-def _typed(table: pd.DataFrame, told: Mapping[str, Column]) -> pd.DataFrame:
-    """Exactly these columns; empty text is missing. Raises ValueError or TypeError for cells that are not as told."""
-    always = [name for name, column in told.items() if column.always]
+def _typed(table: pd.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
+    """Exactly these columns; empty text is missing. Raises ValueError or TypeError for cells of another kind."""
+    always = [name for name, column in columns.items() if column.always]
     if absent := [name for name in always if name not in table]:
         raise ValueError(f"it has no column {', '.join(absent)}")
-    typed = table.reindex(columns=list(told)).astype({name: column.dtype for name, column in told.items()})
-    for name, column in told.items():
+    typed = table.reindex(columns=list(columns)).astype({name: column.dtype for name, column in columns.items()})
+    for name, column in columns.items():
         if column.kind == "text":
             typed[name] = typed[name].where(typed[name] != "")
     if gaps := [name for name in always if typed[name].isna().any()]:

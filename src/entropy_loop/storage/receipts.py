@@ -1,4 +1,4 @@
-"""A finished stage's receipt: what it was made from, and the size and SHA-256 of each of its files and of itself."""
+"""Receipts: what a finished stage was made from, and the size and SHA-256 of each of its files."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ FILE = "receipt.json"
 STRANGE = "was not there when the stage was finished"
 
 
-class Written(TypedDict):
-    """What is told of a file."""
+class FileRecord(TypedDict):
+    """Size and SHA-256 of one file."""
 
     bytes: int
     sha256: str
 
 
-class Made(TypedDict):
-    """Which stage it is. reads: what its key follows from."""
+class StageRecord(TypedDict):
+    """The stage that made the folder. reads: what its key is a hash of."""
 
     verb: str
     generation: int
@@ -32,13 +32,13 @@ class Made(TypedDict):
 
 
 class Receipt(TypedDict, total=False):
-    """What is told of a folder. format, files: of any. part_of: key of the stage that it is a part of. The others: of a
-    stage. sha256: of all others, as they are written."""
+    """A folder's receipt. format, files, sha256 (of the receipt itself): in every one. part_of: only in a part's, the
+    key of its stage. The other fields: only in a stage's."""
 
     format: int
-    files: dict[str, Written]
+    files: dict[str, FileRecord]
     part_of: str
-    stage: Made
+    stage: StageRecord
     started: str
     seconds: float
     provenance: Mapping[str, object]
@@ -47,7 +47,7 @@ class Receipt(TypedDict, total=False):
 
 
 def sealed(receipt: Receipt) -> str:
-    """The receipt as it is written, with its own hash."""
+    """The receipt as text, with its own hash."""
     return _text({**receipt, "sha256": _seal(receipt)})
 
 
@@ -65,45 +65,43 @@ def read(folder: Path) -> Receipt:
     return receipt
 
 
-def refuse(folder: Path) -> None:
-    """Raises StorageError when a folder is not as its receipt says."""
-    if found := faults(folder):
-        raise StorageError(f"{folder / found[0]}; the disk did not keep what was written.")
+def check(folder: Path) -> None:
+    """Raises StorageError when a folder differs from its receipt."""
+    if lines := faults(folder):
+        raise StorageError(f"{folder / lines[0]}; the disk did not keep what was written.")
 
 
 def faults(folder: Path, strangers: bool = False) -> list[str]:
-    """What is not as the receipt says, a line each; empty for a folder that is whole. Reads every byte. strangers: also
-    name files that the receipt does not know, such as a file manager's own."""
+    """Differences between a folder and its receipt, a line each. Reads every byte. strangers: also name files that the
+    receipt does not list, such as a file manager's own."""
     try:
-        written = read(folder)["files"]
+        records = read(folder)["files"]
     except StorageError:
         return [f"{FILE}: damaged"]
-    found = {}
+    wrong = {name: why for name, record in records.items() if (why := fault(folder / name, record))}
     if strangers:
-        found = {name: STRANGE for name in files(folder) if name not in written}
-    found |= {name: why for name, told in written.items() if (why := fault(folder / name, told))}
-    return [f"{name}: {why}" for name, why in sorted(found.items())]
+        wrong |= {name: STRANGE for name in files(folder) if name not in records}
+    return [f"{name}: {why}" for name, why in sorted(wrong.items())]
 
 
-def fault(path: Path, told: Written | None) -> str:
-    """What is not as it was written of a file; empty for one that is whole. told: None where the receipt does not know
-    it."""
+def fault(path: Path, record: FileRecord | None) -> str:
+    """How a file differs from its record; empty if it does not. record: None if the receipt does not list the file."""
     if not path.is_file():
         return "missing"
-    if told is None:
+    if record is None:
         return STRANGE
-    if (size := path.stat().st_size) != told["bytes"]:
-        return f"has {size} bytes instead of {told['bytes']}"
-    return "" if fingerprint(path) == told else "other content than was written"
+    if (size := path.stat().st_size) != record["bytes"]:
+        return f"has {size} bytes instead of {record['bytes']}"
+    return "" if fingerprint(path) == record else "other content than was written"
 
 
 def files(folder: Path) -> list[str]:
-    """Every file below a stage's folder but the receipt, sorted."""
+    """Every file below a folder except its receipt, sorted."""
     names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(str(name) for name in names if str(name) != FILE)
 
 
-def fingerprint(path: Path) -> Written:
+def fingerprint(path: Path) -> FileRecord:
     """Size and SHA-256 of a file."""
     with open(path, "rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}

@@ -1,8 +1,8 @@
 """Stage folders: the only writer of results.
 
-A stage makes one folder, once. `once` opens the finished folder or makes it in a scratch place, writes the
-receipt last and publishes everything by one rename. That is cache, resume and record. Work that has parts, such as the
-blocks of a pool, is published part by part in the scratch place first: a kill at any moment costs one part.
+A stage makes one folder, once. `once` opens the finished folder, or makes it in a scratch folder, writes the receipt
+last and publishes it by one rename. That is cache, resume and record. Work in parts, such as the blocks of a pool, is
+first published part by part in the scratch folder: a kill at any moment costs one part.
 """
 
 from __future__ import annotations
@@ -22,25 +22,24 @@ from pathlib import Path
 from entropy_loop.data import Stage, Tick
 from entropy_loop.errors import Locked, StorageError, as_storage_error
 from entropy_loop.storage import disk, receipts
-from entropy_loop.storage.provenance import made_on
+from entropy_loop.storage.provenance import current_device
 from entropy_loop.storage.receipts import Receipt
 
-RECEIPT = receipts.FILE
 HOLDER = ".holder"
-ASKING = 30.0  # seconds: longer than asking for the folder takes anybody who is not stuck
+ASKING = 30.0  # seconds: longer than a healthy process takes to ask for the folder
 SCRATCH = ".scratch"
 Maker = Callable[[Path, Tick], None]
 """Fills a folder."""
 Listener = Callable[[str, Stage, float], None]
-"""Told of ("opened" | "started" | "working" | "finished", stage, share done)."""
+"""Called with ("opened" | "started" | "working" | "finished", stage, share done)."""
 
 
 def silent(event: str, stage: Stage, share: float) -> None:
-    """Nobody listens."""
+    """The default listener does nothing."""
 
 
 class Parted(ABC):
-    """A maker of images that can make them in parts, too."""
+    """A maker of images that can also make them in parts."""
 
     @property
     @abstractmethod
@@ -53,28 +52,28 @@ class Parted(ABC):
 
     @abstractmethod
     def parts(self) -> Sequence[Parted]:
-        """A maker of each part, in their order; one alone where there is nothing to split."""
+        """One maker per part, in order; a single one if there is nothing to split."""
 
     @abstractmethod
     def join(self, parts: list[Path], out: Path) -> None:
-        """Put the folders of several parts together."""
+        """Join the folders of the parts into `out`."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Work for one worker: a maker, and the folder that it is to fill."""
+    """Work for one worker: a maker, and the folder that it fills."""
 
     make: Maker
     out: Path
 
     @property
     def images(self) -> list[str]:
-        """The ids of the images that are made, if any."""
+        """The ids of the images that the maker makes, if it is `Parted`."""
         return self.make.images if isinstance(self.make, Parted) else []
 
 
 Performer = Callable[[Stage, Sequence[Unit], Tick], Iterator[Unit]]
-"""Has the units of a stage made, somewhere, and hands out each of them as soon as it is."""
+"""Makes the units of a stage, here or on workers, and yields each one when it is done."""
 
 
 def here(stage: Stage, units: Sequence[Unit], tick: Tick) -> Iterator[Unit]:
@@ -85,7 +84,7 @@ def here(stage: Stage, units: Sequence[Unit], tick: Tick) -> Iterator[Unit]:
 
 
 def _tick(tick: Tick, done: int, of: int, share: float) -> None:
-    """Tell of a share of one unit as a share of them all."""
+    """Report the share done of one unit as a share of all units."""
     tick((done + share) / of)
 
 
@@ -93,8 +92,8 @@ def _tick(tick: Tick, done: int, of: int, share: float) -> None:
 class Store:
     """The results of one experiment: `root` with tables and report, `root/store` with the stages.
 
-    perform: where a stage's work is done. several: whether others, threads or processes, make stages in the same
-    folder; then every stage is made under a lock of its own, and who comes second opens it.
+    perform: does the work of a stage. several: other threads or processes make stages in the same folder too; then each
+    stage has a lock of its own, and whoever comes second opens the finished stage.
     """
 
     root: Path
@@ -102,10 +101,10 @@ class Store:
     listen: Listener = silent
     perform: Performer = here
     several: bool = False
-    checked: set[str] = field(default_factory=set, repr=False, compare=False)  # keys of stages that are known whole
+    checked: set[str] = field(default_factory=set, repr=False, compare=False)  # keys of stages known to be undamaged
 
     def __reduce__(self) -> tuple[type[Store], tuple[Path, Mapping[str, object]]]:
-        """What another process gets, which reads and has nobody to tell."""
+        """Another process gets a store that only reads: without listener and performer."""
         return Store, (self.root, self.provenance)
 
     @property
@@ -115,28 +114,23 @@ class Store:
     def finished(self, stage: Stage) -> Path | None:
         """The stage's folder if it was made, else None."""
         folder = self.stages / stage.folder
-        return folder if (folder / RECEIPT).is_file() else None
-
-    def receipt(self, stage: Stage) -> Receipt:
-        """What a finished stage wrote down of itself. Raises StorageError when it is damaged."""
-        return receipts.read(self.stages / stage.folder)
+        return folder if (folder / receipts.FILE).is_file() else None
 
     def damaged(self) -> Iterator[tuple[str, list[str]]]:
-        """(folder, what is wrong with it) of every finished stage whose files are not those of its receipt. Reads every
-        byte."""
-        for receipt in sorted(self.stages.glob(f"*/{RECEIPT}")):
+        """(folder, faults) of every finished stage whose files differ from its receipt. Reads every byte."""
+        for receipt in sorted(self.stages.glob(f"*/{receipts.FILE}")):
             if faults := receipts.faults(receipt.parent, strangers=True):
                 yield receipt.parent.name, faults
 
-    def set_aside(self, folder: str) -> None:
-        """Take the receipt from a damaged stage, so that it is made anew; its files stay until then."""
-        disk.set_aside(self.stages / folder)
+    def invalidate(self, folder: str) -> None:
+        """Delete a damaged stage's receipt, so that it is made anew; its files stay until then."""
+        disk.invalidate(self.stages / folder)
 
     def once(self, stage: Stage, make: Maker) -> Path:
         """The stage's folder; `make(scratch folder, tick)` is called only if it is not there yet."""
         if folder := self._opened(stage):
             return folder
-        with self._alone(stage):
+        with self._stage_lock(stage):
             return self._opened(stage) or self._make(stage, make)
 
     def _opened(self, stage: Stage) -> Path | None:
@@ -145,12 +139,12 @@ class Store:
         return folder
 
     def _make(self, stage: Stage, make: Maker) -> Path:
-        self._refuse_damaged(stage)
+        self._check_needs(stage)
         self.listen("started", stage, 0.0)
         scratch = self.stages / SCRATCH / stage.folder
         started, clock = datetime.now(UTC), time.perf_counter()
         with as_storage_error(scratch):
-            whole = self._made(stage, make, scratch)
+            whole = self._fill(stage, make, scratch)
             seconds = time.perf_counter() - clock
             folder = self._publish(stage, whole, started, seconds)
             disk.remove(scratch)
@@ -158,8 +152,8 @@ class Store:
         self.listen("finished", stage, 1.0)
         return folder
 
-    def _made(self, stage: Stage, make: Maker, scratch: Path) -> Path:
-        """The stage's files in a folder of its scratch."""
+    def _fill(self, stage: Stage, make: Maker, scratch: Path) -> Path:
+        """Make the stage's files in a folder of its scratch folder, and return it."""
         whole = scratch / "whole"
         if isinstance(make, Parted) and len(parts := make.parts()) > 1:
             make.join(self._parts(stage, parts, scratch), disk.emptied(whole))
@@ -168,7 +162,7 @@ class Store:
         return whole
 
     def _parts(self, stage: Stage, parts: Sequence[Parted], scratch: Path) -> list[Path]:
-        """The folders of a stage's parts, in their order. What an earlier process finished is not made again."""
+        """The folders of a stage's parts, in order. Parts that an earlier process finished are not made again."""
         folders = [scratch / f"part-{number:05d}" for number in range(len(parts))]
         missing = [
             Unit(part, scratch / f"{folder.name}.new")
@@ -180,12 +174,12 @@ class Store:
         return folders
 
     def _perform(self, stage: Stage, units: Sequence[Unit], before: float = 0.0) -> Iterator[Unit]:
-        """Have units made. before: the share of the stage that is made already."""
+        """Make units. before: the share of the stage that is already made."""
         return self.perform(stage, units, lambda share: self.listen("working", stage, before + (1 - before) * share))
 
-    def _refuse_damaged(self, stage: Stage) -> None:
-        """Raises StorageError when a stage that this one opens, or one that those follow from, is not as it was
-        written. Each folder is read once; what this process made itself is known to be whole."""
+    def _check_needs(self, stage: Stage) -> None:
+        """Raises StorageError when a stage that this one opens, or an ancestor of it, is damaged. Each folder is read
+        once; stages that this process made are not read again."""
         wanted = list(stage.needs)
         while wanted:
             key = wanted.pop()
@@ -194,8 +188,8 @@ class Store:
             for folder in self.stages.glob(f"*-{key}"):
                 if faults := receipts.faults(folder):
                     raise StorageError(
-                        f"{folder / faults[0]}; nothing was made from it. `entropy-loop verify {self.root}` puts "
-                        "damaged stages aside, then the same command makes them anew."
+                        f"{folder / faults[0]}; nothing was made from it. `entropy-loop verify {self.root}` "
+                        "marks damaged stages; then the same command makes them anew."
                     )
                 wanted += receipts.read(folder)["stage"]["reads"].get("needs", ())
             self.checked.add(key)
@@ -207,7 +201,7 @@ class Store:
             "started": started.isoformat(timespec="seconds"),
             "seconds": round(seconds, 3),
             "provenance": self.provenance,
-            "device": made_on(),
+            "device": current_device(),
         }
         folder = disk.publish(whole, self.stages / stage.folder, receipt)
         self.checked.add(stage.key)
@@ -218,15 +212,15 @@ class Store:
         disk.append(self.root / "events.jsonl", json.dumps(line))
 
     def tidy(self) -> None:
-        """Take away what killed processes left behind, when nothing is unfinished any more."""
+        """Delete what killed processes left behind. Call it when every stage is finished."""
         disk.remove(self.stages / SCRATCH)
         for folder in (self.root, self.root / "figures", self.stages):
             disk.remove_parts(folder)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the results folder, alone or, where several work in it, together with those. Raises Locked when
-        another process holds it otherwise, StorageError when the folder cannot be written."""
+        """Lock the results folder: exclusively, or shared if `several`. Raises Locked when another process holds a
+        conflicting lock, StorageError when the folder cannot be written."""
         from filelock import FileLock, ReadWriteLock, Timeout
 
         me = f"process {os.getpid()} on {socket.gethostname()}"
@@ -235,7 +229,7 @@ class Store:
             held = ReadWriteLock(self.stages / ".lock", is_singleton=False)
             holding.callback(self._forget, me)
             try:
-                # One asks at a time: of two that ask at once both may be told that the other has it.
+                # One process asks at a time: if two ask at once, both may fail.
                 with FileLock(self.stages / ".lock-asking", timeout=ASKING, is_singleton=False):
                     (held.acquire_read if self.several else held.acquire_write)(timeout=0)
                     holding.callback(held.release)
@@ -247,20 +241,20 @@ class Store:
             yield
 
     def _holder(self) -> str:
-        """Who holds the folder, as far as it is written down: the last one that got in, while it is there."""
+        """The process that locked the folder last, for messages."""
         try:
             return (self.stages / HOLDER).read_text(encoding="utf-8")
         except (OSError, ValueError):
             return "another process"
 
     def _forget(self, me: str) -> None:
-        """After the folder was let go: by now the next one may be written down."""
+        """Remove our name from the holder file, unless the next process has already replaced it."""
         if self._holder() == me:
             (self.stages / HOLDER).unlink(missing_ok=True)
 
     @contextmanager
-    def _alone(self, stage: Stage) -> Iterator[None]:
-        """Nobody else makes this stage meanwhile."""
+    def _stage_lock(self, stage: Stage) -> Iterator[None]:
+        """Lock this stage against other threads and processes, if `several`."""
         if not self.several:
             yield
             return

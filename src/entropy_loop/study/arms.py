@@ -1,4 +1,4 @@
-"""Which arms a study has: the sweep's, hand-written ones, and the controls of a claim."""
+"""The arms of a study: those of the sweep, hand-written ones, and the controls of a claim."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UNCURATED = {"curate.policy": {"use": "none"}, "reteach": None}
 
 
 def written(config: Config) -> Iterator[tuple[str, dict[str, object]]]:
-    """(name, what it sets): every combination of the sweep's values, the last axis fastest, then `arms`."""
+    """(name, changes) of every combination of the sweep's values, the last axis fastest, then of `arms`."""
     axes = [axis for axis in config.sweep if axis != "seed"]
     for values in product(*(config.sweep[axis] for axis in axes)):
         changes = dict(zip(axes, values, strict=True))
@@ -29,31 +29,31 @@ def label(axis: str, value: object) -> str:
 
 
 def controls(study: Mapping[str, Config]) -> dict[str, tuple[str, dict[str, object]]]:
-    """Name -> (arm that it starts from, what it sets): the controls that the study lacks (docs/protocol.md, Controls).
+    """Name -> (arm to start from, changes) of the controls that the study lacks (docs/protocol.md, Controls).
 
-    For every arm that selects, by score or by people's picks, a random one that keeps as many; once each for the
-    study: regenerate only, real data with equal steps, and, where images pass a codec, the round trip through it
-    alone. Raises ConfigError when a control cannot be built.
+    Each arm that selects, by score or by people's picks, gets a random one that keeps as many. The study gets one each
+    of: regenerate only, real data with equal steps, and, for a diffusion generator, the VAE round trip. Raises
+    ConfigError when a control cannot be built.
     """
-    found: dict[str, tuple[str, dict[str, object]]] = {}
+    missing: dict[str, tuple[str, dict[str, object]]] = {}
     for arm, config in study.items():
         if config.policy_plugin().selects:
             name, changes = _random(arm, config)
             if random_control(config) not in study.values():
-                found.setdefault(name, (arm, changes))
+                missing.setdefault(name, (arm, changes))
     first, config = next(iter(study.items()))
     if config.real is None:
         raise ConfigError("controls: the control on real data needs `real:`, for example real: {use: storybook}.")
-    found["regenerate_only"] = first, {**UNCURATED, "train.method": "none"}
-    found["real_data"] = first, {**UNCURATED, "feedback": {"use": "fresh_real", "real_fraction": 1.0}}
+    missing["regenerate_only"] = first, {**UNCURATED, "train.method": "none"}
+    missing["real_data"] = first, {**UNCURATED, "feedback": {"use": "fresh_real", "real_fraction": 1.0}}
     if config.generator["use"] == "diffusion":
-        found["vae_roundtrip"] = first, {**UNCURATED, "generator.use": "vae_roundtrip"}
-    return found
+        missing["vae_roundtrip"] = first, {**UNCURATED, "generator.use": "vae_roundtrip"}
+    return missing
 
 
 def random_control(config: Config) -> Config | None:
-    """The same chain with as many images kept blindly; None where nothing is selected, or where how many
-    are kept is known only when it runs."""
+    """The same config with as many images kept at random; None when its policy does not select, or when the number of
+    kept images is known only at run time."""
     policy = config.curate.policy
     if "k" not in policy or not config.policy_plugin().selects:
         return None
@@ -62,7 +62,7 @@ def random_control(config: Config) -> Config | None:
 
 
 def _random(arm: str, config: Config) -> tuple[str, dict[str, object]]:
-    """The control without selection: as many images, as many steps."""
+    """Name and changes of an arm's random control. Raises ConfigError when there is none."""
     control = random_control(config)
     if control is None:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""What a schema cannot see: unknown plug-ins, their options, and fields that must fit together."""
+"""Checks that a schema cannot make: plug-ins, their options, and fields that must fit together."""
 
 from __future__ import annotations
 
@@ -33,34 +33,34 @@ _SECTIONS = (
 KEYS = sorted(
     {field for section in _SECTIONS for field in section.model_fields} | {field.name for field in fields(TrainSettings)}
 )
-"""Every key that a config can have, wherever it stands."""
+"""Every key of a config and its sections."""
 
 
-def broken(raw: Mapping[str, object]) -> list[str]:
-    """What is wrong with the plug-ins that a config names, a line per mistake; the config need not be a valid one."""
+def plugin_mistakes(raw: Mapping[str, object]) -> list[str]:
+    """One line per mistake in the plug-ins that a config names. The config need not be valid."""
     lines: list[str] = []
-    for one in registry.plugins_in(raw):
+    for plugin in registry.placed(raw):
         try:
-            registry.build(one.kind, one.spec, one.place)
+            registry.build(plugin.kind, plugin.spec, plugin.place)
         except ConfigError as error:
             lines += str(error).splitlines()
     return lines
 
 
 def _built(raw: Mapping[str, object], kind: Kind[P]) -> list[P]:
-    """The plug-ins of a kind that can be built."""
+    """The plug-ins of a kind, without those that cannot be built."""
     built = []
-    for one in registry.plugins_in(raw):
-        if one.kind is kind:
+    for plugin in registry.placed(raw):
+        if plugin.kind is kind:
             with suppress(ConfigError):
-                built.append(registry.build(kind, one.spec, one.place))
+                built.append(registry.build(kind, plugin.spec, plugin.place))
     return built
 
 
 def mistakes(config: Config) -> Iterator[str]:
-    """What a schema cannot see: unknown plug-ins, their options, and fields that must fit together."""
+    """One line per mistake that the schema cannot see."""
     raw = config.model_dump()
-    yield from broken(raw)
+    yield from plugin_mistakes(raw)
     policies, regimes, real = (_built(raw, registry.POLICY), _built(raw, registry.REGIME), _built(raw, registry.REAL))
     for policy in policies:
         if policy.reads_scores and not config.curate.scorer:
@@ -98,7 +98,7 @@ def _reteach_mistakes(config: Config, real: list[Real]) -> Iterator[str]:
 
 
 def _too_many(config: Config, regimes: list[Regime], policies: list[Policy]) -> Iterator[str]:
-    """Real images that never come twice are counted through a chain, and so many have a seed of their own."""
+    """Fresh real images of a chain are numbered: more than INDEX_BITS can count have no seed."""
     most = 1 << INDEX_BITS
     for regime, policy in zip(regimes, policies, strict=False):
         fresh = config.generations * regime.real_images(policy.most_kept(config.images)) if regime.fresh else 0
@@ -139,13 +139,13 @@ def _judge_mistakes(config: Config, scorers: list[Scorer], judges: list[Judge]) 
 
 
 def curator_measures(scorer: Scorer, judges: Iterable[Judge]) -> Weights | None:
-    """The weights that select and measure, too; None where there are no such."""
+    """The weights that both select and measure; None if the scorer's are no judge's."""
     weights = scorer.weights()
     return weights if weights in [judge.weights() for judge in judges] else None
 
 
 def _people_mistakes(config: Config) -> Iterator[str]:
-    """Choices that are no questions, and concepts that they cannot tell of."""
+    """Mistakes in people.choices, and concepts that its options do not cover."""
     people, choices = config.people, config.people.choices
     if people.ask != "choice":
         if choices:
@@ -167,7 +167,7 @@ def _people_mistakes(config: Config) -> Iterator[str]:
 
 
 def _unasked(where: str, concepts: tuple[str, ...], choices: dict[str, tuple[str, ...]]) -> Iterator[str]:
-    """Concepts of a prompt that nobody could choose, or not beside another."""
+    """Concepts of a prompt that are no option, and those that one question makes exclusive."""
     known = [option for options in choices.values() for option in options]
     for concept in concepts:
         if concept not in known:

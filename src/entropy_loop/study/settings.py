@@ -1,4 +1,4 @@
-"""The resolved config: what a run writes as config.yaml and the page shows."""
+"""The resolved config, which a run writes as config.yaml and the report shows."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from entropy_loop.study.study import Study
 
 
 def settings(experiment: Study) -> str:
-    """YAML with every default filled in, those of the plug-ins and the revisions of bundled models, too.
+    """YAML with every default filled in, with plug-ins' options and revisions of bundled models.
 
-    Read again it is the same study: a plug-in stands as it was written where filling it in would change a
-    chain, as for a policy (its options name its arm) or a checkpoint that the sweep exchanges.
+    It reads back as the same study. A plug-in is left as it was written when filling it in would change a chain: a
+    policy, whose options name its arm, or a checkpoint that the sweep replaces.
     """
-    raw, meant = experiment.config.model_dump(mode="json"), _chains(experiment)
+    raw, chains = experiment.config.model_dump(mode="json"), _chains(experiment)
     for place, use, plugin in _plugins(experiment.config):
         filled = deepcopy(raw)
         strict_yaml.put(filled, place, {"use": use, **asdict(plugin)}, place)
         try:
-            raw = filled if _chains(study.check(filled)) == meant else raw
+            raw = filled if _chains(study.check(filled)) == chains else raw
         except ConfigError:
             continue
     return yaml.safe_dump(raw, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _chains(experiment: Study) -> list[tuple[str, list[tuple[str, Plugin]]]]:
-    """The chains by name, each with its plug-ins as they are built."""
+    """(chain name, built plug-ins with their places) of every chain."""
     return [
         (point.name, [(place, plugin) for place, _, plugin in _plugins(point.config)]) for point in experiment.points
     ]
 
 
 def _plugins(config: Config) -> Iterator[tuple[str, str, Plugin]]:
-    """(place in the config, name, plug-in) of everything that a result depends on."""
-    for one in registry.plugins_in(config.model_dump()):
-        if not one.kind.machine:
-            yield one.place, str(one.spec["use"]), registry.build(one.kind, one.spec, one.place)
+    """(place in the config, name, plug-in) of every plug-in that results depend on."""
+    for plugin in registry.placed(config.model_dump()):
+        if not plugin.kind.machine:
+            yield plugin.place, str(plugin.spec["use"]), registry.build(plugin.kind, plugin.spec, plugin.place)

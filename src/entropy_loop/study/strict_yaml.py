@@ -1,4 +1,4 @@
-"""YAML without silent surprises, and dotted paths into what it holds."""
+"""A strict YAML reader, and dotted paths into its values."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import yaml
 from entropy_loop.errors import ConfigError
 
 SIZE = 1 << 18
-"""Bytes that a file may have."""
+"""Largest size of a file, bytes."""
 DEPTH, NODES, DIGITS = 20, 10_000, 40
-"""How deep lists and mappings may lie in each other, how many values there may be, and digits of a whole number."""
+"""Limits: levels of nesting, values in a file, and digits of an integer."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # quoted words can hold them as escapes
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a quoted string can hold them as escapes
 _SECRET = re.compile(r"\b(hf_|gh[pousr]_|github_pat_|sk-)[A-Za-z0-9_-]{20,}|\bAKIA[0-9A-Z]{16}\b|://[^/\s@]*:[^/\s@]*@")
 _MERGE = "tag:yaml.org,2002:merge"
 _BOOL, _DATE = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
@@ -24,34 +24,33 @@ _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader in which a key that stands twice is an error, not the last one's win. As in YAML 1.2, `yes`
-    and `no` are words and only true and false are booleans. Numbers are decimal: 1e-4 is one, and 010, 1_000,
-    1:30 and 2024-01-31 are words. What is written is what is read: no aliases, merge keys or tags, and no more of
-    anything than the limits above, which hold before a value is built."""
+    """A SafeLoader that rejects duplicate keys, anchors, aliases, merge keys, tags and files above the limits, before
+    it builds a value. As in YAML 1.2 only true and false are booleans; `yes` and `no` are strings. Numbers are decimal:
+    1e-4 is a number; 010, 1_000, 1:30 and 2024-01-31 are strings."""
 
     depth = nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: yaml.NodeEvent = self.peek_event()  # type: ignore[no-untyped-call]
         if event.anchor is not None:
-            _refuse(event, f"anchor or alias {event.anchor!r}", "write the value out where it is needed")
+            _fail(event, f"anchor or alias {event.anchor!r}", "write the value out where it is needed")
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
-            _refuse(event, f"tag {event.tag!r}", "values have none here; take it away")
+            _fail(event, f"tag {event.tag!r}", "values have none here; take it away")
         self.nodes, self.depth = self.nodes + 1, self.depth + 1
         if self.depth > DEPTH:
-            _refuse(event, f"more than {DEPTH} levels in each other", "make it flatter")
+            _fail(event, f"more than {DEPTH} levels in each other", "make it flatter")
         if self.nodes > NODES:
-            _refuse(event, f"more than {NODES:,} values", "split the experiment")
+            _fail(event, f"more than {NODES:,} values", "split the experiment")
         node = super().compose_node(parent, index)
         self.depth -= 1
         if isinstance(node, yaml.ScalarNode) and _CONTROL.search(node.value):
-            _refuse(event, "control character", "take it away")
+            _fail(event, "control character", "take it away")
         if isinstance(node, yaml.ScalarNode) and _SECRET.search(node.value):
-            _refuse(event, "what looks like a password or token", "take it away: configs are stored and shown")
+            _fail(event, "what looks like a password or token", "take it away: configs are stored and shown")
         if node and node.tag == _MERGE:
-            _refuse(event, "merge key <<", "write the keys out where they are needed")
+            _fail(event, "merge key <<", "write the keys out where they are needed")
         if isinstance(node, yaml.ScalarNode) and node.tag == _INT and len(node.value) > DIGITS:
-            _refuse(event, f"number of more than {DIGITS} digits", "shorten it")
+            _fail(event, f"number of more than {DIGITS} digits", "shorten it")
         return node
 
 
@@ -77,7 +76,7 @@ def line(value: Any, where: str) -> str:
 
 
 def lines(text: str) -> dict[str, int]:
-    """The line, counted from 1, on which every key and list entry of a sound document stands, by its dotted path."""
+    """Dotted path -> line number, from 1, of every key and list entry of a valid document."""
     loader = _Loader(text)
     try:
         return dict(_lines(loader.get_single_node(), ""))
@@ -98,9 +97,9 @@ def _lines(node: yaml.Node | None, place: str) -> Iterator[tuple[str, int]]:
 
 
 def put(raw: dict[str, object], path: str, value: object, where: str) -> None:
-    """Set a dotted path in nested dicts and lists; missing dicts on the way are made. Raises ConfigError, with
-    `where` in front, when the path leads through something else."""
-    # The axes of a sweep are dotted paths themselves.
+    """Set a dotted path in nested dicts and lists. Missing dicts on the way are created. Raises ConfigError, with
+    `where` in front, when the path leads through any other value."""
+    # An axis of a sweep is one key, though it has dots.
     *parents, last = path.split(".", 1) if path.startswith("sweep.") else path.split(".")
     here: Any = raw
     for part in parents:
@@ -120,16 +119,16 @@ def _is_index(here: object, part: str) -> bool:
     return isinstance(here, list) and part.isdecimal() and int(part) < len(here)
 
 
-def _refuse(event: yaml.Event, what: str, to_do: str) -> NoReturn:
+def _fail(event: yaml.Event, problem: str, advice: str) -> NoReturn:
     line = event.start_mark.line + 1 if event.start_mark else "unknown"
-    raise yaml.YAMLError(f"{what}, line {line}; {to_do}")
+    raise yaml.YAMLError(f"{problem}, line {line}; {advice}")
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, object]:
     seen: set[Hashable] = set()
     for key_node, _ in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
-            continue  # a list or dict as a key is refused below
+            continue  # construct_mapping rejects a list or dict as a key
         key = loader.construct_object(key_node)
         if key in seen:
             raise yaml.YAMLError(f"key {key!r} stands twice, line {key_node.start_mark.line + 1}; keep one of them")

@@ -1,7 +1,7 @@
-"""A study: a config read from YAML, checked, and spread over its arms and seeds.
+"""A study: a config read from YAML, checked, and expanded into arms and seeds.
 
-`sweep` spans every combination of the listed values; `arms` adds hand-written ones, `controls: auto` the
-controls that a claim needs. Each of them is a config of its own, an *arm*, and with a *seed* a chain.
+`sweep` makes an arm of every combination of the listed values, `arms` adds hand-written ones, and `controls: auto` adds
+the controls that a claim needs. One seed of one arm is a chain.
 """
 
 from __future__ import annotations
@@ -22,17 +22,15 @@ from entropy_loop.study import arms, checks, strict_yaml
 from entropy_loop.study.config import Config, PromptSection
 
 MACHINE = ("device", "engine", "report_to", "people", "train.checkpointing_steps")
-"""What a config says of where it runs and of whom it asks, which is part of no key."""
-
-
+"""Config keys about where it runs and who is asked. They are part of no stage's key."""
 WORLDS = {"bundled:storybook": "storybook"}
-"""Checkpoint -> the real data that it was trained on, whose plug-in knows what else it can draw."""
+"""Checkpoint -> plug-in of the real data that it was trained on, which supplies check prompts."""
 STEADY = 32
-"""Images of each pool that `checks: auto` has moved."""
+"""Images of each pool that `checks: auto` moves."""
 
 
 def of_the_machine(place: str) -> bool:
-    """Whether a key, with dots, is one of those or stands below one of them."""
+    """Whether a dotted key is in MACHINE or below a key in it."""
     return any(f"{place}.".startswith(f"{key}.") for key in MACHINE)
 
 
@@ -50,7 +48,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Study:
-    """A checked config and all its points; `raw` is what the user wrote, overrides applied."""
+    """A checked config and all its points. raw: what the user wrote, with overrides applied."""
 
     raw: dict[str, object]
     config: Config
@@ -82,15 +80,15 @@ def load(path: Path, overrides: tuple[str, ...] = ()) -> Study:
     try:
         return check(raw, str(path))
     except ConfigError as error:
-        set_ = [override.partition("=")[0].strip() for override in overrides]
-        raise ConfigError(_with_lines(str(error), f"{path}: ", strict_yaml.lines(data.decode()), set_)) from None
+        overridden = [override.partition("=")[0].strip() for override in overrides]
+        raise ConfigError(_with_lines(str(error), f"{path}: ", strict_yaml.lines(data.decode()), overridden)) from None
 
 
-def given(written: Mapping[str, object], overrides: tuple[str, ...] = ()) -> Study:
-    """Override and check a config given as a mapping, as if it stood in a file. Raises ConfigError with one line per
+def given(mapping: Mapping[str, object], overrides: tuple[str, ...] = ()) -> Study:
+    """Override and check a config given as a mapping, like one in a file. Raises ConfigError with one line per
     mistake."""
     try:
-        raw = strict_yaml.parse(strict_yaml.line(dict(written), "config"))
+        raw = strict_yaml.parse(strict_yaml.line(dict(mapping), "config"))
     except yaml.YAMLError as error:
         raise ConfigError(f"config: {error}") from None
     for override in overrides:
@@ -102,33 +100,35 @@ def check(raw: dict[str, object], source: str = "config") -> Study:
     """Check a config given as a dict; raises ConfigError with one line per mistake."""
     config = _validate(raw, source)
     added = {name: config.model_dump(mode="json")[name] for name in ("prompts", "steady_images")}
-    found = [(arm, _with(raw | added, changes, f"{source}: arm {arm}")) for arm, changes in arms.written(config)]
-    points = list(_points(raw, config, found, source))
-    _refuse([line for point in points for line in checks.mistakes(point.config)], source)
+    swept = [(arm, _with(raw | added, changes, f"{source}: arm {arm}")) for arm, changes in arms.written(config)]
+    points = list(_points(raw, config, swept, source))
+    _raise_mistakes([line for point in points for line in checks.mistakes(point.config)], source)
     if config.controls == "auto":
-        added = arms.controls({arm: _validate(made, source) for arm, made in found})
-        made = [(name, _with(dict(found)[arm], changes, f"{source}: {name}")) for name, (arm, changes) in added.items()]
-        points += _points(raw, config, made, source)
-        _refuse([line for point in points for line in checks.mistakes(point.config)], source)
+        added = arms.controls({arm: _validate(changed, source) for arm, changed in swept})
+        controls = [
+            (name, _with(dict(swept)[arm], changes, f"{source}: {name}")) for name, (arm, changes) in added.items()
+        ]
+        points += _points(raw, config, controls, source)
+        _raise_mistakes([line for point in points for line in checks.mistakes(point.config)], source)
     twice = [name for name, count in Counter(point.name for point in points).items() if count > 1]
-    _refuse([f"sweep: two points are called {name}; give each its own values." for name in twice], source)
+    _raise_mistakes([f"sweep: two points are called {name}; give each its own values." for name in twice], source)
     return Study(raw, config, tuple(points))
 
 
-def _with_lines(mistakes: str, source: str, lines: dict[str, int], set_: list[str]) -> str:
-    """Mistakes, a line each, with the line of the file on which the key stands that they begin with; what the command
-    line set does not stand there."""
-    told = []
+def _with_lines(mistakes: str, source: str, lines: dict[str, int], overridden: list[str]) -> str:
+    """Mistakes, a line each, with the line number of the key that each begins with, unless the command line set that
+    key."""
+    located = []
     for mistake in mistakes.splitlines():
         place = mistake.removeprefix(source).partition(":")[0]
         while place and place not in lines:
             place = place.rpartition(".")[0]
-        mine = place and not any(f"{place}.".startswith(f"{one}.") for one in set_)
-        told.append(f"{mistake} (line {lines[place]})" if mine else mistake)
-    return "\n".join(told)
+        in_file = place and not any(f"{place}.".startswith(f"{key}.") for key in overridden)
+        located.append(f"{mistake} (line {lines[place]})" if in_file else mistake)
+    return "\n".join(located)
 
 
-def _refuse(mistakes: list[str], source: str) -> None:
+def _raise_mistakes(mistakes: list[str], source: str) -> None:
     if mistakes:
         raise ConfigError("\n".join(f"{source}: {line}" for line in dict.fromkeys(mistakes)))
 
@@ -137,16 +137,15 @@ def _validate(raw: dict[str, object], source: str) -> Config:
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        lines = registry.explain(error, checks.KEYS) + checks.broken(raw)
+        lines = registry.explain(error, checks.KEYS) + checks.plugin_mistakes(raw)
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
-    _refuse(registry.coerced(raw, config.model_dump()), source)
+    _raise_mistakes(registry.bent(raw, config.model_dump()), source)
     return _with_checks(config)
 
 
 def _with_checks(config: Config) -> Config:
-    """What `checks: auto` adds where it is known what the generator was trained on: check prompts, unless some are
-    named or the arms have other prompts (then each arm gets its own), and images that are moved, unless it is said how
-    many."""
+    """The config with what `checks: auto` adds for a checkpoint in WORLDS: check prompts, unless the config has some or
+    prompts differ between arms (then each arm gets its own), and a number of moved images, unless it is set."""
     world = WORLDS.get(str(config.generator.get("checkpoint")))
     if config.checks == "none" or world is None:
         return config
@@ -154,29 +153,29 @@ def _with_checks(config: Config) -> Config:
     named, prompts = config.check_prompts(), config.prompts
     swept = [*config.sweep, *(place for arm in config.arms for place in arm.set)]
     if not named and not any(place.startswith("prompts") for place in swept):
-        known = registry.build(registry.REAL, {"use": world}).check_prompts(config.pool_prompts())
-        sections = (PromptSection.model_validate(asdict(one)) for one in known)
+        known = registry.build(registry.REAL, {"use": world}).check_prompts(config.prompt_nouns())
+        sections = (PromptSection.model_validate(asdict(prompt)) for prompt in known)
         prompts = (*prompts, *sections)[: 1 << PROMPT_BITS]
     return config.model_copy(update={"prompts": prompts, "steady_images": steady})
 
 
 def _points(
-    raw: dict[str, object], config: Config, found: list[tuple[str, dict[str, object]]], source: str
+    raw: dict[str, object], config: Config, arm_configs: list[tuple[str, dict[str, object]]], source: str
 ) -> Iterator[Point]:
-    """Every arm with every seed; seeds are no part of an arm's name."""
-    for arm, made in found:
+    """Every arm with every seed; an arm's name does not contain the seed."""
+    for arm, arm_config in arm_configs:
         for seed in config.sweep.get("seed", [raw.get("seed", 0)]):
-            yield Point(arm, _validate({**made, "seed": seed}, source))
+            yield Point(arm, _validate({**arm_config, "seed": seed}, source))
 
 
 def _with(raw: dict[str, object], changes: dict[str, object], where: str) -> dict[str, object]:
-    """One arm's config: what the study says, with the arm's own values put in their places."""
-    made = {**deepcopy(raw), "sweep": {}, "arms": [], "controls": "none"}
+    """One arm's config: the study's, with the arm's changes."""
+    changed = {**deepcopy(raw), "sweep": {}, "arms": [], "controls": "none"}
     for place, value in changes.items():
         if of_the_machine(place):
             raise ConfigError(f"{where}: {place} is no part of the experiment, so arms cannot differ in it.")
-        strict_yaml.put(made, place, deepcopy(value), f"{where}: {place}")
-    return made
+        strict_yaml.put(changed, place, deepcopy(value), f"{where}: {place}")
+    return changed
 
 
 def _override(raw: dict[str, object], text: str) -> None:

@@ -45,8 +45,8 @@ FAR, RARE = 4.0, 1e-3
 
 @dataclass(frozen=True)
 class Line:
-    """One statistic of a law: what it expects, what the loop's chains showed (their mean), and how many standard
-    errors lie between."""
+    """One statistic of a law: its expected value, its mean over the loop's chains, and the distance in standard
+    errors."""
 
     law: str
     statistic: str
@@ -57,8 +57,8 @@ class Line:
 
 
 def selfcheck(names: Iterable[str] | None = None, seed: int = 0) -> list[Line]:
-    """Every statistic of the named laws, or of all. The same seed gives the same numbers; each law has noise of its
-    own. Raises ConfigError for a name that is no law."""
+    """Every statistic of the named laws, or of all. The same seed gives the same numbers; each law has its own
+    noise. Raises ConfigError for a name that is no law."""
     names = list(LAWS) if names is None else list(names)
     for name in names:
         if name not in LAWS:
@@ -67,7 +67,7 @@ def selfcheck(names: Iterable[str] | None = None, seed: int = 0) -> list[Line]:
 
 
 def plausible(lines: Sequence[Line]) -> bool:
-    """Whether a correct loop would show such lines: every |z| at most 4, and together as probable as chance."""
+    """Whether a correct loop could give these lines: every |z| is at most 4, and `surprise` is at least 0.001."""
     return all(abs(line.z) <= FAR for line in lines) and surprise(lines) >= RARE
 
 

@@ -1,7 +1,7 @@
 """The bench: planned runs of toy generators through the real loop, thousands of chains at a time.
 
-Only the store is another one (docs/laws.md, Checking). Replicates ride as the numbers of one image where no policy
-looks at images, else as prompts and seeds.
+Only the store is replaced (docs/laws.md, Checking). If no policy looks at images, each number of an image is a chain of
+its own; else each prompt and seed is.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ TEXTS = [f"chain {i}" for i in range(1 << PROMPT_BITS)]
 SEEDS = 2
 
 Claim = tuple[str, float, np.ndarray]
-"""A statistic, what a law expects of it, and its value in every chain, float array (chains,)."""
+"""A statistic, the value that a law predicts, and its value in every chain, float array (chains,)."""
 
 Moments = tuple[np.ndarray, np.ndarray]
-"""Means and variances that the last generation has learnt, two float arrays (parts, chains, ...)."""
+"""Means and variances that the last generation learnt, two float arrays (parts, chains, ...)."""
 
 
 class Scratch(Store):
-    """A store for one sitting: every stage is made once, but nothing is synced, signed or kept."""
+    """A temporary store: every stage is made once, without sync or receipt."""
 
     def once(self, stage: Stage, make: Maker) -> Path:
         """The stage's folder; `make` is called only if it is not there yet."""
@@ -49,9 +49,9 @@ class Scratch(Store):
 
 @dataclass(frozen=True)
 class Bench:
-    """Chains for the laws; `config` below is any key of a config, as in YAML, and images those of a pool.
+    """Runs chains for the laws. images: of a pool. config: any key of a config, as in YAML.
 
-    Parts share no chain and two configs no noise, so statistics of different parts or configs are independent.
+    Parts share no chain and configs share no noise, so statistics of different parts or configs are independent.
     """
 
     seed: int
@@ -68,8 +68,8 @@ class Bench:
         numbers of an image."""
         gaussian = {"use": "gaussian", **generator}
         with self._carried(TEXTS, ["positive"], SEEDS, images, steps, generator=gaussian, **config) as models:
-            found = np.concatenate([fitted(model, TEXTS) for model in models])
-        mean, variance = found.swapaxes(0, 1).reshape(2, 2, -1, found.shape[-1])
+            moments = np.concatenate([fitted(model, TEXTS) for model in models])
+        mean, variance = moments.swapaxes(0, 1).reshape(2, 2, -1, moments.shape[-1])
         return mean, variance
 
     def shares(self, images: int, steps: int, rates: dict[str, float], **config: object) -> np.ndarray:
@@ -86,7 +86,7 @@ class Bench:
     def _carried(
         self, texts: list[str], concepts: list[str], seeds: int, images: int, steps: int, **config: object
     ) -> Iterator[list[Checkpoint]]:
-        """The last generation's model of one run per seed; their folders last as long as the context."""
+        """The last generation's model of one chain per seed; the folders are deleted when the context ends."""
         raw = {
             "name": "selfcheck",
             "threads": 1,
@@ -99,9 +99,9 @@ class Bench:
             **config,
         }
         own = int(hashlib.sha256(f"{self.seed}/{canonical(raw)}".encode()).hexdigest()[:12], 16)
-        runs = plan(study.check({**raw, "sweep": {"seed": [own + i for i in range(seeds)]}})).chains
+        chains = plan(study.check({**raw, "sweep": {"seed": [own + i for i in range(seeds)]}})).chains
         with TemporaryDirectory() as folder:
             store = Scratch(Path(folder))
-            for run in runs:
-                loop.carry(run, store)
-            yield [Checkpoint(store.stages / run.generations[-1].model.folder) for run in runs]
+            for chain in chains:
+                loop.carry(chain, store)
+            yield [Checkpoint(store.stages / chain.generations[-1].model.folder) for chain in chains]

@@ -11,8 +11,8 @@ from entropy_loop.analysis.rates import UNCALIBRATED, PromptCalibration, calibra
 from entropy_loop.contracts import Judge
 from entropy_loop.data import ALL, Concept
 from entropy_loop.plan import Plan
-from entropy_loop.storage import reading
 from entropy_loop.storage.receipts import Receipt
+from entropy_loop.storage.receipts import read as read_receipt
 from entropy_loop.storage.store import Store
 from entropy_loop.study.checks import curator_measures
 from entropy_loop.study.config import Config
@@ -113,7 +113,7 @@ def _rate(entry: Mapping[str, Any], name: str, n: str) -> Value:
 def receipts(plan: Plan, store: Store) -> dict[str, Receipt]:
     """Key of a finished stage -> its receipt."""
     finished = ((key, store.finished(stage)) for key, stage in plan.stages().items())
-    return {key: reading.receipt(folder) for key, folder in finished if folder}
+    return {key: read_receipt(folder) for key, folder in finished if folder}
 
 
 def timings(plan: Plan, receipts: Mapping[str, Receipt]) -> list[Timing]:
