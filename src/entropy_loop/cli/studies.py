@@ -98,7 +98,7 @@ def fetch_(config: ConfigArgument, overrides: SetOption = None, as_json: JsonOpt
 
     wanted = list(fetch.wanted(study.load(config, tuple(overrides or ()))))
     fetch.check_pinned(wanted)
-    found = []
+    models = []
     for download in wanted:
         if not as_json:
             out.print(f"{download.repo} at {download.revision}")

@@ -86,7 +86,7 @@ def calibrate(study: Study, images: str, n: int | None, seed: int, out: Path, ti
     with TemporaryDirectory() as scratch, as_storage_error(Path(scratch)):
         source = _labelled(config, images, n, seed, Path(scratch) / "scenes", next(steps))
         check_enough_images(source.truth, seed)
-        bench = Bench(config.concept_nouns(), _joints(config), source, seed, Path(scratch))
+        bench = Bench(config.judged_concepts(), _joints(config), source, seed, Path(scratch))
         origin = {"source": images, "n": len(source.files), "seed": seed}
         return [
             _write(spec, judge, bench, origin, bench.fit(judge, steps), out / judge.label) for spec, judge in judges
@@ -95,7 +95,7 @@ def calibrate(study: Study, images: str, n: int | None, seed: int, out: Path, ti
 
 def _unswept(study: Study) -> Config:
     """The config of the first arm. Raises ConfigError when judges, prompts or concepts differ between the arms."""
-    parts = [(point.config.judges, point.config.prompt_nouns(), point.config.concepts) for point in study.points]
+    parts = [(point.config.judges, point.config.pool_prompts(), point.config.concepts) for point in study.points]
     if any(other != parts[0] for other in parts):
         raise ConfigError("judges, prompts or concepts differ between the arms; give a config with those of one arm.")
     return study.points[0].config

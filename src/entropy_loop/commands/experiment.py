@@ -79,7 +79,7 @@ def finished(planned: Plan, root: Path) -> bool:
     return all(store.finished(stage) for stage in planned.stages().values())
 
 
-def previous_ending(planned: Plan, root: Path, shard: Shard | None = None) -> Ending | None:
+def previous_ending(planned: Plan, root: Path, shard: Shard | None = None) -> FinalMessage | None:
     """The final message of a finished run; None when a stage or the message must be made anew. Raises Locked while
     another process works in the folder."""
     if not finished(planned, root):
@@ -130,7 +130,7 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
     tracked = Tracking(planned, root, listen)
     store = Store(root, provenance(), tracked, several=shard is not None)
     with store.lock(), results_folder.enough_space(planned, store):
-        final_message.forget(root)
+        final_message.delete(root)
         _write_inputs(planned, store)
         carry_chain = _CarryChain()
         if shard is None:
@@ -295,5 +295,5 @@ def _write_outputs(planned: Plan, store: Store) -> Finished:
     results.write(store.root)
     written = Finished(results, page.write(planned, store, results))
     if finished(planned, store.root):
-        final_message.keep(written.ending, planned, store.root)
+        final_message.save(written.ending, planned, store.root)
     return written

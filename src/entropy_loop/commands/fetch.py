@@ -31,7 +31,7 @@ def wanted(study: Study) -> list[Download]:
         dict.fromkeys(
             download
             for point in study.points
-            for plugin in registry.placed(point.config.model_dump())
+            for plugin in registry.plugins_in(point.config.model_dump())
             if plugin.kind is not registry.SCORER or point.config.policy_plugin().reads_scores
             for download in registry.build(plugin.kind, plugin.spec, plugin.place).downloads()
         )
@@ -61,7 +61,7 @@ def fetch(download: Download) -> Fetched:
     """
     from huggingface_hub import snapshot_download
 
-    before = download.here()
+    before = download.local_files()
     with _hub_errors(download.repo):
         snapshot_download(download.repo, revision=download.revision, allow_patterns=list(download.patterns))
     here = download.local_files()

@@ -39,7 +39,7 @@ KEYS = sorted(
 def plugin_mistakes(raw: Mapping[str, object]) -> list[str]:
     """One line per mistake in the plug-ins that a config names. The config need not be valid."""
     lines: list[str] = []
-    for plugin in registry.placed(raw):
+    for plugin in registry.plugins_in(raw):
         try:
             registry.build(plugin.kind, plugin.spec, plugin.place)
         except ConfigError as error:
@@ -50,7 +50,7 @@ def plugin_mistakes(raw: Mapping[str, object]) -> list[str]:
 def _built(raw: Mapping[str, object], kind: Kind[P]) -> list[P]:
     """The plug-ins of a kind, without those that cannot be built."""
     built = []
-    for plugin in registry.placed(raw):
+    for plugin in registry.plugins_in(raw):
         if plugin.kind is kind:
             with suppress(ConfigError):
                 built.append(registry.build(kind, plugin.spec, plugin.place))

@@ -42,6 +42,6 @@ def _chains(experiment: Study) -> list[tuple[str, list[tuple[str, Plugin]]]]:
 
 def _plugins(config: Config) -> Iterator[tuple[str, str, Plugin]]:
     """(place in the config, name, plug-in) of every plug-in that results depend on."""
-    for plugin in registry.placed(config.model_dump()):
+    for plugin in registry.plugins_in(config.model_dump()):
         if not plugin.kind.machine:
             yield plugin.place, str(plugin.spec["use"]), registry.build(plugin.kind, plugin.spec, plugin.place)

@@ -139,7 +139,7 @@ def _validate(raw: dict[str, object], source: str) -> Config:
     except ValidationError as error:
         lines = registry.explain(error, checks.KEYS) + checks.plugin_mistakes(raw)
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
-    _raise_mistakes(registry.bent(raw, config.model_dump()), source)
+    _raise_mistakes(registry.coerced(raw, config.model_dump()), source)
     return _with_checks(config)
 
 
@@ -153,7 +153,7 @@ def _with_checks(config: Config) -> Config:
     named, prompts = config.check_prompts(), config.prompts
     swept = [*config.sweep, *(place for arm in config.arms for place in arm.set)]
     if not named and not any(place.startswith("prompts") for place in swept):
-        known = registry.build(registry.REAL, {"use": world}).check_prompts(config.prompt_nouns())
+        known = registry.build(registry.REAL, {"use": world}).check_prompts(config.pool_prompts())
         sections = (PromptSection.model_validate(asdict(prompt)) for prompt in known)
         prompts = (*prompts, *sections)[: 1 << PROMPT_BITS]
     return config.model_copy(update={"prompts": prompts, "steady_images": steady})

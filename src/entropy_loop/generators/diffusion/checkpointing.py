@@ -46,10 +46,10 @@ def save(state: State, folder: Path) -> None:
 
     new = disk.emptied(folder / "new")
     save_file({name: value.detach().cpu().contiguous() for name, value in state.tensors.items()}, new / TENSORS)
-    (new / TOLD).write_text(json.dumps({"step": state.step, **state.told}), encoding="utf-8")
-    made = disk.publish(new, folder / f"checkpoint-{state.step:06d}", {"format": 1})
-    receipts.check(made)
-    for old in _there(folder)[:-1]:
+    (new / VALUES).write_text(json.dumps({"step": state.step, **state.values}), encoding="utf-8")
+    checkpoint = disk.publish(new, folder / f"checkpoint-{state.step:06d}", {"format": 1})
+    receipts.check(checkpoint)
+    for old in _checkpoints(folder)[:-1]:
         disk.remove(old)
 
 

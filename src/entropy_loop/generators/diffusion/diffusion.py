@@ -120,13 +120,13 @@ class Diffusion(Generator):
         """Raises ConfigError when the checkpoint is missing or incomplete, when a prompt is too long for it, when the
         settings cannot train it, or when this machine does not have the precision."""
         folder = assets.find(self.checkpoint, self.revision)
-        pretrained.refuse(folder, prompts)
+        pretrained.check(folder, prompts)
         device.check_precision(self.precision, "generator.precision")
         if self.safety_checker != "off":
             safety.check(folder)
         if settings.method != "none":
             device.check_precision(settings.mixed_precision, "train.mixed_precision")
-            finetune.refuse_untrainable(pretrained.schedule(folder), settings)
+            finetune.check_trainable(pretrained.schedule(folder), settings)
         if settings.method == "lora":
             lora.check_targets(resident.empty(folder), settings)
 
