@@ -70,7 +70,7 @@ def run(
 
 
 def open_results(path: str | PathLike[str]) -> Results:
-    """What lies in a results folder, finished or not, with or without its store. Raises ConfigError if it is none."""
+    """Open a results folder, finished or not, with or without its store. Raises ConfigError if it is none."""
     check_results_folder(Path(path))
     return Results(Path(path))
 

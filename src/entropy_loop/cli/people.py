@@ -41,8 +41,8 @@ def rate(
     except Stopped:
         pass
     finally:
-        told = serving.close()
-    out.print(f"{told}; `entropy-loop report {root}` tells of answers, `entropy-loop run` goes on with picks")
+        kept = serving.close()
+    out.print(f"{kept}. `entropy-loop report {root}` shows the answers, `entropy-loop run` continues with the picks")
 
 
 @app.command("import")
@@ -50,8 +50,10 @@ def import_(
     root: Annotated[Path, typer.Argument(metavar="RESULTS", help="The results folder whose images were rated.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, or the JSON export of Label Studio.")],
 ) -> None:
-    """Read answers that people gave on another platform. They rated what `export --to
-    label-studio` or `export --to csv` wrote."""
+    """Read answers that people gave on another platform.
+
+    They rated what `export --to label-studio` or `export --to csv` wrote.
+    """
     from entropy_loop.commands import results_folder
     from entropy_loop.people.book import Book
     from entropy_loop.rating import exchange

@@ -55,7 +55,7 @@ def run(
     part = experiment.Shard.parse(shard) if shard else None
     ending = None if fork else experiment.previous_ending(planned, root, part)
     if not (ending or experiment.finished(planned, root)):
-        experiment.check_ready(planned)  # what is finished needs no model, nor the libraries that look for one
+        experiment.check_ready(planned)  # a finished run needs no model, and no model library is loaded
     if not experiment.leads():
         if not ending:
             experiment.join_trainings(planned)

@@ -89,7 +89,7 @@ def calibrate_(
         source = f"{calibrate.PEOPLE}{people}" if people else images
         calibrations = calibrate.calibrate(loaded, source, n, seed, folder, tick)
     if as_json:
-        print(json.dumps([one.values() for one in calibrations], indent=1))
+        print(json.dumps([calibration.values() for calibration in calibrations], indent=1))
         return
     for calibration in calibrations:
         out.print(calibration.text())

@@ -63,8 +63,7 @@ class Tracking:
 
     def finish(self, rates: pd.DataFrame) -> None:
         """Log V of every prompt, concept and generation of the chains that were logged, and close them. The x-axis is
-        the training step that produced the generation; in wandb, which drops earlier steps, the
-        generation."""
+        the training step that produced the generation; in wandb, which drops earlier steps, it is the generation."""
         pools = rates[(rates["set"] == "pool") & rates["rate"].notna()].sort_values("generation")
         several = rates["prompt"].nunique() > 1
         for name, tracker in self.started.items():
