@@ -123,7 +123,7 @@ def test_only_the_door_prints_and_exits():
 
 
 def test_layers_hold():
-    """The import contracts of pyproject.toml (layers, independent plug-in packages, no heavy library elsewhere) are kept."""
+    """The import contracts of pyproject.toml (layers, independent packages, no heavy library elsewhere) are kept."""
     line = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
     told = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout
