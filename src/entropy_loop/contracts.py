@@ -216,7 +216,7 @@ class Scorer(_Observer, Protocol):
 class Entry(TypedDict, total=False):
     """The calibration of one concept, or of several in one image.
 
-    threshold: lowest score whose answer is yes. sensitivity, specificity: measured on `positives` and `negatives`
+    threshold: the score above which the answer is yes. sensitivity, specificity: measured on `positives` and `negatives`
     images. reason: why these are missing. concepts: set only in an entry of several. yes, no: the contrastive texts.
     """
 

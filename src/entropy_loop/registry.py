@@ -232,7 +232,7 @@ def build(kind: Kind[P], spec: Spec, where: str = "") -> P:
         mistakes += explain(error, names, where)
     except ConfigError as error:
         mistakes.append(f"{where}: {error}")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         mistakes.append(f"{where}: an option has no JSON form that can enter a key ({error}).")
     if mistakes:
         raise ConfigError("\n".join(mistakes))

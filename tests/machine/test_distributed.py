@@ -107,6 +107,7 @@ def test_two_processes_train_what_one_trains(tmp_path):
     before = weights(Path("src/entropy_loop/assets/storybook"))
     moved, apart = weights(one) - before, weights(two) - weights(one)
     assert apart.norm() < 1e-4 * moved.norm()
+    assert apart.abs().max() < 1e-4 < moved.abs().max()
     assert (apart.abs() > 1e-5).sum() <= len(apart) / 1e6
 
 

@@ -23,6 +23,8 @@ def _config(model: str, revision: str | None, pretrained: str | None) -> dict[st
     """The model's `vision_cfg`, from open_clip's package for an architecture, else from the model's folder; empty when
     it is missing."""
     spec = find_spec("open_clip") if pretrained else None
+    if pretrained and not (spec and spec.origin):
+        return {}
     try:
         if spec and spec.origin:
             file = Path(spec.origin).parent / "model_configs" / f"{model}.json"

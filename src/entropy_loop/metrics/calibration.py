@@ -65,7 +65,7 @@ class Fit:
 
 
 def halves(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split the indices 0..n-1 into two sorted halves by a seeded permutation; the first gets the odd index."""
+    """Split the indices 0..n-1 into two sorted halves by a seeded permutation; if n is odd, the first has one more."""
     first, second = np.array_split(np.random.default_rng(seed).permutation(n), 2)
     return np.sort(first), np.sort(second)
 

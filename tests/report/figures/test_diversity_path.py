@@ -16,7 +16,7 @@ VENDI, DISTANCE = [5.0, 4.0, 2.0], [0.1, 0.4]
 
 
 def seen(**changes: object) -> View:
-    """The arm of test_figures; its Vendi scores lie at VENDI plus the seed, distances from generation 1 on."""
+    """The arm of test_recognition; its Vendi scores lie at VENDI plus the seed, distances from generation 1 on."""
     bare, rows = view(**changes), []
     for run in (run for run in bare.plan.chains if run.arm == bare.plan.chains[-1].arm):
         where = {"run": run.name, "arm": run.arm, "prompt": "a prompt", "n": 10}
