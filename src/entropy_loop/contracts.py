@@ -216,8 +216,9 @@ class Scorer(_Observer, Protocol):
 class Entry(TypedDict, total=False):
     """The calibration of one concept, or of several in one image.
 
-    threshold: the score above which the answer is yes. sensitivity, specificity: measured on `positives` and `negatives`
-    images. reason: why these are missing. concepts: set only in an entry of several. yes, no: the contrastive texts.
+    threshold: the score above which the answer is yes. sensitivity, specificity: measured on `positives` and
+    `negatives` images. reason: why these are missing. concepts: set only in an entry of several. yes, no: the
+    contrastive texts.
     """
 
     threshold: float

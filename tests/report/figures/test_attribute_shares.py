@@ -17,7 +17,7 @@ CONFIG = {"attributes": {"coat": ["blue", "brown", "grey"]}, "measures": {"reade
 
 
 def seen(real: bool = False, **changes: object) -> View:
-    """The arm of test_recognition with the shares of COATS; in the chain of seed 1 blue is unmeasurable from the start."""
+    """The arm of test_recognition with the shares of COATS; in seed 1's chain blue is unmeasurable from the start."""
     bare, rows = view(**CONFIG, **changes), []
     for run in (run for run in bare.plan.chains if run.arm == bare.plan.chains[-1].arm):
         where = {"run": run.name, "arm": run.arm, "prompt": "a prompt", "attribute": "coat"}
