@@ -37,24 +37,24 @@ def requests(n: int, prompt: str = ESSAY) -> list[Request]:
 
 
 def made(folder: Path, asked: list[Request]) -> Samples:
-    results_folder.mkdir()
-    TINY.base(results_folder, quiet)
-    TINY.sample(Checkpoint(results_folder), asked, results_folder, quiet)
-    return Samples(results_folder)
+    folder.mkdir()
+    TINY.base(folder, quiet)
+    TINY.sample(Checkpoint(folder), asked, folder, quiet)
+    return Samples(folder)
 
 
 @pytest.fixture(scope="module")
 def diet(tmp_path_factory: pytest.TempPathFactory) -> Diet:
     """Eight drawn scenes of the essay's prompt, as a kept pool."""
-    results_folder = tmp_path_factory.mktemp("diet")
-    (results_folder / "images").mkdir()
+    folder = tmp_path_factory.mktemp("diet")
+    (folder / "images").mkdir()
     drawn = [scene.sample(7, i, relation="riding", rider="astronaut", mount="horse") for i in range(8)]
     for i, one in enumerate(drawn):
-        Image.fromarray(scene.render(one)).save(results_folder / f"images/i{i}.png")
+        Image.fromarray(scene.render(one)).save(folder / f"images/i{i}.png")
     ids = [f"i{i}" for i in range(8)]
     table = pd.DataFrame({"id": ids, "prompt": ESSAY, "file": [f"images/{name}.png" for name in ids]})
-    table.to_parquet(results_folder / "samples.parquet")
-    return Diet(table.assign(folder=str(results_folder), real=False))
+    table.to_parquet(folder / "samples.parquet")
+    return Diet(table.assign(folder=str(folder), real=False))
 
 
 def trained(diet: Diet, out: Path, **changes: object) -> Path:

@@ -50,8 +50,8 @@ def test_rates_count_what_the_images_show(toy, tmp_path):
     run(toy(), tmp_path / "out")
     rates = pd.read_csv(tmp_path / "out" / "rates.csv").query("set == 'pool'")
     for g in range(3):
-        (results_folder,) = (tmp_path / "out" / "store").glob(f"g{g:02d}-generate-pool-*")
-        shown = [set(s.split("+")) for s in pd.read_parquet(results_folder / "samples.parquet")["shows"]]
+        (folder,) = (tmp_path / "out" / "store").glob(f"g{g:02d}-generate-pool-*")
+        shown = [set(s.split("+")) for s in pd.read_parquet(folder / "samples.parquet")["shows"]]
         for concept, wanted in (("horse", {"horse"}), ("all", {"astronaut", "horse"})):
             row = rates[(rates["generation"] == g) & (rates["concept"] == concept)].iloc[0]
             hits = sum(wanted <= s for s in shown)
@@ -136,7 +136,7 @@ def test_the_plan_on_disk_names_the_folders_in_the_store(toy, tmp_path):
     run(toy(sweep={"seed": [0, 1]}), tmp_path / "out")
     told = json.loads((tmp_path / "out" / "plan.json").read_text())["runs"]
     assert list(told) == ["none-seed0", "none-seed1"]
-    listed = {results_folder for generations in told.values() for g in generations for results_folder in g["stages"]}
+    listed = {folder for generations in told.values() for g in generations for folder in g["stages"]}
     assert listed == {p.name for p in (tmp_path / "out" / "store").iterdir() if p.is_dir() and p.name[0] != "."}
 
 
