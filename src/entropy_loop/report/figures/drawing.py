@@ -73,9 +73,6 @@ class Drawing:
         import matplotlib
 
         with matplotlib.rc_context(RC):
-            if self.figure.get_layout_engine():  # once for all files: each would lay the figure out twice
-                self.figure.draw_without_rendering()
-                self.figure.set_layout_engine(None)
             self.figure.savefig(file, format=kind, metadata=without, dpi=dpi)
 
 
