@@ -456,12 +456,22 @@ class Regime(Plugin, Protocol):
 # ---- engines -------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What one worker takes: CPU threads, and bytes of memory, roughly. tflop: the work of the whole plan; infinite if
+    the generator's is unknown."""
+
+    threads: int
+    memory: int
+    tflop: float
+
+
 class Engine(Plugin, Protocol):
     """Runs the chains. No result depends on it, and it is in no key."""
 
     @abstractmethod
-    def ready(self) -> None:
-        """Raises ConfigError if it cannot run on this machine."""
+    def ready(self, needs: Needs) -> None:
+        """Raises ConfigError if it cannot run on this machine. needs: of one worker."""
         ...
 
     @abstractmethod
@@ -471,7 +481,7 @@ class Engine(Plugin, Protocol):
         store: Store,
         work: Callable[[ChainT, Store], None],
         between: Callable[[], None],
-        threads: int,
+        needs: Needs,
     ) -> None:
-        """Call `work` for every chain, and `between` now and then. threads: CPU threads per worker."""
+        """Call `work` for every chain, and `between` now and then. needs: of one worker."""
         ...

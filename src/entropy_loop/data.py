@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import pandas as pd
 from pydantic import ConfigDict, Field
@@ -166,6 +166,17 @@ class Stage:
     def name(self) -> str:
         """The verb and the set, as in 'generate-pool'."""
         return f"{self.verb}-{self.set}" if self.set else self.verb
+
+    @property
+    def threads(self) -> int:
+        """CPU threads that make it."""
+        return cast(int, self.reads["threads"])
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the next generation is made from it; all other stages only measure."""
+        makes = self.verb in ("base", "generate", "draw", "score", "curate", "train")
+        return makes and self.set not in (EVALUATION, CHECK, HELD_OUT)
 
     @property
     def folder(self) -> str:

@@ -3,7 +3,8 @@
     generate pool -> recognise -> score -> curate -> feed -> train -> next generation
 
 Every stage goes through `store.once`, so the same call resumes after a kill and does nothing when all stages are
-finished. Judges see the whole pool; only curation selects.
+finished. What only measures goes through `store.aside`, so an engine can do it beside the next training. Judges see the
+whole pool; only curation selects.
 """
 
 from __future__ import annotations
@@ -82,9 +83,8 @@ def carry(chain: Chain, store: Store) -> None:
         if g.model.verb == "train":
             start = model if chain.config.train.start_from == "previous" else base
             model = feed(chain, g, start, history, store)
-        pool = generate(chain, g, model, store)
-        if g.measure:
-            measure(chain, g, g.measure, store)
+        pool = generate(chain, g, POOL, model, store)
+        store.aside(partial(observe, chain, g, model, pool, store))
         if g.curate:
             history.append(curate(chain, g, g.curate, pool, store))
 
@@ -95,36 +95,31 @@ def feed(chain: Chain, g: Generation, start: Checkpoint, history: list[Selection
     if stage := g.sets.get(REAL):
         draw = partial(_draw, chain.config.real_plugin(), chain.requests(g.number, REAL))
         real = Samples(store.once(stage, draw))
-        _recognise(chain, g, REAL, real, store)
+        store.aside(partial(_recognise, chain, g, REAL, real, store))
     if stage := g.sets.get(TAUGHT):
         prompts = tuple(prompt.text for prompt in chain.config.pool_prompts())
         teach = partial(_teach, chain.config.real_plugin(), chain.taught_requests(g.number), prompts)
         taught = Samples(store.once(stage, teach))
-        _recognise(chain, g, TAUGHT, taught, store)
-
-    def train(out: Path, tick: Tick) -> None:
-        diet = regimes.diet(chain.config.regime_plugin(), history, real, chain.feed_seeds(g.number), taught)
-        diet.table[list(DIET)].to_parquet(out / "diet.parquet", index=False)
-        modelcard.write(chain, g, start.folder.name, diet.table, out)
-        chain.config.generator_plugin().train(
-            start, diet, chain.config.train, chain.training_seeds(g.number), out, tick
-        )
-
-    return Checkpoint(store.once(g.model, train))
+        store.aside(partial(_recognise, chain, g, TAUGHT, taught, store))
+    return Checkpoint(store.once(g.model, partial(_train, chain, g, start, tuple(history), real, taught)))
 
 
-def generate(chain: Chain, g: Generation, model: Checkpoint, store: Store) -> Samples:
-    """Make all generated sets and the moved copies, and run every judge on each. Returns the pool."""
-    samples = {}
-    for image_set in GENERATED:
-        if stage := g.sets.get(image_set):
-            sample = Sampling(chain.config.sampler(image_set), model, chain.requests(g.number, image_set))
-            samples[image_set] = Samples(store.once(stage, sample))
-            _recognise(chain, g, image_set, samples[image_set], store)
+def generate(chain: Chain, g: Generation, image_set: str, model: Checkpoint, store: Store) -> Samples:
+    """Make one of a generation's generated sets."""
+    sampling = Sampling(chain.config.sampler(image_set), model, chain.requests(g.number, image_set))
+    return Samples(store.once(g.sets[image_set], sampling))
+
+
+def observe(chain: Chain, g: Generation, model: Checkpoint, pool: Samples, store: Store) -> None:
+    """Everything that the next generation does not wait for: the other image sets, the judgements, and the measures."""
+    _recognise(chain, g, POOL, pool, store)
+    for image_set in (name for name in GENERATED if name in g.sets and name != POOL):
+        _recognise(chain, g, image_set, generate(chain, g, image_set, model, store), store)
     if stage := g.sets.get(MOVED):
-        move = partial(moved.move, samples[POOL], _targets(chain), chain.config.moved_images())
+        move = partial(moved.move, pool, _targets(chain), chain.config.moved_images())
         _recognise(chain, g, MOVED, Samples(store.once(stage, move)), store)
-    return samples[POOL]
+    if g.measure:
+        measure(chain, g, g.measure, store)
 
 
 def measure(chain: Chain, g: Generation, stage: Stage, store: Store) -> None:
@@ -138,11 +133,7 @@ def measure(chain: Chain, g: Generation, stage: Stage, store: Store) -> None:
             store.once(observed.embed, partial(_embed, chain.config.embedder_plugin(), samples))
         if observed.read:
             store.once(observed.read, partial(_read, chain.config.reader_plugin(), samples))
-
-    def compare(out: Path, tick: Tick) -> None:
-        measures.measure(chain.config, g.number, inputs.load(chain, g.number, store), out, tick)
-
-    store.once(stage, compare)
+    store.once(stage, partial(_compare, chain, g.number, store))
 
 
 def curate(chain: Chain, g: Generation, stage: Stage, pool: Samples, store: Store) -> Selection:
@@ -194,7 +185,28 @@ def _select(chain: Chain, generation: int, pool: Samples, scores: pd.DataFrame |
     pd.concat(selections, ignore_index=True).to_parquet(out / "selection.parquet", index=False)
 
 
+def _compare(chain: Chain, generation: int, store: Store, out: Path, tick: Tick) -> None:
+    measures.measure(chain.config, generation, inputs.load(chain, generation, store), out, tick)
+
+
 # ---- call a plug-in, check what it returns, write it ---------------------------------------------------
+
+
+def _train(
+    chain: Chain,
+    g: Generation,
+    start: Checkpoint,
+    history: Sequence[Selection],
+    real: Samples | None,
+    taught: Samples | None,
+    out: Path,
+    tick: Tick,
+) -> None:
+    config = chain.config
+    diet = regimes.diet(config.regime_plugin(), history, real, chain.feed_seeds(g.number), taught)
+    diet.table[list(DIET)].to_parquet(out / "diet.parquet", index=False)
+    modelcard.write(chain, g, start.folder.name, diet.table, out)
+    config.generator_plugin().train(start, diet, config.train, chain.training_seeds(g.number), out, tick)
 
 
 def _draw(real: Real, requests: list[Request], out: Path, tick: Tick) -> None:

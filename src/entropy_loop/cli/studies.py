@@ -32,10 +32,12 @@ def run(
     overrides: SetOption = None,
     engine: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="local, or ray (several workers).", autocompletion=_engines),
+        typer.Option(metavar="NAME", help="local (this machine), or ray (a cluster).", autocompletion=_engines),
     ] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster to join: auto, or host:port.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of workers of the engine ray.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of worker processes. Default: one per core.")
+    ] = None,
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Be job I of N: run every N-th chain, from the I-th on.")
     ] = None,

@@ -5,10 +5,11 @@ The FLOP ledger counts arithmetic exactly and nothing else, so hours are estimat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from entropy_loop.contracts import Judge, Scorer
+from entropy_loop.contracts import Costs, Judge, Needs, Scorer
 from entropy_loop.data import Stage
 from entropy_loop.plan import Chain, Plan
 
@@ -34,6 +35,9 @@ DEVICES = (
     # Measured: the bundled checkpoint's UNet, batch 64, on two cores of an AMD EPYC with AVX-512 (bf16 by avx512_bf16).
     Device("2 CPU cores", 16 << 30, 0.10, 0.16, 1.0),
 )
+
+LIBRARIES = 900_000_000
+"""Bytes of memory of a worker beside the generator: torch and the other libraries, judges, images."""
 
 
 @dataclass(frozen=True)
@@ -148,10 +152,24 @@ class Outlook:
         return {"device": self.device.name, "hours": self.hours, **memory, "fits": self.fits}
 
 
+def needs(planned: Plan) -> Needs:
+    """What one worker takes (the libraries, and the largest sampling or training), and the work of the plan."""
+    largest = max((max(costs.sampling, costs.training) for costs in _generator_costs(planned)), default=0)
+    threads = max(chain.config.threads for chain in planned.chains)
+    unknown = len(_generator_costs(planned)) < len(planned.chains)
+    tflop = math.inf if unknown else sum(each.tflop for each in work(planned).values())
+    return Needs(threads, LIBRARIES + largest, tflop)
+
+
+def _generator_costs(planned: Plan) -> list[Costs]:
+    plugins = ((chain.config.generator_plugin(), chain.config.train) for chain in planned.chains)
+    return [costs for generator, train in plugins if (costs := generator.costs(train))]
+
+
 def outlooks(planned: Plan) -> Iterator[Outlook]:
     """The whole plan on each known device."""
     works = work(planned).values()
-    costs = [cost for chain in planned.chains if (cost := chain.config.generator_plugin().costs(chain.config.train))]
+    costs = _generator_costs(planned)
     for device in DEVICES:
         seconds = sum(w.tflop / (device.used * (device.half if w.half else device.fp32)) for w in works)
         sampling, training = (max(of, default=0) for of in ([c.sampling for c in costs], [c.training for c in costs]))

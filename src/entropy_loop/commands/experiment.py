@@ -90,7 +90,7 @@ def previous_ending(planned: Plan, root: Path, shard: Shard | None = None) -> Fi
 
 def check_ready(planned: Plan) -> None:
     """Raises ConfigError when a model or plug-in that the plan names is not here or cannot do its work."""
-    planned.study.config.engine_plugin().ready()
+    planned.study.config.engine_plugin().ready(costs.needs(planned))
     tracking.check_installed(planned.study.config.report_to)
     for download in fetch.wanted(planned.study):
         download.check_downloaded()
@@ -135,7 +135,7 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
         carry_chain = _CarryChain()
         if shard is None:
             planned.study.config.engine_plugin().carry(
-                planned.chains, store, carry_chain, _PeriodicReport(planned, store), planned.chains[0].config.threads
+                planned.chains, store, carry_chain, _PeriodicReport(planned, store), costs.needs(planned)
             )
             distributed.dismiss()
             results = _write_outputs(planned, store)
@@ -144,9 +144,8 @@ def carry_out(planned: Plan, root: Path, listen: Listener, shard: Shard | None =
             carry_chain.raise_waiting(root)
             tracked.finish(results.tables.rates)
             return results
-        Local().carry(
-            planned.chains[shard.index :: shard.count], store, carry_chain, lambda: None, planned.study.config.threads
-        )
+        shard_chains = planned.chains[shard.index :: shard.count]
+        Local(workers=1).carry(shard_chains, store, carry_chain, lambda: None, costs.needs(planned))
         distributed.dismiss()
         last = _write_outputs(planned, store) if finished(planned, store.root) else None
         tracked.finish(last.tables.rates if last else pd.DataFrame(columns=list(RATES)))

@@ -1,23 +1,71 @@
-"""The reference engine: one chain after the other, in this process."""
+"""The default engine: worker processes on this machine, one per core, or this process alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import pickle
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import ClassVar
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.sharedctypes import RawValue
+from threading import Lock, Thread
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from entropy_loop.contracts import ChainT, Engine
-from entropy_loop.storage.store import Store
+import psutil
+from pydantic import Field
+
+from entropy_loop import assets
+from entropy_loop.contracts import ChainT, Engine, Needs
+from entropy_loop.data import Tick
+from entropy_loop.engines.pool import Pool, Worker, WorkerDied
+from entropy_loop.errors import ConfigError, EntropyLoopError
+from entropy_loop.machine import device, distributed, resources, threads
+from entropy_loop.storage.store import Made, Store, Unit
+
+if TYPE_CHECKING:
+    from ctypes import c_double
+
+POLL = 0.5
+"""Seconds between two looks at a worker at work."""
+WORTH = 0.5
+"""TFLOP of work below which no worker is started: a core computes it in the seconds that a worker takes to start."""
+HUNG = 600.0
+"""Seconds in which a worker and its child processes use no CPU time at all, after which it counts as hung."""
+SPAWN = get_context("spawn")
 
 
 @dataclass(frozen=True)
 class Local(Engine):
-    """One chain after the other, in this process."""
+    """Worker processes on this machine: chains side by side, pools split at blocks, and what the next generation does
+    not wait for beside its training."""
 
     version: ClassVar[int] = 1
 
-    def ready(self) -> None:
-        """Always ready."""
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Number of worker processes, at least 1. Each has `threads` CPU threads. `1` works in this process. `auto` starts
+    as many as cores and memory allow, but works in this process on a GPU, under `accelerate launch`, and for a few
+    seconds of work."""
+
+    def ready(self, needs: Needs) -> None:
+        """Raises ConfigError when memory does not hold so many workers, or when `accelerate launch` started several
+        processes."""
+        if self.workers in ("auto", 1):
+            return
+        if distributed.processes() > 1:
+            raise ConfigError("engine.workers: the processes of `accelerate launch` train together; leave it out.")
+        wanted, free = int(self.workers) * needs.memory, resources.memory()
+        if wanted > free:
+            raise ConfigError(
+                f"engine.workers: {self.workers} workers take about {wanted / 1e9:.1f} GB, and {free / 1e9:.1f} GB of "
+                f"memory are free; give {max(1, free // needs.memory)} at most, or auto."
+            )
 
     def carry(
         self,
@@ -25,8 +73,131 @@ class Local(Engine):
         store: Store,
         work: Callable[[ChainT, Store], None],
         between: Callable[[], None],
-        threads: int,
+        needs: Needs,
     ) -> None:
+        if (size := self._size(needs)) > 1:
+            with Pool(store, size, lambda: _Process(needs.threads)) as pool:
+                pool.carry(chains, work, between)
+            return
         for chain in chains:
             between()
             work(chain, store)
+
+    def _size(self, needs: Needs) -> int:
+        if self.workers != "auto":
+            return self.workers
+        if needs.tflop < WORTH or distributed.processes() > 1 or device.accelerated():
+            return 1
+        return max(1, min(resources.cores() // needs.threads, resources.memory() // needs.memory))
+
+
+class _Process(Worker):
+    """A worker process. Each has an executor of its own, because an executor fails as a whole when a process dies."""
+
+    def __init__(self, cores: int) -> None:
+        threads.use(cores)  # the worker's libraries read the environment when they are loaded
+        self.share: c_double = RawValue("d", 0.0)
+        chosen = os.environ.get(device.CHOICE, "auto")
+        self.executor = ProcessPoolExecutor(1, SPAWN, _begin, (self.share, chosen))
+        with _without_main():
+            before = set(active_children())
+            self.started = self.executor.submit(os.getpid)
+            (child,) = set(active_children()) - before
+        self.process = psutil.Process(child.pid)
+
+    def make(self, unit: Unit, cores: int, tick: Tick) -> Made:
+        try:
+            self.started.result()
+        except BrokenProcessPool:
+            raise EntropyLoopError(
+                "engine: a worker process did not start; its own message stands above. `--workers 1` works without."
+            ) from None
+        try:
+            return self._watched(self.executor.submit(_make, unit, cores), tick)
+        except (BrokenProcessPool, psutil.Error):
+            raise WorkerDied from None
+
+    def _watched(self, result: Future[Made], tick: Tick) -> Made:
+        """The result, as soon as it is there. Raises WorkerDied when the worker hangs."""
+        used, since = 0.0, time.monotonic()
+        while wait([result], POLL).not_done:
+            tick(self.share.value)
+            if (now := self._cpu_seconds()) > used:
+                used, since = now, time.monotonic()
+            elif time.monotonic() - since > HUNG:
+                raise WorkerDied
+        return result.result()
+
+    def _cpu_seconds(self) -> float:
+        total = 0.0
+        for process in self._family():
+            with suppress(psutil.NoSuchProcess):  # a child process that has just ended
+                total += sum(process.cpu_times()[:2])
+        return total
+
+    def _family(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
+
+    def kill(self) -> None:
+        with suppress(psutil.NoSuchProcess):
+            for process in self._family():
+                process.kill()
+        self.executor.shutdown(wait=False, cancel_futures=True)
+
+
+_STARTING = Lock()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide `__main__`: a new process would import it, and so run the user's script a second time."""
+    with _STARTING:
+        main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+
+
+# ---- in a worker ---------------------------------------------------------------------------------------
+
+_share: c_double
+"""The share done of the unit that this worker makes; the process that started the worker reads it."""
+
+
+def _begin(share: c_double, chosen: str) -> None:
+    global _share
+    _share = share
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends its workers
+    Thread(target=_end_with_parent, daemon=True).start()
+    assets.restrict_libraries()
+    device.use(chosen)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would otherwise wait for work for ever."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
+
+
+def _make(unit: Unit, cores: int) -> Made:
+    threads.use(cores)
+    try:
+        _advance(0.0)
+        return unit.made(_advance)
+    except Exception as error:
+        raise _picklable(error) from None
+
+
+def _advance(share: float) -> None:
+    _share.value = share
+
+
+def _picklable(error: Exception) -> Exception:
+    """The error, or one with its message if it cannot be sent to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

@@ -7,6 +7,7 @@ agree, bytes may differ.
 from __future__ import annotations
 
 import os
+import sys
 from typing import NotRequired, TypedDict
 
 from entropy_loop.errors import ConfigError
@@ -46,6 +47,16 @@ def device() -> str:
         kinds = ", ".join(kind for kind, present in available.items() if present)
         raise ConfigError(f"device: {name} is not here; this machine has {kinds}. `device: auto` takes the first.")
     return name
+
+
+def accelerated() -> bool:
+    """Whether models compute on a GPU. Without the device file of a driver it says no and does not load torch, which
+    takes seconds."""
+    chosen = os.environ.get(CHOICE, "auto")
+    drivers = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
+    if chosen == "cpu" or (sys.platform == "linux" and not any(map(os.path.exists, drivers))):
+        return False
+    return device() != "cpu"
 
 
 def check_precision(precision: str, where: str) -> None:

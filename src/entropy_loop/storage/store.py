@@ -14,13 +14,14 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from entropy_loop.data import Stage, Tick
 from entropy_loop.errors import Locked, StorageError, as_storage_error
+from entropy_loop.machine.device import Description
 from entropy_loop.storage import disk, receipts
 from entropy_loop.storage.provenance import current_device
 from entropy_loop.storage.receipts import Receipt
@@ -30,6 +31,7 @@ ASKING = 30.0  # seconds: longer than a healthy process takes to ask for the fol
 SCRATCH = ".scratch"
 Maker = Callable[[Path, Tick], None]
 """Fills a folder."""
+Task = Callable[[], None]
 Listener = Callable[[str, Stage, float], None]
 """Called with ("opened" | "started" | "working" | "finished", stage, share done)."""
 
@@ -71,16 +73,39 @@ class Unit:
         """The ids of the images that the maker makes, if it is `Parted`."""
         return self.make.images if isinstance(self.make, Parted) else []
 
+    def made(self, tick: Tick) -> Made:
+        """Fill the folder, in this process."""
+        began = time.perf_counter()
+        self.make(disk.emptied(self.out), tick)
+        return Made(self.out, time.perf_counter() - began, current_device())
 
-Performer = Callable[[Stage, Sequence[Unit], Tick], Iterator[Unit]]
+
+@dataclass(frozen=True)
+class Made:
+    """A folder that was filled, how long that took, and the device that computed it (None without torch)."""
+
+    out: Path
+    seconds: float
+    device: Description | None
+
+
+Performer = Callable[[Stage, Sequence[Unit], Tick], Iterator[Made]]
 """Makes the units of a stage, here or on workers, and yields each one when it is done."""
 
 
-def here(stage: Stage, units: Sequence[Unit], tick: Tick) -> Iterator[Unit]:
+def here(stage: Stage, units: Sequence[Unit], tick: Tick) -> Iterator[Made]:
     """Make the units of a stage in this process, one after the other."""
     for done, unit in enumerate(units):
-        unit.make(disk.emptied(unit.out), partial(_tick, tick, done, len(units)))
-        yield unit
+        yield unit.made(partial(_tick, tick, done, len(units)))
+
+
+def at_once(task: Task) -> None:
+    """Do a task now."""
+    task()
+
+
+def _join(make: Parted, parts: list[Path], out: Path, tick: Tick) -> None:
+    make.join(parts, out)
 
 
 def _tick(tick: Tick, done: int, of: int, share: float) -> None:
@@ -92,14 +117,16 @@ def _tick(tick: Tick, done: int, of: int, share: float) -> None:
 class Store:
     """The results of one experiment: `root` with tables and report, `root/store` with the stages.
 
-    perform: does the work of a stage. several: other threads or processes make stages in the same folder too; then each
-    stage has a lock of its own, and whoever comes second opens the finished stage.
+    perform: does the work of a stage. aside: does a task of a chain that its next generation does not wait for, at once
+    or beside the chain; the tasks of a chain are done in order. several: other threads or processes make stages in the
+    same folder too; then each stage has a lock of its own, and whoever comes second opens the finished stage.
     """
 
     root: Path
     provenance: Mapping[str, object] = field(default_factory=dict)
     listen: Listener = silent
     perform: Performer = here
+    aside: Callable[[Task], None] = at_once
     several: bool = False
     checked: set[str] = field(default_factory=set, repr=False, compare=False)  # keys of stages known to be undamaged
 
@@ -142,38 +169,39 @@ class Store:
         self._check_needs(stage)
         self.listen("started", stage, 0.0)
         scratch = self.stages / SCRATCH / stage.folder
-        started, clock = datetime.now(UTC), time.perf_counter()
+        started = datetime.now(UTC)
         with as_storage_error(scratch):
-            whole = self._fill(stage, make, scratch)
-            seconds = time.perf_counter() - clock
-            folder = self._publish(stage, whole, started, seconds)
+            made = self._fill(stage, make, scratch)
+            folder = self._publish(stage, made, started)
             disk.remove(scratch)
-        self._log(stage, started, seconds)
+        self._log(stage, started, made.seconds)
         self.listen("finished", stage, 1.0)
         return folder
 
-    def _fill(self, stage: Stage, make: Maker, scratch: Path) -> Path:
-        """Make the stage's files in a folder of its scratch folder, and return it."""
+    def _fill(self, stage: Stage, make: Maker, scratch: Path) -> Made:
+        """Make the stage's files in a folder of its scratch folder."""
         whole = scratch / "whole"
         if isinstance(make, Parted) and len(parts := make.parts()) > 1:
-            make.join(self._parts(stage, parts, scratch), disk.emptied(whole))
-        else:
-            list(self._perform(stage, [Unit(make, whole)]))
-        return whole
+            return self._joined(stage, make, parts, scratch, whole)
+        (made,) = self._perform(stage, [Unit(make, whole)])
+        return made
 
-    def _parts(self, stage: Stage, parts: Sequence[Parted], scratch: Path) -> list[Path]:
-        """The folders of a stage's parts, in order. Parts that an earlier process finished are not made again."""
+    def _joined(self, stage: Stage, make: Parted, parts: Sequence[Parted], scratch: Path, whole: Path) -> Made:
+        """Make a stage from its parts. Parts that an earlier process finished are not made again."""
         folders = [scratch / f"part-{number:05d}" for number in range(len(parts))]
         missing = [
             Unit(part, scratch / f"{folder.name}.new")
             for part, folder in zip(parts, folders, strict=True)
             if receipts.faults(folder, strangers=True)
         ]
-        for unit in self._perform(stage, missing, 1 - len(missing) / len(parts)):
-            disk.publish(unit.out, unit.out.with_suffix(""), {"format": 1, "part_of": stage.key})
-        return folders
+        seconds = 0.0
+        for made in self._perform(stage, missing, 1 - len(missing) / len(parts)):
+            disk.publish(made.out, made.out.with_suffix(""), {"format": 1, "part_of": stage.key})
+            seconds += made.seconds
+        (joined,) = self._perform(stage, [Unit(partial(_join, make, folders), whole)], 1.0)
+        return replace(joined, seconds=seconds + joined.seconds)
 
-    def _perform(self, stage: Stage, units: Sequence[Unit], before: float = 0.0) -> Iterator[Unit]:
+    def _perform(self, stage: Stage, units: Sequence[Unit], before: float = 0.0) -> Iterator[Made]:
         """Make units. before: the share of the stage that is already made."""
         return self.perform(stage, units, lambda share: self.listen("working", stage, before + (1 - before) * share))
 
@@ -194,16 +222,16 @@ class Store:
                 wanted += receipts.read(folder)["stage"]["reads"].get("needs", ())
             self.checked.add(key)
 
-    def _publish(self, stage: Stage, whole: Path, started: datetime, seconds: float) -> Path:
+    def _publish(self, stage: Stage, made: Made, started: datetime) -> Path:
         receipt: Receipt = {
             "format": 1,
             "stage": {"verb": stage.verb, "generation": stage.generation, "key": stage.key, "reads": stage.reads},
             "started": started.isoformat(timespec="seconds"),
-            "seconds": round(seconds, 3),
+            "seconds": round(made.seconds, 3),
             "provenance": self.provenance,
-            "device": current_device(),
+            "device": made.device,
         }
-        folder = disk.publish(whole, self.stages / stage.folder, receipt)
+        folder = disk.publish(made.out, self.stages / stage.folder, receipt)
         self.checked.add(stage.key)
         return folder
 

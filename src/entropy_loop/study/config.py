@@ -138,8 +138,9 @@ class Config(_Section):
     checks: Literal["auto", "none"] = "auto"
     """`auto` adds check prompts that fit the targets, unless the config names some, and sets `steady_images`; both
     only for the bundled checkpoint. `none` switches all checks off, also those that the config names."""
-    threads: Annotated[int, Field(ge=1)] = 2
-    """CPU threads per worker, at least 1. Part of every key, because another number may round differently."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads per worker, at least 1. Part of every key, because another number may round differently. More than
+    one makes sense only for one chain on many cores that nobody else uses."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")] = "auto"
     """Device that computes. `auto` takes the first that is available of cuda, mps and cpu."""
     evaluation: EvaluationSection = EvaluationSection()

@@ -98,6 +98,8 @@ def given(mapping: Mapping[str, object], overrides: tuple[str, ...] = ()) -> Stu
 
 def check(raw: dict[str, object], source: str = "config") -> Study:
     """Check a config given as a dict; raises ConfigError with one line per mistake."""
+    if isinstance(engine := raw.get("engine"), dict):
+        raw = raw | {"engine": {"use": "local"} | engine}
     config = _validate(raw, source)
     added = {name: config.model_dump(mode="json")[name] for name in ("prompts", "steady_images")}
     swept = [(arm, _with(raw | added, changes, f"{source}: arm {arm}")) for arm, changes in arms.written(config)]
