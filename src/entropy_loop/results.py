@@ -46,12 +46,13 @@ def run(
     from entropy_loop import assets
     from entropy_loop.commands import experiment
     from entropy_loop.commands.progress import Progress
-    from entropy_loop.machine import distributed
+    from entropy_loop.machine import distributed, threads
     from entropy_loop.study import strict_yaml
 
     if distributed.processes() > 1:
         raise ConfigError("run: cannot train with several processes; use `entropy-loop run` instead.")
     assets.restrict_libraries()
+    threads.wait_passively()
     given = config if isinstance(config, Mapping) else Path(config)
     assignments = tuple(f"{key}={strict_yaml.line(value, key)}" for key, value in (overrides or {}).items())
     planned = experiment.prepare(given, assignments, check_models=False)

@@ -19,7 +19,8 @@ from conftest import environment, science
 from entropy_loop import registry
 from entropy_loop.commands import experiment
 from entropy_loop.data import Request
-from entropy_loop.engines.ray import QUARANTINE, Ray, _pool
+from entropy_loop.engines.pool import QUARANTINE
+from entropy_loop.engines.ray import Ray, _pool
 from entropy_loop.errors import ConfigError, EntropyLoopError, TrainingDiverged
 from entropy_loop.storage.store import Store
 
@@ -65,7 +66,7 @@ def plugin(monkeypatch, tmp_path):
     about = tmp_path / "site" / "unruly-1.0.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: unruly\nVersion: 1.0\n")
-    lines = [f"{name} = unruly:{name.title()}" for name in ("deadly", "diverging")]
+    lines = [f"{name} = unruly:{name.title()}" for name in ("deadly", "diverging", "failing")]
     (about / "entry_points.txt").write_text("\n".join(["[entropy_loop.generator]", *lines, ""]))
     monkeypatch.syspath_prepend(about.parent)
     monkeypatch.setenv("PYTHONPATH", f"{about.parent}{os.pathsep}{Path(__file__).parent}")
@@ -74,10 +75,10 @@ def plugin(monkeypatch, tmp_path):
     registry.known.cache_clear()
 
 
-def deadly(toy, tmp_path, lives: int) -> Path:
+def deadly(toy, tmp_path, lives: int, signal: str = "SIGKILL") -> Path:
     (tmp_path / "deaths").write_text("")
     rates = {"astronaut": 0.9, "horse": 0.7}
-    told = {"use": "deadly", "rates": rates, "lives": lives, "count": str(tmp_path / "deaths")}
+    told = {"use": "deadly", "rates": rates, "lives": lives, "count": str(tmp_path / "deaths"), "signal": signal}
     return toy(generator=told, sweep={"seed": [0, 1]})
 
 

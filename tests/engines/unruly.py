@@ -1,4 +1,4 @@
-"""Generators that kill their process, or fail. In a file of their own: workers import it."""
+"""Generators that kill or stop their process, or fail. In a file of their own: workers import it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from entropy_loop.generators.toys.categorical import Categorical
 
 @dataclass(frozen=True)
 class Deadly(Categorical):
-    """Kills its own process while it samples generation 0, as often as `lives` says; counts in a file."""
+    """Sends its own process a signal while it samples, as often as `lives` says; counts in a file."""
 
     version: ClassVar[int] = 1
     lives: int = 0
     count: str = ""
+    signal: str = "SIGKILL"
 
     def sample(self, model, requests, out, tick) -> None:
         deaths = Path(self.count)
         if len(deaths.read_text()) < self.lives:
             deaths.write_text(deaths.read_text() + "x")
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[self.signal])
         super().sample(model, requests, out, tick)
 
 
@@ -36,3 +37,20 @@ class Diverging(Categorical):
 
     def train(self, *arguments) -> None:
         raise TrainingDiverged("train: step 3: loss nan.")
+
+
+class Unsendable(Exception):
+    """An error that cannot be rebuilt in another process: it takes two arguments and passes one on."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")
+
+
+@dataclass(frozen=True)
+class Failing(Categorical):
+    """Fails with an error that cannot be sent to another process."""
+
+    version: ClassVar[int] = 1
+
+    def sample(self, *arguments) -> None:
+        raise Unsendable("no", "paint left")

@@ -13,6 +13,7 @@ from entropy_loop import __version__, assets
 from entropy_loop.cli import exports, folder, people, setup, studies, tools  # noqa: F401 (importing them adds their commands to the app)
 from entropy_loop.cli.app import app
 from entropy_loop.errors import EntropyLoopError
+from entropy_loop.machine import threads
 from entropy_loop.machine.signals import Stopped, stop_on_signals
 
 
@@ -20,6 +21,7 @@ def main() -> None:
     """Run the command line. An error that a user can act on becomes one message and an exit code."""
     # numpy's matrices are small here: more threads only wait for each other, and could round differently.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    threads.wait_passively()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does: a locale may lack a letter
     stop_on_signals()

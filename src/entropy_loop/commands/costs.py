@@ -36,7 +36,7 @@ DEVICES = (
     Device("2 CPU cores", 16 << 30, 0.10, 0.16, 1.0),
 )
 
-LIBRARIES = 900_000_000
+LIBRARIES = 1_200_000_000
 """Bytes of memory of a worker beside the generator: torch and the other libraries, judges, images."""
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 from packaging.version import Version
 
 from entropy_loop import assets
 from entropy_loop.commands import fetch
 from entropy_loop.errors import ConfigError
-from entropy_loop.machine import device
+from entropy_loop.machine import device, resources
 from entropy_loop.storage.provenance import provenance
 from entropy_loop.study import study
 
@@ -23,6 +23,9 @@ FLOORS = {
     "filelock": "3.20.3", "jinja2": "3.1.6", "starlette": "1.0.1", "ray": "2.54",
 }  # fmt: skip
 """Versions below these have known security faults: a file or a page can take over the machine (CVEs to 2026)."""
+
+BUSY = 0.5
+"""Cores in use that doctor does not mention."""
 
 
 class Checkup(NamedTuple):
@@ -47,17 +50,19 @@ def checkup(config: Path | None = None) -> Checkup:
     except (ImportError, OSError) as error:
         device = "unknown"
         problems.append(f"torch cannot be loaded ({error}); install it again")
+    idle = resources.idle_cores()
     facts = {
         "python": origin["python"],
         **{name: version or "missing" for name, version in origin["packages"].items()},
         "processor": f"{origin['processor']}, {origin['cores']} cores",
+        "cores to use": f"{resources.cores()}, of which {idle:.1f} are idle now",
         "device": device,
-        "memory": f"{_memory() / 1e9:.0f} GB" if _memory() else "unknown",
+        "memory": f"{psutil.virtual_memory().total / 1e9:.0f} GB, of which {resources.memory() / 1e9:.1f} GB are free",
         "free disk here": f"{shutil.disk_usage('.').free / 1e9:.0f} GB",
         "hub": "nothing but `fetch` connects",
         "bundled models": ", ".join(assets.REVISIONS) or "none",
     }
-    return Checkup(facts, problems + (list(_missing_models(config)) if config else []), list(_notes(device)))
+    return Checkup(facts, problems + (list(_missing_models(config)) if config else []), list(_notes(device, idle)))
 
 
 def _outdated() -> Iterator[str]:
@@ -79,24 +84,17 @@ def _missing_models(config: Path) -> Iterator[str]:
             yield str(error)
 
 
-def _notes(device: str) -> Iterator[str]:
-    """Advice for a newcomer."""
+def _notes(device: str, idle: float) -> Iterator[str]:
+    """Advice for a newcomer. idle: number of idle cores."""
     if device.startswith("cpu"):
         yield (
             "no GPU: the bundled checkpoint is made for this; for Stable Diffusion `entropy-loop plan CONFIG` "
             "estimates the hours"
         )
-        yield "beside other busy processes two threads may be many times slower than one: `--set threads=1`"
+    if idle < resources.cores() - BUSY:
+        yield f"other processes are at work: a run gets about {max(idle, 0.0):.1f} of {resources.cores()} cores now"
     if "bf16" in device and device.startswith("cpu"):
         yield "bf16 is native: `--set generator.precision=bf16` samples faster, within the sampling band"
-
-
-def _memory() -> int:
-    """Bytes of this machine's memory; 0 if the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 0
 
 
 def _device() -> str:

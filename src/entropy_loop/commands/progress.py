@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,9 @@ class Progress:
 
     def __init__(self, planned: Plan, console: Console, as_json: bool = False) -> None:
         self.console, self.as_json = console, as_json
-        self.stage, self.share, self.since = "starting", 0.0, time.monotonic()
+        self.stage = "starting"
+        self.since: dict[str, float] = {}  # key of a stage at work -> when it was started
+        self.shares: dict[str, float] = {}  # key of a stage at work -> model evaluations done
         self.over = Event()
         self.total = sum(stage.cost for stage in planned.stages().values())
         self.done = 0.0
@@ -61,13 +64,15 @@ class Progress:
             self.total -= stage.cost
         elif event == "finished":
             self.done += stage.cost
+            self.shares.pop(stage.key, None)
+        elif event == "started":
+            self.since[stage.key] = time.monotonic()
+        elif event == "working":
+            self.shares[stage.key] = stage.cost * share
         if event in ("opened", "finished"):
             self.seen.add(stage.key)
-        done = self.done + (stage.cost * share if event == "working" else 0.0)
-        text = f"generation {stage.generation}: {stage.name}"
-        if event == "started":
-            self.since = time.monotonic()
-        self.stage, self.share = text, share
+        done = self.done + sum(self.shares.values())
+        self.stage = text = f"generation {stage.generation}: {stage.name}"
         pace = self._pace(stage, share)
         rate = "" if pace is None else f"{plain(pace)} images/s"
         # If every stage was made before, the total is 0; the bar is then full.
@@ -84,7 +89,7 @@ class Progress:
         """Images per second of a stage that makes or judges images; None as long as it is unknown."""
         # A training makes no images.
         images = 0 if stage.verb == "train" else stage.images
-        seconds, made = time.monotonic() - self.since, images * share
+        seconds, made = time.monotonic() - self.since.get(stage.key, math.inf), images * share
         return made / seconds if made and seconds > 0.5 else None
 
     def _print_json(self, event: str, stage: Stage, done: float, pace: float | None) -> None:
@@ -110,7 +115,7 @@ class Progress:
             with self.lock:
                 if time.monotonic() - self.last_line >= SILENCE:
                     self.last_line = time.monotonic()
-                    done = self.done / self.total if self.total else 1.0
+                    done = (self.done + sum(self.shares.values())) / self.total if self.total else 1.0
                     self.console.print(f"{done:4.0%}  {self.stage}  still at work", highlight=False)
 
     def _seconds(self, done: float) -> float | None:

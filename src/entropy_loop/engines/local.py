@@ -12,11 +12,12 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import parent_process
+from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.sharedctypes import RawValue
 from threading import Lock, Thread
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 import psutil
 from pydantic import Field
@@ -38,7 +39,6 @@ WORTH = 0.5
 """TFLOP of work below which no worker is started: a core computes it in the seconds that a worker takes to start."""
 HUNG = 600.0
 """Seconds in which a worker and its child processes use no CPU time at all, after which it counts as hung."""
-SPAWN = get_context("spawn")
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,11 @@ class _Process(Worker):
         threads.use(cores)  # the worker's libraries read the environment when they are loaded
         self.share: c_double = RawValue("d", 0.0)
         chosen = os.environ.get(device.CHOICE, "auto")
-        self.executor = ProcessPoolExecutor(1, SPAWN, _begin, (self.share, chosen))
+        context = _Spawn()
+        self.executor = ProcessPoolExecutor(1, context, _begin, (self.share, chosen))
         with _without_main():
-            before = set(active_children())
             self.started = self.executor.submit(os.getpid)
-            (child,) = set(active_children()) - before
-        self.process = psutil.Process(child.pid)
+        self.pid = context.pid()
 
     def make(self, unit: Unit, cores: int, tick: Tick) -> Made:
         try:
@@ -114,7 +113,7 @@ class _Process(Worker):
             ) from None
         try:
             return self._watched(self.executor.submit(_make, unit, cores), tick)
-        except (BrokenProcessPool, psutil.Error):
+        except BrokenProcessPool:
             raise WorkerDied from None
 
     def _watched(self, result: Future[Made], tick: Tick) -> Made:
@@ -131,18 +130,36 @@ class _Process(Worker):
     def _cpu_seconds(self) -> float:
         total = 0.0
         for process in self._family():
-            with suppress(psutil.NoSuchProcess):  # a child process that has just ended
+            with suppress(psutil.NoSuchProcess):  # it has just ended
                 total += sum(process.cpu_times()[:2])
         return total
 
     def _family(self) -> list[psutil.Process]:
-        return [self.process, *self.process.children(recursive=True)]
+        """The worker's process and its child processes, such as a judge's program; empty when it is gone."""
+        try:
+            process = psutil.Process(self.pid)
+            return [*process.children(recursive=True), process]
+        except psutil.NoSuchProcess:
+            return []
 
     def kill(self) -> None:
-        with suppress(psutil.NoSuchProcess):
-            for process in self._family():
+        for process in self._family():
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
         self.executor.shutdown(wait=False, cancel_futures=True)
+
+
+class _Spawn(SpawnContext):
+    """Starts processes anew, without a copy of this one's memory, and knows the last one."""
+
+    last: SpawnProcess
+
+    def Process(self, *arguments: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]
+        self.last = SpawnProcess(*arguments, **options)
+        return self.last
+
+    def pid(self) -> int:
+        return cast(int, self.last.pid)
 
 
 _STARTING = Lock()

@@ -7,9 +7,11 @@ first published part by part in the scratch folder: a kill at any moment costs o
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
+import sqlite3
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -111,6 +113,13 @@ def _join(make: Parted, parts: list[Path], out: Path, tick: Tick) -> None:
 def _tick(tick: Tick, done: int, of: int, share: float) -> None:
     """Report the share done of one unit as a share of all units."""
     tick((done + share) / of)
+
+
+def _no_locks(error: OSError | sqlite3.OperationalError) -> bool:
+    """Whether a lock failed because the file system has none."""
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorname.endswith("LOCK") or error.sqlite_errorname == "SQLITE_PROTOCOL"
+    return error.errno in (errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 @dataclass(frozen=True)
@@ -265,6 +274,13 @@ class Store:
             except Timeout:
                 raise Locked(
                     f"{self.root}: {self._holder()} works in this folder; wait for it, or use --out."
+                ) from None
+            except (OSError, sqlite3.OperationalError) as error:
+                if not _no_locks(error):
+                    raise
+                raise StorageError(
+                    f"{self.root}: this file system has no locks ({error}), so two processes could write here at once; "
+                    "nothing was begun. Give a folder on another disk with --out."
                 ) from None
             yield
 
