@@ -31,6 +31,7 @@ from entropy_loop.storage.receipts import Receipt
 HOLDER = ".holder"
 ASKING = 30.0  # seconds: longer than a healthy process takes to ask for the folder
 SCRATCH = ".scratch"
+LOCKS = ".locks"
 Maker = Callable[[Path, Tick], None]
 """Fills a folder."""
 Task = Callable[[], None]
@@ -251,6 +252,8 @@ class Store:
     def tidy(self) -> None:
         """Delete what killed processes left behind. Call it when every stage is finished."""
         disk.remove(self.stages / SCRATCH)
+        if not self.several:
+            disk.remove(self.stages / LOCKS)
         for folder in (self.root, self.root / "figures", self.stages):
             disk.remove_parts(folder)
 
@@ -304,6 +307,6 @@ class Store:
             return
         from filelock import FileLock
 
-        (self.stages / ".locks").mkdir(parents=True, exist_ok=True)
-        with FileLock(self.stages / ".locks" / stage.folder, is_singleton=False):
+        (self.stages / LOCKS).mkdir(parents=True, exist_ok=True)
+        with FileLock(self.stages / LOCKS / stage.folder, is_singleton=False):
             yield
