@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from conftest import environment
 from entropy_loop import __version__, assets, cli
 from entropy_loop.cli.app import ORDER
+from entropy_loop.commands import doctor
+from entropy_loop.machine import resources
 from entropy_loop.regimes import Replace
 from entropy_loop.storage.store import Store
 
@@ -140,6 +142,17 @@ def test_the_doctor_survives_a_torch_that_cannot_be_loaded():
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "")
     assert any(line.strip().startswith("problems  torch cannot be loaded") for line in done.stdout.splitlines())
+
+
+def test_the_doctor_counts_idle_cores_and_names_busy_ones(monkeypatch):
+    """As many as may be used, how many are idle now, and a note when other processes are at work."""
+    monkeypatch.setattr(doctor, "_device", lambda: "not asked: that would load torch")
+    monkeypatch.setattr(resources, "cores", lambda: 4)
+    for idle, notes in ((3.9, 0), (1.2, 1)):
+        monkeypatch.setattr(resources, "idle_cores", lambda idle=idle: idle)
+        checkup = doctor.checkup()
+        assert checkup.facts["cores to use"] == f"4, of which {idle} are idle now"
+        assert len([note for note in checkup.notes if "gets about 1.2 of 4 cores" in note]) == notes
 
 
 WRONG = {

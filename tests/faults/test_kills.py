@@ -29,6 +29,13 @@ def test_a_run_of_the_bundled_checkpoint_killed_at_random_moments_ends_as_if_it_
     tell(f"{wanted} kills over {runs} runs of the bundled checkpoint: 0 bytes differ")
 
 
+def test_a_run_with_workers_killed_at_random_moments_ends_as_if_it_was_not(toy, tmp_path, count, rng, tell) -> None:
+    """Nor do workers of a killed run, which end with it, change a file of the next one."""
+    wanted = count(2, 20, 100)
+    runs = children.kills(wanted, toy(sweep={"seed": [0, 1]}), tmp_path, ("engine.workers=2",), rng)
+    tell(f"{wanted} kills over {runs} toy runs with two workers each: 0 bytes differ")
+
+
 def test_a_kill_costs_one_block(tmp_path) -> None:
     """Killed in the third block of a pool, a run makes that one anew and not the two before."""
     config = Path("configs/smoke.yaml").resolve()

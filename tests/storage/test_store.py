@@ -1,7 +1,10 @@
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -106,6 +109,34 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"file/child.*Not a directory"), Store(tmp_path / "file" / "child").lock():
         pytest.fail("a folder below a file was made")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch, number):
+    """Before anything is made, with what to do."""
+
+    def flock(*arguments) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with (
+        pytest.raises(StorageError, match=r"has no locks.*another disk with --out"),
+        Store(tmp_path).lock(),
+    ):
+        pytest.fail("a folder without locks was used")
+
+
+def test_a_database_that_cannot_be_locked_is_refused(tmp_path, monkeypatch):
+    """SQLite's own name for it: the lock of the folder is one of its files."""
+
+    def refused(*arguments, **options) -> None:
+        error = sqlite3.OperationalError("locking protocol")
+        error.sqlite_errorname = "SQLITE_PROTOCOL"
+        raise error
+
+    monkeypatch.setattr("filelock.ReadWriteLock.acquire_write", refused)
+    with pytest.raises(StorageError, match=r"has no locks \(locking protocol"), Store(tmp_path).lock():
+        pytest.fail("a folder without locks was used")
 
 
 def fill_the_disk(out, tick) -> None:
