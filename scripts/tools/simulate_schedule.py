@@ -13,20 +13,28 @@ import heapq
 from pathlib import Path
 
 from entropy_loop.commands.costs import ChainCosts
-from entropy_loop.plan import plan
+from entropy_loop.data import Stage
+from entropy_loop.plan import Chain, plan
 from entropy_loop.study import study
+
+
+def blocks(chain: Chain, generation: int, stage: Stage) -> int:
+    """Number of parts that workers make a stage in."""
+    if stage.verb != "generate":
+        return 1
+    return len(chain.config.sampler(stage.set).split(chain.requests(generation, stage.set)))
 
 
 def costs(path: Path, overrides: tuple[str, ...]) -> dict[str, tuple[float, int, tuple[str, ...]]]:
     """Key -> (TFLOP, blocks that it can be split into, keys of what it needs), in the order of the plan."""
     stages: dict[str, tuple[float, int, tuple[str, ...]]] = {}
     for run in plan(study.load(path, overrides)).chains:
-        chain = ChainCosts(run)
+        chain_costs = ChainCosts(run)
         for generation in run.generations:
             for stage in generation.stages():
-                work = chain.work(stage)
-                blocks = -(-work.images // run.config.generator["block"]) if stage.verb.startswith("generate") else 1
-                stages.setdefault(stage.key, (work.tflop, max(1, blocks), stage.needs))
+                work = chain_costs.work(stage)
+                if stage.key not in stages:
+                    stages[stage.key] = (work.tflop, blocks(run, generation.number, stage), stage.needs)
     return stages
 
 
