@@ -15,9 +15,9 @@ from entropy_loop.errors import ConfigError
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> painted.Made:
-    made = painted.made(tmp_path_factory.mktemp("painted") / "painted")
-    (made.root / "config.yaml").write_text(painted.settings(made))
-    return made
+    folder = painted.made(tmp_path_factory.mktemp("painted") / "painted")
+    (folder.root / "config.yaml").write_text(painted.settings(folder))
+    return folder
 
 
 def exported(results: painted.Made, to: str, out: Path, **wanted: Any) -> int:
@@ -29,8 +29,8 @@ def exported(results: painted.Made, to: str, out: Path, **wanted: Any) -> int:
 def test_the_line_of_the_card_loads_every_image_once(
     results: painted.Made, tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The card's own code, run beside the folder, gives each image file once, with prompt, place, pixels and what was
-    said of it as the tables have it."""
+    """The card's own code, run beside the folder, gives each image file once, with prompt, place, pixels and
+    judgements as the tables have them."""
     count = exported(results, to, tmp_path / "data-set")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
@@ -40,7 +40,7 @@ def test_the_line_of_the_card_loads_every_image_once(
     data = names["data"]
     images = results.parquet("images").drop_duplicates("file").reset_index(drop=True)
     assert len(data) == count == len(images)
-    said = results.parquet("judgements").set_index(["run", "generation", "set", "id", "concept"])["answer"]
+    answers = results.parquet("judgements").set_index(["run", "generation", "set", "id", "concept"])["answer"]
     for row, image in zip(data, images.itertuples(), strict=True):
         assert (row["text"], row["generation"], row["set"], row["id"]) == (
             image.prompt, image.generation, image.set, image.id,
@@ -48,7 +48,7 @@ def test_the_line_of_the_card_loads_every_image_once(
         assert image.run in row["run"].split(",")
         assert row["image"].size == (painted.SIDE, painted.SIDE)
         for concept in ("astronaut", "horse"):
-            assert row[f"exact:{concept}"] == said[image.run, image.generation, image.set, image.id, concept]
+            assert row[f"exact:{concept}"] == answers[image.run, image.generation, image.set, image.id, concept]
 
 
 def test_what_is_wanted_can_be_narrowed(results: painted.Made, tmp_path: Path) -> None:

@@ -94,15 +94,15 @@ def made(root: Path, runs: int | None = None, **changes: Any) -> Made:
         with store.lock():
             for run in planned.chains[:runs]:
                 loop.carry(run, store)
-        found = tables(planned, store)
-        found.write(root)
-        return Made(planned, store, page.write(planned, store, found).read_text(encoding="utf-8"))
+        results = tables(planned, store)
+        results.write(root)
+        return Made(planned, store, page.write(planned, store, results).read_text(encoding="utf-8"))
 
 
-def settings(made: Made) -> str:
+def settings(finished: Made) -> str:
     """config.yaml of the folder."""
     with registered():
-        return resolved(made.plan.study)
+        return resolved(finished.plan.study)
 
 
 def folder(root: Path) -> Path:
