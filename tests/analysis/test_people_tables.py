@@ -24,9 +24,9 @@ Says = Callable[[str, Item], list[str] | dict[str, str] | None]
 
 def rated(
     root: Path, says: Says, raters: int = 3, repeats: float = 0.0, last: int = 3, questions: Questions | None = None
-) -> tuple[painted.Made, Tables]:
+) -> tuple[painted.ResultsFolder, Tables]:
     """A run whose pools, up to generation `last`, are rated by so many people in the way of `says`, and its tables."""
-    folder = painted.made(root)
+    folder = painted.carry_out(root)
     images = folder.parquet("images").query(f"set == 'pool' and generation <= {last}").drop_duplicates("file")
     book = Book(root)
     book.set_questions(questions or {})
@@ -211,7 +211,7 @@ def test_the_page_shows_people_beside_judges_only_where_there_are_some(tmp_path:
     assert 'id="people"' in text
     assert "not asked" not in text
     assert "3 people have given 252 answers to 77 images" in " ".join(text.split())
-    assert 'id="people"' not in painted.made(tmp_path / "none").html
+    assert 'id="people"' not in painted.carry_out(tmp_path / "none").html
 
 
 def test_the_same_answers_make_the_same_tables(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_people_who_saw_a_few_generations_decide_nothing_and_break_nothing(tmp_p
 
 def test_where_nobody_was_asked_no_database_is_made(tmp_path: Path) -> None:
     """Tables of a folder without answers have no people in them, and leave no file of theirs behind."""
-    folder = painted.made(tmp_path)
+    folder = painted.carry_out(tmp_path)
     with painted.registered():
         results = tables(folder.plan, folder.store)
     assert results.agreement.empty

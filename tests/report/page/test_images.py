@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from painted import Made, made
+from painted import ResultsFolder, carry_out
 from PIL import Image
 
 from entropy_loop.report.page import images
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return made(tmp_path_factory.mktemp("painted"))
+def finished(tmp_path_factory: pytest.TempPathFactory) -> ResultsFolder:
+    return carry_out(tmp_path_factory.mktemp("painted"))
 
 
 class Cards(HTMLParser):
@@ -69,7 +69,7 @@ class Cards(HTMLParser):
             self.card["rows"][-1].append(data)
 
 
-def row_of(card: dict, folder: Made) -> pd.Series:
+def row_of(card: dict, folder: ResultsFolder) -> pd.Series:
     """The row of images.parquet that a card is about, by the id and chain that it names."""
     _, image, run = re.fullmatch(r"(\d+) \(image (\S+) of chain (\S+)\)", card["terms"]["seed"]).groups()
     table = folder.parquet("images")
@@ -78,7 +78,7 @@ def row_of(card: dict, folder: Made) -> pd.Series:
     return row
 
 
-def test_every_image_on_a_sheet_has_a_card_that_leads_back(finished: Made) -> None:
+def test_every_image_on_a_sheet_has_a_card_that_leads_back(finished: ResultsFolder) -> None:
     """Every place on a sheet links to a card, every card to all its places; every anchor exists once."""
     parsed = Cards(finished.html)
     assert len(parsed.ids) == len(set(parsed.ids))
@@ -90,7 +90,7 @@ def test_every_image_on_a_sheet_has_a_card_that_leads_back(finished: Made) -> No
     assert {card for _, card in places} == set(parsed.cards)
 
 
-def test_cards_say_what_the_tables_say(finished: Made) -> None:
+def test_cards_say_what_the_tables_say(finished: ResultsFolder) -> None:
     """Seed, prompt, score, rank and kept are those of images.parquet."""
     cards = Cards(finished.html).cards
     seen = set()
@@ -110,7 +110,7 @@ def test_cards_say_what_the_tables_say(finished: Made) -> None:
     assert seen == {"yes", "no"}
 
 
-def test_cards_repeat_every_judgement(finished: Made) -> None:
+def test_cards_repeat_every_judgement(finished: ResultsFolder) -> None:
     """Each concept's score, threshold and answer are those of judgements.parquet; `all` is their conjunction."""
     table = finished.parquet("judgements")
     for card in Cards(finished.html).cards.values():
@@ -133,7 +133,7 @@ def test_cards_repeat_every_judgement(finished: Made) -> None:
         assert joint == ["all", "yes" if judgements["answer"].all() else "no"]
 
 
-def test_cards_tell_the_lineage_of_the_diets(finished: Made) -> None:
+def test_cards_tell_the_lineage_of_the_diets(finished: ResultsFolder) -> None:
     """Which generations were trained on an image, with how many copies, and on what its own model was trained: those
     of diet.parquet."""
     runs = {run.name: run for run in finished.plan.chains}
@@ -161,7 +161,7 @@ def test_cards_tell_the_lineage_of_the_diets(finished: Made) -> None:
     assert twice  # some image was chosen more than once
 
 
-def test_the_pixels_of_an_image_stand_in_the_page_once(finished: Made) -> None:
+def test_the_pixels_of_an_image_stand_in_the_page_once(finished: ResultsFolder) -> None:
     """Arms share generation 0: one file, one copy in the page, in which every pixel is as it is in the store."""
     embedded = re.findall(r"\.(p\d+)\{background-image:url\(data:image/webp;base64,([^)]+)\)", finished.html)
     sources = {name: base64.b64decode(data) for name, data in embedded}
@@ -179,7 +179,7 @@ def test_the_pixels_of_an_image_stand_in_the_page_once(finished: Made) -> None:
 def test_a_page_has_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sheets that do not fit are linked, the others whole; no link leads nowhere."""
     monkeypatch.setattr(images, "BUDGET", 60_000)
-    folder = made(tmp_path)
+    folder = carry_out(tmp_path)
     parsed = Cards(folder.html)
     assert 0 < len(parsed.cards) < 60
     assert folder.html.count("Not embedded, to keep this file small.") > 0
@@ -193,7 +193,7 @@ def test_a_page_has_a_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_an_image_whose_file_is_gone_leaves_its_place(tmp_path: Path) -> None:
     """A lost file is marked as missing; the others are shown."""
-    folder = made(tmp_path)
+    folder = carry_out(tmp_path)
     row = folder.parquet("images").query("set == 'evaluation' and generation == 1").iloc[0]
     (tmp_path / row["file"]).unlink()
     text = folder.text()
@@ -201,7 +201,7 @@ def test_an_image_whose_file_is_gone_leaves_its_place(tmp_path: Path) -> None:
     assert len(Cards(text).cards) == len(Cards(folder.html).cards) - 1
 
 
-def test_the_text_of_the_page_writes_nothing(finished: Made) -> None:
+def test_the_text_of_the_page_writes_nothing(finished: ResultsFolder) -> None:
     """`page.text` is the page as `write` writes it, and leaves the folder as it is."""
     before = {path: path.stat().st_mtime_ns for path in finished.root.rglob("*")}
     assert finished.text() == finished.html
@@ -210,7 +210,7 @@ def test_the_text_of_the_page_writes_nothing(finished: Made) -> None:
 
 def test_an_unfinished_run_shows_what_there_is(tmp_path: Path) -> None:
     """One of two arms is made: the first screen has its images, and the other arm's share of generation 0 is shown."""
-    text = made(tmp_path, runs=1).html
+    text = carry_out(tmp_path, runs=1).html
     assert "not made yet" in text
     assert "Unfinished: 1 of 2 chains" in text
     assert Cards(text).cards
@@ -218,5 +218,5 @@ def test_an_unfinished_run_shows_what_there_is(tmp_path: Path) -> None:
 
 def test_many_chains_show_one_per_arm(tmp_path: Path) -> None:
     """Of the chains of an arm the first is shown: the page does not grow with their number."""
-    few, many = (made(tmp_path / str(n), sweep={"seed": list(range(n))}, generations=1, images=4) for n in (1, 8))
+    few, many = (carry_out(tmp_path / str(n), sweep={"seed": list(range(n))}, generations=1, images=4) for n in (1, 8))
     assert len(Cards(few.html).cards) == len(Cards(many.html).cards) > 0
