@@ -48,7 +48,7 @@ def everything(rater: str, item: Item) -> list[str]:
 
 
 def by_file(rater: str, item: Item) -> list[str] | None:
-    """Two say what the file's name decides, the third the contrary of it; and one image nobody can tell."""
+    """Two say what the file's name decides, the third the contrary of it; and one image nobody can judge."""
     if item.id.endswith("03"):
         return None
     even = int(item.id[-1]) % 2 == 0
@@ -56,8 +56,8 @@ def by_file(rater: str, item: Item) -> list[str] | None:
 
 
 def test_v_of_people_is_the_mean_share_and_all_is_asked_of_one_person(tmp_path: Path) -> None:
-    """Of 12 images one could not be told; in half of the others two of three see the horse, in half one: n, hits, V and
-    the interval stand in rates.csv, for `all` too."""
+    """Of 12 images one has no answer; in half of the others two of three see the horse, in half one: n, hits, V and the
+    interval stand in rates.csv, for `all` too."""
     _, results = rated(tmp_path, by_file)
     rows = results.rates[(results.rates["judge"] == "people") & (results.rates["generation"] == 0)]
     rows = rows[rows["run"] == rows["run"].iloc[0]].set_index("concept")
@@ -107,7 +107,7 @@ def test_c_of_people_follows_from_their_shares(tmp_path: Path) -> None:
     assert rows[["sampling_low", "drift_high"]].notna().all(axis=None)
 
 
-def test_summary_claims_for_people_too_and_the_ledger_is_the_models(tmp_path: Path) -> None:
+def test_people_stand_in_the_summary_and_the_ledger_has_models_only(tmp_path: Path) -> None:
     """People stand in summary.csv and verdicts.csv; a ledger would need whole pools."""
     _, results = rated(tmp_path, by_file)
     assert "people" in set(results.summary["judge"])
@@ -154,8 +154,8 @@ def test_judges_are_held_to_people_on_all_concepts_in_one_image(tmp_path: Path) 
 
 
 def test_choices_are_rates_of_concepts_and_a_no_to_one_is_a_no_to_all(tmp_path: Path) -> None:
-    """Of 12 images one shows a knight, on what cannot be told: not all concepts. Another shows an astronaut on what
-    cannot be told: of that one nobody knows whether it has all of them."""
+    """Of 12 images one shows a knight on an unclear mount: not all concepts. Another shows an astronaut on an unclear
+    mount: nobody knows whether that one has all of them."""
 
     def chosen(rater: str, item: Item) -> dict[str, str]:
         unclear = item.id.endswith(("03", "04"))
@@ -180,7 +180,7 @@ def look(file: str, answers: list[bool] | None, truth: list[bool] | None = None,
 
 
 def test_raters_are_held_to_themselves_and_to_truth_on_all_concepts_in_one_image() -> None:
-    """An image counts once: of four repeats one has another joint answer and one could not be told; of three catch
+    """An image counts once: of four repeats one has another joint answer and one has none; of three catch
     trials one is joint where it should not be."""
     yes, horse, none = [True, True], [False, True], [False, False]
     first = [look(f"{n}.png", answers) for n, answers in enumerate((yes, yes, horse, yes))]

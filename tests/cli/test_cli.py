@@ -65,7 +65,7 @@ def test_plan_changes_nothing(toy, command, tmp_path):
 
 
 @pytest.mark.parametrize("line", [["--help"], ["run", "--help"], ["--version"], ["list"], ["list", "--json"]])
-def test_asking_is_no_error(command, line):
+def test_help_version_and_list_exit_0(command, line):
     """Help, version and the list of plug-ins exit 0 and print to stdout alone."""
     done = command(*line)
     assert (done.returncode, done.stderr) == (0, "")
@@ -132,7 +132,7 @@ def test_a_damaged_model_is_a_problem_for_the_doctor():
 
 
 def test_the_doctor_survives_a_torch_that_cannot_be_loaded():
-    """`doctor` exits 1 and tells of it as one of the problems, a line each, without a traceback."""
+    """`doctor` exits 1 and lists it as one of the problems, a line each, without a traceback."""
     code = (
         "import sys; sys.modules['torch'] = None; from entropy_loop import cli\n"
         "sys.argv = ['entropy-loop', 'doctor']; cli.main()"
@@ -295,7 +295,7 @@ def test_a_printed_report_changes_nothing(toy, command, tmp_path, form):
         assert done.stdout.startswith("# toy\n")
 
 
-def test_an_unknown_format_is_a_mistake(command):
+def test_an_unknown_format_is_refused(command):
     """It is refused with those that there are, exit code 2."""
     done = command("report", "out", "--format", "pdf")
     assert done.returncode == 2

@@ -181,7 +181,7 @@ def test_too_few_images_are_refused(bright, images, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_fifty_labels_tell_a_sensitivity_to_about_the_margin():
+def test_fifty_labels_give_a_sensitivity_to_about_the_margin():
     """Why 50: a sensitivity of .9 is then known to .114 below, near the margin of .1; with 25 to more than .15."""
     low, fewer = (proportion_confint(0.9 * n, n, method="wilson")[0] for n in (LEAST, 25))
     assert 0.9 - low < 0.115
@@ -323,7 +323,7 @@ def test_the_bundled_judge_is_good_on_scenes_that_it_has_not_seen(drawn):
     assert max(drawn.fit.junk.values()) <= 0.02 * drawn.fit.refused
 
 
-def test_heavy_noise_is_seen_to_hurt(drawn):
+def test_heavy_noise_lowers_the_sensitivity(drawn):
     """Under the heaviest noise, something that was recognised is missed."""
     clean, worst = drawn.fit.clean, [m for m in drawn.fit.measured if m.kind == "gaussian_noise_sigma"]
     assert len(worst) == 4

@@ -277,7 +277,7 @@ def test_config_on_disk_is_the_experiment(toy, tmp_path):
     assert all(Store(tmp_path / "out").finished(stage) for stage in stages.values())
 
 
-def test_a_lesson_reaches_the_model_and_the_tables(toy, tmp_path):
+def test_taught_images_reach_the_model_and_the_tables(toy, tmp_path):
     """The taught images stand in images.parquet and in the diet, and the ledger still splits every step."""
     real = {"use": "categorical", "rates": {"astronaut": 0.5, "horse": 0.5}}
     tables = run(toy(real=real, reteach={"every": 2, "concepts": ["horse"], "images": 3}), tmp_path / "out").tables

@@ -197,7 +197,7 @@ def test_a_token_is_kept_out_of_every_file_and_of_the_output(fetched):
     assert [path for path in every if TOKEN.encode() in path.read_bytes()] == []
 
 
-def test_a_socket_would_be_seen(place):
+def test_the_guard_catches_a_command_that_connects(place):
     """The guard of these tests can fail: a command that connects is caught."""
     with pytest.raises(AssertionError):
         place.loop("fetch", place.study(generator={**STUDY["generator"], "revision": None}, **UNTAGGED), sockets=False)

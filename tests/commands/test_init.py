@@ -17,7 +17,7 @@ from entropy_loop.errors import ConfigError
 from entropy_loop.study import study
 
 
-def test_the_usual_answers_are_the_main_job(command: Command, tmp_path: Path) -> None:
+def test_the_usual_answers_make_the_config_of_the_astronaut(command: Command, tmp_path: Path) -> None:
     """Without a terminal nothing is asked: the config is that of configs/astronaut.yaml, opens with its command and its
     cost, and passes `plan`."""
     done = command("init", "mine.yaml")
@@ -34,7 +34,7 @@ def test_the_usual_answers_are_the_main_job(command: Command, tmp_path: Path) ->
     assert command("plan", "mine.yaml").returncode == 0
 
 
-def test_flags_are_answers(command: Command, tmp_path: Path) -> None:
+def test_flags_answer_the_questions(command: Command, tmp_path: Path) -> None:
     """Model, prompt, concepts, curation and sizes come from flags."""
     line = ["--model", "sd15", "--prompt", "a photo of a cat", "--concepts", "cat", "--keep", "0", "--images", "8"]
     done = command("init", "cat.yaml", *line, "--generations", "2", "--seeds", "3")

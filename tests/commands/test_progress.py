@@ -55,7 +55,7 @@ def test_a_stage_that_two_arms_share_counts_once(planned, console):
     assert (listener.total, listener.done) == (whole, stage.cost)
 
 
-def test_nobody_watching_gets_plain_lines(planned, console, monkeypatch):
+def test_without_a_terminal_progress_is_plain_lines(planned, console, monkeypatch):
     """Without a terminal each line has share, generation and verb, and no control characters."""
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     with Progress(planned, console) as listener:
@@ -66,7 +66,7 @@ def test_nobody_watching_gets_plain_lines(planned, console, monkeypatch):
     assert "\x1b" not in console.file.getvalue()
 
 
-def test_lines_are_rare(planned, console):
+def test_a_short_run_prints_no_line_of_progress(planned, console):
     """A run that is over before the first interval prints no line of progress at all."""
     with Progress(planned, console) as listener:
         listener.last_line += 1e6
@@ -150,7 +150,7 @@ def test_json_has_one_event_a_line(planned, console):
     assert {"stage", "generation", "key", "images_per_second", "seconds_left"} <= set(rows[0])
 
 
-def test_silence_is_broken(planned, console, monkeypatch):
+def test_a_silent_stage_is_shown_to_be_still_at_work(planned, console, monkeypatch):
     """A stage that says nothing for a while is shown to be still at work."""
     monkeypatch.setattr(progress, "SILENCE", 0.3)
     stage = next(iter(planned.stages().values()))

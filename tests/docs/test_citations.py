@@ -62,7 +62,7 @@ def test_laws_and_protocol_are_cited_in_one_form() -> None:
 
 
 @pytest.mark.parametrize("text", ["(LAWS E11)", "LAWS section 2", "PROTOCOL section 4", "shared/LAWS.md", "(LAWS 2)"])
-def test_another_form_would_be_seen(text: str) -> None:
+def test_the_pattern_finds_every_other_form(text: str) -> None:
     """The pattern above can fail."""
     assert BARE.search(text)
 
@@ -80,7 +80,7 @@ def test_every_law_has_its_row_and_its_section() -> None:
 
 
 def test_every_law_names_a_test_or_says_that_it_has_none() -> None:
-    """E6 and E12 are about what the package does not do; all others are held, by what their rows say, too."""
+    """E6 and E12 are about what the package does not do; all others name a test, in their rows, too."""
     without = [name for name, section in held().items() if section.startswith("No test: ")]
     assert without == [name for name, cell in rows().items() if cell == "no test"] == ["E6", "E12"]
     for name, section in held().items():

@@ -73,7 +73,7 @@ def test_the_plug_ins_are_listed(results: tuple[Path, list[str]]) -> None:
         assert re.search(rf"{name} +\S", listed), listed
 
 
-def test_the_judge_judges(results: tuple[Path, list[str]]) -> None:
+def test_the_judge_answers_beside_the_first_one(results: tuple[Path, list[str]]) -> None:
     """Beside the first judge, on the same images; what it cannot answer is missing and no zero."""
     rates = pd.read_csv(results[0] / "tutorial-2" / "rates.csv")
     assert set(rates["judge"]) == {"storybook-judge", "colour"}

@@ -29,7 +29,7 @@ CHILD_LOCK = threading.Lock()
 """Held while multiprocessing looks how children ended. Starting a process looks at every other child, too, and of two
 threads that look at one child at once the second reads an empty pipe and takes it for killed (255)."""
 WHEN = {"receipt.json", "events.jsonl", "provenance.json", "report.html", "ending.json"}
-"""What tells when and where something was made, and the page that shows it."""
+"""Files that say when and where something was made, and the page that shows it."""
 
 
 def start() -> None:

@@ -33,7 +33,7 @@ def foreign(config: Path, root: Path, overrides: tuple[str, ...], log: Path) -> 
 
 
 @pytest.mark.parametrize("kind", ["toy", pytest.param("bundled", marks=pytest.mark.thorough)])
-def test_one_module_writes(toy, tmp_path, kind, tell) -> None:
+def test_only_the_store_and_its_disk_write(toy, tmp_path, kind, tell) -> None:
     """A whole run, tables and report included."""
     config = toy() if kind == "toy" else Path("configs/smoke.yaml").resolve()
     log = tmp_path / "log"

@@ -69,7 +69,7 @@ PANEL = {"concept": "all", "title": "one"}
 LIMITS = {"limits": (-1.0, 1.0)}
 
 
-def test_points_of_v_lie_at_v():
+def test_the_line_of_v_goes_through_the_rates():
     """The plotted line goes through the rates of the table, generation by generation."""
     ax, chains = drawn(view(), recognition._arm, **PANEL)
     (line,) = [line for line in ax.lines if line.get_marker() == chains[0].style.marker]

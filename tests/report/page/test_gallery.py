@@ -80,7 +80,7 @@ def test_an_image_that_was_withheld_leaves_its_place_empty(gallery):
     assert seeds == [[1000 + i, "withheld" if i == 1 else 1000 + i, "withheld"] for i in range(6)]
 
 
-def test_an_arm_with_fewer_seeds_withholds_none(gallery):
+def test_an_arm_with_fewer_seeds_is_not_shown_as_withheld(gallery):
     """What an arm did not ask for is not there, and its place has no note; arms whose prompts stand in another order
     share their rows."""
     arms = {"evaluation.images": [SEEDS, 1]}

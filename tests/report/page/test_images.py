@@ -133,7 +133,7 @@ def test_cards_repeat_every_judgement(finished: ResultsFolder) -> None:
         assert joint == ["all", "yes" if judgements["answer"].all() else "no"]
 
 
-def test_cards_tell_the_lineage_of_the_diets(finished: ResultsFolder) -> None:
+def test_cards_show_the_lineage_of_the_diets(finished: ResultsFolder) -> None:
     """Which generations were trained on an image, with how many copies, and on what its own model was trained: those
     of diet.parquet."""
     runs = {run.name: run for run in finished.plan.chains}

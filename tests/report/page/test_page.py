@@ -233,7 +233,7 @@ def test_an_arm_without_a_prompt_is_left_out_of_its_tables(tmp_path: Path) -> No
     assert text.count("another horse") > 3
 
 
-def test_figures_of_an_earlier_config_go(tmp_path: Path) -> None:
+def test_figures_of_an_earlier_config_are_deleted(tmp_path: Path) -> None:
     """What an earlier report drew and this one does not is deleted; a file of the user's own stays."""
     written(planned(), tmp_path, runs=0)
     (tmp_path / "figures" / "mine.svg").write_text("<svg/>")

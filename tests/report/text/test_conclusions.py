@@ -96,7 +96,7 @@ def test_a_share_is_none_or_all_only_where_it_is(value, text):
     assert conclusions._share(value) == text
 
 
-def test_nothing_judged_is_nothing_to_say():
+def test_without_judgements_there_is_no_verdict():
     """Before the first judgement there is no verdict."""
     seen = view()
     empty = replace(seen.tables, summary=seen.tables.summary.head(0), verdicts=columns(pd.DataFrame(), VERDICTS))
