@@ -51,7 +51,7 @@ def test_the_line_of_the_card_loads_every_image_once(
             assert row[f"exact:{concept}"] == answers[image.run, image.generation, image.set, image.id, concept]
 
 
-def test_an_export_can_be_narrowed_to_an_arm_a_generation_and_a_set(results: painted.ResultsFolder, tmp_path: Path) -> None:
+def test_an_export_can_be_narrowed_by_arm_generation_and_set(results: painted.ResultsFolder, tmp_path: Path) -> None:
     """One arm, one generation, one set: as many images as its pool has."""
     assert exported(results, "imagefolder", tmp_path / "out", arm="none", generation=2, stream="pool") == 12
     with pytest.raises(ConfigError, match="no images of this arm, generation and set"):
