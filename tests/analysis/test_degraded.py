@@ -33,15 +33,15 @@ def measured(concept: str) -> dict[tuple[str, float], float]:
 def test_c_of_falling_sensitivity_alone_is_one_minus_their_ratio():
     """For all concepts together, level by level: 1 - Se(degraded) / Se(clean), 0 on clean images."""
     (series,) = degradation_series(planned()).values()
-    told = measured("all")
-    expected = [1 - value / told["none", 0] for value in told.values()]
+    sensitivities = measured("all")
+    expected = [1 - value / sensitivities["none", 0] for value in sensitivities.values()]
     assert [level.c.value for level in series.levels] == pytest.approx(expected)
     assert series.levels[0].name == "clean"
     assert max(expected) > 0.01
     assert f"would reach {max(expected):.2f} on this series (vae round trips 8)" in series.worst
 
 
-def test_only_the_studys_concepts_are_told():
+def test_a_series_holds_only_the_studys_concepts():
     """Of the sixteen and more that the judge knows, those of the prompts, and the joint one last."""
     (series,) = degradation_series(planned()).values()
     assert series.concepts == ["astronaut", "horse", "riding", "all"]
@@ -62,7 +62,7 @@ def test_what_is_not_calibrated_has_no_series():
 
 def test_a_calibration_file_brings_its_own_series(tmp_path):
     """Also for a concept that is asked in the config's own words, if the file was fitted with them; the model's own
-    series, of other texts and thresholds, is not told."""
+    series, of other texts and thresholds, is left out."""
     texts = {"yes": ["a horse"], "no": ["a cow"]}
     rows = [("none", 0, 0.8), ("gaussian_noise_sigma", 0.2, 0.6)]
     content = {

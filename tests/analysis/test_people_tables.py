@@ -24,10 +24,10 @@ Says = Callable[[str, Item], list[str] | dict[str, str] | None]
 
 def rated(
     root: Path, says: Says, raters: int = 3, repeats: float = 0.0, last: int = 3, questions: Questions | None = None
-) -> tuple[painted.Made, Tables]:
+) -> tuple[painted.ResultsFolder, Tables]:
     """A run whose pools, up to generation `last`, are rated by so many people in the way of `says`, and its tables."""
-    made = painted.made(root)
-    images = made.parquet("images").query(f"set == 'pool' and generation <= {last}").drop_duplicates("file")
+    folder = painted.carry_out(root)
+    images = folder.parquet("images").query(f"set == 'pool' and generation <= {last}").drop_duplicates("file")
     book = Book(root)
     book.set_questions(questions or {})
     book.add_items(
@@ -40,7 +40,7 @@ def rated(
             queue.answer(rater, ask.ask, says(f"rater {number}", items[ask.item]))
     book.close()
     with painted.registered():
-        return made, tables(made.plan, made.store)
+        return folder, tables(folder.plan, folder.store)
 
 
 def everything(rater: str, item: Item) -> list[str]:
@@ -48,7 +48,7 @@ def everything(rater: str, item: Item) -> list[str]:
 
 
 def by_file(rater: str, item: Item) -> list[str] | None:
-    """Two say what the file's name decides, the third the contrary of it; and one image nobody can tell."""
+    """Two say what the file's name decides, the third the contrary of it; and one image nobody can judge."""
     if item.id.endswith("03"):
         return None
     even = int(item.id[-1]) % 2 == 0
@@ -56,10 +56,10 @@ def by_file(rater: str, item: Item) -> list[str] | None:
 
 
 def test_v_of_people_is_the_mean_share_and_all_is_asked_of_one_person(tmp_path: Path) -> None:
-    """Of 12 images one was not told; in half of the others two of three see the horse, in half one: n, hits, V and the
+    """Of 12 images one has no answer; in half of the others two of three see the horse, in half one: n, hits, V and the
     interval stand in rates.csv, for `all` too."""
-    _, found = rated(tmp_path, by_file)
-    rows = found.rates[(found.rates["judge"] == "people") & (found.rates["generation"] == 0)]
+    _, results = rated(tmp_path, by_file)
+    rows = results.rates[(results.rates["judge"] == "people") & (results.rates["generation"] == 0)]
     rows = rows[rows["run"] == rows["run"].iloc[0]].set_index("concept")
     even, odd = 6, 5
     hits = even * 2 / 3 + odd / 3
@@ -73,24 +73,24 @@ def test_v_of_people_is_the_mean_share_and_all_is_asked_of_one_person(tmp_path: 
 
 def test_an_image_that_arms_share_counts_in_each(tmp_path: Path) -> None:
     """Generation 0 was rated once and stands in both chains."""
-    _, found = rated(tmp_path, by_file)
-    first = found.rates[(found.rates["judge"] == "people") & (found.rates["generation"] == 0)]
+    _, results = rated(tmp_path, by_file)
+    first = results.rates[(results.rates["judge"] == "people") & (results.rates["generation"] == 0)]
     assert first.groupby("concept")["rate"].nunique().tolist() == [1, 1, 1]
     assert first.groupby("concept")["run"].nunique().tolist() == [2, 2, 2]
 
 
 def test_most_people_decide_and_a_tie_is_missing(tmp_path: Path) -> None:
     """In judgements.parquet the score is the share of people, the answer what most say; nobody and a tie: nothing."""
-    _, found = rated(tmp_path, by_file, raters=2)
-    rows = found.judgements[found.judgements["judge"] == "people"]
+    _, results = rated(tmp_path, by_file, raters=2)
+    rows = results.judgements[results.judgements["judge"] == "people"]
     horse = rows[rows["concept"] == "horse"]
     even = horse["id"].str[-1].astype(int) % 2 == 0
-    untold = horse["id"].str.endswith("03")
-    assert set(horse.loc[even & ~untold, "score"]) == {1.0}
-    assert horse.loc[untold, "answer"].isna().all()
-    assert set(horse.loc[untold, "reason"]) == {"nobody could tell"}
-    _, found = rated(tmp_path / "tie", lambda rater, item: ["horse"] if rater == "rater 0" else [], raters=2)
-    tied = found.judgements.query("judge == 'people' and concept == 'horse'")
+    unclear = horse["id"].str.endswith("03")
+    assert set(horse.loc[even & ~unclear, "score"]) == {1.0}
+    assert horse.loc[unclear, "answer"].isna().all()
+    assert set(horse.loc[unclear, "reason"]) == {"nobody could tell"}
+    _, results = rated(tmp_path / "tie", lambda rater, item: ["horse"] if rater == "rater 0" else [], raters=2)
+    tied = results.judgements.query("judge == 'people' and concept == 'horse'")
     assert tied["answer"].isna().all()
     assert set(tied["reason"]) == {"as many people say yes as no"}
 
@@ -98,8 +98,8 @@ def test_most_people_decide_and_a_tie_is_missing(tmp_path: Path) -> None:
 def test_c_of_people_follows_from_their_shares(tmp_path: Path) -> None:
     """changes.csv holds 1 - V2/V1 of the rates, inside its interval, with both bands."""
     rng = np.random.default_rng(0)
-    _, found = rated(tmp_path, lambda rater, item: [c for c in item.concepts if rng.random() < 0.7])
-    rows = found.changes[found.changes["judge"] == "people"]
+    _, results = rated(tmp_path, lambda rater, item: [c for c in item.concepts if rng.random() < 0.7])
+    rows = results.changes[results.changes["judge"] == "people"]
     assert len(rows) == 2 * 3 * 4  # chains, concepts with `all`, steps and 0 -> last
     assert np.allclose(rows["change_rate"], 1 - rows["v2"] / rows["v1"])
     assert (rows["low"] <= rows["change_rate"]).all()
@@ -107,29 +107,29 @@ def test_c_of_people_follows_from_their_shares(tmp_path: Path) -> None:
     assert rows[["sampling_low", "drift_high"]].notna().all(axis=None)
 
 
-def test_summary_claims_for_people_too_and_the_ledger_is_the_models(tmp_path: Path) -> None:
+def test_people_stand_in_the_summary_and_the_ledger_has_models_only(tmp_path: Path) -> None:
     """People stand in summary.csv and verdicts.csv; a ledger would need whole pools."""
-    _, found = rated(tmp_path, by_file)
-    assert "people" in set(found.summary["judge"])
-    assert set(found.ledger.get("judge", [])) <= {"exact"}
+    _, results = rated(tmp_path, by_file)
+    assert "people" in set(results.summary["judge"])
+    assert set(results.ledger.get("judge", [])) <= {"exact"}
 
 
-def test_agreement_tells_of_people_and_of_every_judge(tmp_path: Path) -> None:
+def test_agreement_covers_people_and_every_judge(tmp_path: Path) -> None:
     """agreement.csv has alpha, repeats, and each model judge against most people, over all and by generation."""
-    _, found = rated(tmp_path, by_file, repeats=0.2)
-    told = found.agreement
-    assert list(told.columns) == list(AGREEMENT)
-    alpha = told[(told["statistic"] == "alpha") & (told["concept"] == "horse")].iloc[0]
+    _, results = rated(tmp_path, by_file, repeats=0.2)
+    agreement = results.agreement
+    assert list(agreement.columns) == list(AGREEMENT)
+    alpha = agreement[(agreement["statistic"] == "alpha") & (agreement["concept"] == "horse")].iloc[0]
     assert alpha["value"] < 0  # the third rater contradicts the others on every image
-    same = told[told["statistic"] == "self_agreement"]
+    same = agreement[agreement["statistic"] == "self_agreement"]
     assert set(same["value"]) == {1.0}
-    judge = told[(told["judge"] == "exact") & (told["statistic"] == "sensitivity")]
+    judge = agreement[(agreement["judge"] == "exact") & (agreement["statistic"] == "sensitivity")]
     assert {str(g) for g in judge["generation"]} == {"<NA>", "0", "1", "2", "3"}
-    people = found.judgements.query("judge == 'people' and concept == 'horse'")
-    exact = found.judgements.query("judge == 'exact' and concept == 'horse'")
+    people = results.judgements.query("judge == 'people' and concept == 'horse'")
+    exact = results.judgements.query("judge == 'exact' and concept == 'horse'")
     by = ["run", "generation", "set", "id"]
     both = people.merge(exact, on=by).dropna(subset=["answer_x", "answer_y"])
-    images = found.images[[*by, "file"]]
+    images = results.images[[*by, "file"]]
     both = both.merge(images, on=by).drop_duplicates("file")
     positives = both[both["answer_x"].astype(bool)]
     row = judge[(judge["concept"] == "horse") & judge["generation"].isna()].iloc[0]
@@ -138,61 +138,61 @@ def test_agreement_tells_of_people_and_of_every_judge(tmp_path: Path) -> None:
 
 def test_judges_are_held_to_people_on_all_concepts_in_one_image(tmp_path: Path) -> None:
     """The judge's joint answer against that of most people, each of whom saw all concepts in the image or not."""
-    _, found = rated(tmp_path, by_file)
+    _, results = rated(tmp_path, by_file)
     exact = (
-        found.judgements.query("judge == 'exact'").pivot(index=LOOKS, columns="concept", values="answer").astype(bool)
+        results.judgements.query("judge == 'exact'").pivot(index=LOOKS, columns="concept", values="answer").astype(bool)
     )
-    both = exact.all(axis=1).rename("judge").reset_index().merge(found.images[[*LOOKS, "file"]], on=LOOKS)
+    both = exact.all(axis=1).rename("judge").reset_index().merge(results.images[[*LOOKS, "file"]], on=LOOKS)
     both = both[both["set"].eq("pool") & ~both["id"].str.endswith("03")].drop_duplicates("file")
     people = both["id"].str[-1].astype(int) % 2 == 0  # two of three see the horse there, and all three the astronaut
-    told = found.agreement.query("judge == 'exact' and concept == 'all'")
-    over_all = told[told["generation"].isna()].set_index("statistic")
+    agreement = results.agreement.query("judge == 'exact' and concept == 'all'")
+    over_all = agreement[agreement["generation"].isna()].set_index("statistic")
     assert over_all.loc["kappa", "n"] == len(both)
     assert over_all.loc["sensitivity", "value"] == pytest.approx(both.loc[people, "judge"].mean())
     assert over_all.loc["specificity", "value"] == pytest.approx(1 - both.loc[~people, "judge"].mean())
-    assert {str(g) for g in told["generation"]} == {"<NA>", "0", "1", "2", "3"}
+    assert {str(g) for g in agreement["generation"]} == {"<NA>", "0", "1", "2", "3"}
 
 
 def test_choices_are_rates_of_concepts_and_a_no_to_one_is_a_no_to_all(tmp_path: Path) -> None:
-    """Of 12 images one shows a knight, on what cannot be told: not all concepts. Another shows an astronaut on what
-    cannot be told: of that one nobody knows whether it has all of them."""
+    """Of 12 images one shows a knight on an unclear mount: not all concepts. Another shows an astronaut on an unclear
+    mount: nobody knows whether that one has all of them."""
 
     def chosen(rater: str, item: Item) -> dict[str, str]:
-        untold = item.id.endswith(("03", "04"))
+        unclear = item.id.endswith(("03", "04"))
         rider = "knight" if item.id.endswith("03") else "astronaut"
-        return {"rider": rider, "mount": "can't tell" if untold else "horse"}
+        return {"rider": rider, "mount": "can't tell" if unclear else "horse"}
 
     questions = {"rider": ("astronaut", "knight"), "mount": ("horse", "cow")}
-    _, found = rated(tmp_path, chosen, raters=2, last=0, questions=questions)
-    rows = found.rates.query("judge == 'people'").drop_duplicates("concept").set_index("concept")
+    _, results = rated(tmp_path, chosen, raters=2, last=0, questions=questions)
+    rows = results.rates.query("judge == 'people'").drop_duplicates("concept").set_index("concept")
     assert rows["n"].to_dict() == {"astronaut": 12, "horse": 10, "all": 11}
     assert rows["hits"].to_dict() == {"astronaut": 11, "horse": 10, "all": 10}
-    judged = found.judgements.query("judge == 'people' and concept == 'horse'").drop_duplicates("id")
+    judged = results.judgements.query("judge == 'people' and concept == 'horse'").drop_duplicates("id")
     assert sorted(judged.loc[judged["answer"].isna(), "id"].str[-2:]) == ["03", "04"]
-    alpha = found.agreement.query("statistic == 'alpha'").set_index("concept")
+    alpha = results.agreement.query("statistic == 'alpha'").set_index("concept")
     assert alpha["value"].to_dict() == {"astronaut": 1.0, "horse": pytest.approx(float("nan"), nan_ok=True), "all": 1.0}
 
 
-def look(file: str, said: list[bool] | None, truth: list[bool] | None = None, repeat: bool = False) -> pd.DataFrame:
+def look(file: str, answers: list[bool] | None, truth: list[bool] | None = None, repeat: bool = False) -> pd.DataFrame:
     """One rater's answers to one image, of the astronaut and of the horse."""
     rows = {"rater": "a", "file": file, "prompt": PROMPT, "concept": ["astronaut", "horse"], "repeat": repeat}
-    return pd.DataFrame(rows | {"answer": said, "truth": truth}).astype({"answer": "boolean", "truth": "boolean"})
+    return pd.DataFrame(rows | {"answer": answers, "truth": truth}).astype({"answer": "boolean", "truth": "boolean"})
 
 
 def test_raters_are_held_to_themselves_and_to_truth_on_all_concepts_in_one_image() -> None:
-    """An image counts once: of four repeats one has another joint answer and one could not be told; of three catch
+    """An image counts once: of four repeats one has another joint answer and one has none; of three catch
     trials one is joint where it should not be."""
     yes, horse, none = [True, True], [False, True], [False, False]
-    first = [look(f"{n}.png", said) for n, said in enumerate((yes, yes, horse, yes))]
-    again = [look(f"{n}.png", said, repeat=True) for n, said in enumerate((yes, horse, none, None))]
+    first = [look(f"{n}.png", answers) for n, answers in enumerate((yes, yes, horse, yes))]
+    again = [look(f"{n}.png", answers, repeat=True) for n, answers in enumerate((yes, horse, none, None))]
     trials = [look("t0", yes, yes), look("t1", horse, none), look("t2", yes, horse)]
-    told = People(pd.concat([*first, *again, *trials], ignore_index=True), pd.DataFrame(columns=[*LOOKS, "file"]))
-    rows = pd.DataFrame(told.agreement(pd.DataFrame(columns=["judge", *LOOKS, "concept", "answer"]))).query(
+    people = People(pd.concat([*first, *again, *trials], ignore_index=True), pd.DataFrame(columns=[*LOOKS, "file"]))
+    rows = pd.DataFrame(people.agreement(pd.DataFrame(columns=["judge", *LOOKS, "concept", "answer"]))).query(
         "concept == 'all'"
     )
-    found = rows.set_index("statistic")[["n", "value"]]
-    assert found.loc["self_agreement"].tolist() == [3, pytest.approx(2 / 3)]
-    assert found.loc["catch_accuracy"].tolist() == [3, pytest.approx(2 / 3)]
+    by_statistic = rows.set_index("statistic")[["n", "value"]]
+    assert by_statistic.loc["self_agreement"].tolist() == [3, pytest.approx(2 / 3)]
+    assert by_statistic.loc["catch_accuracy"].tolist() == [3, pytest.approx(2 / 3)]
 
 
 def test_repeats_and_catch_trials_enter_no_rate(tmp_path: Path) -> None:
@@ -206,45 +206,47 @@ def test_repeats_and_catch_trials_enter_no_rate(tmp_path: Path) -> None:
 
 def test_the_page_shows_people_beside_judges_only_where_there_are_some(tmp_path: Path) -> None:
     """With answers the page has a section with their number; without, no word of it."""
-    made, _ = rated(tmp_path / "rated", by_file, repeats=0.2)
-    text = made.text()
+    folder, _ = rated(tmp_path / "rated", by_file, repeats=0.2)
+    text = folder.text()
     assert 'id="people"' in text
     assert "not asked" not in text
     assert "3 people have given 252 answers to 77 images" in " ".join(text.split())
-    assert 'id="people"' not in painted.made(tmp_path / "none").html
+    assert 'id="people"' not in painted.carry_out(tmp_path / "none").html
 
 
 def test_the_same_answers_make_the_same_tables(tmp_path: Path) -> None:
     """The bootstrap is seeded: read twice, every table is the same."""
-    made, found = rated(tmp_path, by_file)
+    folder, results = rated(tmp_path, by_file)
     with painted.registered():
-        again = tables(made.plan, made.store)
+        again = tables(folder.plan, folder.store)
     for name in ("rates", "changes", "summary", "agreement"):
-        pd.testing.assert_frame_equal(getattr(found, name), getattr(again, name))
+        pd.testing.assert_frame_equal(getattr(results, name), getattr(again, name))
 
 
 def test_people_who_saw_a_few_generations_decide_nothing_and_break_nothing(tmp_path: Path) -> None:
     """The last generations are not rated: c from 0 to last is missing with a reason, recognition by people is
     undecided, the other judge's rows are as without people, and the page is whole."""
-    made, found = rated(tmp_path / "rated", by_file, last=1)
+    folder, results = rated(tmp_path / "rated", by_file, last=1)
     _, alone = rated(tmp_path / "alone", by_file, raters=0)
-    people = found.summary.query("judge == 'people' and statistic == 'change_rate' and against == ''")
+    people = results.summary.query("judge == 'people' and statistic == 'change_rate' and against == ''")
     assert people[["mean", "p"]].isna().all(axis=None)
     assert people["reason"].str.contains("a pool is missing").all()
-    verdicts = found.verdicts.query("judge == 'people'")
+    verdicts = results.verdicts.query("judge == 'people'")
     assert set(verdicts["recognition"]) == {"undecided"}
     assert verdicts["reason"].str.contains("recognition V(all): missing", regex=False).all()
     for name in ("summary", "verdicts", "rates", "changes"):
-        mine, theirs = (getattr(t, name).query("judge == 'exact'").reset_index(drop=True) for t in (found, alone))
-        pd.testing.assert_frame_equal(mine, theirs, check_dtype=False)
-    assert 'id="people"' in made.text()
+        with_people, without = (
+            getattr(t, name).query("judge == 'exact'").reset_index(drop=True) for t in (results, alone)
+        )
+        pd.testing.assert_frame_equal(with_people, without, check_dtype=False)
+    assert 'id="people"' in folder.text()
 
 
 def test_where_nobody_was_asked_no_database_is_made(tmp_path: Path) -> None:
     """Tables of a folder without answers have no people in them, and leave no file of theirs behind."""
-    made = painted.made(tmp_path)
+    folder = painted.carry_out(tmp_path)
     with painted.registered():
-        found = tables(made.plan, made.store)
-    assert found.agreement.empty
-    assert "people" not in set(found.rates["judge"])
+        results = tables(folder.plan, folder.store)
+    assert results.agreement.empty
+    assert "people" not in set(results.rates["judge"])
     assert list(tmp_path.glob("people.sqlite*")) == []

@@ -1,4 +1,4 @@
-"""Black, flat and equal images are told of, with counts."""
+"""Black, flat and equal images are reported, with counts."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def images(black: int, flat: int, same: int, n: int, **where: object) -> pd.Data
 
 def test_suspect_images_are_counted_by_kind():
     """One sentence for a set: which, how many images, how many of each kind."""
-    (told,) = suspect_images.warnings(images(5, 3, 2, 100), NONE)
-    assert "none/seed=0, pool of generation 3" in told
-    assert "of 100 images 5 black, 3 of one colour, 2 the same as another" in told
+    (warning,) = suspect_images.warnings(images(5, 3, 2, 100), NONE)
+    assert "none/seed=0, pool of generation 3" in warning
+    assert "of 100 images 5 black, 3 of one colour, 2 the same as another" in warning
 
 
-def test_a_hundredth_is_not_told():
+def test_one_suspect_image_in_a_hundred_is_no_warning():
     """One black image of a hundred is no warning, and neither is a set of images that are all different."""
     assert suspect_images.warnings(images(1, 1, 1, 100), NONE) == []
     assert suspect_images.warnings(images(0, 0, 0, 10), NONE) == []
@@ -38,28 +38,28 @@ def test_a_hundredth_is_not_told():
 def test_the_worst_come_first_and_the_rest_is_counted():
     """Five sets one by one, then how many more."""
     every = pd.concat([images(g, 0, 0, 20, generation=g) for g in range(8)])
-    told = suspect_images.warnings(every, NONE)
-    assert len(told) == suspect_images.LISTED + 1
-    assert "of 20 images 7 black" in told[0]
-    assert told[-1] == "The same holds for 2 more sets."
+    warnings = suspect_images.warnings(every, NONE)
+    assert len(warnings) == suspect_images.LISTED + 1
+    assert "of 20 images 7 black" in warnings[0]
+    assert warnings[-1] == "The same holds for 2 more sets."
 
 
-def test_what_was_not_looked_at_is_no_image_of_one_colour():
-    """A toy's images have no pixels: nothing is said."""
+def test_images_without_pixels_raise_no_warning():
+    """A toy's images have no pixels: there is no warning."""
     nothing = data.columns(pd.DataFrame([SET] * 5), data.IMAGES)
     assert suspect_images.warnings(nothing, NONE) == []
 
 
-def test_what_a_safety_checker_objects_to_is_told():
+def test_images_that_a_safety_checker_flags_are_counted():
     """Flagged images are counted like the other kinds."""
-    (told,) = suspect_images.warnings(images(0, 0, 0, 10).assign(flagged=[True] * 3 + [False] * 7), NONE)
-    assert "of 10 images 3 flagged by the safety checker; they are counted like any other" in told
+    (warning,) = suspect_images.warnings(images(0, 0, 0, 10).assign(flagged=[True] * 3 + [False] * 7), NONE)
+    assert "of 10 images 3 flagged by the safety checker; they are counted like any other" in warning
 
 
-def test_what_a_safety_checker_withholds_is_told():
+def test_images_that_a_safety_checker_withholds_are_counted():
     """Set by set, the worst first: also of one of which it left nothing, but not of one in a hundred."""
     sets = [("a", 0, "pool", 100, 1), ("a", 1, "pool", 100, 6), ("a", 1, "evaluation", 8, 8)]
-    told = suspect_images.warnings(images(0, 0, 0, 10), pd.DataFrame(sets, columns=list(data.WITHHELD)))
-    assert len(told) == 2
-    assert "a, evaluation of generation 1: the safety checker withheld 8 of 8 images" in told[0]
-    assert "a, pool of generation 1: the safety checker withheld 6 of 100 images; all figures are of the" in told[1]
+    warnings = suspect_images.warnings(images(0, 0, 0, 10), pd.DataFrame(sets, columns=list(data.WITHHELD)))
+    assert len(warnings) == 2
+    assert "a, evaluation of generation 1: the safety checker withheld 8 of 8 images" in warnings[0]
+    assert "a, pool of generation 1: the safety checker withheld 6 of 100 images; all figures are of the" in warnings[1]

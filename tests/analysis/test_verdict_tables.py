@@ -41,8 +41,8 @@ def measured() -> pd.DataFrame:
                     spans = {"low": value - 0.05, "high": value + 0.05}
                     spans |= {"null_low": middle - half, "null_high": middle + half}
                     spans |= {"null_mean": before or 0.0, "null_sd": half / 2}
-                    what = {"table": table, "metric": metric, "item": item, "reference": reference, "value": value}
-                    rows.append({"run": run.name, "generation": generation, "prompt": PROMPT, "n": 128} | what | spans)
+                    cell = {"table": table, "metric": metric, "item": item, "reference": reference, "value": value}
+                    rows.append({"run": run.name, "generation": generation, "prompt": PROMPT, "n": 128} | cell | spans)
     return columns(pd.DataFrame(rows), MEASURED)
 
 
@@ -53,22 +53,22 @@ def summary() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def told() -> tuple[dict, pd.DataFrame]:
+def verdict_and_tests() -> tuple[dict, pd.DataFrame]:
     rows, tests = verdicts(PLAN, summary(), measured())
     return rows[0], pd.DataFrame(tests).set_index("metric")
 
 
-def test_each_family_has_its_instruments(told):
+def test_each_family_has_its_instruments(verdict_and_tests):
     """Recognition, noise, diversity, tails and distance to generation 0; real references and copying are none."""
-    _, tests = told
+    _, tests = verdict_and_tests
     expected = {"V(all)", "bytes_per_pixel", "vendi", "cmmd", "entropy of coat"}
     assert set(tests.index) == expected
     assert tests["chains"].eq(3).all()
 
 
-def test_a_change_is_that_of_the_last_pool_against_generation_0(told):
+def test_a_change_is_that_of_the_last_pool_against_generation_0(verdict_and_tests):
     """Bytes +50 %, Vendi +2 %, coats -60 %; a distance is the last one itself."""
-    _, tests = told
+    _, tests = verdict_and_tests
     means = tests["mean"].to_dict()
     assert means["bytes_per_pixel"] == pytest.approx(0.5)
     assert means["vendi"] == pytest.approx(0.02)
@@ -76,9 +76,9 @@ def test_a_change_is_that_of_the_last_pool_against_generation_0(told):
     assert means["cmmd"] == pytest.approx(2.0)
 
 
-def test_the_row_says_what_each_family_shows(told):
+def test_the_row_says_what_each_family_shows(verdict_and_tests):
     """Noise rises and coats die out while V and Vendi stay: both, with every test in the reason."""
-    row, _ = told
+    row, _ = verdict_and_tests
     assert row["verdict"] == "both"
     states = {name: row[name] for name in ("recognition", "noise", "diversity", "tails", "distance")}
     assert states == {

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from painted import Made, made
+from painted import ResultsFolder, carry_out
 from playwright.sync_api import Browser, Page, expect
 
 HOSTILE = '"><img src=x onerror="window.ran = 1"><script>window.ran = 1</script>'
@@ -14,12 +14,12 @@ SIZES = {"phone": {"width": 390, "height": 844}, "laptop": {"width": 1280, "heig
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def report(tmp_path_factory: pytest.TempPathFactory) -> ResultsFolder:
     prompt = {"text": f"an astronaut {HOSTILE}", "concepts": ["astronaut", "horse"]}
-    return made(tmp_path_factory.mktemp("report"), prompts=[prompt])
+    return carry_out(tmp_path_factory.mktemp("report"), prompts=[prompt])
 
 
-def opened(browser: Browser, report: Made, **options: object) -> Iterator[Page]:
+def opened(browser: Browser, report: ResultsFolder, **options: object) -> Iterator[Page]:
     """The report from disk, in a context of its own."""
     context = browser.new_context(offline=True, **{"viewport": SIZES["laptop"], **options})
     page = context.new_page()
@@ -30,12 +30,12 @@ def opened(browser: Browser, report: Made, **options: object) -> Iterator[Page]:
 
 
 @pytest.fixture
-def page(browser: Browser, report: Made) -> Iterator[Page]:
+def page(browser: Browser, report: ResultsFolder) -> Iterator[Page]:
     yield from opened(browser, report)
 
 
 @pytest.fixture
-def plain(browser: Browser, report: Made) -> Iterator[Page]:
+def plain(browser: Browser, report: ResultsFolder) -> Iterator[Page]:
     yield from opened(browser, report, java_script_enabled=False)
 
 
@@ -83,7 +83,7 @@ def test_with_javascript_the_card_is_a_dialog_for_the_keyboard(page: Page, error
     assert errors == []
 
 
-def test_a_dialog_closes_by_hand_and_steps_by_touch(browser: Browser, report: Made) -> None:
+def test_a_dialog_closes_by_hand_and_steps_by_touch(browser: Browser, report: ResultsFolder) -> None:
     """On a phone: tap an image, step by the links, close beside the card or by its link."""
     for page in opened(browser, report, viewport=SIZES["phone"], has_touch=True):
         thumb(page, 0, 0).tap()
@@ -99,14 +99,14 @@ def test_a_dialog_closes_by_hand_and_steps_by_touch(browser: Browser, report: Ma
         expect(dialog).to_have_count(0)
 
 
-def test_a_link_to_a_card_opens_it(page: Page, report: Made) -> None:
+def test_a_link_to_a_card_opens_it(page: Page, report: ResultsFolder) -> None:
     """Who is sent a link to an image's card sees it."""
     page.goto("about:blank")
     page.goto((report.root / "report.html").as_uri() + "#i3")
     expect(page.get_by_role("dialog")).to_be_visible()
 
 
-def test_nothing_is_loaded_and_nothing_else_runs(browser: Browser, report: Made, errors_of) -> None:
+def test_nothing_is_loaded_and_nothing_else_runs(browser: Browser, report: ResultsFolder, errors_of) -> None:
     """The page asks for nothing but itself, and a prompt that tries to be a script stays text."""
     context = browser.new_context()
     page, asked = context.new_page(), []
@@ -128,7 +128,7 @@ def test_nothing_is_loaded_and_nothing_else_runs(browser: Browser, report: Made,
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_no_page_is_wider_than_its_window(browser: Browser, report: Made, size: str) -> None:
+def test_no_page_is_wider_than_its_window(browser: Browser, report: ResultsFolder, size: str) -> None:
     """Nothing makes the page scroll sideways; wide tables scroll by themselves."""
     for page in opened(browser, report, viewport=SIZES[size]):
         assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size]["width"]
@@ -153,7 +153,7 @@ def test_the_images_of_a_sheet_have_one_size(page: Page) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser: Browser, report: Made, axe: str, scheme: str, size: str) -> None:
+def test_axe_finds_nothing_serious(browser: Browser, report: ResultsFolder, axe: str, scheme: str, size: str) -> None:
     """No serious or critical fault, in the page with everything unfolded and in an open card."""
     for page in opened(browser, report, color_scheme=scheme, viewport=SIZES[size], bypass_csp=True):
         page.add_script_tag(content=axe)

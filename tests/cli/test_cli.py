@@ -25,8 +25,8 @@ def test_a_run_ends_with_its_rates_and_its_report(toy, command, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "results" / "toy" / "report.html").is_file()
     assert "report: results/toy/report.html" in done.stdout
-    for words in ("an astronaut on a horse", "V all", "c all", "c > 0: recognition fell"):
-        assert words in done.stdout
+    for text in ("an astronaut on a horse", "V all", "c all", "c > 0: recognition fell"):
+        assert text in done.stdout
 
 
 def test_a_finished_run_says_the_same_again_and_makes_what_is_gone(toy, command, tmp_path):
@@ -47,7 +47,7 @@ def test_a_finished_run_says_the_same_again_and_makes_what_is_gone(toy, command,
     assert (tmp_path / "out" / "rates.csv").read_bytes() == rates
 
 
-def test_report_tells_what_run_told(toy, command):
+def test_report_prints_what_run_printed(toy, command):
     """`report` on the folder of a run exits 0 and prints the same rates."""
     path = toy(generations=1)
     assert command("run", path, "--out", "out").stdout == command("report", "out").stdout
@@ -58,16 +58,16 @@ def test_plan_changes_nothing(toy, command, tmp_path):
     path = toy()
     before = sorted(tmp_path.iterdir())
     done = command("plan", path, "--json", "--set", "sweep={seed: [0, 1]}")
-    told = json.loads(done.stdout)
-    assert (done.returncode, told["runs"]) == (0, ["none-seed0", "none-seed1"])
+    outlook = json.loads(done.stdout)
+    assert (done.returncode, outlook["runs"]) == (0, ["none-seed0", "none-seed1"])
     counted = {"stages": 6, "done": 0, "images": 48, "evaluations": 48.0, "tflop": 0.0, "unknown": False, "disk": 0}
-    assert told["stages"]["generate-pool"] == counted
+    assert outlook["stages"]["generate-pool"] == counted
     assert sorted(tmp_path.iterdir()) == before
     assert "none-seed0" in command("plan", path).stdout
 
 
 @pytest.mark.parametrize("line", [["--help"], ["run", "--help"], ["--version"], ["list"], ["list", "--json"]])
-def test_asking_is_no_error(command, line):
+def test_help_version_and_list_exit_0(command, line):
     """Help, version and the list of plug-ins exit 0 and print to stdout alone."""
     done = command(*line)
     assert (done.returncode, done.stderr) == (0, "")
@@ -81,21 +81,21 @@ def test_the_help_lists_the_commands_in_the_order_of_a_study(command):
     assert ORDER[:5] == ("init", "doctor", "fetch", "plan", "run")
 
 
-def test_a_plan_tells_times_as_people_do(command, tmp_path):
+def test_a_plan_shows_times_as_people_write_them(command, tmp_path):
     """The table has seconds and minutes, the JSON hours as numbers."""
     command("init", "mine.yaml")
     table = command("plan", "mine.yaml").stdout
     (cores,) = (line for line in table.splitlines() if line.strip().startswith("2 CPU cores"))
     assert " min " in cores
-    told = json.loads(command("plan", "mine.yaml", "--json").stdout)["estimates"]
-    assert 0 < told[-1]["hours"] < 1
+    estimates = json.loads(command("plan", "mine.yaml", "--json").stdout)["estimates"]
+    assert 0 < estimates[-1]["hours"] < 1
 
 
 def test_bundled_models_are_listed(command):
     """`list` names every model that ships with the package, and its revision."""
-    told = json.loads(command("list", "--json").stdout)
-    assert {f"bundled:{name}" for name in assets.REVISIONS} == set(told["model"])
-    assert assets.REVISIONS["storybook"] in told["model"]["bundled:storybook"]
+    plug_ins = json.loads(command("list", "--json").stdout)
+    assert {f"bundled:{name}" for name in assets.REVISIONS} == set(plug_ins["model"])
+    assert assets.REVISIONS["storybook"] in plug_ins["model"]["bundled:storybook"]
 
 
 def test_an_experiment_never_replaces_another(toy, command, tmp_path):
@@ -134,7 +134,7 @@ def test_a_damaged_model_is_a_problem_for_the_doctor():
 
 
 def test_the_doctor_survives_a_torch_that_cannot_be_loaded():
-    """`doctor` exits 1 and tells of it as one of the problems, a line each, without a traceback."""
+    """`doctor` exits 1 and lists it as one of the problems, a line each, without a traceback."""
     code = (
         "import sys; sys.modules['torch'] = None; from entropy_loop import cli\n"
         "sys.argv = ['entropy-loop', 'doctor']; cli.main()"
@@ -224,9 +224,9 @@ def test_a_signal_stops_a_run_and_the_same_command_continues_it(toy, command, tm
         while running.poll() is None and not log.exists():
             time.sleep(0.02)
         running.send_signal(number)
-        _, told = running.communicate(timeout=60)
-    assert (running.returncode, told.count("\n")) == (code, 1)
-    assert f"stopped by {number.name}" in told
+        _, message = running.communicate(timeout=60)
+    assert (running.returncode, message.count("\n")) == (code, 1)
+    assert f"stopped by {number.name}" in message
     assert not (tmp_path / "out" / "report.html").exists()
     made_before = log.read_text()
     assert command("run", path, "--out", "out").returncode == 0
@@ -255,27 +255,27 @@ def two_laws(monkeypatch):
 
 def test_the_self_check_prints_every_statistic_and_passes(two_laws):
     """A line per statistic with its whole name, and exit code 0."""
-    told = two_laws.invoke(cli.app, ["selfcheck"])
-    assert told.exit_code == 0
-    assert "E[mu²]" in told.stdout
-    assert "P(V = 0)" in told.stdout
-    assert "passed" in told.stdout
+    result = two_laws.invoke(cli.app, ["selfcheck"])
+    assert result.exit_code == 0
+    assert "E[mu²]" in result.stdout
+    assert "P(V = 0)" in result.stdout
+    assert "passed" in result.stdout
 
 
 def test_the_self_check_of_a_broken_loop_exits_3(two_laws, monkeypatch):
     """A regime that never leaves its first pool fails, in JSON too."""
     monkeypatch.setattr(Replace, "eats", lambda regime, history: history[:1])
-    told = two_laws.invoke(cli.app, ["selfcheck", "--json"])
-    assert told.exit_code == 3
-    assert json.loads(told.stdout)["passed"] is False
+    result = two_laws.invoke(cli.app, ["selfcheck", "--json"])
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["passed"] is False
 
 
 def test_power_solves_for_what_is_left_out(command):
     """An example like that of docs/commands.md gives a number of images; leaving out two things exits 2."""
     line = ["power", "--rate", 0.8, "--change", 0.3, "--keep", "0.5", "--chains", 3]
-    told = command(*line, "--power", 0.8, "--json")
-    assert told.returncode == 0
-    design = json.loads(told.stdout)
+    done = command(*line, "--power", 0.8, "--json")
+    assert done.returncode == 0
+    design = json.loads(done.stdout)
     assert design["power"] >= 0.8
     assert design["images"] > 2
     assert command(*line).returncode == 2
@@ -285,9 +285,9 @@ def test_compare_shows_every_arm_of_every_folder(toy, command, tmp_path):
     """Two results side by side, as a table and as JSON; a folder without results exits 2."""
     for name in ("one", "two"):
         command("run", toy(name=name), "--out", tmp_path / name)
-    told = command("compare", tmp_path / "one", tmp_path / "two")
-    assert told.returncode == 0
-    assert [word for word in told.stdout.split() if word in ("one", "two")] == ["one", "two"]
+    done = command("compare", tmp_path / "one", tmp_path / "two")
+    assert done.returncode == 0
+    assert [word for word in done.stdout.split() if word in ("one", "two")] == ["one", "two"]
     assert len(json.loads(command("compare", tmp_path / "one", "--json").stdout)) == 1
     assert command("compare", tmp_path / "none").returncode == 2
 
@@ -308,7 +308,7 @@ def test_a_printed_report_changes_nothing(toy, command, tmp_path, form):
         assert done.stdout.startswith("# toy\n")
 
 
-def test_an_unknown_format_is_a_mistake(command):
+def test_an_unknown_format_is_refused(command):
     """It is refused with those that there are, exit code 2."""
     done = command("report", "out", "--format", "pdf")
     assert done.returncode == 2

@@ -113,25 +113,25 @@ def lights(
     n: int, bright_label: Callable[[int], bool] = lambda i: i % 2 == 0
 ) -> list[tuple[int, bool, dict[str, Any]]]:
     """n images, every second one bright (grey 150 to 180 against 40 to 70), every third one red."""
-    made = []
+    rows = []
     for i in range(n):
         red = i % 3 == 0
-        made.append((150 + i % 31 if i % 2 == 0 else 40 + i % 31, red, {"bright": bright_label(i), "red": red}))
-    return made
+        rows.append((150 + i % 31 if i % 2 == 0 else 40 + i % 31, red, {"bright": bright_label(i), "red": red}))
+    return rows
 
 
 def fitted(raw: dict[str, Any], folder: Path, out: Path, seed: int = 0) -> Calibrated:
-    [one] = calibrate.calibrate(study.check(raw), str(folder), None, seed, out, ignore)
-    return one
+    [calibrated] = calibrate.calibrate(study.check(raw), str(folder), None, seed, out, ignore)
+    return calibrated
 
 
 def test_a_judge_of_another_kind_is_calibrated_by_its_scores_alone(bright, images, tmp_path):
     """Bright and dark part between 90 and 150 of 255, red and grey between 0 and 60: so do the thresholds, and the
-    other half of 400 images is told without a fault, each concept and both in one image."""
-    one = fitted(bright, images(lights(400)), tmp_path / "out")
-    assert 90 / 255 < one.fit.thresholds["bright"] < 150 / 255
-    assert 0 < one.fit.thresholds["red"] < 60 / 255
-    for rates_ in one.fit.clean.values():
+    other half of 400 images is judged without a fault, each concept and both in one image."""
+    calibrated = fitted(bright, images(lights(400)), tmp_path / "out")
+    assert 90 / 255 < calibrated.fit.thresholds["bright"] < 150 / 255
+    assert 0 < calibrated.fit.thresholds["red"] < 60 / 255
+    for rates_ in calibrated.fit.clean.values():
         assert (rates_.sensitivity, rates_.specificity, rates_.positives + rates_.negatives) == (1, 1, 200)
         assert (rates_.sensitivity_low, 1) == pytest.approx(
             proportion_confint(rates_.positives, rates_.positives, method="wilson")
@@ -169,19 +169,19 @@ def test_what_the_judge_cannot_tell_is_no_answer(bright, images, tmp_path):
 
 
 def test_too_few_images_are_refused(bright, images, tmp_path):
-    """90 red images cannot give 50 to either half: concept, counts and remedy are told, nothing is written."""
+    """90 red images cannot give 50 to either half: the error names concept, counts and remedy, nothing is written."""
     rows = lights(400)
     for i in [i for i, row in enumerate(rows) if row[1]][90:]:
         rows[i] = (rows[i][0], False, rows[i][2] | {"red": False})
     with pytest.raises(
         ConfigError, match=r"concepts\.red: .*\d+ images show it and \d+ do not; 50 .*Label more"
-    ) as told:
+    ) as refusal:
         fitted(bright, images(rows), tmp_path / "out")
-    assert "concepts.bright" not in str(told.value)
+    assert "concepts.bright" not in str(refusal.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_fifty_labels_tell_a_sensitivity_to_about_the_margin():
+def test_fifty_labels_give_a_sensitivity_to_about_the_margin():
     """Why 50: a sensitivity of .9 is then known to .114 below, near the margin of .1; with 25 to more than .15."""
     low, fewer = (proportion_confint(0.9 * n, n, method="wilson")[0] for n in (LEAST, 25))
     assert 0.9 - low < 0.115
@@ -192,11 +192,11 @@ def test_a_conjunction_that_too_few_show_is_missing_with_a_reason(bright, images
     """Bright and red, but never both: each is calibrated, `all` is not, and rates.csv says why."""
     rows = lights(800)
     rows = [(grey, red and grey < 100, {"bright": grey > 100, "red": red and grey < 100}) for grey, red, _ in rows]
-    one = fitted(bright, images(rows), tmp_path / "out")
-    assert set(one.fit.clean) == set(CONCEPTS)
-    entry = one.values()["calibration"]["joint"][f"{ALL}: bright, red"]
+    calibrated = fitted(bright, images(rows), tmp_path / "out")
+    assert set(calibrated.fit.clean) == set(CONCEPTS)
+    entry = calibrated.values()["calibration"]["joint"][f"{ALL}: bright, red"]
     assert entry == {"concepts": list(CONCEPTS), "reason": "0 images show it and 400 do not; 50 of each are needed"}
-    assert f"{ALL}: bright, red: not measured" in one.text()
+    assert f"{ALL}: bright, red: not measured" in calibrated.text()
 
 
 def test_the_same_command_writes_the_same_bytes(bright, images, tmp_path):
@@ -211,8 +211,8 @@ def test_the_same_command_writes_the_same_bytes(bright, images, tmp_path):
 def test_every_level_of_every_degradation_is_measured(bright, images, tmp_path, monkeypatch):
     """Blur leaves the mean brightness as it is; the counts are those of the undegraded half; intervals are there."""
     monkeypatch.setattr(calibrate, "DEGRADATIONS", DEGRADATIONS)
-    told = fitted(bright, images(lights(400)), tmp_path / "out").values()["calibration"]
-    rows = pd.DataFrame(told["degradations"])
+    content = fitted(bright, images(lights(400)), tmp_path / "out").values()["calibration"]
+    rows = pd.DataFrame(content["degradations"])
     levels = rows.groupby("kind")["level"].nunique()
     assert levels["none"] == 1
     assert len(levels) == 5
@@ -234,13 +234,13 @@ def test_noise_that_drowns_the_signal_lowers_what_the_judge_is_worth(bright, ima
 
 def test_the_curves_stand_in_a_table(bright, images, tmp_path):
     """roc.csv: from nothing to everything, per concept, with the numbers of images behind it."""
-    one = fitted(bright, images(lights(400)), tmp_path / "out")
-    table = pd.read_csv(one.file.with_name("roc.csv"))
+    calibrated = fitted(bright, images(lights(400)), tmp_path / "out")
+    table = pd.read_csv(calibrated.file.with_name("roc.csv"))
     for name in CONCEPTS:
-        mine = table[table["concept"] == name]
-        assert (mine.iloc[0]["sensitivity"], mine.iloc[-1]["false_positive_rate"]) == (0, 1)
-        assert set(mine["positives"]) == {one.fit.clean[name].positives}
-        assert set(mine["negatives"]) == {one.fit.clean[name].negatives}
+        curve = table[table["concept"] == name]
+        assert (curve.iloc[0]["sensitivity"], curve.iloc[-1]["false_positive_rate"]) == (0, 1)
+        assert set(curve["positives"]) == {calibrated.fit.clean[name].positives}
+        assert set(curve["negatives"]) == {calibrated.fit.clean[name].negatives}
 
 
 def test_a_config_without_thresholds_is_refused(toy, tmp_path):
@@ -266,10 +266,10 @@ def test_a_folder_is_taken_whole(bright, images, tmp_path):
 def test_another_calibration_measures_anew_and_does_nothing_else(toy):
     """Its revision enters the keys of recognition, of no other stage; planning does not look for the file."""
     horse = {"use": "clip", "model": "some/model", "calibration": "nowhere.json"}
-    one, other = (plan(study.load(toy(judges=[horse | {"calibration_revision": it}]))).stages() for it in ("aa", "bb"))
-    moved = [stage.name for key, stage in one.items() if key not in other]
+    old, new = (plan(study.load(toy(judges=[horse | {"calibration_revision": it}]))).stages() for it in ("aa", "bb"))
+    moved = [stage.name for key, stage in old.items() if key not in new]
     assert set(moved) == {"recognise-pool", "recognise-evaluation"}
-    assert len(one) == len(other)
+    assert len(old) == len(new)
 
 
 def test_the_command_prints_json_with_the_files_own_hash(bright, images, tmp_path, monkeypatch):
@@ -277,14 +277,14 @@ def test_the_command_prints_json_with_the_files_own_hash(bright, images, tmp_pat
     (tmp_path / "bright.yaml").write_text(yaml.safe_dump(bright))
     monkeypatch.chdir(tmp_path)
     folder = images(lights(400))
-    told = CliRunner().invoke(cli.app, ["calibrate", "bright.yaml", "--images", str(folder), "--json"])
-    assert told.exit_code == 0
-    [one] = json.loads(told.stdout)
+    result = CliRunner().invoke(cli.app, ["calibrate", "bright.yaml", "--images", str(folder), "--json"])
+    assert result.exit_code == 0
+    [entry] = json.loads(result.stdout)
     path = Path("results/bright-calibration/bright/calibration.json")
-    assert one["revision"] == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    expected = {"use": "bright", "calibration": str(path), "calibration_revision": one["revision"]}
-    assert yaml.safe_load(one["line"]) == [expected]
-    assert one["calibration"] == json.loads(path.read_text())
+    assert entry["revision"] == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    expected = {"use": "bright", "calibration": str(path), "calibration_revision": entry["revision"]}
+    assert yaml.safe_load(entry["line"]) == [expected]
+    assert entry["calibration"] == json.loads(path.read_text())
 
 
 def test_too_few_scenes_exit_2(command, tmp_path):
@@ -310,8 +310,8 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Calibrated:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calibrate, "DEGRADATIONS", NOISE)
         out = tmp_path_factory.mktemp("drawn")
-        [one] = calibrate.calibrate(study.check(raw), "storybook", 480, 1, out, ignore)
-    return one
+        [calibrated] = calibrate.calibrate(study.check(raw), "storybook", 480, 1, out, ignore)
+    return calibrated
 
 
 def test_the_bundled_judge_is_good_on_scenes_that_it_has_not_seen(drawn):
@@ -323,7 +323,7 @@ def test_the_bundled_judge_is_good_on_scenes_that_it_has_not_seen(drawn):
     assert max(drawn.fit.junk.values()) <= 0.02 * drawn.fit.refused
 
 
-def test_heavy_noise_is_seen_to_hurt(drawn):
+def test_heavy_noise_lowers_the_sensitivity(drawn):
     """Under the heaviest noise, something that was recognised is missed."""
     clean, worst = drawn.fit.clean, [m for m in drawn.fit.measured if m.kind == "gaussian_noise_sigma"]
     assert len(worst) == 4
@@ -336,9 +336,9 @@ def test_the_line_that_is_printed_is_a_judge_that_is_ready(drawn):
     judge = registry.build(registry.JUDGE, spec)
     own = Concept("horse", **{side: tuple(texts) for side, texts in OWN["horse"].items()})
     judge.ready((Concept("astronaut"), own, Concept("riding")))
-    found = judge.measured((Concept("astronaut"), own, Concept("riding")))
-    assert {name: entry["threshold"] for name, entry in found.items() if name != ALL} == drawn.fit.thresholds
-    assert found[ALL]["positives"] == drawn.fit.clean[f"{ALL}: astronaut, horse, riding"].positives
+    measured = judge.measured((Concept("astronaut"), own, Concept("riding")))
+    assert {name: entry["threshold"] for name, entry in measured.items() if name != ALL} == drawn.fit.thresholds
+    assert measured[ALL]["positives"] == drawn.fit.clean[f"{ALL}: astronaut, horse, riding"].positives
 
 
 def test_rates_are_corrected_with_the_new_numbers(drawn):
@@ -351,18 +351,18 @@ def test_rates_are_corrected_with_the_new_numbers(drawn):
     judge, prompt = config.judge_plugins()[0], config.pool_prompts()[0]
     rows = [(f"{i}", name, i < 12) for i in range(20) for name in prompt.concepts]
     answers = pd.DataFrame(rows, columns=["id", "concept", "answer"])
-    found = pd.DataFrame(rates(answers, prompt, calibration(judge, config, prompt))).set_index("concept")
-    assert set(found.index) == {"astronaut", "horse", "riding", ALL}
+    table = pd.DataFrame(rates(answers, prompt, calibration(judge, config, prompt))).set_index("concept")
+    assert set(table.index) == {"astronaut", "horse", "riding", ALL}
     horse = drawn.fit.clean["horse"]
     expected = (0.6 + horse.specificity - 1) / (horse.sensitivity + horse.specificity - 1)
-    assert found.loc["horse", "corrected"] == pytest.approx(expected)
-    assert found["corrected"].notna().all()
+    assert table.loc["horse", "corrected"] == pytest.approx(expected)
+    assert table["corrected"].notna().all()
     bare = replace(judge, calibration=None, calibration_revision=None)
     missing = pd.DataFrame(rates(answers, prompt, calibration(bare, config, prompt))).set_index("concept")
     assert missing["corrected"].isna().to_dict() == {"astronaut": False, "horse": True, "riding": False, ALL: True}
 
 
-def test_a_calibration_that_went_is_told_in_the_rates(drawn, tmp_path):
+def test_the_rates_name_a_calibration_file_that_is_gone(drawn, tmp_path):
     """A file that is no longer there leaves the corrected rates empty, and the reason names it."""
     config = study.check(yaml.safe_load(Path("configs/astronaut.yaml").read_text()) | {"sweep": {}}).config
     judge = ClipRecogniser("bundled:storybook-judge", calibration=str(tmp_path / "gone.json"))
@@ -403,8 +403,8 @@ def test_what_most_people_say_is_a_truth_to_calibrate_by(bright, images, tmp_pat
     (by_people,) = calibrate.calibrate(asked, source, None, 0, tmp_path / "people", ignore)
     (by_folder,) = calibrate.calibrate(asked, str(folder), None, 0, tmp_path / "folder", ignore)
     assert by_people.fit.thresholds["bright"] == pytest.approx(by_folder.fit.thresholds["bright"], abs=0.02)
-    told = [json.loads(one.file.read_text()) for one in (by_people, by_folder)]
-    assert [one["images"]["source"] for one in told] == [source, str(folder)]
+    contents = [json.loads(calibrated.file.read_text()) for calibrated in (by_people, by_folder)]
+    assert [content["images"]["source"] for content in contents] == [source, str(folder)]
     truth = majority.labels(folder, [Concept(name) for name in CONCEPTS])[1]
     assert int(truth.isna().to_numpy().sum()) == 2  # both concepts of the one image
     assert int((~truth.isna()).to_numpy().sum()) == 798

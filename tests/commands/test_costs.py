@@ -23,8 +23,14 @@ def test_the_work_of_a_pool_is_its_evaluations_and_its_decoding():
     """SD 1.5 at 512 pixels, 50 steps with guidance, PNDM's one more: by hand from the ledger's layers."""
     unet = flops.tflop(flops.unet(geometry.SD15.unet, 64, 64, 77))
     decode = flops.tflop(flops.decoder(geometry.SD15.vae, 512, 512))
-    told = ("generator.scheduler=pndm", "generator.num_inference_steps=50", "images=16", "sweep={}", "generations=1")
-    pool = work(*told)["generate-pool"]
+    overrides = (
+        "generator.scheduler=pndm",
+        "generator.num_inference_steps=50",
+        "images=16",
+        "sweep={}",
+        "generations=1",
+    )
+    pool = work(*overrides)["generate-pool"]
     assert (pool.images, pool.evaluations) == (32, 32 * 51 * 2)
     assert pool.tflop == pytest.approx(32 * (102 * unet + decode))
 
@@ -37,8 +43,8 @@ def test_a_full_step_costs_three_passes_and_a_low_rank_one_two():
     passes = {}
     for name, more in {"full": (), "lora": (), "again": ("train.gradient_checkpointing=true",)}.items():
         method = "lora" if name == "lora" else "full"
-        told = work(*steps, *more, f"train.method={method}", "images=1", "sweep={}", "generations=1")["train"]
-        passes[name] = (told.tflop - flops.tflop(flops.encoder(geometry.SD15.vae, 512, 512))) / unet
+        training = work(*steps, *more, f"train.method={method}", "images=1", "sweep={}", "generations=1")["train"]
+        passes[name] = (training.tflop - flops.tflop(flops.encoder(geometry.SD15.vae, 512, 512))) / unet
     assert passes["full"] == pytest.approx(3)
     assert passes["lora"] == pytest.approx(2, abs=0.02)
     assert passes["again"] == pytest.approx(4)
@@ -46,8 +52,8 @@ def test_a_full_step_costs_three_passes_and_a_low_rank_one_two():
 
 def test_shared_stages_are_counted_once():
     """Three arms that share generation 0 make it once."""
-    one, three = work("sweep={}", "generations=1"), work("generations=1")
-    assert three["generate-pool"].images == one["generate-pool"].images / 2 * (1 + 3)
+    one_arm, three_arms = work("sweep={}", "generations=1"), work("generations=1")
+    assert three_arms["generate-pool"].images == one_arm["generate-pool"].images / 2 * (1 + 3)
 
 
 def test_a_low_rank_generation_takes_megabytes_where_a_whole_one_takes_gigabytes():
@@ -65,9 +71,9 @@ def test_memory_holds_a_unet_of_each_precision_and_an_average():
 
     def memory(**options: object) -> tuple[int, int]:
         overrides = [f"{name}={value}" for name, value in options.items()]
-        told = plan(study.load(SD15, ("sweep={}", "train.method=full", *(o.replace("__", ".") for o in overrides))))
-        found = next(iter(costs.outlooks(told)))
-        return found.sampling, found.training
+        planned = plan(study.load(SD15, ("sweep={}", "train.method=full", *(o.replace("__", ".") for o in overrides))))
+        outlook = next(iter(costs.outlooks(planned)))
+        return outlook.sampling, outlook.training
 
     same, other = memory(generator__precision="fp32"), memory(generator__precision="bf16")
     assert other[1] - same[1] == 2 * weights
@@ -75,13 +81,13 @@ def test_memory_holds_a_unet_of_each_precision_and_an_average():
     assert other[0] > 6 * weights
 
 
-def test_what_nobody_can_tell_yet_is_unknown_and_not_nothing():
+def test_a_cost_that_cannot_be_known_yet_is_unknown_and_not_zero():
     """A judge that is not here, and a checkpoint of unknown shape that is not here: what they compute is not counted,
     and `plan` says so."""
     judge = "judges=[{use: clip, model: some/judge, revision: " + 40 * "a" + "}]"
-    told = work(judge, "sweep={}", "generations=1")
-    assert told["recognise-pool"].unknown
-    assert not told["generate-pool"].unknown
+    stages = work(judge, "sweep={}", "generations=1")
+    assert stages["recognise-pool"].unknown
+    assert not stages["generate-pool"].unknown
     lost = work("generator.checkpoint=some/model", "sweep={}", "generations=1")
     assert lost["generate-pool"].unknown
     assert lost["train"].unknown

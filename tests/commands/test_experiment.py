@@ -73,11 +73,11 @@ def test_an_interrupted_run_ends_as_if_it_was_never_interrupted(toy, tmp_path):
     run(toy(sweep=sweep), tmp_path / "whole")
 
     def stop_after_three():
-        made = []
+        finished = []
 
         def listen(event, stage, share) -> None:
-            made.extend([stage] if event == "finished" else [])
-            if len(made) == 3:
+            finished.extend([stage] if event == "finished" else [])
+            if len(finished) == 3:
                 raise Stopped
 
         return listen
@@ -97,18 +97,18 @@ def test_an_interrupted_run_ends_as_if_it_was_never_interrupted(toy, tmp_path):
 def test_a_longer_run_continues_a_shorter_one(toy, tmp_path):
     """Two more feedback steps make only the stages of the new generations and the last one's curation."""
     run(toy(), tmp_path / "out")
-    made = []
+    started = []
 
     def listen(event, stage, share) -> None:
-        made.extend([(stage.name, stage.generation)] if event == "started" else [])
+        started.extend([(stage.name, stage.generation)] if event == "started" else [])
 
     run(toy(), tmp_path / "out", listen, "generations=3")
-    assert ("curate", 2) in made
-    assert ("train", 3) in made
-    assert {g for verb, g in made if verb != "curate"} == {3}
+    assert ("curate", 2) in started
+    assert ("train", 3) in started
+    assert {g for verb, g in started if verb != "curate"} == {3}
 
 
-def test_an_unfinished_run_has_the_tables_that_it_has(toy, tmp_path):
+def test_an_unfinished_run_has_the_tables_of_what_is_done(toy, tmp_path):
     """After generation 0 alone, `report` writes its rates, no changes, and no error."""
 
     def stop(event, stage, share) -> None:
@@ -123,7 +123,7 @@ def test_an_unfinished_run_has_the_tables_that_it_has(toy, tmp_path):
     assert finished.report.is_file()
 
 
-def test_a_report_anew_is_the_report(toy, tmp_path):
+def test_a_report_written_again_is_the_same(toy, tmp_path):
     """`report` on a finished folder needs nothing but the folder, and changes no byte."""
     run(toy(), tmp_path / "out", silent, "images=9")
     before = hashes(tmp_path / "out")
@@ -134,9 +134,9 @@ def test_a_report_anew_is_the_report(toy, tmp_path):
 def test_the_plan_on_disk_names_the_folders_in_the_store(toy, tmp_path):
     """plan.json lists, run by run, exactly the stage folders that lie in store/."""
     run(toy(sweep={"seed": [0, 1]}), tmp_path / "out")
-    told = json.loads((tmp_path / "out" / "plan.json").read_text())["runs"]
-    assert list(told) == ["none-seed0", "none-seed1"]
-    listed = {folder for generations in told.values() for g in generations for folder in g["stages"]}
+    runs = json.loads((tmp_path / "out" / "plan.json").read_text())["runs"]
+    assert list(runs) == ["none-seed0", "none-seed1"]
+    listed = {folder for generations in runs.values() for g in generations for folder in g["stages"]}
     assert listed == {p.name for p in (tmp_path / "out" / "store").iterdir() if p.is_dir() and p.name[0] != "."}
 
 
@@ -153,16 +153,16 @@ def test_the_outlook_counts_stages_images_and_what_is_done(toy, tmp_path):
 
 
 def test_a_missing_model_is_found_before_another_is_loaded():
-    """A judge's folder that is not here is told before the generator, which is, has loaded torch."""
+    """A judge's folder that is not here is reported before the generator, which is here, has loaded torch."""
     code = (
         "import sys; from pathlib import Path; from entropy_loop import errors\n"
         "from entropy_loop.commands import experiment\n"
         "try: experiment.prepare(Path('configs/smoke.yaml'), ('judges=[{use: clip, model: ./no/such/model}]',))\n"
         "except errors.ConfigError as error: print(error, 'torch' in sys.modules)"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "./no/such/model: no such folder" in told
-    assert told.endswith("False\n")
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "./no/such/model: no such folder" in output
+    assert output.endswith("False\n")
 
 
 def test_a_missing_model_is_found_before_anything_is_made(toy):
@@ -202,14 +202,14 @@ def test_a_folder_with_keys_of_another_form_is_left_as_it_is(toy, tmp_path, comm
     before = hashes(root)
     with pytest.raises(
         ConfigError, match=r"keys of form 1, and this version .* `entropy_loop.open_results` reads"
-    ) as told:
+    ) as refusal:
         {
             "run": lambda: run(path, root),
             "report": lambda: experiment.report(root),
             "fork": lambda: results_folder.fork(experiment.prepare(path), root),
             "clean": lambda: results_folder.spare(root),
         }[command]()
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refusal.value)
     assert hashes(root) == before
 
 
@@ -217,11 +217,11 @@ def test_stages_of_another_version_keep_their_tables(toy, tmp_path):
     """Where plan.json names stages that are there but that no config plans any more, `report` is refused."""
     root = tmp_path / "out"
     run(toy(generations=1), root)
-    told = json.loads((root / "plan.json").read_text())
-    old = told["runs"]["none-seed0"][1]["stages"][0]
+    written_plan = json.loads((root / "plan.json").read_text())
+    old = written_plan["runs"]["none-seed0"][1]["stages"][0]
     (root / "store" / old).rename(root / "store" / f"{old}-old")
-    told["runs"]["none-seed0"][1]["stages"][0] = f"{old}-old"
-    (root / "plan.json").write_text(json.dumps(told))
+    written_plan["runs"]["none-seed0"][1]["stages"][0] = f"{old}-old"
+    (root / "plan.json").write_text(json.dumps(written_plan))
     before = hashes(root)
     with pytest.raises(ConfigError, match="made by another version"):
         experiment.report(root)
@@ -237,7 +237,7 @@ def test_another_experiment_is_kept_out_of_the_folder(toy, tmp_path):
     assert hashes(tmp_path / "out") == before
 
 
-def test_an_unfinished_run_is_told_between_its_chains(toy, tmp_path, monkeypatch):
+def test_an_unfinished_run_is_reported_between_its_chains(toy, tmp_path, monkeypatch):
     """When a chain has taken its time, the tables of the chains before lie there when the next one starts."""
     monkeypatch.setattr(experiment, "REPORT_EVERY", 0.0)
     monkeypatch.setattr(experiment, "WORK", 0.0)
@@ -262,7 +262,7 @@ def test_a_folder_in_use_is_refused(toy, tmp_path):
 
 
 def test_a_table_that_cannot_be_written_is_a_storage_error(toy, tmp_path):
-    """A folder in the place of rates.csv is told as a storage error with the path, not as a traceback."""
+    """A folder in the place of rates.csv is reported as a storage error with the path, not as a traceback."""
     (tmp_path / "out" / "rates.csv").mkdir(parents=True)
     with pytest.raises(StorageError, match=r"rates\.csv"):
         run(toy(), tmp_path / "out")
@@ -277,11 +277,11 @@ def test_config_on_disk_is_the_experiment(toy, tmp_path):
     assert all(Store(tmp_path / "out").finished(stage) for stage in stages.values())
 
 
-def test_a_lesson_reaches_the_model_and_the_tables(toy, tmp_path):
+def test_taught_images_reach_the_model_and_the_tables(toy, tmp_path):
     """The taught images stand in images.parquet and in the diet, and the ledger still splits every step."""
     real = {"use": "categorical", "rates": {"astronaut": 0.5, "horse": 0.5}}
-    found = run(toy(real=real, reteach={"every": 2, "concepts": ["horse"], "images": 3}), tmp_path / "out").tables
-    assert found.images[found.images["set"] == "taught"]["generation"].tolist() == [2, 2, 2]
+    tables = run(toy(real=real, reteach={"every": 2, "concepts": ["horse"], "images": 3}), tmp_path / "out").tables
+    assert tables.images[tables.images["set"] == "taught"]["generation"].tolist() == [2, 2, 2]
     diets = [pd.read_parquet(path) for path in sorted((tmp_path / "out/store").glob("*-train-*/diet.parquet"))]
     assert [len(diet) for diet in diets] == [8, 8 + 3]
-    assert found.ledger["v_diet"].notna().all()
+    assert tables.ledger["v_diet"].notna().all()

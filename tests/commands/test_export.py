@@ -14,23 +14,23 @@ from entropy_loop.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> painted.Made:
-    made = painted.made(tmp_path_factory.mktemp("painted") / "painted")
-    (made.root / "config.yaml").write_text(painted.settings(made))
-    return made
+def results(tmp_path_factory: pytest.TempPathFactory) -> painted.ResultsFolder:
+    folder = painted.carry_out(tmp_path_factory.mktemp("painted") / "painted")
+    (folder.root / "config.yaml").write_text(painted.settings(folder))
+    return folder
 
 
-def exported(results: painted.Made, to: str, out: Path, **wanted: Any) -> int:
+def exported(results: painted.ResultsFolder, to: str, out: Path, **wanted: Any) -> int:
     with painted.registered():
         return export.export(results.root, to, out, export.Wanted(**wanted))
 
 
 @pytest.mark.parametrize("to", ["imagefolder", "parquet"])
 def test_the_line_of_the_card_loads_every_image_once(
-    results: painted.Made, tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch
+    results: painted.ResultsFolder, tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The card's own code, run beside the folder, gives each image file once, with prompt, place, pixels and what was
-    said of it as the tables have it."""
+    """The card's own code, run beside the folder, gives each image file once, with prompt, place, pixels and
+    judgements as the tables have them."""
     count = exported(results, to, tmp_path / "data-set")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
@@ -40,7 +40,7 @@ def test_the_line_of_the_card_loads_every_image_once(
     data = names["data"]
     images = results.parquet("images").drop_duplicates("file").reset_index(drop=True)
     assert len(data) == count == len(images)
-    said = results.parquet("judgements").set_index(["run", "generation", "set", "id", "concept"])["answer"]
+    answers = results.parquet("judgements").set_index(["run", "generation", "set", "id", "concept"])["answer"]
     for row, image in zip(data, images.itertuples(), strict=True):
         assert (row["text"], row["generation"], row["set"], row["id"]) == (
             image.prompt, image.generation, image.set, image.id,
@@ -48,10 +48,10 @@ def test_the_line_of_the_card_loads_every_image_once(
         assert image.run in row["run"].split(",")
         assert row["image"].size == (painted.SIDE, painted.SIDE)
         for concept in ("astronaut", "horse"):
-            assert row[f"exact:{concept}"] == said[image.run, image.generation, image.set, image.id, concept]
+            assert row[f"exact:{concept}"] == answers[image.run, image.generation, image.set, image.id, concept]
 
 
-def test_what_is_wanted_can_be_narrowed(results: painted.Made, tmp_path: Path) -> None:
+def test_an_export_can_be_narrowed_by_arm_generation_and_set(results: painted.ResultsFolder, tmp_path: Path) -> None:
     """One arm, one generation, one set: as many images as its pool has."""
     assert exported(results, "imagefolder", tmp_path / "out", arm="none", generation=2, stream="pool") == 12
     with pytest.raises(ConfigError, match="no images of this arm, generation and set"):
@@ -59,7 +59,7 @@ def test_what_is_wanted_can_be_narrowed(results: painted.Made, tmp_path: Path) -
     assert not (tmp_path / "other").exists()
 
 
-def test_nothing_is_overwritten_and_nothing_half_is_left(results: painted.Made, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_and_nothing_half_is_left(results: painted.ResultsFolder, tmp_path: Path) -> None:
     """A folder with something in it is refused, as is an unknown format; no part is left behind."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
@@ -70,7 +70,7 @@ def test_nothing_is_overwritten_and_nothing_half_is_left(results: painted.Made, 
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine.txt"]
 
 
-def test_the_card_says_what_the_images_are(results: painted.Made, tmp_path: Path) -> None:
+def test_the_card_says_what_the_images_are(results: painted.ResultsFolder, tmp_path: Path) -> None:
     """Who made them, how many of which arm and generation, the prompts, and that they should not be trained on
     unknowingly."""
     exported(results, "imagefolder", tmp_path / "out")

@@ -128,8 +128,8 @@ def place(tmp_path) -> Place:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What two `fetch`es in a row said, and what they asked the hub for."""
+class Fetched:
+    """What two `fetch`es in a row printed, and what they asked the hub for."""
 
     place: Place
     first: Done
@@ -140,7 +140,7 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def fetched(hub, tmp_path_factory) -> Told:
+def fetched(hub, tmp_path_factory) -> Fetched:
     place = Place(tmp_path_factory.mktemp("place"))
     study = place.study()
     hub.asked.clear()
@@ -148,7 +148,7 @@ def fetched(hub, tmp_path_factory) -> Told:
     asked, hub.asked = hub.asked, []
     second = place.loop("fetch", study, "--json", url=hub.url)
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
-    return Told(place, first, second, hub, asked, hub.asked.copy())
+    return Fetched(place, first, second, hub, asked, hub.asked.copy())
 
 
 def files(folder: Path) -> set[str]:
@@ -164,7 +164,7 @@ def test_fetch_downloads_what_is_needed_and_nothing_else(fetched):
     assert not sent & {*NOT_NEEDED, "open_clip_pytorch_model.bin", "README.md"}
 
 
-def test_fetch_tells_what_it_did(fetched):
+def test_fetch_lists_the_models_and_their_new_files(fetched):
     """Every model with its commit and how many of its files were downloaded: all, and then none."""
     for repo in (CHECKPOINT, JUDGE, TAGGED):
         assert f"{repo} at {COMMIT}" in fetched.first.stdout
@@ -197,7 +197,7 @@ def test_a_token_is_kept_out_of_every_file_and_of_the_output(fetched):
     assert [path for path in every if TOKEN.encode() in path.read_bytes()] == []
 
 
-def test_a_socket_would_be_seen(place):
+def test_the_guard_catches_a_command_that_connects(place):
     """The guard of these tests can fail: a command that connects is caught."""
     with pytest.raises(AssertionError):
         place.loop("fetch", place.study(generator={**STUDY["generator"], "revision": None}, **UNTAGGED), sockets=False)
@@ -206,7 +206,7 @@ def test_a_socket_would_be_seen(place):
 @pytest.mark.parametrize(
     "lost", ["unet/diffusion_pytorch_model.safetensors", "tokenizer/merges.txt", "model_index.json"]
 )
-def test_a_file_that_is_missing_is_told_with_the_command(fetched, place, lost):
+def test_a_missing_file_is_named_with_the_command_that_fetches_it(fetched, place, lost):
     """A snapshot that is here in part is refused before anything is loaded, without a question to the hub."""
     shutil.copytree(fetched.place.cache, place.cache, symlinks=True)
     (place.snapshot(CHECKPOINT) / lost).unlink()
@@ -216,7 +216,7 @@ def test_a_file_that_is_missing_is_told_with_the_command(fetched, place, lost):
 
 
 def test_a_snapshot_of_other_tools_is_looked_at_too(fetched, place):
-    """Where the hub's own listing was not kept, what the pipeline loads is looked for, and the command told."""
+    """Where the hub's own listing was not kept, what the pipeline loads is looked for, and the command named."""
     shutil.copytree(fetched.place.cache, place.cache, symlinks=True)
     shutil.rmtree(place.snapshot(CHECKPOINT).parent.parent / "trees")
     (place.snapshot(CHECKPOINT) / "vae" / "config.json").unlink()
@@ -225,7 +225,7 @@ def test_a_snapshot_of_other_tools_is_looked_at_too(fetched, place):
     assert "lacks vae/config.json. If it was downloaded: `entropy-loop fetch CONFIG`" in done.stderr
 
 
-def test_a_model_that_is_not_here_is_told_with_the_command(place):
+def test_a_missing_model_is_named_with_the_command_that_fetches_it(place):
     """Without a fetch a run is refused, without a question to the hub."""
     done = place.loop("run", place.study(), sockets=False)
     assert done.returncode == 2
@@ -242,28 +242,28 @@ def test_a_model_of_the_hub_is_pinned_to_a_commit(hub, place, revision):
     hub.asked.clear()
     done = place.loop("fetch", study, url=hub.url)
     assert done.returncode == 2
-    told = f"{CHECKPOINT}: branches and tags move; {revision or 'main'} is now `revision: {COMMIT}`"
-    assert (told if revision != COMMIT[:12] else "has no such revision") in done.stderr
+    message = f"{CHECKPOINT}: branches and tags move; {revision or 'main'} is now `revision: {COMMIT}`"
+    assert (message if revision != COMMIT[:12] else "has no such revision") in done.stderr
     assert not [path for _, path, _ in hub.asked if "/resolve/" in path]
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"checkpoint": "tiny/no-such"}, "tiny/no-such: the hub has no such model"),
         ({"revision": "f" * 40}, f"{CHECKPOINT}: has no such revision"),
         ({"checkpoint": "tiny/pickled"}, "tiny/pickled: has no such weights as safetensors"),
     ],
 )
-def test_what_cannot_be_fetched_is_told(hub, place, changes, told):
+def test_what_cannot_be_fetched_is_named(hub, place, changes, message):
     """A name, a commit, or weights that are not there: exit code 2 and no pickle downloaded."""
     done = place.loop("fetch", place.study(generator=STUDY["generator"] | changes, **UNTAGGED), url=hub.url)
-    assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, message in done.stderr) == (2, True), done.stderr
     assert TOKEN not in done.stderr
     assert not list(place.cache.rglob("*.bin"))
 
 
-def test_a_hub_that_cannot_be_reached_is_told(place):
+def test_a_hub_that_cannot_be_reached_is_an_error(place):
     """Nobody listens: an error in words, which is not the config's."""
     done = place.loop("fetch", place.study(generator={**STUDY["generator"], "revision": None}, **UNTAGGED))
     assert done.returncode == 1
@@ -280,8 +280,8 @@ def test_a_config_without_the_hub_needs_no_fetch(place):
 def test_every_arms_models_are_wanted(place):
     """Each once, of all arms; the curator only where its scores are read."""
     path = place.folder / place.study()
-    assert [one.repo for one in wanted(study.load(path))] == [CHECKPOINT, TAGGED, JUDGE]
-    assert [one.repo for one in wanted(study.load(path, ("curate.policy={use: none}",)))] == [CHECKPOINT, JUDGE]
+    assert [model.repo for model in wanted(study.load(path))] == [CHECKPOINT, TAGGED, JUDGE]
+    assert [model.repo for model in wanted(study.load(path, ("curate.policy={use: none}",)))] == [CHECKPOINT, JUDGE]
     assert len(list(wanted(study.load(path, (f"sweep.generator.revision=[{COMMIT}, {COMMIT[::-1]}]",))))) == 4
 
 

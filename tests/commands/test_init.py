@@ -17,35 +17,35 @@ from entropy_loop.errors import ConfigError
 from entropy_loop.study import study
 
 
-def test_the_usual_answers_are_the_main_job(command: Command, tmp_path: Path) -> None:
+def test_the_usual_answers_make_the_config_of_the_astronaut(command: Command, tmp_path: Path) -> None:
     """Without a terminal nothing is asked: the config is that of configs/astronaut.yaml, opens with its command and its
     cost, and passes `plan`."""
-    told = command("init", "mine.yaml")
-    assert told.returncode == 0, told.stderr
+    done = command("init", "mine.yaml")
+    assert done.returncode == 0, done.stderr
     head = (tmp_path / "mine.yaml").read_text().split("name:")[0]
     assert "#   entropy-loop run mine.yaml" in head
     assert "2 CPU cores" in head
     assert "# 3 arms x 1 seed. " in head
-    mine, shipped = (study.load(path) for path in (tmp_path / "mine.yaml", Path("configs/astronaut.yaml")))
-    assert [point.name for point in mine.points] == [point.name for point in shipped.points]
-    for ours, theirs in zip(mine.points, shipped.points, strict=True):
+    created, shipped = (study.load(path) for path in (tmp_path / "mine.yaml", Path("configs/astronaut.yaml")))
+    assert [point.name for point in created.points] == [point.name for point in shipped.points]
+    for ours, theirs in zip(created.points, shipped.points, strict=True):
         assert ours.config.train == theirs.config.train
         assert ours.config.generator_plugin() == theirs.config.generator_plugin()
     assert command("plan", "mine.yaml").returncode == 0
 
 
-def test_flags_are_answers(command: Command, tmp_path: Path) -> None:
+def test_flags_answer_the_questions(command: Command, tmp_path: Path) -> None:
     """Model, prompt, concepts, curation and sizes come from flags."""
     line = ["--model", "sd15", "--prompt", "a photo of a cat", "--concepts", "cat", "--keep", "0", "--images", "8"]
-    told = command("init", "cat.yaml", *line, "--generations", "2", "--seeds", "3")
-    assert told.returncode == 0, told.stderr
-    assert "entropy-loop fetch cat.yaml" in told.stdout
-    found = study.load(tmp_path / "cat.yaml")
-    assert [point.name for point in found.points] == ["none-seed0", "none-seed1", "none-seed2"]
-    assert (found.config.generations, found.config.images) == (2, 8)
+    done = command("init", "cat.yaml", *line, "--generations", "2", "--seeds", "3")
+    assert done.returncode == 0, done.stderr
+    assert "entropy-loop fetch cat.yaml" in done.stdout
+    loaded = study.load(tmp_path / "cat.yaml")
+    assert [point.name for point in loaded.points] == ["none-seed0", "none-seed1", "none-seed2"]
+    assert (loaded.config.generations, loaded.config.images) == (2, 8)
     assert "# 1 arm x 3 seeds. " in (tmp_path / "cat.yaml").read_text()
-    assert found.config.train.method == "lora"
-    assert found.config.concepts["cat"].yes
+    assert loaded.config.train.method == "lora"
+    assert loaded.config.concepts["cat"].yes
 
 
 def test_on_a_terminal_it_asks_four_questions(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "what"),
+    ("answers", "message"),
     [
         (Answers(concepts=("dragon",)), "dragon"),
         (Answers(keep=500), "500"),
@@ -86,14 +86,14 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_answers_that_make_no_config_are_told_at_once(answers: Answers, what: str, tmp_path: Path) -> None:
+def test_answers_that_make_no_config_are_refused_at_once(answers: Answers, message: str, tmp_path: Path) -> None:
     """What the bundled judge does not know, and numbers that do not fit, are refused before anything is written."""
-    with pytest.raises(ConfigError, match=what):
+    with pytest.raises(ConfigError, match=message):
         init.write(answers, tmp_path / "mine.yaml")
     assert not (tmp_path / "mine.yaml").exists()
 
 
-def test_a_word_that_the_bundled_model_does_not_know_is_told_at_once(command, tmp_path) -> None:
+def test_a_word_that_the_bundled_model_does_not_know_is_refused_at_once(command, tmp_path) -> None:
     """A prompt that `run` would refuse makes no file."""
     done = command("init", "x.yaml", "--prompt", "a photograph of a giraffe", "--concepts", "horse")
     assert (done.returncode, "does not know 'giraffe'" in done.stderr) == (2, True)

@@ -55,8 +55,8 @@ def test_a_stage_that_two_arms_share_counts_once(planned, console):
     assert (listener.total, listener.done) == (whole, stage.cost)
 
 
-def test_nobody_watching_gets_plain_lines(planned, console, monkeypatch):
-    """Without a terminal each line tells share, generation and verb, and no control characters."""
+def test_without_a_terminal_progress_is_plain_lines(planned, console, monkeypatch):
+    """Without a terminal each line has share, generation and verb, and no control characters."""
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     with Progress(planned, console) as listener:
         make_all(listener, planned)
@@ -66,7 +66,7 @@ def test_nobody_watching_gets_plain_lines(planned, console, monkeypatch):
     assert "\x1b" not in console.file.getvalue()
 
 
-def test_lines_are_rare(planned, console):
+def test_a_short_run_prints_no_line_of_progress(planned, console):
     """A run that is over before the first interval prints no line of progress at all."""
     with Progress(planned, console) as listener:
         listener.last_line += 1e6
@@ -82,7 +82,7 @@ def test_a_terminal_gets_a_bar(planned):
     assert "recognise-evaluation" in terminal.file.getvalue()
 
 
-def test_a_finished_run_started_again_ends_at_all_of_it(planned):
+def test_a_finished_run_started_again_ends_at_100_percent(planned):
     """Nothing was left to do, and that is 100 %, not 0."""
     terminal = Console(file=io.StringIO(), force_terminal=True, width=200)
     with Progress(planned, terminal) as listener:
@@ -99,7 +99,7 @@ def test_a_plain_bar_counts_one_piece_of_work():
     assert "100%" in terminal.file.getvalue()
 
 
-def test_the_pace_is_told_of_stages_that_make_or_judge_images(planned, console, monkeypatch):
+def test_the_pace_is_shown_for_stages_that_make_or_judge_images(planned, console, monkeypatch):
     """Images per second stand in the line of a sampling or judging stage, not of a training."""
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     stages = {stage.name: stage for stage in planned.stages().values()}
@@ -114,7 +114,7 @@ def test_the_pace_is_told_of_stages_that_make_or_judge_images(planned, console, 
     assert not [line for line in lines if "train" in line and "images/s" in line]
 
 
-def test_nothing_is_said_of_time_left_when_all_is_done(planned, console, monkeypatch):
+def test_no_time_left_is_shown_when_all_is_done(planned, console, monkeypatch):
     """While work is left a line says for how long; the last line of a finished run does not."""
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     clock = iter(range(0, 1_000_000, 10))
@@ -127,7 +127,7 @@ def test_nothing_is_said_of_time_left_when_all_is_done(planned, console, monkeyp
 
 
 def test_a_fast_pace_is_a_plain_number(toy, console, monkeypatch):
-    """Tens of thousands of images in a second are told as such, never as a power of ten."""
+    """Tens of thousands of images in a second are shown as such, never as a power of ten."""
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     clock = iter(range(1000))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
@@ -150,8 +150,8 @@ def test_json_has_one_event_a_line(planned, console):
     assert {"stage", "generation", "key", "images_per_second", "seconds_left"} <= set(rows[0])
 
 
-def test_silence_is_broken(planned, console, monkeypatch):
-    """A stage that says nothing for a while is told to be still at work."""
+def test_a_silent_stage_is_shown_to_be_still_at_work(planned, console, monkeypatch):
+    """A stage that says nothing for a while is shown to be still at work."""
     monkeypatch.setattr(progress, "SILENCE", 0.3)
     stage = next(iter(planned.stages().values()))
     with Progress(planned, console) as listener:
@@ -168,8 +168,8 @@ def test_no_color_is_honoured_on_a_terminal(toy, tmp_path, wished):
     """On a real terminal the bar is coloured, and with NO_COLOR it is not."""
     controller, terminal = pty.openpty()
     line = [sys.executable, "-m", "entropy_loop", "run", str(toy()), "--out", "out"]
-    told = {**environment(), "NO_COLOR": wished, "TERM": "xterm-256color"}
-    with subprocess.Popen(line, cwd=tmp_path, env=told, stdout=terminal, stderr=terminal) as running:
+    variables = {**environment(), "NO_COLOR": wished, "TERM": "xterm-256color"}
+    with subprocess.Popen(line, cwd=tmp_path, env=variables, stdout=terminal, stderr=terminal) as running:
         os.close(terminal)
         seen = b""
         try:

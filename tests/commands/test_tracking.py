@@ -33,12 +33,12 @@ def test_tensorboard_has_the_losses_and_rates_of_every_chain(tmp_path):
     planned = experiment.prepare(Path("configs/smoke.yaml"), SMALL)
     finished = experiment.carry_out(planned, tmp_path, silent)
     for run in planned.chains:
-        found = logged(tmp_path / "logs" / run.name)
-        assert [step for step, _ in found["train/loss"]] == [0, 1, 2, 3]
+        scalars = logged(tmp_path / "logs" / run.name)
+        assert [step for step, _ in scalars["train/loss"]] == [0, 1, 2, 3]
         rates = finished.tables.rates.query("run == @run.name and set == 'pool' and concept == 'all'")
-        assert [value for _, value in found["V/all/storybook-judge"]] == pytest.approx(list(rates["rate"]))
+        assert [value for _, value in scalars["V/all/storybook-judge"]] == pytest.approx(list(rates["rate"]))
         steps = run.config.train.max_train_steps
-        assert [step for step, _ in found["V/all/storybook-judge"]] == [steps * g for g in range(len(rates))]
+        assert [step for step, _ in scalars["V/all/storybook-judge"]] == [steps * g for g in range(len(rates))]
     files = {path: path.stat().st_size for path in (tmp_path / "logs").rglob("*")}
     experiment.carry_out(planned, tmp_path, silent)
     assert {path: path.stat().st_size for path in (tmp_path / "logs").rglob("*")} == files
@@ -66,9 +66,9 @@ def test_a_tracker_that_is_not_installed_is_refused_before_the_run(toy, monkeypa
     experiment.prepare(toy())
 
 
-def test_who_is_told_is_no_part_of_the_experiment(toy):
-    """The same stages, whoever is told, and no arm of its own."""
-    one, other = (experiment.prepare(toy(report_to=name)).stages() for name in ("none", "tensorboard"))
-    assert list(one) == list(other)
+def test_the_tracker_is_no_part_of_the_experiment(toy):
+    """The same stages, whatever tracks them, and no arm of its own."""
+    untracked, tracked = (experiment.prepare(toy(report_to=name)).stages() for name in ("none", "tensorboard"))
+    assert list(untracked) == list(tracked)
     with pytest.raises(ConfigError, match="report_to is no part of the experiment"):
         experiment.prepare(toy(sweep={"report_to": ["none", "tensorboard"]}))

@@ -31,7 +31,7 @@ PLACEHOLDERS = {
 
 @dataclass(frozen=True)
 class Shown:
-    """A command as a page shows it. whole: a line of a code block, to be typed as it stands; else words in a sentence
+    """A command as a page shows it. whole: a line of a code block, to be typed as it stands; else code in a sentence
     or a cell, which may leave out what is needed. form: with placeholders or brackets."""
 
     text: str
@@ -39,8 +39,8 @@ class Shown:
     form: bool
 
     @property
-    def words(self) -> list[str]:
-        """The words to type: placeholders filled in, what stands in brackets taken too."""
+    def argv(self) -> list[str]:
+        """The program and its arguments: placeholders filled in, what stands in brackets taken too."""
         plain = re.sub(r"\[OPTIONS\]|\.\.\.", "", self.text.replace("\\|", "|"))
         plain = re.sub(r" \[(--[^\[\]]+)\]", r" \1", plain) if self.form else plain
         return [PLACEHOLDERS.get(word, word) for word in shlex.split(plain, comments=True)]
@@ -58,18 +58,18 @@ def shown(page: Path) -> Iterator[Shown]:
     if page.suffix == ".yaml":
         header = text.partition("\nname:")[0]
         yield from (_shown(line[4:], True) for line in header.splitlines() if line.startswith("#   entropy-loop"))
-        yield from (_shown(words, False) for words in re.findall(r"`(entropy-loop [^`]+)`", header))
+        yield from (_shown(code, False) for code in re.findall(r"`(entropy-loop [^`]+)`", header))
         return
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     # A block in a fence, a block by four spaces after an empty line, or code in a sentence.
     parts = re.compile(
         r"^ *```(?P<language>\w*)[^\n]*\n(?P<fence>.*?)^ *```$|(?<=\n\n)(?P<block>(?:    \S[^\n]*\n(?:    [^\n]*\n)*))"
-        r"|`(?P<words>(?:entropy-loop|make|pip install|python -m scripts\.) ?[^`]+)`",
+        r"|`(?P<inline>(?:entropy-loop|make|pip install|python -m scripts\.) ?[^`]+)`",
         re.DOTALL | re.MULTILINE,
     )
     for part in parts.finditer(text):
-        if part["words"]:
-            yield _shown(" ".join(part["words"].split()), False)
+        if part["inline"]:
+            yield _shown(" ".join(part["inline"].split()), False)
         elif part["block"] or part["language"] in SHELL:
             yield from (_shown(line, True) for line in _lines(part["block"] or part["fence"]))
 
@@ -83,10 +83,10 @@ def _lines(block: str) -> Iterator[str]:
             waiting = waiting[:-1]
             continue
         try:
-            words = shlex.split(waiting, comments=True)
+            argv = shlex.split(waiting, comments=True)
         except ValueError:  # no closing quotation yet
             continue
-        if words:
+        if argv:
             yield waiting
         waiting = ""
 

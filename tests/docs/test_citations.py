@@ -1,4 +1,4 @@
-"""What cites the laws and the protocol finds them, and a law's test exists or is said to be missing."""
+"""What cites the laws and the protocol finds them, and a law's test exists, or the page says that it has none."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def anchors(page: Path) -> set[str]:
 
 def rows() -> dict[str, str]:
     """Of each law in the table the last cell: what holds it."""
-    found = re.findall(r"^\| \[(\w+)\]\(#(\w+)\) \| [^|]+ \| (.+) \|$", LAWS.read_text(encoding="utf-8"), re.MULTILINE)
-    assert all(name.lower() == anchor for name, anchor, _ in found)
-    return {name: cell for name, _, cell in found}
+    table = re.findall(r"^\| \[(\w+)\]\(#(\w+)\) \| [^|]+ \| (.+) \|$", LAWS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert all(name.lower() == anchor for name, anchor, _ in table)
+    return {name: cell for name, _, cell in table}
 
 
 def held() -> dict[str, str]:
@@ -50,10 +50,10 @@ def cited(text: str) -> list[tuple[str, str]]:
 def test_every_citation_points_to_an_anchor() -> None:
     """In the package, its tests and the docs; of a range both ends."""
     there = {"laws": anchors(LAWS), "protocol": anchors(PROTOCOL)}
-    found = [(str(path), *one) for path in SOURCES for one in cited(path.read_text(encoding="utf-8"))]
-    assert len([one for one in found if one[0].startswith("src")]) > 20
-    assert {page for _, page, _ in found} == {"laws", "protocol"}
-    assert [one for one in found if one[2] not in there[one[1]]] == []
+    citations = [(str(path), *citation) for path in SOURCES for citation in cited(path.read_text(encoding="utf-8"))]
+    assert len([citation for citation in citations if citation[0].startswith("src")]) > 20
+    assert {page for _, page, _ in citations} == {"laws", "protocol"}
+    assert [citation for citation in citations if citation[2] not in there[citation[1]]] == []
 
 
 def test_laws_and_protocol_are_cited_in_one_form() -> None:
@@ -62,7 +62,7 @@ def test_laws_and_protocol_are_cited_in_one_form() -> None:
 
 
 @pytest.mark.parametrize("text", ["(LAWS E11)", "LAWS section 2", "PROTOCOL section 4", "shared/LAWS.md", "(LAWS 2)"])
-def test_another_form_would_be_seen(text: str) -> None:
+def test_the_pattern_finds_every_other_form(text: str) -> None:
     """The pattern above can fail."""
     assert BARE.search(text)
 
@@ -80,12 +80,12 @@ def test_every_law_has_its_row_and_its_section() -> None:
 
 
 def test_every_law_names_a_test_or_says_that_it_has_none() -> None:
-    """E6 and E12 are about what the package does not do; all others are held, by what their rows say, too."""
-    without = [name for name, said in held().items() if said.startswith("No test: ")]
+    """E6 and E12 are about what the package does not do; all others name a test, in their rows, too."""
+    without = [name for name, section in held().items() if section.startswith("No test: ")]
     assert without == [name for name, cell in rows().items() if cell == "no test"] == ["E6", "E12"]
-    for name, said in held().items():
-        files = list(dict.fromkeys(f"`{file}`" for file, _ in TEST.findall(said)))
-        short = ["selfcheck", *files] if said.startswith("selfcheck `") else files
+    for name, section in held().items():
+        files = list(dict.fromkeys(f"`{file}`" for file, _ in TEST.findall(section)))
+        short = ["selfcheck", *files] if section.startswith("selfcheck `") else files
         assert rows()[name] == (", ".join(short) or "no test")
 
 
@@ -94,7 +94,7 @@ def test_every_test_that_the_laws_name_exists() -> None:
     named = set(TEST.findall(LAWS.read_text(encoding="utf-8")))
     assert len(named) > 8
     assert ("tests/commands/test_selfcheck.py", "test_the_loop_obeys_every_law") in named
-    assert [one for one in sorted(named) if one[1] not in functions(Path(one[0]))] == []
+    assert [test for test in sorted(named) if test[1] not in functions(Path(test[0]))] == []
 
 
 def functions(path: Path) -> set[str]:
@@ -103,9 +103,9 @@ def functions(path: Path) -> set[str]:
     return {node.name for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
 
 
-def test_the_self_check_is_told_law_by_law() -> None:
+def test_the_laws_page_lists_the_self_check_law_by_law() -> None:
     """Every name that `entropy-loop selfcheck` prints stands in the section of its law, and no other does."""
-    told = {law: re.findall(rf"`({law} [^`]+)`", said) for law, said in held().items()}
+    named = {law: re.findall(rf"`({law} [^`]+)`", section) for law, section in held().items()}
     known = {law: [name for name in selfcheck.LAWS if name.split()[0] == law] for law in IDS}
-    assert told == known
+    assert named == known
     assert sum(map(len, known.values())) == len(selfcheck.LAWS) > 20

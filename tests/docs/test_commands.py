@@ -15,7 +15,7 @@ run, in a folder with the repository's configs and reference results, as follows
 - `make TARGET`: `make --dry-run`. `pip install 'entropy-loop[EXTRA]'`: the extra exists. `python -m scripts.X`: its
   `--help` names every option shown. `. .venv/bin/activate` is the set-up's own.
 - Forms with placeholders (`entropy-loop run CONFIG [--out DIR]`): parsed, the placeholders filled in and everything
-  in brackets said. Words in a sentence that leave out what is needed: the command and the options exist.
+  in brackets taken. Code in a sentence that leaves out what is needed: the command and the options exist.
 
 docs/extending.md needs its plug-ins installed: test_extending.py.
 """
@@ -49,10 +49,10 @@ SMALL = (
 GROUP: Any = typer.main.get_command(app)
 
 
-def parsed(words: list[str]) -> tuple[str, dict[str, Any]]:
-    """The command and what it was told, as the real command line reads it; ('', {}) where `--help` ends it."""
+def parsed(arguments: list[str]) -> tuple[str, dict[str, Any]]:
+    """The command and its parameters, as the real command line reads it; ('', {}) where `--help` ends it."""
     try:
-        group = GROUP.make_context("entropy-loop", list(words))
+        group = GROUP.make_context("entropy-loop", list(arguments))
         name, command, rest = GROUP.resolve_command(group, [*group._protected_args, *group.args])
         return str(name), command.make_context(name, list(rest), parent=group).params
     except Exception as error:
@@ -61,45 +61,45 @@ def parsed(words: list[str]) -> tuple[str, dict[str, Any]]:
         raise
 
 
-def exists(words: list[str]) -> None:
-    """The command and the options of words that leave out what is needed."""
+def exists(arguments: list[str]) -> None:
+    """The command and the options that are named exist, even where what is needed is left out."""
     group = GROUP.make_context("entropy-loop", [], resilient_parsing=True)
-    command = GROUP.get_command(group, words[0])
-    assert command is not None, words[0]
+    command = GROUP.get_command(group, arguments[0])
+    assert command is not None, arguments[0]
     options = {option for param in command.params for option in param.opts}
-    assert {word for word in words[1:] if word.startswith("--")} <= options
+    assert {word for word in arguments[1:] if word.startswith("--")} <= options
 
 
 PARSED = ("calibrate", "rate", "watch", "import", "export")
-"""Commands that take minutes, or that wait for people: their words are only read."""
+"""Commands that take minutes, or that wait for people: their arguments are only read."""
 
 
-def lines(words: list[str]) -> list[list[str]]:
-    """What is run for `entropy-loop WORDS`; see above."""
-    name, told = parsed(words)
+def lines(arguments: list[str]) -> list[list[str]]:
+    """What is run for `entropy-loop ARGUMENTS`; see above."""
+    name, options = parsed(arguments)
     if name not in ("run", "fetch"):
-        return [] if name in PARSED else [words]
-    places = ["--out", str(told["out_dir"])] if told.get("out_dir") else []
-    said = [word for override in told["overrides"] or () for word in ("--set", override)]
-    asked = [str(told["config"]), *said]
-    if name == "fetch" or list(fetch.wanted(study.load(told["config"], tuple(told["overrides"] or ())))):
+        return [] if name in PARSED else [arguments]
+    places = ["--out", str(options["out_dir"])] if options.get("out_dir") else []
+    overrides = [word for override in options["overrides"] or () for word in ("--set", override)]
+    asked = [str(options["config"]), *overrides]
+    if name == "fetch" or list(fetch.wanted(study.load(options["config"], tuple(options["overrides"] or ())))):
         return [["plan", *asked, *places]]
     small = [word for override in SMALL for word in ("--set", override)]
-    return [*([["plan", *asked]] if said else []), ["run", *asked, *places, *small]]
+    return [*([["plan", *asked]] if overrides else []), ["run", *asked, *places, *small]]
 
 
-def done(words: list[str]) -> None:
-    """Run `entropy-loop WORDS` to its end with 0: here, but `doctor`, which loads torch, in a process of its own."""
-    if words[0] == "doctor":
-        subprocess.run([sys.executable, "-m", "entropy_loop", *words], env=environment(), check=True, timeout=120)
+def done(arguments: list[str]) -> None:
+    """Run `entropy-loop ARGUMENTS` to its end with 0: here; `doctor`, which loads torch, in a process of its own."""
+    if arguments[0] == "doctor":
+        subprocess.run([sys.executable, "-m", "entropy_loop", *arguments], env=environment(), check=True, timeout=120)
         return
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0, f"{words}\n{result.output}\n{result.exception}"
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, f"{arguments}\n{result.output}\n{result.exception}"
 
 
-def other(words: list[str]) -> None:
+def other(argv: list[str]) -> None:
     """A command that is not ours."""
-    match words:
+    match argv:
         case ["make", target]:
             dry = ["make", "--dry-run", target]
             assert subprocess.run(dry, cwd=REPOSITORY, capture_output=True, check=False).returncode == 0
@@ -109,18 +109,18 @@ def other(words: list[str]) -> None:
             assert (name, extra in extras) == ("entropy-loop", True)
         case ["python", "-m", module, *rest]:
             line = [sys.executable, "-m", module, "--help"]
-            told = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-            assert {word for word in rest if word.startswith("--")} <= set(told.replace(",", " ").split())
+            output = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+            assert {word for word in rest if word.startswith("--")} <= set(output.replace(",", " ").split())
         case _:
-            assert words == [".", ".venv/bin/activate"]
+            assert argv == [".", ".venv/bin/activate"]
 
 
-def ours(words: list[str]) -> list[str] | None:
-    """What `entropy-loop` is told, directly or behind a launcher; None where it is another command."""
+def ours(argv: list[str]) -> list[str] | None:
+    """The arguments of `entropy-loop`, called directly or behind a launcher; None where it is another command."""
     for launcher in (["entropy-loop"], ["-m", "entropy_loop"]):
-        for i in range(len(words)):
-            if words[i : i + len(launcher)] == launcher and (i == 0 or words[0] in ("srun", "accelerate")):
-                return words[i + len(launcher) :]
+        for i in range(len(argv)):
+            if argv[i : i + len(launcher)] == launcher and (i == 0 or argv[0] in ("srun", "accelerate")):
+                return argv[i + len(launcher) :]
     return None
 
 
@@ -143,22 +143,22 @@ PAGES = [page for page in pages() if page != EXTENDING and list(shown(page))]
 def test_every_command_of_a_page_works(page: Path, folder: Path) -> None:
     """In the order in which the page shows them, as one reader would type them; see the top of this file."""
     for command in shown(REPOSITORY / page):
-        told = ours(command.words)
-        if told is None:
-            other(command.words)
-        elif not command.whole and not complete(told):
-            exists(told)
+        arguments = ours(command.argv)
+        if arguments is None:
+            other(command.argv)
+        elif not command.whole and not complete(arguments):
+            exists(arguments)
         elif command.form:
-            parsed(told)
+            parsed(arguments)
         else:
-            for line in lines(told):
+            for line in lines(arguments):
                 done(line)
 
 
-def complete(words: list[str]) -> bool:
+def complete(arguments: list[str]) -> bool:
     """Whether nothing that is needed is left out. A wrong option or value is an error here, too."""
     try:
-        parsed(words)
+        parsed(arguments)
     except Exception as error:
         if type(error).__name__ == "MissingParameter" or "requires an argument" in str(error):
             return False
@@ -176,21 +176,21 @@ def complete(words: list[str]) -> bool:
         "entropy-loop run CONFIG [--shards I/N]",
     ],
 )
-def test_a_command_that_does_not_exist_is_found(text: str) -> None:
+def test_a_command_that_does_not_exist_is_an_error(text: str) -> None:
     """The test above can fail: at a command, an option, a value and an argument that is missing."""
     form = "[" in text
     with pytest.raises(Exception, match=r"No such|Missing|Invalid|valid"):
-        parsed(Shown(text, True, form).words[1:])
+        parsed(Shown(text, True, form).argv[1:])
 
 
 def test_the_commands_were_found() -> None:
     """The walk above has found what the pages show, in fences, in indented blocks, in sentences and in headers."""
-    found = {" ".join(command.words) for page in pages() for command in shown(page)}
+    texts = {" ".join(command.argv) for page in pages() for command in shown(page)}
     assert {
         "entropy-loop plan configs/tutorial.yaml",
         "entropy-loop run configs/toy.yaml --engine ray --workers 2",
         "entropy-loop run configs/controls.yaml",
         "entropy-loop fetch configs/astronaut-sdxl.yaml",
         "make test-slow",
-    } <= found
-    assert len(found) > 50
+    } <= texts
+    assert len(texts) > 50

@@ -49,8 +49,8 @@ def test_every_exit_code_is_on_the_commands_page() -> None:
 
 def links(path: Path) -> list[Path]:
     """Files that a page links to, without anchors and addresses."""
-    found = re.findall(r"\]\(([^)#\s]+)(?:#[\w-]+)?\)", path.read_text())
-    return [path.parent / link for link in found if "://" not in link]
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[\w-]+)?\)", path.read_text())
+    return [path.parent / link for link in targets if "://" not in link]
 
 
 @pytest.mark.parametrize("path", [Path("README.md"), *sorted(Path("docs").rglob("*.md"))], ids=str)
@@ -105,9 +105,9 @@ def test_files_that_the_docs_name_exist(path: Path) -> None:
 
 def test_every_overriding_example_is_a_valid_one() -> None:
     """What the pages pass to --set is accepted by the toy config."""
-    found = [text.strip("'") for page in PAGES for text in re.findall(r"`--set ([^`]+)`", page.read_text())]
-    assert len(found) >= 4
-    for text in found:
+    overrides = [text.strip("'") for page in PAGES for text in re.findall(r"`--set ([^`]+)`", page.read_text())]
+    assert len(overrides) >= 4
+    for text in overrides:
         study.load(Path("configs/toy.yaml"), (text,))
 
 

@@ -25,9 +25,9 @@ TOY = ("generations=2", "images=64", "evaluation.images=2", "threads=1")
 
 
 def small(command: str) -> list[str]:
-    """The command's words, with a small stand-in's settings behind them."""
+    """The command's arguments, with a small stand-in's settings behind them."""
     settings = BUNDLED if "configs/tutorial.yaml" in command else TOY
-    return [*shlex.split(command), *(word for one in settings for word in ("--set", one))]
+    return [*shlex.split(command), *(word for setting in settings for word in ("--set", setting))]
 
 
 @pytest.fixture(scope="module")
@@ -45,24 +45,24 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     installed = place / "installed"
     path = os.pathsep.join([str(installed), str(REPOSITORY / "src")])
 
-    def told(words: list[str]) -> str:
-        line = [sys.executable, "-m", *words]
+    def output_of(arguments: list[str]) -> str:
+        line = [sys.executable, "-m", *arguments]
         done = subprocess.run(
             line, cwd=place, env={**environment(), "PYTHONPATH": path}, capture_output=True, text=True, timeout=300
         )
-        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    told(["entropy_loop", *small("entropy-loop run configs/tutorial.yaml")[1:]])
+    output_of(["entropy_loop", *small("entropy-loop run configs/tutorial.yaml")[1:]])
     printed = []
     for command in shown(PAGE):
-        if command.words[0] == "pip":
+        if command.argv[0] == "pip":
             own = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(installed)]
-            printed.append(told(["pip", "install", *own, command.words[-1]]))
-        elif "run" in command.words:
-            printed.append(told(["entropy_loop", *small(command.text)[1:]]))
+            printed.append(output_of(["pip", "install", *own, command.argv[-1]]))
+        elif "run" in command.argv:
+            printed.append(output_of(["entropy_loop", *small(command.text)[1:]]))
         else:
-            printed.append(told(["entropy_loop", *command.words[1:]]))
+            printed.append(output_of(["entropy_loop", *command.argv[1:]]))
     return place / "results", printed
 
 
@@ -73,7 +73,7 @@ def test_the_plug_ins_are_listed(results: tuple[Path, list[str]]) -> None:
         assert re.search(rf"{name} +\S", listed), listed
 
 
-def test_the_judge_judges(results: tuple[Path, list[str]]) -> None:
+def test_the_judge_answers_beside_the_first_one(results: tuple[Path, list[str]]) -> None:
     """Beside the first judge, on the same images; what it cannot answer is missing and no zero."""
     rates = pd.read_csv(results[0] / "tutorial-2" / "rates.csv")
     assert set(rates["judge"]) == {"storybook-judge", "colour"}

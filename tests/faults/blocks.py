@@ -11,7 +11,7 @@ from entropy_loop.generators.diffusion.diffusion import Diffusion
 from faults import children
 
 
-def sampled(config: Path, root: Path, overrides: tuple[str, ...], told: Path) -> None:
+def sampled(config: Path, root: Path, overrides: tuple[str, ...], log: Path) -> None:
     """Carry a run and write down the ids of the images that it samples, a line each."""
     ids: list[str] = []
     real = Diffusion.sample
@@ -22,7 +22,7 @@ def sampled(config: Path, root: Path, overrides: tuple[str, ...], told: Path) ->
 
     Diffusion.sample = sample  # type: ignore[method-assign]
     children.carry(config, root, overrides)
-    told.write_text("\n".join(ids))
+    log.write_text("\n".join(ids))
 
 
 def sampled_until(config: Path, root: Path, overrides: tuple[str, ...], left: int) -> None:

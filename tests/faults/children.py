@@ -25,11 +25,11 @@ from entropy_loop.storage.disk import write_text
 from entropy_loop.storage.store import Store
 
 CONTEXT = multiprocessing.get_context("forkserver")
-ONE = threading.Lock()
+CHILD_LOCK = threading.Lock()
 """Held while multiprocessing looks how children ended. Starting a process looks at every other child, too, and of two
 threads that look at one child at once the second reads an empty pipe and takes it for killed (255)."""
 WHEN = {"receipt.json", "events.jsonl", "provenance.json", "report.html", "ending.json"}
-"""What tells when and where something was made, and the page that shows it."""
+"""Files that say when and where something was made, and the page that shows it."""
 
 
 def start() -> None:
@@ -41,7 +41,7 @@ def start() -> None:
 def child(function: Callable[..., None], *arguments: Any) -> Any:
     """A process that calls a function of a module; ends with the exit code of the error that it raises."""
     process = CONTEXT.Process(target=_called, args=(function, arguments))
-    with ONE:
+    with CHILD_LOCK:
         process.start()
     return process
 
@@ -55,13 +55,13 @@ def _called(function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         sys.exit(error.exit_code)
 
 
-def carry(config: Path, root: Path, overrides: tuple[str, ...] = (), said: Path | None = None) -> None:
-    """The main job: every stage, the tables, the report. said: where its error is to be written."""
+def carry(config: Path, root: Path, overrides: tuple[str, ...] = (), error_file: Path | None = None) -> None:
+    """The main job: every stage, the tables, the report. error_file: where its error is to be written."""
     try:
         experiment.carry_out(experiment.prepare(config, overrides), root, lambda event, stage, share: None)
     except EntropyLoopError as error:
-        if said:
-            said.write_text(str(error))
+        if error_file:
+            error_file.write_text(str(error))
         raise
 
 
@@ -76,7 +76,7 @@ def _written(path: Path) -> Path:
     return path
 
 
-def asking(root: Path, times: int, together: Any, said: Path) -> None:
+def asking(root: Path, times: int, together: Any, log: Path) -> None:
     """Ask for one folder after the other, each at the same moment as another process; write down what came of it."""
     answers = []
     for number in range(times):
@@ -88,7 +88,7 @@ def asking(root: Path, times: int, together: Any, said: Path) -> None:
         except Locked as error:
             together.wait()
             answers.append(str(error))
-    said.write_text("\n".join(answers))
+    log.write_text("\n".join(answers))
 
 
 def killed(process: Any, after: float) -> bool:
@@ -107,15 +107,15 @@ def ended(function: Callable[..., None], *arguments: Any) -> int | None:
 def code(process: Any, within: float | None = None) -> int | None:
     """A child's exit code, None while it still runs after so many seconds."""
     multiprocessing.connection.wait([process.sentinel], within)
-    with ONE:
+    with CHILD_LOCK:
         return process.exitcode
 
 
 def abreast(do: Callable[[Any], None], cases: Sequence[Any]) -> None:
     """Do something with every case, two at a time; raises the first failure."""
     with ThreadPoolExecutor(2) as pool:
-        for one in [pool.submit(do, case) for case in cases]:
-            one.result()
+        for future in [pool.submit(do, case) for case in cases]:
+            future.result()
 
 
 def timed(function: Callable[..., None], *arguments: Any) -> float:
@@ -130,9 +130,9 @@ def science(root: Path) -> dict[str, str]:
     files = [path for path in root.rglob("*") if path.is_file()]
     left = [path for path in files if path.name.endswith(".part") or {".scratch", ".kept"} & set(path.parts)]
     assert not left
-    told = [p for p in files if p.name not in WHEN and not p.name.startswith(".lock") and p.name != "config.yaml"]
-    assert len(told) > 20
-    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in told}
+    results = [p for p in files if p.name not in WHEN and not p.name.startswith(".lock") and p.name != "config.yaml"]
+    assert len(results) > 20
+    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in results}
 
 
 def kills(wanted: int, config: Path, folder: Path, overrides: tuple[str, ...], rng: np.random.Generator) -> int:

@@ -13,7 +13,7 @@ LIMIT = 300
 """Bytes that a file may have then: fewer than any table, image or weights have."""
 
 
-def full_from(config: Path, root: Path, overrides: tuple[str, ...], verb: str, said: Path) -> None:
+def full_from(config: Path, root: Path, overrides: tuple[str, ...], verb: str, error_file: Path) -> None:
     """Carry a run; from the first stage of this verb on no file can grow beyond LIMIT."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write fails instead
 
@@ -25,5 +25,5 @@ def full_from(config: Path, root: Path, overrides: tuple[str, ...], verb: str, s
         experiment.carry_out(experiment.prepare(config, overrides), root, listen)
     except EntropyLoopError as error:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        said.write_text(str(error))
+        error_file.write_text(str(error))
         raise

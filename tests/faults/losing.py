@@ -22,8 +22,8 @@ def lose(root: Path, log: Path, rng: np.random.Generator) -> int:
     for path in sorted(root.rglob("*")):
         if path.is_file() and not path.name.startswith(".lock") and os.stat(path).st_ino not in safe_files:
             hit += _damage(path, rng)
-    for number, (what, paths) in reversed(list(enumerate(done))):
-        if what == "rename" and safe_folders.get(os.path.dirname(paths[1]), -1) < number and rng.random() < 0.5:
+    for number, (operation, paths) in reversed(list(enumerate(done))):
+        if operation == "rename" and safe_folders.get(os.path.dirname(paths[1]), -1) < number and rng.random() < 0.5:
             hit += _undo(Path(paths[1]), Path(paths[0]))
     return hit
 
@@ -33,18 +33,18 @@ def _synced(done: list[tuple[str, list[str]]]) -> tuple[set[int], dict[str, int]
     files: set[int] = set()
     folders: dict[str, int] = {}
     names: dict[str, str] = {}
-    for number, (what, paths) in enumerate(done):
-        if what == "fsync":
+    for number, (operation, paths) in enumerate(done):
+        if operation == "fsync":
             folders[paths[0]] = number
             names[paths[0]] = "safe"
-        elif what == "open":
+        elif operation == "open":
             names[paths[0]] = "written"
-        elif what == "rename":
+        elif operation == "rename":
             for path in [p for p in names if p == paths[0] or p.startswith(paths[0] + os.sep)]:
                 names[paths[1] + path[len(paths[0]) :]] = names.pop(path)
             for path in [p for p in folders if p == paths[0] or p.startswith(paths[0] + os.sep)]:
                 folders[paths[1] + path[len(paths[0]) :]] = folders[path]
-        elif what == "link":
+        elif operation == "link":
             names[paths[1]] = names.get(paths[0], "written")
     for path, state in names.items():
         if state == "safe" and os.path.isfile(path):

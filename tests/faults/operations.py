@@ -33,11 +33,11 @@ def watch(root: Path, act: Callable[[Operation], None]) -> None:
     def hear(event: str, arguments: tuple[Any, ...]) -> None:
         if busy or not (event in NAMES or (event == "open" and _writes(arguments))):
             return
-        paths = [_path(one, _within(event, arguments)) for one in arguments[: NAMES.get(event, 1)]]
+        paths = [_path(argument, _within(event, arguments)) for argument in arguments[: NAMES.get(event, 1)]]
         if any(path.startswith(place) for path in paths):
-            told((event.removeprefix("os."), paths))
+            notify((event.removeprefix("os."), paths))
 
-    def told(operation: Operation) -> None:
+    def notify(operation: Operation) -> None:
         busy.append(True)
         try:
             act(operation)
@@ -47,7 +47,7 @@ def watch(root: Path, act: Callable[[Operation], None]) -> None:
     def synced(handle: int) -> None:
         path = os.readlink(f"/proc/self/fd/{handle}")
         if path.startswith(place):
-            told(("fsync", [path]))
+            notify(("fsync", [path]))
         sync(handle)
 
     os.fsync = synced
@@ -67,19 +67,19 @@ def _within(event: str, arguments: tuple[Any, ...]) -> str:
     return os.readlink(f"/proc/self/fd/{handle}") if isinstance(handle, int) and handle >= 0 else ""
 
 
-def _path(one: Any, within: str) -> str:
-    return os.path.abspath(os.path.join(within, os.fsdecode(one))) if isinstance(one, str | bytes | os.PathLike) else ""
+def _path(raw: Any, within: str) -> str:
+    return os.path.abspath(os.path.join(within, os.fsdecode(raw))) if isinstance(raw, str | bytes | os.PathLike) else ""
 
 
 # ---- in a child --------------------------------------------------------------------------------------
 
 
-def counted(config: Path, root: Path, overrides: tuple[str, ...], told: Path) -> None:
+def counted(config: Path, root: Path, overrides: tuple[str, ...], log: Path) -> None:
     """Carry a run to its end and write down, a line each, what it asked of the disk."""
     lines: list[str] = []
     watch(root, lambda operation: lines.append(json.dumps(operation)))
     children.plain(config, root, overrides)
-    told.write_text("\n".join(lines))
+    log.write_text("\n".join(lines))
 
 
 def failing(config: Path, root: Path, overrides: tuple[str, ...], number: int, kind: str) -> None:

@@ -24,7 +24,7 @@ def test_a_finished_run_again_changes_nothing_and_loads_no_model_library(tmp_pat
     assert children.ended(children.carry, CONFIG, root, SMALL) == 0
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
     line = [sys.executable, "-c", AGAIN, "run", str(CONFIG), "--out", str(root)]
-    line += [word for one in SMALL for word in ("--set", one)]
+    line += [word for setting in SMALL for word in ("--set", setting)]
     again = subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=300)
     assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "loaded []")
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before

@@ -1,4 +1,4 @@
-"""A disk that fails, forgets, or is full: told with what to do, nothing finished lost, the same bytes afterwards."""
+"""A disk that fails, forgets or is full: an error says what to do, nothing finished is lost, the bytes are the same."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ EXITS = {"SIGKILL": {-9}, "ENOSPC": {0, 74}, "EIO": {0, 74}, "KeyboardInterrupt"
 def whole(toy, tmp_path) -> tuple[Path, dict[str, str], list[operations.Operation]]:
     """A config, what its run makes, and what that asks of the disk."""
     config = toy()
-    told = tmp_path / "operations"
-    assert children.ended(operations.counted, config, tmp_path / "whole", TINY, told) == 0
-    return config, children.science(tmp_path / "whole"), [json.loads(line) for line in told.read_text().splitlines()]
+    log = tmp_path / "operations"
+    assert children.ended(operations.counted, config, tmp_path / "whole", TINY, log) == 0
+    return config, children.science(tmp_path / "whole"), [json.loads(line) for line in log.read_text().splitlines()]
 
 
 @pytest.mark.parametrize("kind", operations.KINDS)
@@ -32,10 +32,10 @@ def test_any_operation_on_the_disk_may_fail(whole, tmp_path, kind, count, rng, t
     config, expected, done = whole
 
     def fail(number: int) -> None:
-        root, told = tmp_path / f"{kind}{number}", (kind, number, done[number])
-        assert children.ended(operations.failing, config, root, TINY, number, kind) in EXITS[kind], told
-        assert children.ended(children.plain, config, root, TINY) == 0, told
-        assert children.science(root) == expected, told
+        root, case = tmp_path / f"{kind}{number}", (kind, number, done[number])
+        assert children.ended(operations.failing, config, root, TINY, number, kind) in EXITS[kind], case
+        assert children.ended(children.plain, config, root, TINY) == 0, case
+        assert children.science(root) == expected, case
         shutil.rmtree(root)
 
     points = rng.choice(len(done), min(len(done), count(8, len(done), len(done))), replace=False).tolist()
@@ -66,10 +66,10 @@ def test_what_was_not_synced_may_be_lost(whole, tmp_path, count, rng, tell) -> N
 def test_of_processes_that_ask_at_once_one_gets_the_folder(tmp_path, count, tell) -> None:
     """At the very same moment: one holds it, the other is told who does."""
     times, together = count(200, 1000, 1000), children.CONTEXT.Barrier(2)
-    told = [tmp_path / "one", tmp_path / "other"]
-    both = [children.child(children.asking, tmp_path / "folders", times, together, said) for said in told]
-    assert [children.code(one) for one in both] == [0, 0]
-    answers = [sorted(pair, key=len) for pair in zip(*(said.read_text().splitlines() for said in told), strict=True)]
+    logs = [tmp_path / "one", tmp_path / "other"]
+    both = [children.child(children.asking, tmp_path / "folders", times, together, log) for log in logs]
+    assert [children.code(process) for process in both] == [0, 0]
+    answers = [sorted(pair, key=len) for pair in zip(*(log.read_text().splitlines() for log in logs), strict=True)]
     assert len(answers) == times
     assert all(f"{holder} on" in refusal and "works in this folder" in refusal for holder, refusal in answers)
     tell(f"{times} times two asked at once: one held the folder, the other was told who")
@@ -80,10 +80,10 @@ def test_of_processes_that_start_at_once_one_runs(toy, tmp_path, count, tell) ->
     config, pairs = toy(), count(5, 50, 50)
     for pair in range(pairs):
         root = tmp_path / f"pair{pair}"
-        both = [children.child(children.carry, config, root, TINY, tmp_path / f"said{pair}-{i}") for i in range(2)]
-        codes = [children.code(one) for one in both]
+        both = [children.child(children.carry, config, root, TINY, tmp_path / f"error{pair}-{i}") for i in range(2)]
+        codes = [children.code(process) for process in both]
         assert sorted(codes) == [0, 75]
         loser = codes.index(75)
-        said = (tmp_path / f"said{pair}-{loser}").read_text()
-        assert f"process {both[1 - loser].pid} on" in said
+        message = (tmp_path / f"error{pair}-{loser}").read_text()
+        assert f"process {both[1 - loser].pid} on" in message
     tell(f"{pairs} double starts: one ran each time")

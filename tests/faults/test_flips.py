@@ -37,9 +37,9 @@ def is_refused(root: Path, file: Path) -> bool:
     def use(out: Path, tick: Tick) -> None:
         pytest.fail("something was made from a damaged file")
 
-    with pytest.raises(StorageError, match="entropy-loop verify") as told:
+    with pytest.raises(StorageError, match="entropy-loop verify") as refusal:
         Store(root).once(stage, use)
-    return file.name in str(told.value)
+    return file.name in str(refusal.value)
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -47,20 +47,20 @@ def test_every_flipped_bit_and_every_cut_is_noticed_before_use(results, form, co
     """Single bits anywhere in the file, and the file cut off anywhere: the stage that would open it is refused, by
     the file's name."""
     file = sorted((results / "store").glob(FORMATS[form]))[0]
-    whole, wanted, found = file.read_bytes(), count(20, 100, 500), 0
+    whole, wanted, noticed = file.read_bytes(), count(20, 100, 500), 0
     try:
         for _ in range(wanted):
             damaged = bytearray(whole)
             damaged[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
             file.write_bytes(damaged)
-            found += is_refused(results, file)
+            noticed += is_refused(results, file)
         for length in rng.integers(len(whole), size=5):
             file.write_bytes(whole[:length])
-            found += is_refused(results, file)
+            noticed += is_refused(results, file)
     finally:
         file.write_bytes(whole)
-    tell(f"{form}: {found} of {wanted + 5} noticed before use ({wanted} flips, 5 cuts)")
-    assert found == wanted + 5
+    tell(f"{form}: {noticed} of {wanted + 5} noticed before use ({wanted} flips, 5 cuts)")
+    assert noticed == wanted + 5
 
 
 def test_a_damaged_pool_is_made_again(tmp_path) -> None:
@@ -71,8 +71,8 @@ def test_a_damaged_pool_is_made_again(tmp_path) -> None:
     expected = children.science(root)
     (image,) = (root / "store").glob("g00-generate-pool-*/images/*-000003.png")
     image.write_bytes(image.read_bytes()[:-9])
-    (told,) = results_folder.verify(root)
-    assert "000003.png: has" in told
+    (fault,) = results_folder.verify(root)
+    assert "000003.png: has" in fault
     assert children.ended(blocks.sampled, config, root, SMALL, tmp_path / "sampled") == 0
     assert (tmp_path / "sampled").read_text().split() == [f"p000-00-{number:06d}" for number in range(6)]
     assert children.science(root) == expected

@@ -25,7 +25,7 @@ def undisturbed(tmp_path_factory) -> Path:
 
 def test_the_disk_that_a_run_needs_is_known_before(undisturbed, tell) -> None:
     """The estimate is within 20 % of all that the run left: stages, tables, figures, report."""
-    estimate = sum(one.disk for one in costs.work(experiment.prepare(CONFIG, SMALL)).values())
+    estimate = sum(work.disk for work in costs.work(experiment.prepare(CONFIG, SMALL)).values())
     left = sum(path.stat().st_size for path in undisturbed.rglob("*") if path.is_file())
     tell(f"disk: {estimate:,} bytes estimated, {left:,} used, {estimate / left - 1:+.1%}")
     assert 0.8 < estimate / left < 1.2
@@ -40,9 +40,9 @@ def test_a_disk_that_is_full_in_a_stage_loses_nothing(undisturbed, tmp_path, ver
     with room again the same command makes what it would have made."""
     if level == "sample" and verb not in ("generate-pool", "train"):
         pytest.skip("tried by .ci/run")
-    root, said = tmp_path / "out", tmp_path / "said"
-    assert children.ended(full.full_from, CONFIG, root, SMALL, verb, said) == 74
-    message = said.read_text()
+    root, error_file = tmp_path / "out", tmp_path / "error"
+    assert children.ended(full.full_from, CONFIG, root, SMALL, verb, error_file) == 74
+    message = error_file.read_text()
     assert str(root) in message
     assert re.search(r"[\d,]+ bytes are free", message)
     assert re.search(r"needs about [\d,]+ bytes", message)
@@ -53,16 +53,16 @@ def test_a_disk_that_is_full_in_a_stage_loses_nothing(undisturbed, tmp_path, ver
     tell(f"disk full in {verb}: exit 74, {len(before)} stages kept, 0 bytes differ")
 
 
-def test_a_small_disk_that_fills_up_is_told_and_gone_on_with(toy, tmp_path, tell) -> None:
+def test_a_run_that_fills_a_small_disk_stops_with_an_error_and_goes_on_later(toy, tmp_path, tell) -> None:
     """A file system of 300 KB, for real, filled up by a run: exit 74; with room made, the same bytes."""
     disk, config = tmp_path / "disk", toy(generations=4)
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], capture_output=True).returncode:
         pytest.skip("no right to mount a file system here")
     try:
-        root, said = disk / "out", tmp_path / "said"
-        assert children.ended(children.carry, config, root, (), said) == 74
-        assert str(disk) in said.read_text()
+        root, error_file = disk / "out", tmp_path / "error"
+        assert children.ended(children.carry, config, root, (), error_file) == 74
+        assert str(disk) in error_file.read_text()
         kept = len(list((root / "store").glob("*/receipt.json")))
         subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
         assert children.ended(children.carry, config, root) == 0

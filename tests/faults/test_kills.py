@@ -41,6 +41,6 @@ def test_a_kill_costs_one_block(tmp_path) -> None:
     config = Path("configs/smoke.yaml").resolve()
     assert children.ended(blocks.sampled_until, config, tmp_path / "out", SMALL, 2) == -9
     assert children.ended(blocks.sampled, config, tmp_path / "out", SMALL, tmp_path / "sampled") == 0
-    made = (tmp_path / "sampled").read_text().split()
-    assert made[:2] == ["p000-00-000004", "p000-00-000005"]
-    assert not {"p000-00-000000", "p000-00-000003"} & set(made)
+    sampled = (tmp_path / "sampled").read_text().split()
+    assert sampled[:2] == ["p000-00-000004", "p000-00-000005"]
+    assert not {"p000-00-000000", "p000-00-000003"} & set(sampled)

@@ -47,16 +47,16 @@ def test_a_model_may_lie_anywhere(tmp_path) -> None:
 @pytest.mark.parametrize("kind", ["a kernel's", "read-only"])
 def test_a_folder_that_takes_nothing_is_refused_in_one_line(toy, tmp_path, kind) -> None:
     """Exit 74 and one line with the path."""
-    place, said = (Path("/proc/results") if kind != "read-only" else tmp_path / "disk"), tmp_path / "said"
+    place, error_file = (Path("/proc/results") if kind != "read-only" else tmp_path / "disk"), tmp_path / "error"
     if kind == "read-only":
         place.mkdir()
         line = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(place)]
         if subprocess.run(line, capture_output=True).returncode:
             pytest.skip("no right to mount a file system here")
     try:
-        assert children.ended(children.carry, toy(), place / "out", TINY, said) == 74
+        assert children.ended(children.carry, toy(), place / "out", TINY, error_file) == 74
     finally:
         if kind == "read-only":
             subprocess.run(["umount", str(place)], check=True)
-    assert str(place) in said.read_text()
-    assert len(said.read_text().splitlines()) == 1
+    assert str(place) in error_file.read_text()
+    assert len(error_file.read_text().splitlines()) == 1

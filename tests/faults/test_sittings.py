@@ -18,12 +18,12 @@ def test_memory_files_and_threads_do_not_grow(toy, tmp_path, kind, count, tell) 
     generations = count(20, 50, 50) if kind == "toy" else 12
     config = toy() if kind == "toy" else Path("configs/smoke.yaml").resolve()
     overrides = (*(() if kind == "toy" else SMALL), f"generations={generations}")
-    told = tmp_path / "told"
-    assert children.ended(sittings.sit, config, tmp_path / "out", overrides, told) == 0
-    held = json.loads(told.read_text())[:-1]  # the last generation feeds nothing
+    log = tmp_path / "log"
+    assert children.ended(sittings.sit, config, tmp_path / "out", overrides, log) == 0
+    held = json.loads(log.read_text())[:-1]  # the last generation feeds nothing
     warm = held[-(-len(held) // 5) :]
     growth = warm[-1]["rss"] / warm[0]["rss"] - 1
     tell(f"{generations} generations, {kind}: memory grew by {growth:.1%}, {warm[-1]['files']} files, "
          f"{warm[-1]['threads']} threads")  # fmt: skip
     assert growth < 0.05
-    assert len({(one["files"], one["threads"]) for one in warm}) == 1
+    assert len({(row["files"], row["threads"]) for row in warm}) == 1

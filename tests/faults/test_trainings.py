@@ -57,7 +57,7 @@ def poison_weight(monkeypatch: pytest.MonkeyPatch, unet: torch.nn.Module) -> Non
 
 @pytest.mark.parametrize("poison", [poison_loss, poison_gradient, poison_weight])
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_what_is_no_number_stops_a_training_within_a_step(tmp_path, monkeypatch, method, poison) -> None:
+def test_a_value_that_is_not_finite_stops_a_training_within_a_step(tmp_path, monkeypatch, method, poison) -> None:
     """A loss, a gradient, a weight that is not finite from the fifth step on: no more than one further step is made,
     the checkpoint of the fourth step is whole and finite, and no weights are written."""
     generator, out, heard = Diffusion("bundled:storybook", block=4), tmp_path / "out", []

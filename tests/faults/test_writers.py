@@ -15,7 +15,7 @@ from faults.test_kills import SMALL
 WRITERS = ("entropy_loop/storage/disk.py", "entropy_loop/storage/store.py")
 
 
-def foreign(config: Path, root: Path, overrides: tuple[str, ...], told: Path) -> None:
+def foreign(config: Path, root: Path, overrides: tuple[str, ...], log: Path) -> None:
     """Carry a run and write down every operation on the disk outside scratch that none of the writers called."""
     scratch, lines, seen = str(root.resolve() / "store" / ".scratch"), [], [0]
 
@@ -29,16 +29,16 @@ def foreign(config: Path, root: Path, overrides: tuple[str, ...], told: Path) ->
 
     operations.watch(root, act)
     children.carry(config, root, overrides)
-    told.write_text("\n".join([str(seen[0]), *lines]))
+    log.write_text("\n".join([str(seen[0]), *lines]))
 
 
 @pytest.mark.parametrize("kind", ["toy", pytest.param("bundled", marks=pytest.mark.thorough)])
-def test_one_module_writes(toy, tmp_path, kind, tell) -> None:
+def test_only_the_store_and_its_disk_write(toy, tmp_path, kind, tell) -> None:
     """A whole run, tables and report included."""
     config = toy() if kind == "toy" else Path("configs/smoke.yaml").resolve()
-    told = tmp_path / "told"
-    assert children.ended(foreign, config, tmp_path / "out", TINY if kind == "toy" else SMALL, told) == 0
-    seen, *lines = told.read_text().splitlines()
+    log = tmp_path / "log"
+    assert children.ended(foreign, config, tmp_path / "out", TINY if kind == "toy" else SMALL, log) == 0
+    seen, *lines = log.read_text().splitlines()
     tell(f"{seen} operations on the disk, {kind}: {len(lines)} by others than the store")
     assert int(seen) > 100
     assert not lines

@@ -40,11 +40,11 @@ def train(images: Path, root: Path, options: dict[str, object], killed_after: in
     store = Store(root)
 
     def make(out: Path, tick: object) -> None:
-        def told(share: float) -> None:
+        def kill_when_due(share: float) -> None:
             if killed_after is not None and round(share * STEPS) == killed_after:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        generator.train(Checkpoint(base), diet(images), settings, list(range(100, 100 + STEPS)), out, told)
+        generator.train(Checkpoint(base), diet(images), settings, list(range(100, 100 + STEPS)), out, kill_when_due)
 
     with store.lock():
         base = store.once(Stage("base", 0, "base", {}), generator.base)

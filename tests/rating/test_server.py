@@ -251,7 +251,7 @@ def test_questions_tell_nothing_of_prompt_arm_or_generation(tmp_path: Path) -> N
     """With two prompts of different concepts everything that is sent for an image is the same but its opaque name; the
     order of questions and options is the config's; and no prompt and no set of concepts stands in it."""
     small: dict[str, Any] = {"generations": 1, "images": 4, "evaluation": {"images": 1}, "sweep": {}}
-    made = painted.made(tmp_path, prompts=PROMPTS, **small)
+    made = painted.carry_out(tmp_path, prompts=PROMPTS, **small)
     (tmp_path / "config.yaml").write_text(painted.settings(made))
     by_choice(tmp_path, catch_trials=0, repeats=0)
     with room(tmp_path, "--raters", "1", links=1) as opened:

@@ -67,7 +67,7 @@ def registered() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Made:
+class ResultsFolder:
     """A results folder with its report."""
 
     plan: Plan
@@ -87,25 +87,25 @@ class Made:
         return pd.read_parquet(self.root / f"{name}.parquet")
 
 
-def made(root: Path, runs: int | None = None, **changes: Any) -> Made:
+def carry_out(root: Path, runs: int | None = None, **changes: Any) -> ResultsFolder:
     """The folder after the first `runs` chains (all of them if None) were carried through."""
     with registered():
         planned, store = plan(study.check(deepcopy(CONFIG) | changes)), Store(root)
         with store.lock():
             for run in planned.chains[:runs]:
                 loop.carry(run, store)
-        found = tables(planned, store)
-        found.write(root)
-        return Made(planned, store, page.write(planned, store, found).read_text(encoding="utf-8"))
+        results = tables(planned, store)
+        results.write(root)
+        return ResultsFolder(planned, store, page.write(planned, store, results).read_text(encoding="utf-8"))
 
 
-def settings(made: Made) -> str:
+def settings(finished: ResultsFolder) -> str:
     """config.yaml of the folder."""
     with registered():
-        return resolved(made.plan.study)
+        return resolved(finished.plan.study)
 
 
 def folder(root: Path) -> Path:
     """A results folder as `run` leaves it, with its config."""
-    (root / "config.yaml").write_text(settings(made(root)), encoding="utf-8")
+    (root / "config.yaml").write_text(settings(carry_out(root)), encoding="utf-8")
     return root

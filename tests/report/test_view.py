@@ -27,10 +27,10 @@ def view(**changes: object) -> View:
 
 def test_one_number_per_prompt_and_a_letter_per_judge():
     """Figures of one prompt have one number, that of its pictures, however many judges there are."""
-    two = view()
-    assert [s.number for s in two.subjects(fed_back=True)] == ["1a", "1b", "2a", "2b"]
-    one = view(judges=[{"use": "exact"}])
-    assert [s.number for s in one.subjects(fed_back=True)] == ["1", "2"]
+    two_judges = view()
+    assert [s.number for s in two_judges.subjects(fed_back=True)] == ["1a", "1b", "2a", "2b"]
+    one_judge = view(judges=[{"use": "exact"}])
+    assert [s.number for s in one_judge.subjects(fed_back=True)] == ["1", "2"]
 
 
 def test_a_chain_belongs_to_what_its_config_names():

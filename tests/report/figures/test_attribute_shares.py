@@ -24,16 +24,16 @@ def seen(real: bool = False, **changes: object) -> View:
         for coat, values in COATS.items():
             for g, value in enumerate(values):
                 missing = coat == "blue" and run.config.seed == 1
-                told = {"generation": g, "reference": "generation0" if g else "none", "item": coat}
-                rows.append(where | told | {"value": None if missing else value})
+                place = {"generation": g, "reference": "generation0" if g else "none", "item": coat}
+                rows.append(where | place | {"value": None if missing else value})
         entropy = {"item": "entropy", "null_low": 1.0, "null_high": 1.5}
         rows += [
             where | entropy | {"generation": g, "reference": "none", "value": 1.4 - g / 10 + run.config.seed / 100}
             for g in range(3)
         ]
         if real:
-            told = {"generation": 0, "reference": "real"}
-            rows += [where | told | {"item": coat, "value": 1 / 3} for coat in COATS]
+            place = {"generation": 0, "reference": "real"}
+            rows += [where | place | {"item": coat, "value": 1 / 3} for coat in COATS]
     return View(bare.plan, replace(bare.tables, tails=columns(pd.DataFrame(rows), TAILS)))
 
 
@@ -43,21 +43,21 @@ def bars(shown: View) -> dict[float, dict[str, tuple[float, float]]]:
     (attribute,) = attribute_shares.attributes(shown, shown.prompts[0])
     attribute_shares._bars(ax, shown, attribute, shown.arms[-1])
     names = {colour: value for value, colour in attribute.colours.items()}
-    found: dict[float, dict[str, tuple[float, float]]] = {}
+    spans: dict[float, dict[str, tuple[float, float]]] = {}
     for bar in ax.patches:
         name = "rest" if bar.get_hatch() else names[to_hex(bar.get_facecolor())]
-        place = round(bar.get_x() + bar.get_width() / 2, 6)
-        found.setdefault(place, {})[name] = (bar.get_y(), bar.get_y() + bar.get_height())
-    return found
+        centre = round(bar.get_x() + bar.get_width() / 2, 6)
+        spans.setdefault(centre, {})[name] = (bar.get_y(), bar.get_y() + bar.get_height())
+    return spans
 
 
 def test_shares_are_stacked_from_the_commonest_value_up_to_one():
     """One bar per generation; brown, the commonest at generation 0, lies at the bottom, the rarest at the top."""
-    found = bars(seen())
-    assert sorted(found) == [0, 1, 2]
-    assert found[1]["brown"] == (0, pytest.approx(0.6))
-    assert found[1]["grey"] == (pytest.approx(0.6), pytest.approx(0.9))
-    assert found[1]["blue"] == (pytest.approx(0.9), pytest.approx(1.0))
+    spans = bars(seen())
+    assert sorted(spans) == [0, 1, 2]
+    assert spans[1]["brown"] == (0, pytest.approx(0.6))
+    assert spans[1]["grey"] == (pytest.approx(0.6), pytest.approx(0.9))
+    assert spans[1]["blue"] == (pytest.approx(0.9), pytest.approx(1.0))
     assert list(attribute_shares.attributes(seen(), seen().prompts[0])[0].colours) == ["brown", "grey", "blue"]
 
 
@@ -73,16 +73,16 @@ def test_an_unmeasurable_value_is_a_hatched_rest_and_never_zero():
 
 def test_a_chain_in_which_a_value_is_unmeasurable_leaves_its_part_to_the_rest():
     """Blue has .2 in one chain and is unmeasurable in the other: .1 is blue, .1 is hatched."""
-    found = bars(seen(sweep={"seed": [0, 1]}))[0]
-    assert found["blue"] == (pytest.approx(0.8), pytest.approx(0.9))
-    assert found["rest"] == (pytest.approx(0.9), pytest.approx(1.0))
+    spans = bars(seen(sweep={"seed": [0, 1]}))[0]
+    assert spans["blue"] == (pytest.approx(0.8), pytest.approx(0.9))
+    assert spans["rest"] == (pytest.approx(0.9), pytest.approx(1.0))
 
 
 def test_real_images_have_a_bar_of_their_own_at_the_left():
     """Where they were read, their shares stand left of generation 0."""
-    found = bars(seen(real=True))
-    (left,) = [x for x in found if x < 0]
-    assert [found[left][coat][1] - found[left][coat][0] for coat in COATS] == pytest.approx([1 / 3] * 3)
+    spans = bars(seen(real=True))
+    (left,) = [x for x in spans if x < 0]
+    assert [spans[left][coat][1] - spans[left][coat][0] for coat in COATS] == pytest.approx([1 / 3] * 3)
     assert min(bars(seen())) == 0
 
 

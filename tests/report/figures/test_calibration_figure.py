@@ -51,10 +51,10 @@ def test_the_tables_hold_the_numbers(fit):
 def test_what_was_not_measured_at_a_level_is_a_dash(fit):
     """A judge that can tell nothing of degraded images leaves no rate there, not 0."""
     lost = tuple(Measured("blank", 1, concept, performance(None)) for concept in fit.clean)
-    told = replace(fit, measured=(*fit.measured, *lost))
-    rows = [line.split() for line in calibration_figure.text(told).splitlines()]
+    with_blank = replace(fit, measured=(*fit.measured, *lost))
+    rows = [line.split() for line in calibration_figure.text(with_blank).splitlines()]
     assert ["blank", "1", *[DASH, "/", "0.970"] * 3] in rows
-    assert "blank" in calibration_figure.figure(told).svg
+    assert "blank" in calibration_figure.figure(with_blank).svg
 
 
 def test_points_lie_at_their_rates(fit):

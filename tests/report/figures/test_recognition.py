@@ -34,11 +34,11 @@ def view(arm: str = "one", **changes: object) -> View:
         "arms": [{"name": arm, "set": {"images": 64}}],
         **changes,
     }
-    made = plan(study.check(config))
+    planned = plan(study.check(config))
     pool = {"set": "pool", "n": 10, "hits": 1, "low": 0.0, "high": 1.0}
     bands = {"sampling_low": -0.1, "sampling_high": 0.1, "drift_low": -0.3, "drift_high": 0.3}
     rates, steps = [], []
-    for run in (run for run in made.chains if run.arm == made.chains[-1].arm):
+    for run in (run for run in planned.chains if run.arm == planned.chains[-1].arm):
         where = {**PROMPT, "run": run.name, "arm": run.arm, "seed": run.config.seed}
         less = 0.01 * run.config.seed
         rates += [where | pool | {"generation": g, "rate": v - less} for g, v in enumerate(V)]
@@ -47,14 +47,14 @@ def view(arm: str = "one", **changes: object) -> View:
             for (a, b), c in C.items()
         ]
     across = [
-        {**PROMPT, "arm": made.chains[-1].arm, "statistic": "rate", "generation": g, "mean": v}
+        {**PROMPT, "arm": planned.chains[-1].arm, "statistic": "rate", "generation": g, "mean": v}
         | {name: ends[g] for name, ends in (DRIFTED | REDRAWN).items()}
         for g, v in enumerate(V)
     ]
     known = {"rates": columns(pd.DataFrame(rates), RATES), "changes": columns(pd.DataFrame(steps), CHANGES)}
     known |= {"summary": columns(pd.DataFrame(across), SUMMARY)}
     empty = {field.name: pd.DataFrame() for field in fields(Tables)}
-    return View(made, Tables(**empty | known))
+    return View(planned, Tables(**empty | known))
 
 
 def drawn(seen: View, draw, **options):
@@ -69,7 +69,7 @@ PANEL = {"concept": "all", "title": "one"}
 LIMITS = {"limits": (-1.0, 1.0)}
 
 
-def test_points_of_v_lie_at_v():
+def test_the_line_of_v_goes_through_the_rates():
     """The plotted line goes through the rates of the table, generation by generation."""
     ax, chains = drawn(view(), recognition._arm, **PANEL)
     (line,) = [line for line in ax.lines if line.get_marker() == chains[0].style.marker]
@@ -113,8 +113,8 @@ def test_chains_of_an_arm_stand_side_by_side_in_a_step(seeds):
     """Every chain has a point of its own in every step, in the order of the seeds, and none enters the next step."""
     ax, chains = drawn(view(sweep={"seed": list(range(seeds))}), recognition._change, **LIMITS)
     lines = [line for line in ax.lines if line.get_marker() == chains[0].style.marker]
-    found = pd.DataFrame([(*line.get_xdata(), *line.get_ydata()) for line in lines], columns=["x", "c"])
-    steps = found.groupby(np.arange(len(found)) // seeds)
+    points = pd.DataFrame([(*line.get_xdata(), *line.get_ydata()) for line in lines], columns=["x", "c"])
+    steps = points.groupby(np.arange(len(points)) // seeds)
     assert len(steps) == len(C)
     for (_, step), c in zip(steps, C.values(), strict=True):
         assert step["x"].is_monotonic_increasing
@@ -161,9 +161,9 @@ def test_a_figure_of_hundreds_of_arms_is_still_a_png():
 def test_the_same_table_makes_the_same_bytes():
     """Drawn twice, SVG and PNG are the same byte for byte, with or without the SVG before the PNG."""
     seen = view()
-    one, two, alone = (recognition.change(seen, seen.subjects(fed_back=True)[0], ["one"], 3, 3) for _ in range(3))
-    assert (one.svg, one.png()) == (two.svg, two.png())
-    assert alone.png() == one.png()
+    first, second, alone = (recognition.change(seen, seen.subjects(fed_back=True)[0], ["one"], 3, 3) for _ in range(3))
+    assert (first.svg, first.png()) == (second.svg, second.png())
+    assert alone.png() == first.png()
 
 
 @pytest.mark.parametrize("arms", [1, 3, 9, 20])

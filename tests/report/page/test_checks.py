@@ -46,11 +46,11 @@ def generator() -> Iterator[None]:
 
 def carried(root: Path, **changes: object) -> tuple[Plan, Store, Tables]:
     """A whole run, and its tables."""
-    made, store = plan(study.check({**CONFIG, **changes})), Store(root)
+    planned, store = plan(study.check({**CONFIG, **changes})), Store(root)
     with store.lock():
-        for run in made.chains:
+        for run in planned.chains:
             loop.carry(run, store)
-    return made, store, tables(made, store)
+    return planned, store, tables(planned, store)
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Store, Tables]:
 
 def again(run: tuple[Plan, Store, Tables], judgements: pd.DataFrame) -> pd.DataFrame:
     """checks.csv, had the judge answered so."""
-    made, store, _ = run
-    return columns(pd.DataFrame(checks(made.chains[0], judgements, Reader(store))), CHECKS)
+    planned, store, _ = run
+    return columns(pd.DataFrame(checks(planned.chains[0], judgements, Reader(store))), CHECKS)
 
 
 def blind(run: tuple[Plan, Store, Tables]) -> pd.DataFrame:
@@ -73,8 +73,8 @@ def blind(run: tuple[Plan, Store, Tables]) -> pd.DataFrame:
 def test_shares_are_counts_of_the_check_images(run):
     """Specificity counts what is not recognised where the prompt does not name it, sensitivity what is where it does;
     counted here from the stored images."""
-    made, store, found = run
-    for g in made.chains[0].generations:
+    planned, store, results = run
+    for g in planned.chains[0].generations:
         table = pd.read_parquet(store.stages / g.sets[CHECK].folder / "samples.parquet")
         shown = table["shows"].str.split("+").map(set)
         knight = table["prompt"] == "a knight on a horse"
@@ -84,7 +84,9 @@ def test_shares_are_counts_of_the_check_images(run):
             ("horse", "sensitivity"): (12, sum("horse" in s for s in shown[knight])),
             ("all", "specificity"): (24, sum(not {"astronaut", "horse"} <= s for s in shown)),
         }
-        rows = found.checks[(found.checks["generation"] == g.number) & ~found.checks["check"].isin(["mirror", "shift"])]
+        rows = results.checks[
+            (results.checks["generation"] == g.number) & ~results.checks["check"].isin(["mirror", "shift"])
+        ]
         assert {(r.concept, r.check): (r.n, r.hits) for r in rows.itertuples()} == expected
         assert (rows["rate"] == rows["hits"] / rows["n"]).all()
         assert (rows["low"] <= rows["rate"]).all()
@@ -93,14 +95,18 @@ def test_shares_are_counts_of_the_check_images(run):
 
 def test_a_moved_image_is_held_to_its_original(run):
     """A judge that reads the truth answers the same; one that says no to one mirrored image does so for 5 of 6."""
-    found = run[2].checks[run[2].checks["check"].isin(["mirror", "shift"])]
-    assert len(found) == 3 * 3 * 2
-    assert (found["rate"] == 1).all()
-    told = run[2].judgements.copy()
-    mirrored = told["id"].str.endswith("-mirror") & (told["concept"] == "astronaut") & (told["generation"] == 1)
-    one = told[mirrored & told["answer"]].index[0]
-    told.loc[one, "answer"] = False
-    row = again(run, told).query("generation == 1 and concept == 'astronaut' and check == 'mirror'").iloc[0]
+    moved = run[2].checks[run[2].checks["check"].isin(["mirror", "shift"])]
+    assert len(moved) == 3 * 3 * 2
+    assert (moved["rate"] == 1).all()
+    judgements = run[2].judgements.copy()
+    mirrored = (
+        judgements["id"].str.endswith("-mirror")
+        & (judgements["concept"] == "astronaut")
+        & (judgements["generation"] == 1)
+    )
+    changed = judgements[mirrored & judgements["answer"]].index[0]
+    judgements.loc[changed, "answer"] = False
+    row = again(run, judgements).query("generation == 1 and concept == 'astronaut' and check == 'mirror'").iloc[0]
     assert (row["n"], row["hits"]) == (6, 5)
 
 
@@ -120,26 +126,28 @@ def test_sets_that_check_the_judge_are_never_fed_back_and_enter_no_other_table(r
 
 def test_a_judge_that_goes_blind_raises_an_alarm_where_it_does(run):
     """Its sensitivity falls in generation 2, and only that: what recognises nothing is specific and steady."""
-    found = again(run, blind(run))
-    assert set(found.loc[found["alarm"] != "", "check"]) == {"sensitivity"}
-    assert set(found.loc[found["alarm"] != "", "generation"]) == {2}
-    (told,) = alarm_warnings(found)
-    assert told.startswith("From generation 2 on, checks of exact fall (")
-    assert "sensitivity of horse" in told
-    assert "entropy-loop rate" in told
+    rows = again(run, blind(run))
+    assert set(rows.loc[rows["alarm"] != "", "check"]) == {"sensitivity"}
+    assert set(rows.loc[rows["alarm"] != "", "generation"]) == {2}
+    (warning,) = alarm_warnings(rows)
+    assert warning.startswith("From generation 2 on, checks of exact fall (")
+    assert "sensitivity of horse" in warning
+    assert "entropy-loop rate" in warning
     assert alarm_warnings(run[2].checks) == []
 
 
-def test_a_missing_answer_is_left_out_and_told(run):
+def test_a_missing_answer_is_left_out_and_counted_in_the_reason(run):
     """Two of 12 images could not be judged: n is 10; where none could be there is no rate, and a reason."""
-    told = run[2].judgements.astype({"answer": "boolean"})
-    horses = told[(told["set"] == CHECK) & (told["concept"] == "horse") & (told["generation"] == 1)]
+    judgements = run[2].judgements.astype({"answer": "boolean"})
+    horses = judgements[
+        (judgements["set"] == CHECK) & (judgements["concept"] == "horse") & (judgements["generation"] == 1)
+    ]
     knights = run[2].images.set_index("id")["prompt"].loc[horses["id"]].to_numpy() == "a knight on a horse"
-    told.loc[horses[knights].index[:2], "answer"] = None
-    row = again(run, told).query("generation == 1 and concept == 'horse' and check == 'sensitivity'").iloc[0]
+    judgements.loc[horses[knights].index[:2], "answer"] = None
+    row = again(run, judgements).query("generation == 1 and concept == 'horse' and check == 'sensitivity'").iloc[0]
     assert (row["n"], row["reason"]) == (10, "2 images could not be judged")
-    told.loc[horses[knights].index, "answer"] = None
-    row = again(run, told).query("generation == 1 and concept == 'horse' and check == 'sensitivity'").iloc[0]
+    judgements.loc[horses[knights].index, "answer"] = None
+    row = again(run, judgements).query("generation == 1 and concept == 'horse' and check == 'sensitivity'").iloc[0]
     assert row["n"] == 0
     assert pd.isna(row["rate"])
     assert row["reason"] == "12 images could not be judged"
@@ -158,27 +166,27 @@ def test_of_a_judge_that_averages_mirrored_views_the_mirror_is_not_reported(tmp_
     """It would be the same by definition."""
     monkeypatch.setitem(registry.JUDGE.bundled, "averaging", f"{__name__}:Averaging")
     registry.known.cache_clear()
-    found = carried(tmp_path, judges=[{"use": "averaging"}], generations=1)[2].checks
+    rows = carried(tmp_path, judges=[{"use": "averaging"}], generations=1)[2].checks
     registry.known.cache_clear()
-    assert set(found["check"]) == {"specificity", "sensitivity", "shift"}
+    assert set(rows["check"]) == {"specificity", "sensitivity", "shift"}
 
 
-def test_the_page_and_every_other_report_tell_of_an_alarm_once(run):
+def test_the_page_and_every_other_report_show_an_alarm_once(run):
     """One sentence at the head of the page, in Markdown, in JSON and at the end of a run."""
-    made, store, found = run
-    alarmed = replace(found, checks=again(run, blind(run)))
-    (told,) = alarm_warnings(alarmed.checks)
-    assert page.text(made, store, alarmed).count(told) == 1
-    assert formats.markdown(made, alarmed).count(told) == 1
-    assert formats.values(made, alarmed)["warnings"] == [told]
-    assert len(formats.values(made, alarmed)["checks"]) == len(alarmed.checks)
-    assert final_message(alarmed, store.root / "report.html").warnings == [told]
+    planned, store, results = run
+    alarmed = replace(results, checks=again(run, blind(run)))
+    (warning,) = alarm_warnings(alarmed.checks)
+    assert page.text(planned, store, alarmed).count(warning) == 1
+    assert formats.markdown(planned, alarmed).count(warning) == 1
+    assert formats.values(planned, alarmed)["warnings"] == [warning]
+    assert len(formats.values(planned, alarmed)["checks"]) == len(alarmed.checks)
+    assert final_message(alarmed, store.root / "report.html").warnings == [warning]
 
 
 def test_the_page_shows_the_worst_of_the_checks_beside_v_and_the_check_images(run):
     """The table of V has the three columns, and every check prompt two images in each generation, with a card each."""
-    made, store, found = run
-    text = page.text(made, store, found)
+    planned, store, results = run
+    text = page.text(planned, store, results)
     for head in ("worst specificity", "worst sensitivity", "worst steadiness"):
         assert f'class="check">{head}</th>' in text
     assert text.count("never fed back: check prompts only test the judges") == 2 * 2 * 3
@@ -188,14 +196,14 @@ def test_the_page_shows_the_worst_of_the_checks_beside_v_and_the_check_images(ru
 
 def test_without_checks_the_page_has_none_of_it(tmp_path):
     """No column, no section."""
-    made, store, found = carried(tmp_path, checks="none", generations=1)
-    text = page.text(made, store, found)
+    planned, store, results = carried(tmp_path, checks="none", generations=1)
+    text = page.text(planned, store, results)
     assert "worst specificity" not in text
     assert 'id="checks"' not in text
 
 
 def test_the_worst_is_the_lowest_share_of_a_single_concept():
-    """`all` stands aside; what is missing says why; an alarm on it is told."""
+    """`all` stands aside; what is missing says why; an alarm on it is shown."""
     rows = pd.DataFrame(
         [
             ("all", "specificity", 8, 1, 0.125, "", ""),
@@ -205,7 +213,7 @@ def test_the_worst_is_the_lowest_share_of_a_single_concept():
         ],
         columns=["concept", "check", "n", "hits", "rate", "alarm", "reason"],
     )
-    found = worst_share(rows, ["specificity"])
-    assert (found.value, found.counts, found.reason) == (0.5, "astronaut 4/8", "alarm")
+    worst = worst_share(rows, ["specificity"])
+    assert (worst.value, worst.counts, worst.reason) == (0.5, "astronaut 4/8", "alarm")
     assert worst_share(rows, ["mirror", "shift"]).text() == "\u2013 (8 images could not be judged)"
     assert worst_share(rows, ["sensitivity"]).value is None

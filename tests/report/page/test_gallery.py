@@ -1,4 +1,4 @@
-"""Picture sheets: which image stands where, and what is said of it. Each image has one colour of its own."""
+"""Picture sheets: which image stands where, and how it is marked. Each image has one colour of its own."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -80,16 +80,16 @@ def test_an_image_that_was_withheld_leaves_its_place_empty(gallery):
     assert seeds == [[1000 + i, "withheld" if i == 1 else 1000 + i, "withheld"] for i in range(6)]
 
 
-def test_an_arm_with_fewer_seeds_withholds_none(gallery):
-    """What an arm did not ask for is not there, and nothing is said of it; arms whose prompts stand in another order
+def test_an_arm_with_fewer_seeds_is_not_shown_as_withheld(gallery):
+    """What an arm did not ask for is not there, and its place has no note; arms whose prompts stand in another order
     share their rows."""
     arms = {"evaluation.images": [SEEDS, 1]}
     both = View(plan(study.check(CONFIG | {"sweep": arms})), gallery.view.tables)
-    one, two = (chain.planned.name for chain in both.chains)
+    first, second = (chain.planned.name for chain in both.chains)
     images = gallery.view.tables.images
     few = images[(images["set"] != "evaluation") | (images["id"] == "e000-00-000000")]
-    few = few.assign(run=two, id=few["id"].str.replace("-00-", "-01-"))
-    tables = replace(gallery.view.tables, images=pd.concat([images.assign(run=one), few]))
+    few = few.assign(run=second, id=few["id"].str.replace("-00-", "-01-"))
+    tables = replace(gallery.view.tables, images=pd.concat([images.assign(run=first), few]))
     strips = list(Gallery(View(both.plan, tables), gallery.root, gallery.judgements).filmstrips(both.targets[0], 1))
     notes = [[[tile.image.image_seed if tile.image else tile.note for tile in row] for row in s.rows] for s in strips]
     assert notes == [[[1000] * 3] * 2, [[1001] * 3, [""] * 3], [[1002] * 3, [""] * 3]]
@@ -108,7 +108,7 @@ def test_the_first_screen_has_room_for_seven_generations(gallery, generations):
 def cells(picture: Picture, folder: Path) -> dict[tuple[int, int, int], str]:
     """Colour of each image on a sheet -> what stands around it: 'framed', and its mark by the look of its middle."""
     (folder / "sheet.png").write_bytes(picture.png)
-    page, found = Image.open(folder / "sheet.png").convert("RGB"), {}
+    page, marks = Image.open(folder / "sheet.png").convert("RGB"), {}
     pixels = np.asarray(page)
     inside = (pixels[:, :, 1] <= 100) & (pixels[:, :, 2] == 200)  # no text and no mark looks like that
     top, left = int(inside.any(axis=1).argmax()), int(inside.any(axis=0).argmax())
@@ -117,8 +117,8 @@ def cells(picture: Picture, folder: Path) -> dict[tuple[int, int, int], str]:
             image = page.getpixel((x + SIDE // 2, y + SIDE // 2))
             framed = "framed" if page.getpixel((x - 2, y + SIDE // 2)) == FRAME else ""
             dot = page.crop((x + SIDE // 2 - 6, y + SIDE + 5, x + SIDE // 2 + 6, y + SIDE + 17))
-            found[image] = framed or {YES: "yes", (255, 255, 255): "no"}.get(dot.getpixel((6, 6)), "missing")
-    return found
+            marks[image] = framed or {YES: "yes", (255, 255, 255): "no"}.get(dot.getpixel((6, 6)), "missing")
+    return marks
 
 
 def test_an_image_has_the_mark_that_the_judge_gave_it(gallery, tmp_path):
@@ -146,7 +146,7 @@ def test_the_curators_ranks_stand_below_the_images(gallery):
     assert {name: shown[name] for name in KEPT_IDS} == {"p000-00-000001": "rank 1", "p000-00-000003": "rank 2"}
 
 
-def test_a_part_of_the_seeds_is_told_as_a_part(gallery):
+def test_a_sheet_of_some_seeds_says_how_many_there_are(gallery):
     """Sixteen seeds at most stand on a sheet; where there are more, the title says so."""
     (sheet,) = gallery.contact_sheets(gallery.view.targets[0], 1)
     assert sheet.title == "top_k-2: the first 16 of 18 seeds"

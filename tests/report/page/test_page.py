@@ -45,9 +45,9 @@ def written(plan: Plan, root: Path, runs: int | None = None) -> str:
     with store.lock():
         for run in plan.chains[:runs]:
             loop.carry(run, store)
-    found = tables(plan, store)
-    found.write(root)
-    return page.write(plan, store, found).read_text(encoding="utf-8")
+    results = tables(plan, store)
+    results.write(root)
+    return page.write(plan, store, results).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +91,9 @@ def in_order(path: Path, generation: str) -> Iterator[dict[str, str]]:
         table = table[table["set"] == "pool"]
     for role, concepts in CONCEPTS.items():
         for run in ("none-seed0", "top_k-10-seed0"):
-            mine = table[(table["role"] == role) & (table["run"] == run)]
-            for place in mine[generation].unique():
-                rows = mine[mine[generation] == place].set_index("concept")
+            chain_rows = table[(table["role"] == role) & (table["run"] == run)]
+            for place in chain_rows[generation].unique():
+                rows = chain_rows[chain_rows[generation] == place].set_index("concept")
                 yield from (rows.loc[concept].to_dict() | {"concept": concept} for concept in concepts)
 
 
@@ -189,7 +189,7 @@ def test_fewer_than_three_chains_claim_nothing(finished: tuple[Path, str]) -> No
     assert "c &gt; 0 means recognition fell" in text
 
 
-def test_several_chains_are_told_as_ranges(tmp_path: Path) -> None:
+def test_several_chains_are_counted_and_shown_one_by_one(tmp_path: Path) -> None:
     """Chains are counted and shown one by one; the page pools nothing."""
     text = written(planned(sweep={"seed": [0, 1, 2]}, generations=2), tmp_path)
     assert "3 of 3 chains have a c" in text
@@ -197,7 +197,7 @@ def test_several_chains_are_told_as_ranges(tmp_path: Path) -> None:
     assert "Arm by arm" not in text  # one arm: its bands stand in the first figures
 
 
-def test_many_arms_are_told_in_a_table_and_chains_behind_a_fold(tmp_path: Path) -> None:
+def test_many_arms_stand_in_a_table_and_their_chains_are_folded(tmp_path: Path) -> None:
     """With four arms the finding is one line per arm, with the numbers of summary.csv; single chains are folded."""
     policies = [{"use": "none"}, *({"use": "top_k", "k": k} for k in (5, 10, 20))]
     text = written(planned(sweep={"curate.policy": policies, "seed": [0, 1, 2]}, generations=1), tmp_path)
@@ -207,9 +207,9 @@ def test_many_arms_are_told_in_a_table_and_chains_behind_a_fold(tmp_path: Path) 
     table = table[(table["concept"] == "all") & (table["role"] == "target") & (table["against"] == "")]
     expected = []
     for arm in ("none", "top_k-5", "top_k-10", "top_k-20"):
-        mine = table[table["arm"] == arm]
-        expected += mine.loc[mine["statistic"] == "rate", "mean"].tolist()
-        (c,) = mine[mine["statistic"] == "change_rate"].to_dict("records")
+        arm_rows = table[table["arm"] == arm]
+        expected += arm_rows.loc[arm_rows["statistic"] == "rate", "mean"].tolist()
+        (c,) = arm_rows[arm_rows["statistic"] == "change_rate"].to_dict("records")
         expected += [c[name] for name in ("mean", "low", "high", "null_low", "null_high", "p_adjusted")]
     assert Attributes(text).numbers["overview"] == expected
     outside = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
@@ -225,7 +225,7 @@ def test_arms_that_have_not_begun_have_no_empty_panels(tmp_path: Path) -> None:
 
 
 def test_an_arm_without_a_prompt_is_left_out_of_its_tables(tmp_path: Path) -> None:
-    """Where arms have different prompts or judges, no table tells of numbers that nobody will ever make."""
+    """Where arms have different prompts or judges, no table has a place for numbers that nobody will ever make."""
     other = {"text": "another horse", "concepts": ["horse"]}
     arms = [{"name": "more", "set": {"prompts": [*TOY["prompts"], other]}}]
     text = written(planned(sweep={}, arms=arms, generations=1), tmp_path)
@@ -233,7 +233,7 @@ def test_an_arm_without_a_prompt_is_left_out_of_its_tables(tmp_path: Path) -> No
     assert text.count("another horse") > 3
 
 
-def test_figures_of_an_earlier_config_go(tmp_path: Path) -> None:
+def test_figures_of_an_earlier_config_are_deleted(tmp_path: Path) -> None:
     """What an earlier report drew and this one does not is deleted; a file of the user's own stays."""
     written(planned(), tmp_path, runs=0)
     (tmp_path / "figures" / "mine.svg").write_text("<svg/>")
@@ -243,20 +243,20 @@ def test_figures_of_an_earlier_config_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "judge", "told"),
+    ("policy", "judge", "expected"),
     [
         ({"use": "top_k", "k": 8}, "bundled:storybook-curator", True),
         ({"use": "top_k", "k": 8}, "bundled:storybook-judge", False),
         ({"use": "random_k", "k": 8}, "bundled:storybook-curator", False),
     ],
 )
-def test_a_curator_that_measures_itself_is_told(policy: dict[str, Any], judge: str, told: bool) -> None:
+def test_a_curator_that_measures_itself_is_reported(policy: dict[str, Any], judge: str, expected: bool) -> None:
     """Only where the scores of one model select what the same model measures, whatever the config permits."""
     curate = {"scorer": {"use": "clip", "model": "bundled:storybook-curator"}, "policy": policy}
     permitted = "yes, the curator measures itself on purpose"
     judges = [{"use": "clip", "model": judge}]
     plan = planned(sweep={}, curate=curate, judges=judges, curator_may_judge=permitted)
-    assert appendix.curator_judges(plan.chains[0].config) is told
+    assert appendix.curator_judges(plan.chains[0].config) is expected
 
 
 def test_prompts_are_escaped(finished: tuple[Path, str]) -> None:
@@ -279,5 +279,5 @@ def test_report_never_loads_torch(tmp_path: Path) -> None:
         "print('torch' in sys.modules)"
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "False"
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -19,15 +19,15 @@ def test_two_results_stand_side_by_side_with_the_numbers_of_their_own_tables(toy
     folders = []
     for name, changes in (("one", {}), ("two", {"sweep": {"feedback": [{"use": "replace"}, {"use": "accumulate"}]}})):
         folders.append(tmp_path / name)
-        experiment.carry_out(plan(study.load(toy(name=name, **changes))), folders[-1], lambda *told: None)
-    found = compare(folders)
-    assert list(found.columns) == list(COLUMNS)
-    assert list(zip(found["results"], found["arm"], strict=True)) == [
+        experiment.carry_out(plan(study.load(toy(name=name, **changes))), folders[-1], lambda *event: None)
+    table = compare(folders)
+    assert list(table.columns) == list(COLUMNS)
+    assert list(zip(table["results"], table["arm"], strict=True)) == [
         ("one", "none"),
         ("two", "replace"),
         ("two", "accumulate"),
     ]
-    for row in found.itertuples():
+    for row in table.itertuples():
         rates = pd.read_csv(tmp_path / row.results / "rates.csv").query(
             "concept == 'all' and set == 'pool' and arm == @row.arm"
         )
@@ -39,9 +39,9 @@ def test_the_page_has_the_table_and_a_panel_per_folder(toy, command, tmp_path):
     """`--html` writes the same cells that the terminal shows, a drawing of each folder, and nothing from elsewhere."""
     for name in ("one", "two"):
         command("run", toy(name=name), "--out", tmp_path / name)
-    told = command("compare", "one", "two", "--html", "pages/both.html")
-    assert told.returncode == 0, told.stderr
-    assert "page: pages/both.html" in told.stdout
+    done = command("compare", "one", "two", "--html", "pages/both.html")
+    assert done.returncode == 0, done.stderr
+    assert "page: pages/both.html" in done.stdout
     text = (tmp_path / "pages" / "both.html").read_text(encoding="utf-8")
     for line in lines(compare([tmp_path / "one", tmp_path / "two"])):
         assert "".join(f"<td>{cell}</td>" for cell in line) in text
@@ -52,8 +52,8 @@ def test_the_page_has_the_table_and_a_panel_per_folder(toy, command, tmp_path):
 
 def test_the_panels_show_the_mean_rates_of_the_summary(toy, tmp_path):
     """One line per arm, through the rows of summary.csv."""
-    made = plan(study.load(toy(sweep={"feedback": [{"use": "replace"}, {"use": "accumulate"}], "seed": [0, 1]})))
-    summary = experiment.carry_out(made, tmp_path / "one", lambda *told: None).tables.summary
+    planned = plan(study.load(toy(sweep={"feedback": [{"use": "replace"}, {"use": "accumulate"}], "seed": [0, 1]})))
+    summary = experiment.carry_out(planned, tmp_path / "one", lambda *event: None).tables.summary
     (panel,) = comparison._panels(tmp_path / "one")
     ax = Figure().subplots()
     comparison._draw(ax, panel, {"replace": Style(0), "accumulate": Style(1)}, 2)

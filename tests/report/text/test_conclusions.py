@@ -20,7 +20,7 @@ TESTS = [
 ]
 
 
-def told(**changes: Any) -> str:
+def sentences(**changes: Any) -> str:
     """The sentences on an arm of five chains that falls apart, with some columns changed."""
     seen = view()
     subject = seen.subjects(fed_back=True)[0]
@@ -38,7 +38,7 @@ def told(**changes: Any) -> str:
 
 def test_a_verdict_names_what_moved_and_what_it_rests_on():
     """Two sentences: the instruments that show a change, then chains, level and correction."""
-    assert told() == (
+    assert sentences() == (
         "Disintegration: recognition falls, c\u00a0= 0.62, bytes per pixel rises by +31%. Five chains, p \u2264 .05 "
         "against chance and drift (distances: chance alone) after Holm over 3 instruments; a mean change within "
         "\u00b110% of generation 0 counts as none."
@@ -59,7 +59,7 @@ def test_a_verdict_names_what_moved_and_what_it_rests_on():
 )
 def test_a_verdict_says_what_is_not_shown(changes, sentence):
     """Too few chains, decay under the skin, stability, and what was not measured: each in words."""
-    assert sentence in told(**changes)
+    assert sentence in sentences(**changes)
 
 
 def whole(**changes: Any) -> str:
@@ -86,8 +86,8 @@ def test_the_verdict_on_one_chain_says_what_was_seen_and_claims_nothing():
 
 def test_the_verdict_on_enough_chains_is_the_verdict():
     """From three chains on the second sentence is that of verdicts.csv."""
-    told = whole(sweep={"seed": [0, 1, 2]})
-    assert told.endswith("Verdict on three chains per arm: both with one.")
+    text = whole(sweep={"seed": [0, 1, 2]})
+    assert text.endswith("Verdict on three chains per arm: both with one.")
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.0, "0%"), (0.001, "<1%"), (0.5, "50%"), (0.999, ">99%"), (1.0, "100%")])
@@ -96,7 +96,7 @@ def test_a_share_is_none_or_all_only_where_it_is(value, text):
     assert conclusions._share(value) == text
 
 
-def test_nothing_judged_is_nothing_to_say():
+def test_without_judgements_there_is_no_verdict():
     """Before the first judgement there is no verdict."""
     seen = view()
     empty = replace(seen.tables, summary=seen.tables.summary.head(0), verdicts=columns(pd.DataFrame(), VERDICTS))

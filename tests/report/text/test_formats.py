@@ -23,16 +23,16 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
     """A finished run in which one concept never shows, so that c is missing."""
     root = tmp_path_factory.mktemp("plain")
     never = {"use": "categorical", "rates": {"astronaut": 0.0, "horse": 0.9, "riding": 0.8}}
-    made = planned(generator=never, steady_images=2)
-    written(made, root)
-    return root, made, tables(made, Store(root))
+    plan = planned(generator=never, steady_images=2)
+    written(plan, root)
+    return root, plan, tables(plan, Store(root))
 
 
 @pytest.mark.parametrize("name", formats.TABLES)
 def test_values_are_those_of_the_tables(read: Read, name: str) -> None:
     """Row by row and cell by cell as in the CSV; what is missing there is null here."""
-    root, made, found = read
-    rows = json.loads(json.dumps(formats.values(made, found), allow_nan=False))[name]
+    root, plan, results = read
+    rows = json.loads(json.dumps(formats.values(plan, results), allow_nan=False))[name]
     expected = pd.read_csv(root / f"{name}.csv", keep_default_na=False, dtype=str)
     assert len(rows) == len(expected) > 0
     assert list(rows[0]) == list(expected)
@@ -54,22 +54,22 @@ def test_values_hold_missing_data_as_null(read: Read) -> None:
 
 
 def cells(text: str, first: str) -> list[list[str]]:
-    """The lines of the Markdown tables whose first head is `first` and whose second is as told, without the heads."""
+    """The lines of the Markdown tables whose first head is `first`, without the heads."""
     blocks = [block for block in text.split("\n\n") if block.startswith(f"| {first} |")]
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for b in blocks for line in b.splitlines()[2:]]
 
 
 def test_markdown_has_every_rate_and_change(read: Read) -> None:
     """V of each concept and generation, c of each step: in the order of chains, with the numbers of the tables."""
-    _, made, found = read
-    lines = cells(formats.markdown(made, found), "chain")
-    rates = found.rates[(found.rates["set"] == "pool") & (found.rates["role"] == "target")]
+    _, plan, results = read
+    lines = cells(formats.markdown(plan, results), "chain")
+    rates = results.rates[(results.rates["set"] == "pool") & (results.rates["role"] == "target")]
     expected = rates.pivot(index=["run", "generation"], columns="concept", values="rate")
     expected = expected[["all", "astronaut", "horse", "riding"]]
     shown = [[float(cell.split(" ")[0]) for cell in line[2:]] for line in lines if line[1].isdigit()]
     assert shown == expected.round(2).to_numpy().tolist()
     steps = [line for line in lines if "\u2192" in line[1]]
-    changes = found.changes[(found.changes["role"] == "target") & (found.changes["concept"] == "all")]
+    changes = results.changes[(results.changes["role"] == "target") & (results.changes["concept"] == "all")]
     assert len(steps) == len(changes) > 0
     assert all(line[2] == "\u2013 (undefined: V1 = 0)" for line in steps)
 
@@ -77,7 +77,7 @@ def test_markdown_has_every_rate_and_change(read: Read) -> None:
 def test_markdown_is_text(read: Read) -> None:
     """What a config names cannot break a table or become markup."""
     prompt = {"text": "a | b <script>", "concepts": ["horse"]}
-    made = planned(prompts=[prompt])
-    text = formats.markdown(made, tables(made, Store(read[0] / "elsewhere")))
+    plan = planned(prompts=[prompt])
+    text = formats.markdown(plan, tables(plan, Store(read[0] / "elsewhere")))
     assert "<script" not in text
     assert re.search(r"^## \u201ca \\\| b", text, re.MULTILINE)

@@ -17,19 +17,19 @@ TOY = yaml.safe_load(Path("configs/toy.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """(view, page) of two arms: one copies, the other is told to forget: its real data show nothing."""
+def view_and_page(tmp_path_factory):
+    """(view, page) of two arms: one copies, the other forgets, for its real data show nothing."""
     world = {"use": "categorical", "rates": {"astronaut": 0.0, "horse": 0.0, "riding": 0.0}}
     arms = [{"name": "forgetting", "set": {"feedback": {"use": "fresh_real", "real_fraction": 0.9}}}]
     raw = {**TOY, "images": 40, "generations": 1, "real": world, "arms": arms, "sweep": {"seed": [0, 1, 2]}}
     planned, out = plan(study.check(raw)), tmp_path_factory.mktemp("study")
-    finished = experiment.carry_out(planned, out, lambda *told: None)
+    finished = experiment.carry_out(planned, out, lambda *event: None)
     return View(planned, finished.tables), finished.report.read_text()
 
 
-def test_claims_are_the_rows_of_the_summary_with_the_primary_one_first(made):
+def test_claims_are_the_rows_of_the_summary_with_the_primary_one_first(view_and_page):
     """Arm for arm, concept for concept the numbers of summary.csv, c of `all` at the top."""
-    view, _ = made
+    view, _ = view_and_page
     lines = inference.claims(view, view.subjects(fed_back=True)[0])
     rows = view.tables.summary.query("statistic == 'change_rate'")
     assert [line.mean.value for line in lines] == rows["mean"].tolist()
@@ -41,9 +41,9 @@ def test_claims_are_the_rows_of_the_summary_with_the_primary_one_first(made):
     ]
 
 
-def test_a_verdict_stands_where_p_is_small_and_nowhere_else(made):
+def test_a_verdict_stands_where_p_is_small_and_nowhere_else(view_and_page):
     """Every line says 'beyond drift' exactly where Holm's p is at most .05; a copier's own arm is not beyond it."""
-    view, page = made
+    view, page = view_and_page
     lines = inference.claims(view, view.subjects(fed_back=True)[0])
     assert all((line.verdict == "beyond drift") == (line.p.value <= 0.05) for line in lines)
     assert lines[0].verdict == "not beyond drift"
@@ -51,20 +51,20 @@ def test_a_verdict_stands_where_p_is_small_and_nowhere_else(made):
     assert "not beyond drift" in page
 
 
-def test_the_ledger_has_every_step_of_every_chain(made):
+def test_the_ledger_has_every_step_of_every_chain(view_and_page):
     """Three chains of two arms, one step each, with curation, training and response as in ledger.csv."""
-    view, page = made
-    found = inference.ledger(view, view.subjects(fed_back=True)[0])
+    view, page = view_and_page
+    ledger = inference.ledger(view, view.subjects(fed_back=True)[0])
     rows = view.tables.ledger.query("concept == 'all'")
-    assert len(found) == 6
-    told = pd.DataFrame([[v.value for v in step.values[4:]] for _, steps in found for step in steps])
-    assert told.to_numpy() == pytest.approx(rows[["curation", "training", "response"]].to_numpy(float))
+    assert len(ledger) == 6
+    values = pd.DataFrame([[v.value for v in step.values[4:]] for _, steps in ledger for step in steps])
+    assert values.to_numpy() == pytest.approx(rows[["curation", "training", "response"]].to_numpy(float))
     assert "Ledger" in page
 
 
-def test_all_steps_of_the_ledger_together_are_the_whole_response(made):
+def test_all_steps_of_the_ledger_together_are_the_whole_response(view_and_page):
     """Summed over its steps, an arm's response is V of the last generation minus V of the first, mean over chains."""
-    view, _ = made
+    view, _ = view_and_page
     subject = view.subjects(fed_back=True)[0]
     for arm, (curation, training, response) in inference.ledger_totals(view, subject):
         name = "none" if arm == "no curation" else arm

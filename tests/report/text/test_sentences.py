@@ -18,9 +18,9 @@ def test_a_finding_says_whether_c_lies_in_its_band(low: float, high: float, plac
     seen = view()
     whole = (seen.tables.changes["from_generation"] == 0) & (seen.tables.changes["to_generation"] == 2)
     seen.tables.changes.loc[whole, ["drift_low", "drift_high"]] = low, high
-    told = dict(sentences.findings(seen, seen.subjects(fed_back=True)[0]))["one"]
-    assert f"{place} the drift band [{low:.2f}, {high:.2f}]" in told
-    assert "outside the sampling band [\u22120.10, 0.10]" in told
+    finding = dict(sentences.findings(seen, seen.subjects(fed_back=True)[0]))["one"]
+    assert f"{place} the drift band [{low:.2f}, {high:.2f}]" in finding
+    assert "outside the sampling band [\u22120.10, 0.10]" in finding
 
 
 TOY: dict[str, Any] = {
@@ -49,9 +49,9 @@ SENTENCES = [
 
 
 @pytest.mark.parametrize(("changes", "sentence"), SENTENCES)
-def test_what_was_run_is_told_right(changes: dict[str, Any], sentence: str) -> None:
+def test_the_sentence_on_what_was_run_is_right(changes: dict[str, Any], sentence: str) -> None:
     """What is kept, what is fed back, the real share, and that nothing is trained."""
-    made = plan(study.check({**TOY, "arms": [{"name": "this", "set": changes or {"images": 40}}], "sweep": {}}))
-    only = plan(study.Study(made.study.raw, made.study.config, made.study.points[-1:]))
+    planned = plan(study.check({**TOY, "arms": [{"name": "this", "set": changes or {"images": 40}}], "sweep": {}}))
+    only = plan(study.Study(planned.study.raw, planned.study.config, planned.study.points[-1:]))
     assert sentence in sentences.what_was_run(only)
     assert "1 feedback step from" in sentences.what_was_run(only)

@@ -12,7 +12,7 @@ from entropy_loop.report.text.terminal_summary import summary
 CONCEPTS = ("astronaut", "horse", "riding", "all")
 
 
-def made(generations: int) -> Tables:
+def falling_chain(generations: int) -> Tables:
     """One chain whose V(all) falls from .9 by .01 per step and whose c are all -1.25."""
     where = {"run": "none-seed0", "arm": "none", "prompt": "a prompt", "role": "target", "judge": "a judge"}
     rates = [
@@ -34,7 +34,7 @@ def made(generations: int) -> Tables:
 @pytest.mark.parametrize("generations", [1, 5, 10, 11, 12, 40, 255])
 def test_a_terminal_of_80_columns_shows_it_whole(generations):
     """However many generations there are, no line is longer, and the first and the last one stand there."""
-    lines = summary(made(generations)).splitlines()
+    lines = summary(falling_chain(generations)).splitlines()
     assert max(map(len, lines)) <= 80
     shown = next(line for line in lines if line.startswith("generation ")).split()[1:]
     assert (shown[0], shown[-1]) == ("0", str(generations))
@@ -44,6 +44,6 @@ def test_a_terminal_of_80_columns_shows_it_whole(generations):
 
 def test_c_from_the_first_to_the_last_generation_stands_with_its_band():
     """c, its interval and the drift band are one line; V of each concept at the last generation another."""
-    text = summary(made(5))
+    text = summary(falling_chain(5))
     assert "c(0 to 5) = \u22121.25 [\u22122.50, \u22121.00]; drift [\u22121.50, 1.50]" in text
     assert "V at generation 5: astronaut 0.85, horse 0.85, riding 0.85" in text
