@@ -173,8 +173,8 @@ def test_the_best_k_are_picked_by_keyboard_and_the_run_goes_on(browser: Browser,
         page.get_by_role("button", name="Done").click()
         expect(page.locator("#pick")).to_be_hidden()
         context.close()
-    told = command(*line)
-    assert told.returncode == 0, told.stderr
+    result = command(*line)
+    assert result.returncode == 0, result.stderr
 
 
 # ---- asked by questions ------------------------------------------------------------------------------
@@ -284,9 +284,9 @@ def test_axe_finds_nothing_serious_in_questions(
     page = joined(context.new_page(), by_choice.links[0])
     page.keyboard.press("2")
     page.add_script_tag(content=axe)
-    found = page.evaluate("axe.run().then((told) => told.violations)")
+    violations = page.evaluate("axe.run().then((report) => report.violations)")
     context.close()
-    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+    assert [violation["id"] for violation in violations if violation["impact"] in ("serious", "critical")] == []
 
 
 # ---- what a screen reader cannot read ----------------------------------------------------------------
@@ -301,8 +301,8 @@ def test_axe_finds_nothing_serious(browser: Browser, served: Room, axe: str, sch
 
     def grave() -> list[str]:
         page.add_script_tag(content=axe)
-        found = page.evaluate("axe.run().then((told) => told.violations)")
-        return [str(one["id"]) for one in found if one["impact"] in ("serious", "critical")]
+        violations = page.evaluate("axe.run().then((report) => report.violations)")
+        return [str(violation["id"]) for violation in violations if violation["impact"] in ("serious", "critical")]
 
     page.goto(served.links[0])
     assert grave() == []
@@ -333,6 +333,6 @@ def test_axe_finds_nothing_serious_where_pictures_are_picked(
         page = joined(context.new_page(), opened.links[0])
         page.locator("#grid button").first.click()
         page.add_script_tag(content=axe)
-        found = page.evaluate("axe.run().then((told) => told.violations)")
+        violations = page.evaluate("axe.run().then((report) => report.violations)")
         context.close()
-    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+    assert [violation["id"] for violation in violations if violation["impact"] in ("serious", "critical")] == []

@@ -16,11 +16,11 @@ def machine(monkeypatch):
     """A machine with these devices and instructions; the choice of a device ends with the test."""
 
     def have(cuda: int = 0, mps: bool = False, cpu: tuple[str, ...] = ()) -> None:
-        found = SimpleNamespace(name="GTX", total_memory=1, major=7, minor=5)
+        properties = SimpleNamespace(name="GTX", total_memory=1, major=7, minor=5)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
-        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda name: found)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda name: properties)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(cpu, True))
 

@@ -24,8 +24,8 @@ def config(**changes: object) -> Config:
 def test_an_arm_that_feeds_back_drifts_through_what_it_keeps():
     """k of the pool; of one that is counted in part, k in proportion."""
     top = config(curate={"policy": {"use": "top_k", "k": 32}, **SCORED})
-    found = [null_model(top, images, real=None) for images in (128, 64, 1)]
-    assert [one.kept for one in found if isinstance(one, Drift)] == [32, 16, 1]
+    models = [null_model(top, images, real=None) for images in (128, 64, 1)]
+    assert [model.kept for model in models if isinstance(model, Drift)] == [32, 16, 1]
 
 
 def test_where_nothing_is_trained_or_a_prompt_is_only_measured_nothing_drifts():

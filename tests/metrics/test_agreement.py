@@ -93,4 +93,4 @@ def test_a_judge_that_cannot_be_held_to_people_says_why() -> None:
     result = {s.statistic: s for s in agreement.of_judge(pd.Series([True, False]), pd.Series([True, True]))}
     assert result["kappa"].value is None
     assert (result["specificity"].value, result["specificity"].reason) == (None, "people say yes to every image")
-    assert {one.n for one in agreement.of_judge(pd.Series([None]), pd.Series([True]))} == {0}
+    assert {statistic.n for statistic in agreement.of_judge(pd.Series([None]), pd.Series([True]))} == {0}

@@ -233,7 +233,7 @@ TWO_CHAINS = [
 ]
 
 
-@pytest.mark.parametrize("instrument", TWO_CHAINS, ids=lambda one: one.family)
+@pytest.mark.parametrize("instrument", TWO_CHAINS, ids=lambda instrument: instrument.family)
 def test_two_chains_claim_nothing(instrument):
     """Fewer than three: no p, no equivalence."""
     assert instrument.p is None

@@ -29,9 +29,9 @@ def stage(store: Store) -> Path:
 def test_a_table_is_read_once_and_nobody_changes_it_for_the_next(store: Store, stage: Path) -> None:
     """Whoever asks again gets it as it was written, even where the file has changed since."""
     reader, path = Reader(store), stage / "scores.parquet"
-    mine = reader.table(path)
-    mine["score"] = 0.0
-    mine.loc[0, "id"] = "c"
+    table = reader.table(path)
+    table["score"] = 0.0
+    table.loc[0, "id"] = "c"
     path.unlink()
     assert reader.table(path).to_dict("list") == {"id": ["a", "b"], "score": [1.0, 2.0]}
     with pytest.raises(StorageError):

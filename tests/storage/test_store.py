@@ -131,9 +131,9 @@ def test_what_is_no_failure_of_the_disk_is_not_called_one(tmp_path, error):
     def fail(out, tick) -> None:
         raise error
 
-    with pytest.raises(type(error)) as told:
+    with pytest.raises(type(error)) as raised:
         Store(tmp_path).once(STAGE, fail)
-    assert told.value is error
+    assert raised.value is error
 
 
 def test_a_listener_hears_the_work_and_the_log_keeps_it(tmp_path):

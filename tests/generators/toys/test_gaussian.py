@@ -64,12 +64,12 @@ def test_an_image_depends_on_its_request_alone(base, folder):
     """Asked for alone, in another order or among more, image i is the same."""
     many = drawn(base, folder("many"), asked(30))
     back = drawn(base, folder("back"), asked(30)[::-1])
-    one = drawn(base, folder("one"), asked(1, first=7))
+    single = drawn(base, folder("single"), asked(1, first=7))
     assert list(many.table.columns[: len(SAMPLES)]) == list(SAMPLES)
     assert (values(back)[back.table["row"]] == values(many)[::-1]).all()
-    assert (values(one)[0] == values(many)[7]).all()
+    assert (values(single)[0] == values(many)[7]).all()
     assert many.table["latent_sha256"].nunique() == 30
-    pd.testing.assert_series_equal(one.table.loc[0].drop("row"), many.table.loc[7].drop("row"), check_names=False)
+    pd.testing.assert_series_equal(single.table.loc[0].drop("row"), many.table.loc[7].drop("row"), check_names=False)
 
 
 @pytest.mark.parametrize(("fit", "ddof"), [("ml", 0), ("unbiased", 1), ("known_variance", None)])
