@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _tree(folder: Path) -> list[dict[str, object]]:
-    """What the hub tells of every file; large ones lie in its store for them."""
+    """The hub's entry of every file; large ones lie in its store for them."""
     entries = []
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         size = file.stat().st_size

@@ -98,7 +98,7 @@ def bundled_run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """What other machines say, one thing each: a clock 14 hours ahead, a locale whose text is ASCII, ..."""
+    """The environment of other machines, one difference each: a clock 14 hours ahead, a locale of ASCII text, ..."""
     site = tmp_path_factory.mktemp("site")
     (site / "sitecustomize.py").write_text(BACKWARDS)
     return {
@@ -113,7 +113,7 @@ DIFFERENT = ["time zone", "locale", "hash seed", "directory order"]
 
 
 def test_the_machines_really_differ(machines: dict[str, dict[str, str]], tmp_path: Path) -> None:
-    """Each one tells a process another time, encoding, hash or order of files than this one, and nothing else."""
+    """On each one a process sees another time, encoding, hash or order of files than on this one, and nothing else."""
     for name in "abcdefgh":
         (tmp_path / name).write_text("")
     code = "import locale, os, sys, time\nprint(time.timezone, locale.getpreferredencoding(False), hash('a'), "

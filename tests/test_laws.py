@@ -180,7 +180,7 @@ def test_random_k_ignores_scores() -> None:
     ids=lambda arguments: " ".join(arguments),
 )  # fmt: skip
 def test_help_plan_report_and_list_never_import_torch(arguments: list[str], tmp_path: Path) -> None:
-    """What only tells must answer at once, on a laptop without a GPU."""
+    """Commands that only report must answer at once, on a laptop without a GPU."""
     if arguments == ["report"]:
         experiment.carry_out(planned(generations=1), tmp_path / "toy", quiet)
         arguments = ["report", str(tmp_path / "toy")]

@@ -50,7 +50,7 @@ def code(page: Path) -> list[str]:
 
 
 def execute(lines: str, where: Path) -> str:
-    """Run Python by itself in a folder, with every warning shown; what it said on standard error."""
+    """Run Python by itself in a folder, with every warning shown; what it wrote to standard error."""
     line = [sys.executable, "-W", "always", "-c", lines]
     done = subprocess.run(line, cwd=where, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -91,7 +91,7 @@ def test_the_lines_of_the_results_page_make_a_picture(trained_run, tmp_path):
     assert pixels(tmp_path / "picture.png").std(axis=(0, 1)).min() > 10
 
 
-def test_a_card_tells_where_its_generation_comes_from(trained_run):
+def test_a_card_states_where_its_generation_comes_from(trained_run):
     """Base, parent, diet and settings; no path of this machine."""
     planned, root = trained_run
     method = planned.study.config.train.method

@@ -37,7 +37,7 @@ COLUMNS = {
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a run says to the libraries of its process is taken back."""
+    """The environment variables that a run sets for its libraries are restored."""
     for name in assets.SILENT | assets.OFFLINE:
         monkeypatch.setenv(name, os.environ.get(name, ""))
 
@@ -66,7 +66,7 @@ def copy(tmp_path: Path) -> Path:
 # ---- the names ---------------------------------------------------------------------------------------
 
 
-def test_importing_it_loads_nothing_heavy() -> None:
+def test_importing_the_package_loads_nothing_heavy() -> None:
     """Neither torch nor pandas, nor anything else that is not Python's own."""
     code = (
         "import sys; before = set(sys.modules); import entropy_loop as el; el.__version__; dir(el);"
@@ -88,7 +88,7 @@ def test_opening_results_loads_no_torch() -> None:
     assert "torch" not in loaded
 
 
-def test_its_names_are_shown() -> None:
+def test_the_public_names_are_shown() -> None:
     """By `dir`, by `help` and to a star import; a name that is none of them is an AttributeError."""
     assert set(dir(el)) == {"Results", "__version__", "open_results", "run"}
     page = pydoc.plain(pydoc.render_doc(el))
@@ -99,7 +99,7 @@ def test_its_names_are_shown() -> None:
 
 
 @pytest.mark.thorough
-def test_a_type_checker_sees_its_names(tmp_path: Path) -> None:
+def test_a_type_checker_sees_the_public_names(tmp_path: Path) -> None:
     """mypy --strict knows what each returns, and finds a name that does not exist."""
     source = tmp_path / "notebook.py"
     source.write_text(
@@ -140,7 +140,7 @@ def test_every_column_is_described_and_no_other(name: str) -> None:
 
 
 def test_what_a_run_returns_is_what_it_wrote(toy_run: el.Results) -> None:
-    """Every table has its columns and dtypes, and the numbers that the stages tell, to six significant digits."""
+    """Every table has its columns and dtypes, and the numbers of the stages, to six significant digits."""
     assert toy_run.tables == tuple(TABLES)
     _, tables = experiment.read(toy_run.folder)
     for name, columns in TABLES.items():
@@ -170,7 +170,7 @@ def test_a_folder_without_a_store_is_read(folder: str) -> None:
         assert {key: column.dtype for key, column in TABLES[name].items()}.items() <= dtypes.items()
 
 
-def test_what_is_missing_stays_missing() -> None:
+def test_missing_values_stay_missing() -> None:
     """As many NaN as there are empty cells in the file, column by column; c is one where V1 is 0."""
     with open(REFERENCE / "astronaut" / "changes.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -194,7 +194,7 @@ def test_a_column_of_a_later_version_is_missing_throughout() -> None:
     assert images["brightest"].isna().all()
 
 
-def test_a_frame_is_ones_own(toy_run: el.Results) -> None:
+def test_a_changed_frame_is_not_changed_the_next_time(toy_run: el.Results) -> None:
     """What is done to it does not come back the next time."""
     rates = toy_run.rates
     rates["rate"] = 0.0
@@ -257,7 +257,7 @@ def test_what_is_no_results_folder_is_refused(path: str) -> None:
 # ---- images ------------------------------------------------------------------------------------------
 
 
-def test_images_stand_beside_what_was_said_of_them() -> None:
+def test_images_have_their_answers_beside_them() -> None:
     """Each answer is the one of judgements.parquet, in a column named after judge and concept."""
     results = el.open_results(REFERENCE / "astronaut")
     images = results.images(generation=8, set="pool")
@@ -273,7 +273,7 @@ def test_images_stand_beside_what_was_said_of_them() -> None:
 
 
 def test_v_is_the_mean_over_the_images(toy_run: el.Results) -> None:
-    """The columns of answers and rates.csv tell the same."""
+    """The columns of answers and rates.csv agree."""
     rates = toy_run.rates.set_index(["arm", "generation", "set", "concept"])["rate"]
     for (arm, generation), images in toy_run.images(set="pool").groupby(["arm", "generation"]):
         mean = images["exact:horse"].mean()
@@ -304,7 +304,7 @@ def test_images_that_are_not_there_are_an_error(toy_run: el.Results, wanted: dic
     assert str(error.value).endswith(message)
 
 
-def test_what_nobody_said_of_an_image_is_missing(copy: Path) -> None:
+def test_an_answer_that_no_judge_gave_is_missing(copy: Path) -> None:
     """An image that a judge did not answer has no answer, neither yes nor no."""
     judgements = pd.read_parquet(copy / "judgements.parquet")
     judgements = judgements[(judgements["generation"] != 3) | (judgements["concept"] != "horse")]
@@ -313,7 +313,7 @@ def test_what_nobody_said_of_an_image_is_missing(copy: Path) -> None:
     assert results.images(generation=3)["storybook-judge:horse"].isna().all()
     assert results.images(generation=3)["storybook-judge:riding"].notna().all()
     judgements.head(0).to_parquet(copy / "judgements.parquet", index=False)
-    assert list(results.images(generation=3)) == list(data.IMAGES)  # no judge has said anything
+    assert list(results.images(generation=3)) == list(data.IMAGES)  # no judge has answered
 
 
 def test_a_picture_is_opened_from_the_store(copy: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_picture_without_a_store_is_an_error(toy_run: el.Results) -> None:
 # ---- running -----------------------------------------------------------------------------------------
 
 
-def test_it_is_the_run_of_the_command_line(toy: Toy, command: Command, tmp_path: Path) -> None:
+def test_run_makes_the_same_bytes_as_the_command_line(toy: Toy, command: Command, tmp_path: Path) -> None:
     """A file, a mapping and the command make the same bytes, and each goes on where another was."""
     assert command("run", toy(), "--out", "command", "--set", "images=6").returncode == 0
     by_file = el.run(toy(), out=tmp_path / "file", overrides={"images": 6}, progress=False)
@@ -353,7 +353,7 @@ def test_it_is_the_run_of_the_command_line(toy: Toy, command: Command, tmp_path:
     assert (tmp_path / "command" / "rates.csv").stat().st_mtime_ns == written
 
 
-def test_it_runs_in_results_by_its_name_and_leaves_the_mapping_alone(
+def test_run_writes_to_results_by_name_and_leaves_the_mapping_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Without `out` the folder is the command's; without `progress` nothing is printed."""
@@ -400,7 +400,9 @@ def test_a_model_that_is_not_here_is_refused_before_any_work(tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
-def test_what_the_reader_is_to_know_is_a_warning(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warnings_of_the_command_are_warnings_of_python(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each sentence that the command prints as a warning is one of Python's, also of a run that was finished before."""
     monkeypatch.setattr("entropy_loop.analysis.tables.Tables.warnings", ["The judge tires."])
     for _ in range(2):

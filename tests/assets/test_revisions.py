@@ -75,9 +75,9 @@ def logged_stages(root: Path) -> list[str]:
         ("storybook-attributes", ["embed-pool", "measure", "read-pool"] * 2),
     ],
 )
-def test_another_revision_of_what_measures_looks_at_the_same_images(root, revise, model, verbs):
-    """The user is told, the judgements or measures are made anew and stand in the tables, and no file of any other
-    stage is written again; the next run has nothing to do or to tell."""
+def test_another_revision_of_a_measuring_model_looks_at_the_same_images(root, revise, model, verbs):
+    """A message names the model, the judgements or measures are made anew and stand in the tables, and no file of any
+    other stage is written again; the next run has nothing to do and prints no such message."""
     before, first = written(root), logged_stages(root)
     revise(model)
     again = run(root)
@@ -94,7 +94,7 @@ def test_another_revision_of_what_measures_looks_at_the_same_images(root, revise
 @pytest.mark.parametrize(
     ("model", "place"), [("storybook", "generator.revision"), ("storybook-curator", "curate.scorer.revision")]
 )
-def test_another_revision_of_what_makes_or_selects_images_is_another_experiment(root, revise, model, place):
+def test_another_revision_of_a_model_that_makes_or_selects_images_is_another_experiment(root, revise, model, place):
     """It is refused with the revisions, and nothing is written."""
     before, there = written(root), assets.REVISIONS[model]
     revise(model)
@@ -105,7 +105,7 @@ def test_another_revision_of_what_makes_or_selects_images_is_another_experiment(
     assert written(root) == before
 
 
-def test_before_it_is_measured_anew_a_folder_says_what_it_was_made_with(root, revise):
+def test_before_new_measurements_a_folder_says_which_revision_made_it(root, revise):
     """What needs a plan (`report`, `rate`, `export`) names both revisions; `verify` reads bytes alone, and works."""
     there = assets.REVISIONS["storybook-judge"]
     revise("storybook-judge")

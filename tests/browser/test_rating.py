@@ -113,7 +113,7 @@ def test_two_raters_at_once_do_not_meet(browser: Browser, served: Room, results:
     assert table.groupby("rater")["item"].nunique().tolist() == [6, 6]
 
 
-def test_it_works_by_touch_without_scrolling(browser: Browser, served: Room) -> None:
+def test_the_page_works_by_touch_without_scrolling(browser: Browser, served: Room) -> None:
     """On a phone everything that is needed is on the screen, large enough for a finger; pausing tells what is kept."""
     context = browser.new_context(viewport=SIZES["phone"], has_touch=True, is_mobile=True)  # type: ignore[arg-type]
     page = context.new_page()
@@ -167,7 +167,7 @@ def test_the_best_k_are_picked_by_keyboard_and_the_run_goes_on(browser: Browser,
         page.keyboard.press("Space")
         expect(page.get_by_role("button", name="Done")).to_be_disabled()
         page.keyboard.press("Space")
-        expect(page.get_by_role("button", name="Done")).to_be_enabled()  # all that was said is kept
+        expect(page.get_by_role("button", name="Done")).to_be_enabled()  # every pick is kept
         page.reload()
         expect(page.locator("#picked")).to_have_text("2 of 2 picked")
         page.get_by_role("button", name="Done").click()

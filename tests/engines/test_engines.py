@@ -90,7 +90,7 @@ def test_a_killed_worker_is_replaced(toy, tmp_path, plugin):
     assert science(tmp_path / "ray") == science(tmp_path / "local")
 
 
-def test_what_kills_three_workers_is_put_aside(toy, tmp_path, plugin):
+def test_a_stage_that_kills_three_workers_is_put_aside(toy, tmp_path, plugin):
     """The message and quarantine.jsonl name stage and images; the next run refuses at once; without the line it
     goes on."""
     path = deadly(toy, tmp_path, 3)

@@ -78,7 +78,7 @@ def test_the_corpus_is_large_enough():
 
 
 def refused(config: Path) -> str:
-    """What is said of a file, by a process of its own under HELD. Nothing else may be left beside it."""
+    """The error message for a file, from a process of its own under HELD. Nothing else may be left beside it."""
     line = [sys.executable, "-c", READER, str(config)]
     result = subprocess.run(line, cwd=config.parent, capture_output=True, text=True, check=False)
     assert result.returncode == 2, result.stderr

@@ -81,7 +81,7 @@ def test_a_run_keeps_secrets_and_asks_nobody(config: Path, tmp_path: Path):
     "secret",
     [f"hf_{CANARY}", f"ghp_{CANARY}", f"sk-{CANARY}", "AKIA" + "C4N4" * 4, f"https://user:{CANARY}@example.org/model"],
 )
-def test_a_secret_in_a_config_is_refused_and_not_told(secret: str, toy: Toy, tmp_path: Path):
+def test_a_secret_in_a_config_is_refused_and_not_repeated(secret: str, toy: Toy, tmp_path: Path):
     """In a file with its line, or on the command line; neither message repeats it."""
     file = toy("secret.yaml", judges=[{"use": "clip", "model": secret}])
     for line in (("plan", file), ("run", toy(), "--set", f"judges.0.model={secret}")):

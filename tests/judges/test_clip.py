@@ -139,7 +139,7 @@ def test_a_curator_refuses_a_prompt_that_it_cannot_read():
         ({"model": "nobody/no-such-model", "revision": "0" * 40}, "`entropy-loop fetch CONFIG` downloads it"),
     ],
 )
-def test_a_model_that_is_not_here_or_not_so_is_refused_before_the_run(options, message):
+def test_a_missing_model_tag_or_revision_is_refused_before_the_run(options, message):
     """An unknown tag, a model that was not downloaded and a revision that cannot be are errors with a clear message."""
     own = Concept("horse", ("a horse",), ("a cow",))
     with pytest.raises(ConfigError, match=message):
@@ -156,7 +156,7 @@ def test_the_activation_is_the_one_the_weights_were_trained_with(monkeypatch):
     assert (type(openai).__name__, type(laion).__name__) == ("QuickGELU", "GELU")
 
 
-def test_a_folder_that_open_clip_cannot_load_is_told_in_words(samples, tmp_path):
+def test_a_folder_that_open_clip_cannot_load_is_refused_in_words(samples, tmp_path):
     """Weights without the config that open_clip writes are a wrong config, not a damaged disk."""
     folder = Path(shutil.copytree(assets.find("bundled:storybook-judge"), tmp_path / "model"))
     config = json.loads((folder / "open_clip_config.json").read_text())

@@ -1,4 +1,4 @@
-"""What computes, and in which precision: told apart from what is not here."""
+"""What computes, and in which precision; what is not here is refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def machine(monkeypatch):
     ("there", "chosen"),
     [({}, "cpu"), ({"mps": True}, "mps"), ({"cuda": 1, "mps": True}, "cuda"), ({"cuda": 2}, "cuda")],
 )
-def test_auto_is_the_first_that_is_here(machine, there, chosen):
+def test_auto_is_the_first_device_that_is_there(machine, there, chosen):
     """cuda before mps before cpu."""
     machine(**there)
     device.use("auto")

@@ -67,8 +67,8 @@ def pair(end: str) -> list[tuple[int, str, str]]:
     return [(process.returncode, *output) for process, output in zip(started, outputs, strict=True)]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="threads are told by name in /proc")
-def test_who_is_dismissed_has_no_thread_of_the_group_left():
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are found by name in /proc")
+def test_a_dismissed_process_has_no_thread_of_the_group_left():
     """Nor has the first process: a thread that lives while the interpreter ends may abort it."""
     assert [(code, out) for code, out, _ in pair("distributed.dismiss()")] == [(0, "threads:\n")] * 2
 

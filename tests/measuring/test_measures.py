@@ -126,7 +126,7 @@ def test_real_images_are_no_drift_and_narrow_it(tmp_path):
     assert max(width["all"], width["half"]) < width["none"]
 
 
-def test_a_policy_that_keeps_who_knows_how_many_has_no_drift(tmp_path):
+def test_a_policy_that_keeps_an_unknown_number_has_no_drift_band(tmp_path):
     """Shares, entropies and diversity stand without a band, and the tails say why."""
     curation = {"curate": {"policy": {"use": "threshold", "score": 0.5}, "scorer": {"use": "exact"}}}
     table = measured(tmp_path, 1, pool(1), pool(2), **curation)
@@ -167,7 +167,7 @@ def test_generation_0_is_compared_with_nothing(tmp_path):
     assert table.loc[table["item"] != "survivors", "low"].notna().all()
 
 
-def test_what_nobody_could_read_is_missing_with_a_reason(tmp_path):
+def test_an_unreadable_attribute_is_missing_with_a_reason(tmp_path):
     """A pool without a readable coat has no shares and no entropy, not zeros."""
     table = measured(tmp_path, 1, pool(1, coats=[None] * N), pool(2)).query("table == 'tails'")
     assert table["value"].isna().all()
@@ -213,7 +213,7 @@ def test_real_images_that_are_not_there_are_missing_with_the_reason(tmp_path):
     assert table.loc[table["reference"] == "none", "value"].notna().all()
 
 
-def test_a_pool_that_repeats_its_diet_is_told_apart(tmp_path):
+def test_a_pool_that_repeats_its_diet_is_outside_the_band(tmp_path):
     """Half a pool of images from the diet is outside the band; a pool of the diet's kind that copies nothing is not."""
     fresh, diet, real = pool(1), pool(7), pool(5)
     half = np.concatenate([diet.embeddings[: N // 2], fresh.embeddings[N // 2 :]])
@@ -239,7 +239,7 @@ def test_copying_is_missing_with_the_reason(tmp_path, inputs, why):
     assert row["reason"].tolist() == [why]
 
 
-def test_without_real_data_nothing_is_said_of_them(tmp_path):
+def test_without_real_data_there_are_no_rows_of_them(tmp_path):
     """A config that names none has no rows of theirs, missing or not."""
     table = measured(tmp_path, 1, pool(1), pool(2)).query("metric != 'copied'")
     assert set(table["reference"]) == {"none", "generation0"}

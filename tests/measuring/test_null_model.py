@@ -63,6 +63,6 @@ def test_the_rate_of_real_images_is_missing_until_one_is_judged():
     ("judged", "people", "looked"),
     [((64, 64), False, None), ((64, 60), False, 60), ((64, 64), True, 64), ((64, 32), True, 32)],
 )
-def test_how_many_images_were_looked_at_is_told_unless_a_model_judged_all(judged, people, looked):
+def test_the_number_of_images_judged_is_given_unless_a_model_judged_all(judged, people, looked):
     """The fewest where pools differ."""
     assert judged_images(judged, 64, people) == looked

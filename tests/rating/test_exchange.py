@@ -95,7 +95,7 @@ def test_a_csv_comes_back_as_it_went(book: Book, tmp_path: Path) -> None:
 
 
 def test_a_file_with_mistakes_is_refused_whole(book: Book, tmp_path: Path) -> None:
-    """Every mistake is told with its line, and the right lines of such a file are not kept either."""
+    """The error names every mistake with its line, and the right lines of such a file are not kept either."""
     file = tmp_path / "answers.csv"
     lines = [
         "rater,item,concept,answer",
@@ -150,7 +150,7 @@ def test_wide_rows_and_names_of_files_say_the_same_as_long_rows(book: Book, tmp_
     assert sorted(map(str, first.query("item == 'i0'")["answer"])) == ["<NA>", "<NA>", "False", "True"]
 
 
-def test_mistakes_of_the_wide_form_are_told_too(book: Book, tmp_path: Path) -> None:
+def test_mistakes_of_the_wide_form_are_reported_too(book: Book, tmp_path: Path) -> None:
     """A name that two images share, an answer to what was not asked and half an answer are refused; more of the path
     tells the images apart."""
     book.add_items([Item(f"i{n}", f"store/{n}/7.png", f"p{n}", "another", ("camel",)) for n in (8, 9)])
@@ -202,7 +202,7 @@ def test_a_first_line_that_lacks_or_doubles_a_column_is_refused(
     ],
 )
 def test_what_is_no_file_of_answers_is_refused(book: Book, tmp_path: Path, text: str) -> None:
-    """Empty files, other tables and other JSON are told apart from answers."""
+    """Empty files, other tables and other JSON are not mistaken for answers."""
     (tmp_path / "file").write_text(text)
     with pytest.raises(ConfigError, match="file: "):
         exchange.read(book, tmp_path / "file")
@@ -280,7 +280,7 @@ def test_a_sheet_with_a_column_for_each_question_says_the_same(asked: Book, tmp_
     assert exchange.read(asked, file) == 0
 
 
-def test_mistakes_of_a_file_of_choices_are_told(asked: Book, tmp_path: Path) -> None:
+def test_mistakes_of_a_file_of_choices_are_reported(asked: Book, tmp_path: Path) -> None:
     """Another question's option, an empty cell, a question that nobody asked and half an answer are refused, and
     nothing of the file is kept."""
     file = tmp_path / "answers.csv"

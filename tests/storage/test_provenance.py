@@ -60,7 +60,7 @@ def test_another_projects_checkout_is_not_ours(installed_elsewhere, tmp_path):
     assert installed_elsewhere.provenance()["revision"] is None
 
 
-def test_a_checkout_tells_its_commit_and_whether_it_was_changed(installed_elsewhere, tmp_path):
+def test_a_checkout_has_its_commit_and_whether_it_was_changed(installed_elsewhere, tmp_path):
     """In a checkout that holds the code, the revision is the commit, marked once a file differs from it."""
     git(tmp_path, "init")
     git(tmp_path, "add", "copied_provenance.py")

@@ -24,7 +24,7 @@ def mistakes(raw: Any) -> list[str]:
     return ["/".join(map(str, error.absolute_path)) for error in errors]
 
 
-def test_the_schema_is_one() -> None:
+def test_the_schema_is_valid() -> None:
     """It is valid itself, and the shipped configs were found."""
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert len(CONFIGS) > 10
@@ -63,7 +63,7 @@ def test_a_wrong_config_does_not_fit(place: str, value: Any) -> None:
     assert [path.split("/")[0] for path in mistakes(raw)] in ([place], [""])
 
 
-def test_every_key_and_plug_in_says_what_it_is() -> None:
+def test_every_key_and_plug_in_is_described() -> None:
     """Every key of the top has a sentence; every registered plug-in is a variant with a description."""
     described = {name for name, definition in SCHEMA["properties"].items() if definition.get("description")}
     assert described == set(Config.model_fields)
@@ -93,8 +93,8 @@ def test_a_plug_in_that_cannot_be_loaded_is_named(command: Command, tmp_path: Pa
     assert line.startswith("entropy-loop: warning: not in the schema: policy 'theirs': no_such_module:Theirs")
 
 
-def test_the_command_prints_and_writes_it(command: Command, tmp_path: Path) -> None:
-    """`schema` prints what --out writes, and says how an editor is told."""
+def test_the_command_prints_and_writes_the_schema(command: Command, tmp_path: Path) -> None:
+    """`schema` prints what --out writes, and says how an editor finds it."""
     assert json.loads(command("schema").stdout) == SCHEMA
     result = command("schema", "--out", "schema.json")
     assert json.loads((tmp_path / "schema.json").read_text()) == SCHEMA

@@ -32,7 +32,7 @@ def keys(checked: study.Study) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("sweep", SWEEPS.values(), ids=SWEEPS)
-def test_read_again_it_is_the_same_study(sweep):
+def test_settings_read_again_are_the_same_study(sweep):
     """The written config has the chains of the first one, by name and stage by stage, and is written as itself."""
     meant = study.check({**deepcopy(PIXELS), "sweep": sweep})
     again = study.check(strict_yaml.parse(settings(meant)))
@@ -40,7 +40,7 @@ def test_read_again_it_is_the_same_study(sweep):
     assert settings(again) == settings(meant)
 
 
-def test_defaults_of_plugins_and_revisions_of_bundled_models_stand_in_it():
+def test_defaults_of_plugins_and_revisions_of_bundled_models_stand_in_the_settings():
     """Whoever reads the file alone knows how it was sampled, and which weights were used."""
     resolved = strict_yaml.parse(settings(study.check(deepcopy(PIXELS))))
     assert (resolved["generator"]["num_inference_steps"], resolved["generator"]["guidance_scale"]) == (50, 7.5)

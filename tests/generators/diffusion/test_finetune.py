@@ -113,7 +113,7 @@ def test_training_with_every_caption_dropped_is_training_without_captions(images
     assert dropped == none != kept
 
 
-def test_a_generations_weights_can_be_read_and_tell_nothing_of_the_machine(images, tmp_path):
+def test_a_generations_weights_can_be_read_and_hold_no_path_of_the_machine(images, tmp_path):
     """The saved UNet has the mode of any other file, and no path of this machine in its config."""
     unet = trained(images, ESSAY, tmp_path / "out")
     modes = {file.stat().st_mode for file in (*unet.iterdir(), unet.parent / "training.csv")}
@@ -245,7 +245,7 @@ def test_every_step_draws_from_the_posterior_anew():
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_a_training_that_does_not_fit_is_told_with_the_batch_that_does(images, tmp_path, monkeypatch, method):
+def test_an_error_for_a_training_that_does_not_fit_names_the_batch_that_does(images, tmp_path, monkeypatch, method):
     """A device with room for 3 images of a pass of 8: the message names 2, and four times as many passes; no
     weights are left."""
     real = finetune.loss_of

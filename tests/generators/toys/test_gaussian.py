@@ -88,7 +88,7 @@ def test_an_image_passed_on_twice_counts_twice(base, folder):
     assert mean == pytest.approx(values(pool)[[0, 0, 3]].mean(axis=0))
 
 
-def test_real_images_weigh_what_they_are_told(base, folder):
+def test_real_images_have_the_weight_that_is_set(base, folder):
     """With real_weight 0.9 one real image among four has nine tenths of the weight in mean and variance."""
     pool, world = drawn(base, folder("pool"), asked(3)), folder("world")
     GaussianWorld(3).draw(asked(1, first=50), world, ignore)
