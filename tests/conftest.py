@@ -66,8 +66,8 @@ def environment() -> dict[str, str]:
 
 def science(root: Path) -> dict[str, str]:
     """SHA-256 of everything that a run makes, but for when and where it was made."""
-    told = {"receipt.json", "events.jsonl", "provenance.json", "report.html", "ending.json", "config.yaml"}
-    files = [p for p in root.rglob("*") if p.is_file() and p.name not in told and ".lock" not in str(p)]
+    excluded = {"receipt.json", "events.jsonl", "provenance.json", "report.html", "ending.json", "config.yaml"}
+    files = [p for p in root.rglob("*") if p.is_file() and p.name not in excluded and ".lock" not in str(p)]
     assert len(files) > 20
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 

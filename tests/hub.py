@@ -61,8 +61,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not api:
             file = folder.joinpath(*rest[2:])
             return self._send(200, file.read_bytes(), {"ETag": f'"{_sha(file)}"', "X-Repo-Commit": COMMIT})
-        told = _tree(folder) if rest[:1] == ["tree"] else {"id": f"{owner}/{name}", "sha": COMMIT}
-        return self._send(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+        answer = _tree(folder) if rest[:1] == ["tree"] else {"id": f"{owner}/{name}", "sha": COMMIT}
+        return self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
     do_HEAD = do_GET
 
@@ -79,14 +79,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _tree(folder: Path) -> list[dict[str, object]]:
-    """What the hub tells of every file; large ones lie in its store for them."""
-    told = []
+    """The hub's entry of every file; large ones lie in its store for them."""
+    entries = []
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         size = file.stat().st_size
         entry = {"type": "file", "path": file.relative_to(folder).as_posix(), "size": size, "oid": _sha(file)[:40]}
         large = {"lfs": {"oid": _sha(file), "size": size, "pointerSize": 134}}
-        told.append(entry | (large if file.suffix in (".safetensors", ".bin", ".ckpt") else {}))
-    return told
+        entries.append(entry | (large if file.suffix in (".safetensors", ".bin", ".ckpt") else {}))
+    return entries
 
 
 def _sha(file: Path) -> str:

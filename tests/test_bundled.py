@@ -36,7 +36,7 @@ def requests(n: int, prompt: str = ESSAY) -> list[Request]:
     return [Request(f"i{i:03d}", prompt, i, 1000 + i) for i in range(n)]
 
 
-def made(folder: Path, asked: list[Request]) -> Samples:
+def sampled(folder: Path, asked: list[Request]) -> Samples:
     folder.mkdir()
     TINY.base(folder, quiet)
     TINY.sample(Checkpoint(folder), asked, folder, quiet)
@@ -48,9 +48,9 @@ def diet(tmp_path_factory: pytest.TempPathFactory) -> Diet:
     """Eight drawn scenes of the essay's prompt, as a kept pool."""
     folder = tmp_path_factory.mktemp("diet")
     (folder / "images").mkdir()
-    drawn = [scene.sample(7, i, relation="riding", rider="astronaut", mount="horse") for i in range(8)]
-    for i, one in enumerate(drawn):
-        Image.fromarray(scene.render(one)).save(folder / f"images/i{i}.png")
+    scenes = [scene.sample(7, i, relation="riding", rider="astronaut", mount="horse") for i in range(8)]
+    for i, drawn in enumerate(scenes):
+        Image.fromarray(scene.render(drawn)).save(folder / f"images/i{i}.png")
     ids = [f"i{i}" for i in range(8)]
     table = pd.DataFrame({"id": ids, "prompt": ESSAY, "file": [f"images/{name}.png" for name in ids]})
     table.to_parquet(folder / "samples.parquet")
@@ -88,13 +88,13 @@ def test_the_lines_of_the_bundled_cards_work_without_this_package(tmp_path: Path
     assert len(blocks) == len(names)
     code = f"import sys\nfor block in {blocks}:\n    exec(block, {{}})\nassert 'entropy_loop' not in sys.modules"
     command = [sys.executable, "-W", "always", "-c", code]
-    told = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert told.returncode == 0, told.stderr
-    assert "deprecated" not in told.stderr.lower()
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "deprecated" not in result.stderr.lower()
     picture = np.asarray(Image.open(tmp_path / "picture.png"))
     assert picture.shape == (64, 64, 3)
     assert picture.std(axis=(0, 1)).min() > 10
-    *read, curated, judged = told.stdout.splitlines()
+    *read, curated, judged = result.stdout.splitlines()
 
     table = pd.DataFrame({"id": ["i0"], "prompt": ESSAY, "file": ["picture.png"]})
     table.to_parquet(tmp_path / "samples.parquet")
@@ -111,8 +111,8 @@ def test_the_lines_of_the_bundled_cards_work_without_this_package(tmp_path: Path
 
 def test_an_image_is_the_same_whatever_else_is_made(tmp_path: Path) -> None:
     """Image i in a pool of 3, of 11, and among images of another prompt: the same latents and pixels."""
-    three, eleven = made(tmp_path / "three", requests(3)), made(tmp_path / "eleven", requests(11))
-    mixed = made(tmp_path / "mixed", [*requests(5, "a photograph of a pig"), *requests(3)])
+    three, eleven = sampled(tmp_path / "three", requests(3)), sampled(tmp_path / "eleven", requests(11))
+    mixed = sampled(tmp_path / "mixed", [*requests(5, "a photograph of a pig"), *requests(3)])
     first = three.table["latent_sha256"].tolist()
     assert eleven.table["latent_sha256"].tolist()[:3] == first == mixed.of_prompt(ESSAY)["latent_sha256"].tolist()
     assert (three.folder / "images/i001.png").read_bytes() == (eleven.folder / "images/i001.png").read_bytes()
@@ -123,10 +123,12 @@ def test_training_is_repeatable_and_changes_the_model(diet: Diet, tmp_path: Path
     """Same start, diet and seeds: the same bytes; and what comes out is another model, in plain diffusers' format."""
     from safetensors.numpy import load_file
 
-    one, two = (trained(diet, tmp_path / name) / "unet/diffusion_pytorch_model.safetensors" for name in ("one", "two"))
-    assert one.read_bytes() == two.read_bytes()
+    first, second = (
+        trained(diet, tmp_path / name) / "unet/diffusion_pytorch_model.safetensors" for name in ("first", "second")
+    )
+    assert first.read_bytes() == second.read_bytes()
     before = load_file(assets.find("bundled:storybook") / "unet/diffusion_pytorch_model.safetensors")
-    after = load_file(one)
+    after = load_file(first)
     assert before.keys() == after.keys()
     assert all(value.dtype == np.float32 for value in after.values())
     assert any(not np.array_equal(before[name].astype(np.float32), after[name]) for name in after)
@@ -158,8 +160,8 @@ def test_the_judge_tells_riding_from_standing_beside_and_refuses_junk(tmp_path: 
     """On drawn scenes with known truth the answers are the truth; on noise every answer is no."""
     (tmp_path / "images").mkdir()
     relations = ["riding"] * 10 + ["next_to"] * 10
-    drawn = [scene.sample(99, i, relation=r, rider="astronaut", mount="horse") for i, r in enumerate(relations)]
-    pixels = [scene.render(one) for one in drawn]
+    scenes = [scene.sample(99, i, relation=r, rider="astronaut", mount="horse") for i, r in enumerate(relations)]
+    pixels = [scene.render(drawn) for drawn in scenes]
     pixels += [np.random.default_rng(i).integers(0, 256, (64, 64, 3), dtype=np.uint8) for i in range(10)]
     for i, image in enumerate(pixels):
         Image.fromarray(image).save(tmp_path / f"images/{i:02d}.png")
@@ -168,8 +170,8 @@ def test_the_judge_tells_riding_from_standing_beside_and_refuses_junk(tmp_path: 
     table.to_parquet(tmp_path / "samples.parquet")
     point = study.load(Path("configs/astronaut.yaml")).points[0].config
     judge = ClipRecogniser(model="bundled:storybook-judge")
-    found = judge.judge(Samples(tmp_path), point.pool_prompts(), point.judged_concepts(), quiet)
-    answers = found.pivot(index="id", columns="concept", values="answer")
+    judgements = judge.judge(Samples(tmp_path), point.pool_prompts(), point.judged_concepts(), quiet)
+    answers = judgements.pivot(index="id", columns="concept", values="answer")
     assert answers["riding"].iloc[:10].sum() >= 9
     assert answers["riding"].iloc[10:20].sum() <= 1
     assert answers[["astronaut", "horse"]].iloc[:20].sum().min() >= 19
@@ -178,7 +180,7 @@ def test_the_judge_tells_riding_from_standing_beside_and_refuses_junk(tmp_path: 
 
 def test_an_image_is_scored_alone(tmp_path: Path) -> None:
     """A score does not depend on the images beside it."""
-    pool = made(tmp_path / "pool", requests(9))
+    pool = sampled(tmp_path / "pool", requests(9))
     scorer = ClipScorer(model="bundled:storybook-curator")
     scores = []
     for n in (3, 9):

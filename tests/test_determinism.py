@@ -60,17 +60,17 @@ os.scandir = lambda path=".": Backwards(scanned(path))
 """A sitecustomize.py with which every folder lists its files from Z to A."""
 
 
-def begin(told: tuple[str, ...], root: Path, *more: str, **machine: str) -> subprocess.Popen[bytes]:
-    """`entropy-loop run` in a process of its own. told: the config, and what is set in it."""
-    overrides = [word for override in told[1:] for word in ("--set", override)]
-    line = [sys.executable, "-m", "entropy_loop", "run", told[0], "--out", str(root), *overrides, *more]
+def begin(experiment: tuple[str, ...], root: Path, *more: str, **machine: str) -> subprocess.Popen[bytes]:
+    """`entropy-loop run` in a process of its own. experiment: the config, and what is set in it."""
+    overrides = [word for override in experiment[1:] for word in ("--set", override)]
+    line = [sys.executable, "-m", "entropy_loop", "run", experiment[0], "--out", str(root), *overrides, *more]
     machine = environment() | HERE | machine
     return subprocess.Popen(line, env=machine, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def made(told: tuple[str, ...], root: Path, **machine: str) -> dict[str, str]:
+def run_hashes(experiment: tuple[str, ...], root: Path, **machine: str) -> dict[str, str]:
     """Hashes of what that run makes: stages, tables, figures, the resolved config."""
-    process = begin(told, root, **machine)
+    process = begin(experiment, root, **machine)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output.decode(errors="replace")
     return science(root) | {"config.yaml": (root / "config.yaml").read_text(encoding="utf-8")}
@@ -87,18 +87,18 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def toy_run(toy: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a run of it makes."""
-    return made(toy, tmp_path_factory.mktemp("toy") / "run")
+    return run_hashes(toy, tmp_path_factory.mktemp("toy") / "run")
 
 
 @pytest.fixture(scope="module")
 def bundled_run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a run on the bundled models makes: pools of two blocks, judged, curated, measured, trained on."""
-    return made(BUNDLED, tmp_path_factory.mktemp("bundled") / "run")
+    return run_hashes(BUNDLED, tmp_path_factory.mktemp("bundled") / "run")
 
 
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """What other machines say, one thing each: a clock 14 hours ahead, a locale whose text is ASCII, ..."""
+    """The environment of other machines, one difference each: a clock 14 hours ahead, a locale of ASCII text, ..."""
     site = tmp_path_factory.mktemp("site")
     (site / "sitecustomize.py").write_text(BACKWARDS)
     return {
@@ -113,20 +113,20 @@ DIFFERENT = ["time zone", "locale", "hash seed", "directory order"]
 
 
 def test_the_machines_really_differ(machines: dict[str, dict[str, str]], tmp_path: Path) -> None:
-    """Each one tells a process another time, encoding, hash or order of files than this one, and nothing else."""
+    """On each one a process sees another time, encoding, hash or order of files than on this one, and nothing else."""
     for name in "abcdefgh":
         (tmp_path / name).write_text("")
     code = "import locale, os, sys, time\nprint(time.timezone, locale.getpreferredencoding(False), hash('a'), "
     code += "*os.listdir(sys.argv[1]), *(entry.name for entry in os.scandir(sys.argv[1])), sep='\\n')"
 
-    def told(**machine: str) -> list[str]:
+    def answers(**machine: str) -> list[str]:
         line = [sys.executable, "-c", code, str(tmp_path)]
         done = subprocess.run(line, env=environment() | HERE | machine, capture_output=True, text=True, check=True)
         zone, encoding, hashed, *files = done.stdout.splitlines()
         return [zone, encoding, hashed, " ".join(files)]
 
-    here = told()
-    differing = {name: [a != b for a, b in zip(here, told(**machines[name]), strict=True)] for name in machines}
+    here = answers()
+    differing = {name: [a != b for a, b in zip(here, answers(**machines[name]), strict=True)] for name in machines}
     assert differing == {name: [name == other for other in DIFFERENT] for name in DIFFERENT}
 
 
@@ -135,7 +135,7 @@ def test_three_runs_of_the_toy_experiment_make_the_same_bytes(
 ) -> None:
     """Every file of every stage, every table and figure."""
     for name in ("second", "third"):
-        assert made(toy, tmp_path / name) == toy_run
+        assert run_hashes(toy, tmp_path / name) == toy_run
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
@@ -143,14 +143,14 @@ def test_another_machine_makes_the_same_bytes(
     name: str, machines: dict[str, dict[str, str]], toy: tuple[str, ...], toy_run: dict[str, str], tmp_path: Path
 ) -> None:
     """Time zone, locale, hash seed and directory order are in no result."""
-    assert made(toy, tmp_path / "run", **machines[name]) == toy_run
+    assert run_hashes(toy, tmp_path / "run", **machines[name]) == toy_run
 
 
 @pytest.mark.thorough
 def test_three_runs_on_the_bundled_models_make_the_same_bytes(bundled_run: dict[str, str], tmp_path: Path) -> None:
     """Latents, pictures, judgements, measures, weights and tables."""
     for name in ("second", "third"):
-        assert made(BUNDLED, tmp_path / name) == bundled_run
+        assert run_hashes(BUNDLED, tmp_path / name) == bundled_run
 
 
 @pytest.mark.thorough
@@ -159,7 +159,7 @@ def test_all_that_differs_at_once_changes_no_byte_of_the_bundled_models(
 ) -> None:
     """Time zone, locale, hash seed and directory order together, with torch, diffusers and open_clip."""
     together = {key: value for machine in machines.values() for key, value in machine.items()}
-    assert made(BUNDLED, tmp_path / "run", **together) == bundled_run
+    assert run_hashes(BUNDLED, tmp_path / "run", **together) == bundled_run
 
 
 @pytest.mark.thorough
@@ -178,10 +178,10 @@ def silent(share: float) -> None:
     """Progress that nobody watches."""
 
 
-def planned(images: int, *told: str) -> Chain:
+def planned(images: int, *overrides: str) -> Chain:
     """A chain of the smoke config in two steps of the sampler, with the default block."""
     small = ("sweep={}", "generations=1", "threads=1", "generator.num_inference_steps=2", "generator.block=32")
-    return plan(study.load(Path("configs/smoke.yaml"), (*small, f"images={images}", *told))).chains[0]
+    return plan(study.load(Path("configs/smoke.yaml"), (*small, f"images={images}", *overrides))).chains[0]
 
 
 def sampled(run: Chain, out: Path, requests: list[Request]) -> Samples:
@@ -224,7 +224,9 @@ def test_block_size_is_part_of_the_key_and_not_of_the_initial_latents(
     for block in (1, 32):
         run = planned(3, f"generator.block={block}", "generator.num_inference_steps=1")
         drawn: list[torch.Tensor] = []
-        monkeypatch.setattr(sampling, "noise", lambda *told, drawn=drawn: drawn.append(noise(*told)) or drawn[-1])
+        monkeypatch.setattr(
+            sampling, "noise", lambda *arguments, drawn=drawn: drawn.append(noise(*arguments)) or drawn[-1]
+        )
         sampled(run, tmp_path / str(block), run.requests(0, POOL))
         starts.append(torch.cat(drawn))
         keys.append(run.generations[0].sets[POOL].key)

@@ -20,8 +20,8 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 def nodes(*kinds: type) -> list[tuple[str, ast.AST]]:
     """(file:line, node) of every node of these kinds in the package."""
-    found = [(path, node) for path, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, kinds)]
-    return [(f"{path.relative_to(SRC)}:{node.lineno}", node) for path, node in found]
+    pairs = [(path, node) for path, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, kinds)]
+    return [(f"{path.relative_to(SRC)}:{node.lineno}", node) for path, node in pairs]
 
 
 def test_the_source_is_found():
@@ -125,6 +125,6 @@ def test_only_the_door_prints_and_exits():
 def test_layers_hold():
     """The import contracts of pyproject.toml (layers, independent packages, no heavy library elsewhere) are kept."""
     line = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
-    told = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stdout
-    assert re.search(r"Contracts: [1-9]\d* kept, 0 broken", told.stdout)
+    result = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+    assert re.search(r"Contracts: [1-9]\d* kept, 0 broken", result.stdout)

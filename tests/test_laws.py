@@ -39,10 +39,10 @@ def planned(**changes: object) -> Plan:
 
 
 def keys_by_verb(of: Plan) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    keys: dict[str, list[str]] = {}
     for stage in of.stages().values():
-        found.setdefault(stage.name, []).append(stage.key)
-    return found
+        keys.setdefault(stage.name, []).append(stage.key)
+    return keys
 
 
 def quiet(event: str, stage: object, share: float) -> None:
@@ -61,11 +61,11 @@ def test_the_same_config_has_the_same_keys_in_another_process_and_folder(tmp_pat
         "print(json.dumps(list(plan(study.load(Path(sys.argv[1]))).stages())))"
     )
     file = Path("configs/toy.yaml").resolve()
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code, str(file)],
         cwd=tmp_path, env={**os.environ, "PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert json.loads(told.stdout) == list(planned().stages())
+    assert json.loads(result.stdout) == list(planned().stages())
 
 
 @pytest.mark.parametrize(
@@ -180,16 +180,16 @@ def test_random_k_ignores_scores() -> None:
     ids=lambda arguments: " ".join(arguments),
 )  # fmt: skip
 def test_help_plan_report_and_list_never_import_torch(arguments: list[str], tmp_path: Path) -> None:
-    """What only tells must answer at once, on a laptop without a GPU."""
+    """Commands that only report must answer at once, on a laptop without a GPU."""
     if arguments == ["report"]:
         experiment.carry_out(planned(generations=1), tmp_path / "toy", quiet)
         arguments = ["report", str(tmp_path / "toy")]
     code = (
         "import sys, entropy_loop.cli as cli\ntry: cli.main()\nfinally: print('torch' in sys.modules, file=sys.stderr)"
     )
-    told = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
-    assert told.stderr.strip().endswith("False")
-    assert told.stdout
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert result.stderr.strip().endswith("False")
+    assert result.stdout
 
 
 # ---- closed forms ------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def silent(event, stage, share) -> None:
 
 
 @pytest.fixture(scope="module", params=["full", "lora"])
-def made(request, tmp_path_factory) -> tuple[Plan, Path]:
+def trained_run(request, tmp_path_factory) -> tuple[Plan, Path]:
     """A run that trained one generation, and its results."""
     planned = experiment.prepare(Path("configs/smoke.yaml"), (*SMALL, f"train.method={request.param}"))
     root = tmp_path_factory.mktemp(request.param) / "out"
@@ -40,8 +40,8 @@ def made(request, tmp_path_factory) -> tuple[Plan, Path]:
 
 
 def stage(root: Path, name: str) -> Path:
-    (found,) = (root / "store").glob(f"{name}-*")
-    return found
+    (folder,) = (root / "store").glob(f"{name}-*")
+    return folder
 
 
 def code(page: Path) -> list[str]:
@@ -50,7 +50,7 @@ def code(page: Path) -> list[str]:
 
 
 def execute(lines: str, where: Path) -> str:
-    """Run Python by itself in a folder, with every warning shown; what it said on standard error."""
+    """Run Python by itself in a folder, with every warning shown; what it wrote to standard error."""
     line = [sys.executable, "-W", "always", "-c", lines]
     done = subprocess.run(line, cwd=where, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -61,13 +61,13 @@ def pixels(file: Path) -> np.ndarray:
     return np.asarray(Image.open(file)).astype(int)
 
 
-def test_the_lines_of_a_card_make_the_picture_that_it_shows(made):
+def test_the_lines_of_a_card_make_the_picture_that_it_shows(trained_run):
     """Executed in its folder by a fresh process of plain diffusers they make the first of the card's samples, to a grey
     level: no flat picture, nor generation 0's of the same noise. Nothing warns, and the folder stays as it was."""
-    (_, root), name = made, "e000-00-000000.png"
+    (_, root), name = trained_run, "e000-00-000000.png"
     card = stage(root, "g01-train") / "README.md"
-    told = execute(*code(card), card.parent)
-    assert "deprecated" not in told.lower()
+    output = execute(*code(card), card.parent)
+    assert "deprecated" not in output.lower()
     picture = pixels(root / "store" / "picture.png")
     (shown,) = re.findall(r"!\[.*?\]\((.*?)\)", card.read_text())
     assert abs(picture - pixels(card.parent / shown)).max() <= 1
@@ -76,10 +76,10 @@ def test_the_lines_of_a_card_make_the_picture_that_it_shows(made):
     assert results_folder.verify(root) == []
 
 
-@pytest.mark.parametrize("made", ["full"], indirect=True)
-def test_the_lines_of_the_results_page_make_a_picture(made, tmp_path):
+@pytest.mark.parametrize("trained_run", ["full"], indirect=True)
+def test_the_lines_of_the_results_page_make_a_picture(trained_run, tmp_path):
     """The first block of Python of docs/results.md, with its two folders pointed at a run's."""
-    (_, root), lines = made, code(RESULTS)[0]
+    (_, root), lines = trained_run, code(RESULTS)[0]
     for shown, real in (
         ("results/astronaut/store/g05-train-...", stage(root, "g01-train")),
         ("src/entropy_loop/assets", REPOSITORY / "src/entropy_loop/assets"),
@@ -91,9 +91,9 @@ def test_the_lines_of_the_results_page_make_a_picture(made, tmp_path):
     assert pixels(tmp_path / "picture.png").std(axis=(0, 1)).min() > 10
 
 
-def test_a_card_tells_where_its_generation_comes_from(made):
+def test_a_card_states_where_its_generation_comes_from(trained_run):
     """Base, parent, diet and settings; no path of this machine."""
-    planned, root = made
+    planned, root = trained_run
     method = planned.study.config.train.method
     card = (stage(root, "g01-train") / "README.md").read_text()
     head = yaml.safe_load(card.split("---")[1])

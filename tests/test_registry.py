@@ -45,7 +45,7 @@ def test_a_mistake_names_its_place(kind, spec, message):
 
 
 def test_all_mistakes_of_a_spec_come_at_once():
-    """An unknown option and a wrong value are told in one error, a line each."""
+    """An unknown option and a wrong value stand in one error, a line each."""
     with pytest.raises(ConfigError) as error:
         registry.build(registry.POLICY, {"use": "top_k", "k": -1, "kk": 3}, "spot")
     assert {line.partition(":")[0] for line in str(error.value).splitlines()} == {"spot.kk", "spot.k"}
@@ -109,7 +109,7 @@ def test_a_third_party_registers_with_an_entry_point(third_party):
 
 
 def test_a_third_party_cannot_take_a_name(third_party):
-    """An entry point with a name of ours is an error that tells both, not a silent replacement."""
+    """An entry point with a name of ours is an error that names both, not a silent replacement."""
     third_party("top_k")
     with pytest.raises(ConfigError, match=r"their_policies:Theirs takes a name that entropy_loop.curation:TopK has"):
         registry.known(registry.POLICY)
@@ -138,7 +138,7 @@ APART = f"{HEAD}class Theirs:\n version: ClassVar[int] = 1"
         (APART, "lacks `__call__`, `asks_people`, `check`, .*`size_known`"),
     ],
 )
-def test_a_third_party_that_is_broken_is_told_in_words(third_party, code, message):
+def test_a_broken_third_party_is_an_error_that_names_its_place(third_party, code, message):
     """What cannot be loaded, or lacks what keys are made of, is an error with its place; `list` lives on."""
     third_party("broken", code)
     with pytest.raises(ConfigError, match=f"spot.use: policy 'broken': their_policies:Theirs .*{message}"):

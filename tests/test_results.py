@@ -37,7 +37,7 @@ COLUMNS = {
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a run says to the libraries of its process is taken back."""
+    """The environment variables that a run sets for its libraries are restored."""
     for name in assets.SILENT | assets.OFFLINE:
         monkeypatch.setenv(name, os.environ.get(name, ""))
 
@@ -48,7 +48,7 @@ def read(results: el.Results, name: str) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> el.Results:
+def toy_run(tmp_path_factory: pytest.TempPathFactory) -> el.Results:
     """The toy experiment with two arms, run by way of the public surface."""
     sweep = {"curate.policy": [{"use": "none"}, {"use": "top_k", "k": 4}]}
     config = deepcopy(TOY) | {"curate": {"scorer": {"use": "exact"}}, "sweep": sweep}
@@ -66,15 +66,15 @@ def copy(tmp_path: Path) -> Path:
 # ---- the names ---------------------------------------------------------------------------------------
 
 
-def test_importing_it_loads_nothing_heavy() -> None:
+def test_importing_the_package_loads_nothing_heavy() -> None:
     """Neither torch nor pandas, nor anything else that is not Python's own."""
     code = (
         "import sys; before = set(sys.modules); import entropy_loop as el; el.__version__; dir(el);"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))"
     )
     line = [sys.executable, "-c", code]
-    told = subprocess.run(line, env=environment(), capture_output=True, text=True, check=True)
-    assert told.stdout.split() == ["entropy_loop"]
+    result = subprocess.run(line, env=environment(), capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["entropy_loop"]
 
 
 def test_opening_results_loads_no_torch() -> None:
@@ -82,13 +82,13 @@ def test_opening_results_loads_no_torch() -> None:
     code = (
         f"import sys, entropy_loop as el; el.open_results({str(REFERENCE / 'astronaut')!r}).rates; print(*sys.modules)"
     )
-    told = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
-    loaded = told.stdout.split()
+    result = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True)
+    loaded = result.stdout.split()
     assert "pandas" in loaded
     assert "torch" not in loaded
 
 
-def test_its_names_are_shown() -> None:
+def test_the_public_names_are_shown() -> None:
     """By `dir`, by `help` and to a star import; a name that is none of them is an AttributeError."""
     assert set(dir(el)) == {"Results", "__version__", "open_results", "run"}
     page = pydoc.plain(pydoc.render_doc(el))
@@ -99,7 +99,7 @@ def test_its_names_are_shown() -> None:
 
 
 @pytest.mark.thorough
-def test_a_type_checker_sees_its_names(tmp_path: Path) -> None:
+def test_a_type_checker_sees_the_public_names(tmp_path: Path) -> None:
     """mypy --strict knows what each returns, and finds a name that does not exist."""
     source = tmp_path / "notebook.py"
     source.write_text(
@@ -111,11 +111,11 @@ def test_a_type_checker_sees_its_names(tmp_path: Path) -> None:
         "el.opn_results\n"
     )
     line = [sys.executable, "-m", "mypy", "--strict", str(source)]
-    told = subprocess.run(line, env=environment() | {"MYPYPATH": "src"}, capture_output=True, text=True, check=False)
-    assert told.stdout.count('"pandas.core.frame.DataFrame"') == 2
-    assert '"entropy_loop.results.Results"' in told.stdout
-    assert "notebook.py:6: error: Module has no attribute" in told.stdout
-    assert "Found 1 error" in told.stdout
+    result = subprocess.run(line, env=environment() | {"MYPYPATH": "src"}, capture_output=True, text=True, check=False)
+    assert result.stdout.count('"pandas.core.frame.DataFrame"') == 2
+    assert '"entropy_loop.results.Results"' in result.stdout
+    assert "notebook.py:6: error: Module has no attribute" in result.stdout
+    assert "Found 1 error" in result.stdout
 
 
 # ---- the dictionary ----------------------------------------------------------------------------------
@@ -139,23 +139,23 @@ def test_every_column_is_described_and_no_other(name: str) -> None:
 # ---- tables ------------------------------------------------------------------------------------------
 
 
-def test_what_a_run_returns_is_what_it_wrote(made: el.Results) -> None:
-    """Every table has its columns and dtypes, and the numbers that the stages tell, to six significant digits."""
-    assert made.tables == tuple(TABLES)
-    _, told = experiment.read(made.folder)
+def test_what_a_run_returns_is_what_it_wrote(toy_run: el.Results) -> None:
+    """Every table has its columns and dtypes, and the numbers of the stages, to six significant digits."""
+    assert toy_run.tables == tuple(TABLES)
+    _, tables = experiment.read(toy_run.folder)
     for name, columns in TABLES.items():
-        found = read(made, name)[list(columns)]
-        assert [str(dtype) for dtype in found.dtypes] == [column.dtype for column in columns.values()]
-        expected = getattr(told, name)
-        assert len(found) == len(expected)
+        frame = read(toy_run, name)[list(columns)]
+        assert [str(dtype) for dtype in frame.dtypes] == [column.dtype for column in columns.values()]
+        expected = getattr(tables, name)
+        assert len(frame) == len(expected)
         for column in columns:
-            one, other = found[column], expected[column].replace("", np.nan)
-            assert (one.isna().to_numpy() == other.isna().to_numpy()).all(), (name, column)
-            if found[column].dtype == "float64":
-                assert one.dropna().to_numpy() == pytest.approx(other.dropna().to_numpy(float), rel=1e-5)
+            actual, wanted = frame[column], expected[column].replace("", np.nan)
+            assert (actual.isna().to_numpy() == wanted.isna().to_numpy()).all(), (name, column)
+            if frame[column].dtype == "float64":
+                assert actual.dropna().to_numpy() == pytest.approx(wanted.dropna().to_numpy(float), rel=1e-5)
             else:
-                assert one.dropna().tolist() == other.dropna().tolist(), (name, column)
-    assert len(made.rates) > 10
+                assert actual.dropna().tolist() == wanted.dropna().tolist(), (name, column)
+    assert len(toy_run.rates) > 10
 
 
 @pytest.mark.parametrize("folder", sorted(path.name for path in REFERENCE.iterdir()))
@@ -164,13 +164,13 @@ def test_a_folder_without_a_store_is_read(folder: str) -> None:
     results = el.open_results(REFERENCE / folder)
     assert {"rates", "diversity", "noise", "tails"} <= set(results.tables)
     for name in results.tables:
-        found = read(results, name)
-        assert len(found) > 0
-        dtypes = {str(key): str(dtype) for key, dtype in found.dtypes.items()}
+        frame = read(results, name)
+        assert len(frame) > 0
+        dtypes = {str(key): str(dtype) for key, dtype in frame.dtypes.items()}
         assert {key: column.dtype for key, column in TABLES[name].items()}.items() <= dtypes.items()
 
 
-def test_what_is_missing_stays_missing() -> None:
+def test_missing_values_stay_missing() -> None:
     """As many NaN as there are empty cells in the file, column by column; c is one where V1 is 0."""
     with open(REFERENCE / "astronaut" / "changes.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -194,21 +194,23 @@ def test_a_column_of_a_later_version_is_missing_throughout() -> None:
     assert images["brightest"].isna().all()
 
 
-def test_a_frame_is_ones_own(made: el.Results) -> None:
+def test_a_changed_frame_is_not_changed_the_next_time(toy_run: el.Results) -> None:
     """What is done to it does not come back the next time."""
-    mine = made.rates
-    mine["rate"] = 0.0
-    assert made.rates["rate"].max() > 0
+    rates = toy_run.rates
+    rates["rate"] = 0.0
+    assert toy_run.rates["rate"].max() > 0
 
 
-def test_a_table_that_is_not_there_is_an_error(made: el.Results, tmp_path: Path) -> None:
+def test_a_table_that_is_not_there_is_an_error(toy_run: el.Results, tmp_path: Path) -> None:
     """Without a store only a run makes it; with one `report` writes it. Never an empty frame."""
-    with pytest.raises(ConfigError, match=r"guidance/changes.csv: not there; `entropy-loop run` makes it anew") as told:
+    with pytest.raises(
+        ConfigError, match=r"guidance/changes.csv: not there; `entropy-loop run` makes it anew"
+    ) as error:
         el.open_results(REFERENCE / "guidance").changes  # noqa: B018
-    assert "no store/" in str(told.value)
+    assert "no store/" in str(error.value)
     with pytest.raises(ConfigError, match=r"guidance/images.parquet: not there"):
         el.open_results(REFERENCE / "guidance").images()
-    shutil.copytree(made.folder, tmp_path / "out")
+    shutil.copytree(toy_run.folder, tmp_path / "out")
     (tmp_path / "out" / "ledger.csv").unlink()
     results = el.open_results(tmp_path / "out")
     assert "ledger" not in results.tables
@@ -233,10 +235,10 @@ DAMAGE: dict[str, tuple[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("what", DAMAGE)
-def test_a_damaged_table_is_named(what: str, copy: Path) -> None:
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_table_is_named(damage: str, copy: Path) -> None:
     """By its path, with what to do; the other tables can be read."""
-    name, change = DAMAGE[what]
+    name, change = DAMAGE[damage]
     path = copy / f"{name}.{'parquet' if name in PARQUET else 'csv'}"
     path.write_bytes(change(path.read_bytes()))
     results = el.open_results(copy)
@@ -255,7 +257,7 @@ def test_what_is_no_results_folder_is_refused(path: str) -> None:
 # ---- images ------------------------------------------------------------------------------------------
 
 
-def test_images_stand_beside_what_was_said_of_them() -> None:
+def test_images_have_their_answers_beside_them() -> None:
     """Each answer is the one of judgements.parquet, in a column named after judge and concept."""
     results = el.open_results(REFERENCE / "astronaut")
     images = results.images(generation=8, set="pool")
@@ -264,45 +266,45 @@ def test_images_stand_beside_what_was_said_of_them() -> None:
     assert len(images) == 3 * 128
     assert list(images)[len(data.IMAGES) :] == [f"storybook-judge:{name}" for name in ("astronaut", "horse", "riding")]
     for concept in ("astronaut", "horse", "riding"):
-        said = judgements[judgements["concept"] == concept].set_index(keys)["answer"]
-        expected = said.loc[images.set_index(keys).index]
+        answers = judgements[judgements["concept"] == concept].set_index(keys)["answer"]
+        expected = answers.loc[images.set_index(keys).index]
         assert images[f"storybook-judge:{concept}"].tolist() == expected.tolist()
     assert 0 < images["storybook-judge:horse"].mean() < 1
 
 
-def test_v_is_the_mean_over_the_images(made: el.Results) -> None:
-    """The columns of answers and rates.csv tell the same."""
-    rates = made.rates.set_index(["arm", "generation", "set", "concept"])["rate"]
-    for (arm, generation), images in made.images(set="pool").groupby(["arm", "generation"]):
-        told = images["exact:horse"].mean()
-        assert told == pytest.approx(rates[arm, generation, "pool", "horse"], rel=1e-5)
+def test_v_is_the_mean_over_the_images(toy_run: el.Results) -> None:
+    """The columns of answers and rates.csv agree."""
+    rates = toy_run.rates.set_index(["arm", "generation", "set", "concept"])["rate"]
+    for (arm, generation), images in toy_run.images(set="pool").groupby(["arm", "generation"]):
+        mean = images["exact:horse"].mean()
+        assert mean == pytest.approx(rates[arm, generation, "pool", "horse"], rel=1e-5)
 
 
-def test_images_are_kept_by_arm_generation_seed_set_and_prompt(made: el.Results) -> None:
+def test_images_are_kept_by_arm_generation_seed_set_and_prompt(toy_run: el.Results) -> None:
     """Alone and together they keep the very rows."""
-    every = made.images()
+    every = toy_run.images()
     wanted = {"arm": "top_k-4", "generation": 2, "seed": 0, "set": "evaluation", "prompt": "an astronaut on a horse"}
     for name, value in wanted.items():
-        assert (made.images(**{name: value})["id"].tolist()) == every.loc[every[name] == value, "id"].tolist()
-    assert len(made.images(**wanted)) == 2
+        assert (toy_run.images(**{name: value})["id"].tolist()) == every.loc[every[name] == value, "id"].tolist()
+    assert len(toy_run.images(**wanted)) == 2
 
 
 @pytest.mark.parametrize(
-    ("wanted", "told"),
+    ("wanted", "message"),
     [
         ({"arm": "nome"}, "none has arm 'nome'; known: none, top_k-4. Did you mean 'none'?"),
         ({"generation": 12}, "none has generation 12; known: 0, 1, 2."),
         ({"arm": "none", "set": "real"}, "none has set 'real'; known: evaluation, pool."),
     ],
 )
-def test_images_that_are_not_there_are_an_error(made: el.Results, wanted: dict[str, Any], told: str) -> None:
+def test_images_that_are_not_there_are_an_error(toy_run: el.Results, wanted: dict[str, Any], message: str) -> None:
     """What is known is named; nobody plots an empty frame because of a misspelt arm."""
     with pytest.raises(ConfigError) as error:
-        made.images(**wanted)
-    assert str(error.value).endswith(told)
+        toy_run.images(**wanted)
+    assert str(error.value).endswith(message)
 
 
-def test_what_nobody_said_of_an_image_is_missing(copy: Path) -> None:
+def test_an_answer_that_no_judge_gave_is_missing(copy: Path) -> None:
     """An image that a judge did not answer has no answer, neither yes nor no."""
     judgements = pd.read_parquet(copy / "judgements.parquet")
     judgements = judgements[(judgements["generation"] != 3) | (judgements["concept"] != "horse")]
@@ -311,7 +313,7 @@ def test_what_nobody_said_of_an_image_is_missing(copy: Path) -> None:
     assert results.images(generation=3)["storybook-judge:horse"].isna().all()
     assert results.images(generation=3)["storybook-judge:riding"].notna().all()
     judgements.head(0).to_parquet(copy / "judgements.parquet", index=False)
-    assert list(results.images(generation=3)) == list(data.IMAGES)  # no judge has said anything
+    assert list(results.images(generation=3)) == list(data.IMAGES)  # no judge has answered
 
 
 def test_a_picture_is_opened_from_the_store(copy: Path) -> None:
@@ -328,19 +330,19 @@ def test_a_picture_is_opened_from_the_store(copy: Path) -> None:
             results.picture(file)
 
 
-def test_a_picture_without_a_store_is_an_error(made: el.Results) -> None:
+def test_a_picture_without_a_store_is_an_error(toy_run: el.Results) -> None:
     """Results that were passed on without it say so, and a toy says that it draws none."""
     results = el.open_results(REFERENCE / "astronaut")
     with pytest.raises(ConfigError, match=r"results/reference/astronaut: has no store/"):
         results.picture(results.images(generation=3)["file"].iloc[0])
     with pytest.raises(ConfigError, match="this image has no picture"):
-        made.picture(made.images()["file"].iloc[0])
+        toy_run.picture(toy_run.images()["file"].iloc[0])
 
 
 # ---- running -----------------------------------------------------------------------------------------
 
 
-def test_it_is_the_run_of_the_command_line(toy: Toy, command: Command, tmp_path: Path) -> None:
+def test_run_makes_the_same_bytes_as_the_command_line(toy: Toy, command: Command, tmp_path: Path) -> None:
     """A file, a mapping and the command make the same bytes, and each goes on where another was."""
     assert command("run", toy(), "--out", "command", "--set", "images=6").returncode == 0
     by_file = el.run(toy(), out=tmp_path / "file", overrides={"images": 6}, progress=False)
@@ -351,7 +353,7 @@ def test_it_is_the_run_of_the_command_line(toy: Toy, command: Command, tmp_path:
     assert (tmp_path / "command" / "rates.csv").stat().st_mtime_ns == written
 
 
-def test_it_runs_in_results_by_its_name_and_leaves_the_mapping_alone(
+def test_run_writes_to_results_by_name_and_leaves_the_mapping_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Without `out` the folder is the command's; without `progress` nothing is printed."""
@@ -366,7 +368,7 @@ def test_it_runs_in_results_by_its_name_and_leaves_the_mapping_alone(
 
 
 @pytest.mark.parametrize(
-    ("config", "overrides", "told"),
+    ("config", "overrides", "message"),
     [
         (TOY | {"imags": 4}, {}, "config: imags: unknown key; did you mean 'images'?"),
         (TOY | {"images": np.int64(4)}, {}, "config: Object of type int64 is not JSON serializable; a config holds"),
@@ -377,18 +379,18 @@ def test_it_runs_in_results_by_its_name_and_leaves_the_mapping_alone(
         ("configs/nothing.yaml", {}, "configs/nothing.yaml: no such file"),
     ],
 )
-def test_a_wrong_config_is_refused(config: Any, overrides: dict[str, Any], told: str, tmp_path: Path) -> None:
+def test_a_wrong_config_is_refused(config: Any, overrides: dict[str, Any], message: str, tmp_path: Path) -> None:
     """With the library's error, before anything is made."""
     with pytest.raises(ConfigError) as error:
         el.run(config, out=tmp_path / "out", overrides=overrides, progress=False)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_another_experiment_in_the_folder_is_refused(made: el.Results) -> None:
+def test_another_experiment_in_the_folder_is_refused(toy_run: el.Results) -> None:
     """Its tables would be lost."""
     with pytest.raises(ConfigError, match="holds the experiment 'toy', not 'other'"):
-        el.run(TOY | {"name": "other"}, out=made.folder, progress=False)
+        el.run(TOY | {"name": "other"}, out=toy_run.folder, progress=False)
 
 
 def test_a_model_that_is_not_here_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -398,7 +400,9 @@ def test_a_model_that_is_not_here_is_refused_before_any_work(tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
-def test_what_the_reader_is_to_know_is_a_warning(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warnings_of_the_command_are_warnings_of_python(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each sentence that the command prints as a warning is one of Python's, also of a run that was finished before."""
     monkeypatch.setattr("entropy_loop.analysis.tables.Tables.warnings", ["The judge tires."])
     for _ in range(2):

@@ -10,11 +10,11 @@ PLACE = st.tuples(st.integers(0, 255), st.integers(0, 63), st.integers(0, 2**18 
 
 @settings(max_examples=200, derandomize=True)
 @given(PLACE, PLACE, st.integers(0, 2**63))
-def test_two_images_of_a_chain_never_share_a_seed(one, other, run_seed):
+def test_two_images_of_a_chain_never_share_a_seed(place, other_place, run_seed):
     """Different (generation, prompt, index) have different seeds of 32 bits; equal ones have the same."""
-    first, second = seed(run_seed, "pool", *one), seed(run_seed, "pool", *other)
+    first, second = seed(run_seed, "pool", *place), seed(run_seed, "pool", *other_place)
     assert 0 <= first < 2**32
-    assert (first == second) == (one == other)
+    assert (first == second) == (place == other_place)
 
 
 def test_twenty_thousand_images_in_a_row_never_collide():

@@ -82,8 +82,8 @@ class TheirEmbedder(Embedder):
 
     def embed(self, samples: Samples, tick) -> Embedded:
         seeds = samples.table["image_seed"].to_numpy()
-        told = changed(pd.DataFrame({"x": seeds % 7.0, "y": seeds % 11.0, "noise": 0.5}))
-        return Embedded(told[["x", "y"]].to_numpy(), told.drop(columns=["x", "y"]))
+        table = changed(pd.DataFrame({"x": seeds % 7.0, "y": seeds % 11.0, "noise": 0.5}))
+        return Embedded(table[["x", "y"]].to_numpy(), table.drop(columns=["x", "y"]))
 
 
 @dataclass(frozen=True)
@@ -164,10 +164,10 @@ def stages(toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
         monkeypatch.setattr(sys.modules[__name__], "changed", change)
         planned = experiment.prepare(toy(**PLUGINS[kind][1], generations=1, checks="none"))
         try:
-            experiment.carry_out(planned, tmp_path / "out", lambda *told: None)
+            experiment.carry_out(planned, tmp_path / "out", lambda *event: None)
         finally:
-            made = [folder.parent.name for folder in (tmp_path / "out" / "store").glob("g*/receipt.json")]
-        return made
+            stages_made = [folder.parent.name for folder in (tmp_path / "out" / "store").glob("g*/receipt.json")]
+        return stages_made
 
     return carry
 
@@ -238,18 +238,18 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "change", "told"), REFUSED)
-def test_what_does_not_keep_the_contract_is_refused_and_not_recorded(stages, tmp_path, kind, change, told):
+@pytest.mark.parametrize(("kind", "change", "message"), REFUSED)
+def test_what_does_not_keep_the_contract_is_refused_and_not_recorded(stages, tmp_path, kind, change, message):
     """The plug-in, the column, the row, what is wrong and what is wanted; its stage is not made."""
     who = "judge 'theirs'" if kind == "judge" else f"{kind} 'theirs'"
-    with pytest.raises(EntropyLoopError, match=f"^{who}: {told}.*Nothing was recorded"):
+    with pytest.raises(EntropyLoopError, match=f"^{who}: {message}.*Nothing was recorded"):
         stages(kind, change)
-    made = [folder.parent.name for folder in (tmp_path / "out" / "store").glob("g*/receipt.json")]
-    assert made
-    assert not [name for name in made if name[4:].startswith(f"{PLUGINS[kind][2]}-")]
+    stages_made = [folder.parent.name for folder in (tmp_path / "out" / "store").glob("g*/receipt.json")]
+    assert stages_made
+    assert not [name for name in stages_made if name[4:].startswith(f"{PLUGINS[kind][2]}-")]
 
 
-def told(root: Path) -> dict[str, bytes]:
+def tables(root: Path) -> dict[str, bytes]:
     """The tables of a results folder."""
     return {file.name: file.read_bytes() for file in root.glob("*.csv")}
 
@@ -262,18 +262,18 @@ def test_what_keeps_the_contract_is_recorded_whatever_the_order_of_rows_and_colu
     assert any(name[4:].startswith(f"{PLUGINS[kind][2]}-") for name in upright)
     if kind == "embedder":
         return
-    first = told(tmp_path / "out")
+    first = tables(tmp_path / "out")
     (tmp_path / "out").rename(tmp_path / "upright")
     stages(kind, lambda table: table.iloc[::-1, ::-1])
-    assert told(tmp_path / "out") == first
+    assert tables(tmp_path / "out") == first
 
 
 def test_a_missing_answer_with_a_reason_stays_missing(stages, tmp_path):
     """It is no zero: n is one less."""
 
     def unsure(table: pd.DataFrame) -> pd.DataFrame:
-        told = cell("answer", None)(table)
-        return told.assign(reason=np.where(told["answer"].isna(), "cannot tell", ""))
+        answers = cell("answer", None)(table)
+        return answers.assign(reason=np.where(answers["answer"].isna(), "cannot tell", ""))
 
     stages("judge", unsure)
     rates = pd.read_csv(tmp_path / "out" / "rates.csv").query("set == 'pool' and concept == 'astronaut'")

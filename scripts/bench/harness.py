@@ -71,9 +71,9 @@ def ratio(times: list[tuple[float, float]]) -> tuple[float, float, float]:
     return float(np.median(ratios)), float(low), float(high)
 
 
-def same(what: str, condition: bool) -> None:
+def same(compared: str, condition: bool) -> None:
     if not condition:
-        raise SystemExit(f"void: {what} differ between the two sides; nothing was measured.")
+        raise SystemExit(f"void: {compared} differ between the two sides; nothing was measured.")
 
 
 def report(rows: list[Row], file: Path | None) -> None:

@@ -63,8 +63,8 @@ def main() -> None:
         for block in (BLOCK, 2 * BLOCK):
             full, half = (replace(ours, block=block, precision=precision) for precision in ("fp32", "bf16"))
             ratio = harness.pairs(lambda half=half: make(half), lambda full=full: make(full), 3)
-            what = f"our bf16 against our fp32, {block} at a time"
-            rows.append(harness.Row("bf16", what, *ratio, 3, "x", ">= 1.6 at 32", "within tolerance"))
+            comparison = f"our bf16 against our fp32, {block} at a time"
+            rows.append(harness.Row("bf16", comparison, *ratio, 3, "x", ">= 1.6 at 32", "within tolerance"))
     harness.report(rows, file)
 
 

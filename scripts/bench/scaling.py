@@ -57,8 +57,10 @@ SMALL = [
 ]  # fmt: skip
 
 
-def process(code: str, *words: object) -> object:
-    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], check=True, capture_output=True, text=True)
+def process(code: str, *arguments: object) -> object:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], check=True, capture_output=True, text=True
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 

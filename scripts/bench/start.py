@@ -39,13 +39,13 @@ def first_image(out: Path) -> float:
 def main() -> None:
     file = harness.start()
     rows = []
-    for what, line, demand in (
+    for label, line, demand in (
         ("--help", ["--help"], "<= 0.5"),
         ("plan configs/astronaut.yaml", ["plan", "configs/astronaut.yaml"], "<= 1.5"),
         ("plan configs/curation.yaml (50 chains)", ["plan", "configs/curation.yaml"], ""),
     ):
         times = sorted(command(*line) for _ in range(5))
-        rows.append(harness.Row("B13", what, times[2], times[0], times[-1], 5, "s", demand))
+        rows.append(harness.Row("B13", label, times[2], times[0], times[-1], 5, "s", demand))
     times = sorted(command(*MISSING_MODEL, code=2) for _ in range(5))
     rows.append(harness.Row("B13", "a model that is not here", times[2], times[0], times[-1], 5, "s", "< 5"))
     with harness.temporary_folder() as root:

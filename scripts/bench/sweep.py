@@ -40,7 +40,7 @@ def main() -> None:
     alone = sum(len({s.key for g in run.generations for s in g.stages()}) for run in planned.chains)
     with harness.temporary_folder() as root:
         loop.carry(planned.chains[0], Store(root / "warm"))
-        times, made = [], {}
+        times, folders = [], {}
         for i in range(1):
             together = harness.seconds(lambda i=i: [loop.carry(run, Store(root / f"all{i}")) for run in planned.chains])
             apart = harness.seconds(
@@ -51,12 +51,12 @@ def main() -> None:
         for receipt in root.glob("one0-*/store/*/receipt.json"):
             record = json.loads(receipt.read_text())
             took.setdefault((record["stage"]["verb"], record["stage"]["reads"]["set"]), []).append(record["seconds"])
-            made[record["stage"]["key"]] = receipt.parent
+            folders[record["stage"]["key"]] = receipt.parent
         mean = {name: sum(values) / len(values) for name, values in took.items()}
         stages = planned.stages().values()
         predicted = sum(sum(v) for v in took.values()) / sum(mean[stage.verb, stage.set] for stage in stages)
         same = all(
-            (root / "all0/store" / s.folder / "samples.parquet").read_bytes() == (made[s.key] / "samples.parquet").read_bytes()
+            (root / "all0/store" / s.folder / "samples.parquet").read_bytes() == (folders[s.key] / "samples.parquet").read_bytes()
             for s in stages if s.verb.startswith("generate")
         )  # fmt: skip
         harness.same("samples", same)

@@ -82,9 +82,9 @@ def write_tokenizer(folder: Path) -> None:
     folder.mkdir(parents=True)
     shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     letters = [chr(c) for c in shown] + [chr(256 + i) for i in range(256 - len(shown))]
-    words = [*letters, *(f"{letter}</w>" for letter in letters)]
-    words += [f"<unused{i}>" for i in range(49406 - len(words))] + [START, END]
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}, ensure_ascii=False))
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters)]
+    tokens += [f"<unused{i}>" for i in range(49406 - len(tokens))] + [START, END]
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(tokens)}, ensure_ascii=False))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77, "bos_token": START, "eos_token": END}
     config |= {"unk_token": END, "pad_token": END}

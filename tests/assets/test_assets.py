@@ -62,7 +62,7 @@ def test_a_hub_id_is_pinned_to_a_commit(revision):
         assets.find("nobody/no-such-model", revision)
 
 
-def test_a_pinned_model_that_is_not_here_is_told_with_the_command():
+def test_an_error_for_a_missing_pinned_model_names_the_command():
     """Who pinned a revision has only to download it."""
     with pytest.raises(ConfigError, match=r"no-such-model: .*`entropy-loop fetch CONFIG` downloads it"):
         assets.find("nobody/no-such-model", "a" * 40)

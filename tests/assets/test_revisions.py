@@ -26,8 +26,8 @@ ANOTHER = "0" * 16
 
 
 def run(root: Path) -> Result:
-    said = [word for override in SMALL for word in ("--set", override)]
-    return CliRunner().invoke(app, ["run", "configs/smoke.yaml", "--out", str(root), *said])
+    overrides = [word for override in SMALL for word in ("--set", override)]
+    return CliRunner().invoke(app, ["run", "configs/smoke.yaml", "--out", str(root), *overrides])
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def revise(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     registry._validated.cache_clear()
 
 
-def made(root: Path) -> list[str]:
+def logged_stages(root: Path) -> list[str]:
     """The stages that were made, in order."""
     return [json.loads(line)["stage"] for line in (root / "events.jsonl").read_text().splitlines()]
 
@@ -75,26 +75,26 @@ def made(root: Path) -> list[str]:
         ("storybook-attributes", ["embed-pool", "measure", "read-pool"] * 2),
     ],
 )
-def test_another_revision_of_what_measures_looks_at_the_same_images(root, revise, model, verbs):
-    """The user is told, the judgements or measures are made anew and stand in the tables, and no file of any other
-    stage is written again; the next run has nothing to do or to tell."""
-    before, first = written(root), made(root)
+def test_another_revision_of_a_measuring_model_looks_at_the_same_images(root, revise, model, verbs):
+    """A message names the model, the judgements or measures are made anew and stand in the tables, and no file of any
+    other stage is written again; the next run has nothing to do and prints no such message."""
+    before, first = written(root), logged_stages(root)
     revise(model)
     again = run(root)
     assert again.exit_code == 0, again.output
     assert again.output.startswith(f"measured anew with {model} {ANOTHER}; images stay\n")
-    anew = made(root)[len(first) :]
+    anew = logged_stages(root)[len(first) :]
     assert sorted(stage[4:-17] for stage in anew) == sorted(verbs)
     assert {name: file for name, file in written(root).items() if name.split("/")[0] not in anew} == before
     assert pd.read_csv(root / "rates.csv").query("set == 'pool'")["n"].tolist() == [2] * 8
     assert "measured anew" not in run(root).output
-    assert made(root) == first + anew
+    assert logged_stages(root) == first + anew
 
 
 @pytest.mark.parametrize(
     ("model", "place"), [("storybook", "generator.revision"), ("storybook-curator", "curate.scorer.revision")]
 )
-def test_another_revision_of_what_makes_or_selects_images_is_another_experiment(root, revise, model, place):
+def test_another_revision_of_a_model_that_makes_or_selects_images_is_another_experiment(root, revise, model, place):
     """It is refused with the revisions, and nothing is written."""
     before, there = written(root), assets.REVISIONS[model]
     revise(model)
@@ -105,7 +105,7 @@ def test_another_revision_of_what_makes_or_selects_images_is_another_experiment(
     assert written(root) == before
 
 
-def test_before_it_is_measured_anew_a_folder_says_what_it_was_made_with(root, revise):
+def test_before_new_measurements_a_folder_says_which_revision_made_it(root, revise):
     """What needs a plan (`report`, `rate`, `export`) names both revisions; `verify` reads bytes alone, and works."""
     there = assets.REVISIONS["storybook-judge"]
     revise("storybook-judge")

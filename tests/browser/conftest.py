@@ -36,7 +36,7 @@ def page_errors(page: Page) -> list[str]:
     """A list that fills with what the page's scripts throw and its console calls an error."""
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     return errors
 
 

@@ -113,7 +113,7 @@ def test_two_raters_at_once_do_not_meet(browser: Browser, served: Room, results:
     assert table.groupby("rater")["item"].nunique().tolist() == [6, 6]
 
 
-def test_it_works_by_touch_without_scrolling(browser: Browser, served: Room) -> None:
+def test_the_page_works_by_touch_without_scrolling(browser: Browser, served: Room) -> None:
     """On a phone everything that is needed is on the screen, large enough for a finger; pausing tells what is kept."""
     context = browser.new_context(viewport=SIZES["phone"], has_touch=True, is_mobile=True)  # type: ignore[arg-type]
     page = context.new_page()
@@ -167,14 +167,14 @@ def test_the_best_k_are_picked_by_keyboard_and_the_run_goes_on(browser: Browser,
         page.keyboard.press("Space")
         expect(page.get_by_role("button", name="Done")).to_be_disabled()
         page.keyboard.press("Space")
-        expect(page.get_by_role("button", name="Done")).to_be_enabled()  # all that was said is kept
+        expect(page.get_by_role("button", name="Done")).to_be_enabled()  # every pick is kept
         page.reload()
         expect(page.locator("#picked")).to_have_text("2 of 2 picked")
         page.get_by_role("button", name="Done").click()
         expect(page.locator("#pick")).to_be_hidden()
         context.close()
-    told = command(*line)
-    assert told.returncode == 0, told.stderr
+    result = command(*line)
+    assert result.returncode == 0, result.stderr
 
 
 # ---- asked by questions ------------------------------------------------------------------------------
@@ -284,9 +284,9 @@ def test_axe_finds_nothing_serious_in_questions(
     page = joined(context.new_page(), by_choice.links[0])
     page.keyboard.press("2")
     page.add_script_tag(content=axe)
-    found = page.evaluate("axe.run().then((told) => told.violations)")
+    violations = page.evaluate("axe.run().then((report) => report.violations)")
     context.close()
-    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+    assert [violation["id"] for violation in violations if violation["impact"] in ("serious", "critical")] == []
 
 
 # ---- what a screen reader cannot read ----------------------------------------------------------------
@@ -301,8 +301,8 @@ def test_axe_finds_nothing_serious(browser: Browser, served: Room, axe: str, sch
 
     def grave() -> list[str]:
         page.add_script_tag(content=axe)
-        found = page.evaluate("axe.run().then((told) => told.violations)")
-        return [str(one["id"]) for one in found if one["impact"] in ("serious", "critical")]
+        violations = page.evaluate("axe.run().then((report) => report.violations)")
+        return [str(violation["id"]) for violation in violations if violation["impact"] in ("serious", "critical")]
 
     page.goto(served.links[0])
     assert grave() == []
@@ -333,6 +333,6 @@ def test_axe_finds_nothing_serious_where_pictures_are_picked(
         page = joined(context.new_page(), opened.links[0])
         page.locator("#grid button").first.click()
         page.add_script_tag(content=axe)
-        found = page.evaluate("axe.run().then((told) => told.violations)")
+        violations = page.evaluate("axe.run().then((report) => report.violations)")
         context.close()
-    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+    assert [violation["id"] for violation in violations if violation["impact"] in ("serious", "critical")] == []

@@ -136,8 +136,8 @@ def test_no_page_is_wider_than_its_window(browser: Browser, report: ResultsFolde
 
 def test_the_first_screen_shows_question_verdict_curve_and_images(page: Page) -> None:
     """On a laptop nobody scrolls for them."""
-    for found in (page.get_by_role("heading", level=1), page.locator(".verdict"), page.locator(".first svg").first):
-        expect(found).to_be_in_viewport(ratio=0.95)
+    for element in (page.get_by_role("heading", level=1), page.locator(".verdict"), page.locator(".first svg").first):
+        expect(element).to_be_in_viewport(ratio=0.95)
     expect(thumb(page, 0, 0)).to_be_in_viewport(ratio=1)
 
 
@@ -158,8 +158,10 @@ def test_axe_finds_nothing_serious(browser: Browser, report: ResultsFolder, axe:
     for page in opened(browser, report, color_scheme=scheme, viewport=SIZES[size], bypass_csp=True):
         page.add_script_tag(content=axe)
         page.evaluate("document.querySelectorAll('details').forEach((fold) => (fold.open = true))")
-        found = page.evaluate("axe.run().then((told) => told.violations)")
+        violations = page.evaluate("axe.run().then((report) => report.violations)")
         thumb(page, 0, 0).click()
-        found += page.evaluate("axe.run('dialog').then((told) => told.violations)")
-        grave = [one for one in found if one["impact"] in ("serious", "critical")]
-        assert [(one["id"], one["nodes"][0]["html"][:200], len(one["nodes"])) for one in grave] == []
+        violations += page.evaluate("axe.run('dialog').then((report) => report.violations)")
+        grave = [violation for violation in violations if violation["impact"] in ("serious", "critical")]
+        assert [
+            (violation["id"], violation["nodes"][0]["html"][:200], len(violation["nodes"])) for violation in grave
+        ] == []

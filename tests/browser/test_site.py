@@ -55,8 +55,8 @@ def test_every_page_is_in_the_navigation_and_in_the_site(site: Path) -> None:
 
 def _named(nav: list[dict[str, object]]) -> Iterator[str]:
     for entry in nav:
-        for told in entry.values():
-            yield from _named(told) if isinstance(told, list) else [str(told).removesuffix(".md")]
+        for target in entry.values():
+            yield from _named(target) if isinstance(target, list) else [str(target).removesuffix(".md")]
 
 
 @pytest.mark.parametrize("page", ["index.html", "tutorial.html", "reference/config.html"])

@@ -85,9 +85,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with store.lock():
         for run in planned.chains:
             loop.carry(run, store)
-    found = tables(planned, store)
-    found.write(root)
-    page.write(planned, store, found)
+    report_tables = tables(planned, store)
+    report_tables.write(root)
+    page.write(planned, store, report_tables)
     return root
 
 
@@ -131,10 +131,10 @@ def test_the_terminal_shows_every_text_as_it_is(tmp_path: Path, command: Command
     raw = config()
     raw["prompts"] = [{"text": text, "concepts": ["horse"]} for text in TEXTS]
     (tmp_path / "texts.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
-    told = command("run", "texts.yaml", "--out", "out")
-    assert told.returncode == 0
-    spaceless = "".join(told.stdout.split())
+    result = command("run", "texts.yaml", "--out", "out")
+    assert result.returncode == 0
+    spaceless = "".join(result.stdout.split())
     assert [text for text in TEXTS if "".join(text.split()) not in spaceless] == []
     for line in (("report", "out", "--format", "md"), ("plan", "texts.yaml")):
-        told = command(*line)
-        assert (told.returncode, "\x1b" in told.stdout) == (0, False)
+        result = command(*line)
+        assert (result.returncode, "\x1b" in result.stdout) == (0, False)

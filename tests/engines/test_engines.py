@@ -78,8 +78,8 @@ def plugin(monkeypatch, tmp_path):
 def deadly(toy, tmp_path, lives: int, signal: str = "SIGKILL") -> Path:
     (tmp_path / "deaths").write_text("")
     rates = {"astronaut": 0.9, "horse": 0.7}
-    told = {"use": "deadly", "rates": rates, "lives": lives, "count": str(tmp_path / "deaths"), "signal": signal}
-    return toy(generator=told, sweep={"seed": [0, 1]})
+    options = {"use": "deadly", "rates": rates, "lives": lives, "count": str(tmp_path / "deaths"), "signal": signal}
+    return toy(generator=options, sweep={"seed": [0, 1]})
 
 
 def test_a_killed_worker_is_replaced(toy, tmp_path, plugin):
@@ -91,7 +91,7 @@ def test_a_killed_worker_is_replaced(toy, tmp_path, plugin):
     assert science(tmp_path / "ray") == science(tmp_path / "local")
 
 
-def test_what_kills_three_workers_is_put_aside(toy, tmp_path, plugin):
+def test_a_stage_that_kills_three_workers_is_put_aside(toy, tmp_path, plugin):
     """The message and quarantine.jsonl name stage and images; the next run refuses at once; without the line it
     goes on."""
     path = deadly(toy, tmp_path, 3)
@@ -198,10 +198,10 @@ def cluster(monkeypatch):
     line += [f"--port={os.environ['RAY_ADDRESS'].partition(':')[2]}", "--node-ip-address=127.0.0.1"]
     line += ["--include-dashboard=false", "--object-store-memory=100000000", "--disable-usage-stats"]
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:  # short: sockets lie there
-        told = Path(folder, "told")
-        with told.open("w") as log:
+        log_file = Path(folder, "ray.log")
+        with log_file.open("w") as log:
             head = subprocess.Popen([*line, f"--temp-dir={folder}"], env=environment(), stdout=log, stderr=log)
-        until(lambda: "Ray runtime started" in told.read_text())
+        until(lambda: "Ray runtime started" in log_file.read_text())
         family = psutil.Process(head.pid).children(recursive=True)
         yield head
         head.terminate()
@@ -226,12 +226,12 @@ def test_shards_beside_each_other_make_what_one_run_makes(toy, tmp_path):
     path = toy(sweep=SWEEP)
     shards = [start(path, tmp_path / "shards", "--shard", f"{i}/3") for i in (1, 2, 3)]
     assert [shard.wait(timeout=120) for shard in shards] == [0, 0, 0]
-    told = [shard.stdout.read() for shard in shards]
-    assert 1 <= sum("report: " in text for text in told) <= 3
+    outputs = [shard.stdout.read() for shard in shards]
+    assert 1 <= sum("report: " in text for text in outputs) <= 3
     run(path, tmp_path / "one")
     assert science(tmp_path / "shards") == science(tmp_path / "one")
-    made = [json.loads(line)["stage"] for line in (tmp_path / "shards" / "events.jsonl").read_text().splitlines()]
-    assert len(made) == len(set(made))
+    stages = [json.loads(line)["stage"] for line in (tmp_path / "shards" / "events.jsonl").read_text().splitlines()]
+    assert len(stages) == len(set(stages))
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0"])

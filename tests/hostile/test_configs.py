@@ -78,14 +78,14 @@ def test_the_corpus_is_large_enough():
 
 
 def refused(config: Path) -> str:
-    """What is said of a file, by a process of its own under HELD. Nothing else may be left beside it."""
+    """The error message for a file, from a process of its own under HELD. Nothing else may be left beside it."""
     line = [sys.executable, "-c", READER, str(config)]
-    told = subprocess.run(line, cwd=config.parent, capture_output=True, text=True, check=False)
-    assert told.returncode == 2, told.stderr
-    assert str(config) in told.stdout
-    assert "\x1b" not in told.stdout
+    result = subprocess.run(line, cwd=config.parent, capture_output=True, text=True, check=False)
+    assert result.returncode == 2, result.stderr
+    assert str(config) in result.stdout
+    assert "\x1b" not in result.stdout
     assert [path.name for path in config.parent.iterdir()] == [config.name]
-    return told.stdout
+    return result.stdout
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -107,8 +107,8 @@ def test_a_gigabyte_is_not_read(tmp_path: Path):
 def test_the_limits_of_the_test_bite(tmp_path: Path):
     """Who builds 200 MB, or counts for ever, under them is stopped."""
     for greedy in ("bytearray(200 << 20)", "[None for _ in iter(int, 1)]"):
-        told = subprocess.run([sys.executable, "-c", HELD + greedy], capture_output=True, check=False)
-        assert told.returncode != 0
+        result = subprocess.run([sys.executable, "-c", HELD + greedy], capture_output=True, check=False)
+        assert result.returncode != 0
     assert resource.getrlimit(resource.RLIMIT_CPU)[0] == resource.RLIM_INFINITY
 
 

@@ -55,7 +55,7 @@ def image(kind: str, tmp_path: Path) -> bytes:
 
 def hostile(tmp_path: Path) -> dict[str, bytes]:
     row = zlib.compress(bytes(32_000 // 8 + 1) * 32_000, 9)
-    found = {
+    corpus = {
         "a gigapixel": png(32_000, 32_000, chunk(b"IDAT", row)),
         "more pixels than can be": png((1 << 31) - 1, (1 << 31) - 1, chunk(b"IDAT", row)),
         "just too many": png(8_001, 8_000, chunk(b"IDAT", zlib.compress(b""))),
@@ -67,8 +67,8 @@ def hostile(tmp_path: Path) -> dict[str, bytes]:
         "EPS": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n",
         "PSD": b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 8, 8, 8, 3) + bytes(14),
     }
-    found |= {kind: image(kind, tmp_path) for kind in ("GIF", "TIFF", "BMP", "PPM", "ICO")}
-    return found | {f"{kind}, cut short": image(kind, tmp_path)[:-200] for kind in ("PNG", "JPEG", "WEBP")}
+    corpus |= {kind: image(kind, tmp_path) for kind in ("GIF", "TIFF", "BMP", "PPM", "ICO")}
+    return corpus | {f"{kind}, cut short": image(kind, tmp_path)[:-200] for kind in ("PNG", "JPEG", "WEBP")}
 
 
 def test_hostile_images_are_refused_at_once(tmp_path: Path):
@@ -77,9 +77,9 @@ def test_hostile_images_are_refused_at_once(tmp_path: Path):
     file = tmp_path / "picture.png"
     for name, data in corpus.items():
         file.write_bytes(data)
-        told = subprocess.run([sys.executable, "-c", READER, str(file)], capture_output=True, text=True, check=False)
-        assert (name, told.returncode) == (name, 2), told.stderr
-        assert told.stdout.startswith("here: picture.png ")
+        result = subprocess.run([sys.executable, "-c", READER, str(file)], capture_output=True, text=True, check=False)
+        assert (name, result.returncode) == (name, 2), result.stderr
+        assert result.stdout.startswith("here: picture.png ")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
@@ -111,6 +111,6 @@ def test_a_name_that_leads_out_is_refused(name: object, tmp_path: Path):
     root.mkdir()
     (root / "link.png").symlink_to("../outside.png")
     (root / "linked").symlink_to("..")
-    with pytest.raises(ConfigError, match=r"line 1: .* is no file of this folder") as told:
+    with pytest.raises(ConfigError, match=r"line 1: .* is no file of this folder") as error:
         metadata(folder(root, name), ("text",))
-    assert "\x1b" not in str(told.value)
+    assert "\x1b" not in str(error.value)

@@ -51,12 +51,12 @@ def holding(name: str, data: bytes) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_bytes(data)
 
 
-def saying(name: str, **keys: object) -> Callable[[Path], object]:
+def with_keys(name: str, **keys: object) -> Callable[[Path], object]:
     """A config of the folder, with these keys added."""
 
     def make(folder: Path) -> None:
-        told = json.loads((folder / name).read_text())
-        (folder / name).write_text(json.dumps(told | keys))
+        config = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(config | keys))
 
     return make
 
@@ -87,14 +87,14 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "code beside the weights": holding("unet/pipeline.py", CODE),
     "code with capitals": holding("unet/MODEL.PY", CODE),
     "a compiled library": holding("unet/kernel.so", CODE),
-    "auto_map": saying("unet/config.json", auto_map={"AutoModel": "evil--Model"}),
-    "trust_remote_code": saying("text_encoder/config.json", inner=[{"trust_remote_code": True}]),
-    "custom_pipeline": saying("model_index.json", custom_pipeline="evil/pipeline"),
-    "a kernel from the hub": saying("text_encoder/config.json", _attn_implementation_internal="evil/kernel"),
-    "a pipeline of its own": saying("model_index.json", _class_name="EvilPipeline"),
-    "a pipeline by its file": saying("model_index.json", _class_name=["pipeline", "EvilPipeline"]),
-    "a part of its own": saying("model_index.json", unet=["evil", "EvilModel"]),
-    "a part from the standard library": saying("model_index.json", vae=["subprocess", "Popen"]),
+    "auto_map": with_keys("unet/config.json", auto_map={"AutoModel": "evil--Model"}),
+    "trust_remote_code": with_keys("text_encoder/config.json", inner=[{"trust_remote_code": True}]),
+    "custom_pipeline": with_keys("model_index.json", custom_pipeline="evil/pipeline"),
+    "a kernel from the hub": with_keys("text_encoder/config.json", _attn_implementation_internal="evil/kernel"),
+    "a pipeline of its own": with_keys("model_index.json", _class_name="EvilPipeline"),
+    "a pipeline by its file": with_keys("model_index.json", _class_name=["pipeline", "EvilPipeline"]),
+    "a part of its own": with_keys("model_index.json", unet=["evil", "EvilModel"]),
+    "a part from the standard library": with_keys("model_index.json", vae=["subprocess", "Popen"]),
     "weights elsewhere": holding(INDEX, json.dumps({"weight_map": {"a": "../../elsewhere.safetensors"}}).encode()),
     "weights by a whole path": holding(INDEX, json.dumps({"weight_map": {"a": "/elsewhere.safetensors"}}).encode()),
     "a config that leads out": linked("unet/config.json", "/etc/passwd"),
@@ -119,7 +119,7 @@ print(sorted({"torch", "diffusers", "transformers", "open_clip"} & set(sys.modul
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+def readiness(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """What the readiness check of one process says of every folder, and which heavy libraries it loaded."""
     root = tmp_path_factory.mktemp("models")
     folders = []
@@ -132,17 +132,17 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     return root, done.stdout.splitlines()
 
 
-def test_every_hostile_folder_is_refused(told: tuple[Path, list[str]]):
+def test_every_hostile_folder_is_refused(readiness: tuple[Path, list[str]]):
     """Each by name, and nothing that they hold was run: the canary was never made."""
-    root, lines = told
+    root, lines = readiness
     assert len(HOSTILE) >= 20
     assert [name for name, line in zip(HOSTILE, lines, strict=False) if "model" not in line or line == "accepted"] == []
     assert list(root.rglob("canary")) == []
 
 
-def test_no_library_saw_a_hostile_folder(told: tuple[Path, list[str]]):
+def test_no_library_saw_a_hostile_folder(readiness: tuple[Path, list[str]]):
     """All of it is decided before torch and its kin are loaded."""
-    assert told[1][len(HOSTILE) :] == ["[]"]
+    assert readiness[1][len(HOSTILE) :] == ["[]"]
 
 
 def test_the_canary_would_sing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -36,9 +36,9 @@ def started(tmp_path: Path, *arguments: object) -> subprocess.CompletedProcess[s
     watch.mkdir(exist_ok=True)
     (watch / "sitecustomize.py").write_text(WATCH)
     paths = os.pathsep.join(filter(None, (str(watch), os.environ.get("PYTHONPATH"))))
-    told = environment() | SECRETS | {"PYTHONPATH": paths, "SEEN": str(tmp_path / "seen")}
+    variables = environment() | SECRETS | {"PYTHONPATH": paths, "SEEN": str(tmp_path / "seen")}
     line = [sys.executable, *map(str, arguments)]
-    return subprocess.run(line, cwd=tmp_path, env=told, capture_output=True, text=True, check=False)
+    return subprocess.run(line, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
 
 
 def leaks(tmp_path: Path) -> list[str]:
@@ -70,9 +70,9 @@ def test_a_run_keeps_secrets_and_asks_nobody(config: Path, tmp_path: Path):
     """Run, plan and report: no canary in any file or word of theirs, and no name or address is asked for."""
     every = [("run", config, "--out", "results"), ("plan", config, "--json"), ("report", "results", "--format", "json")]
     for line in every:
-        told = started(tmp_path, "-m", "entropy_loop", *line)
-        assert told.returncode == 0, told.stderr
-        assert CANARY not in told.stdout + told.stderr
+        result = started(tmp_path, "-m", "entropy_loop", *line)
+        assert result.returncode == 0, result.stderr
+        assert CANARY not in result.stdout + result.stderr
     assert leaks(tmp_path) == []
     assert not (tmp_path / "seen").exists()
 
@@ -81,12 +81,12 @@ def test_a_run_keeps_secrets_and_asks_nobody(config: Path, tmp_path: Path):
     "secret",
     [f"hf_{CANARY}", f"ghp_{CANARY}", f"sk-{CANARY}", "AKIA" + "C4N4" * 4, f"https://user:{CANARY}@example.org/model"],
 )
-def test_a_secret_in_a_config_is_refused_and_not_told(secret: str, toy: Toy, tmp_path: Path):
+def test_a_secret_in_a_config_is_refused_and_not_repeated(secret: str, toy: Toy, tmp_path: Path):
     """In a file with its line, or on the command line; neither message repeats it."""
     file = toy("secret.yaml", judges=[{"use": "clip", "model": secret}])
     for line in (("plan", file), ("run", toy(), "--set", f"judges.0.model={secret}")):
-        told = started(tmp_path, "-m", "entropy_loop", *line)
-        assert told.returncode == 2
-        assert "looks like a password or token" in told.stderr
-        assert secret not in told.stdout + told.stderr
+        result = started(tmp_path, "-m", "entropy_loop", *line)
+        assert result.returncode == 2
+        assert "looks like a password or token" in result.stderr
+        assert secret not in result.stdout + result.stderr
     assert leaks(tmp_path) == []

@@ -39,8 +39,8 @@ def halves(left: tuple[int, ...], right: tuple[int, ...]) -> Image.Image:
 @pytest.fixture
 def samples(tmp_path: Path) -> Samples:
     """Three scenes of the prompt; red; red that differs by two grey levels, and by three."""
-    drawn = [scene.sample(3, i, relation="riding", rider="astronaut", mount="horse") for i in range(3)]
-    pictures = [Image.fromarray(scene.render(one)) for one in drawn]
+    scenes = [scene.sample(3, i, relation="riding", rider="astronaut", mount="horse") for i in range(3)]
+    pictures = [Image.fromarray(scene.render(drawn)) for drawn in scenes]
     pictures += [halves(RED, right) for right in (RED, TWO, THREE)]
     files = [f"{i}.png" for i in range(len(pictures))]
     for file, picture in zip(files, pictures, strict=True):

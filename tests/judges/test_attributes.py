@@ -117,7 +117,7 @@ def test_an_image_is_read_alone(drawn, read):
     pd.testing.assert_frame_equal(alone.set_index(["id", "attribute"]), both, check_exact=True)
 
 
-def test_its_measurements_ship_with_it():
+def test_the_measurements_of_the_reader_ship_with_it():
     """Each value's diagonal is at least .95 of at least 100 drawings, clean and through the codec."""
     for name, entry in READER.attributes().items():
         for version in ("clean", "round_trip"):
@@ -126,7 +126,7 @@ def test_its_measurements_ship_with_it():
             assert (np.diag(counts) / counts.sum(axis=1)).min() >= 0.95, (name, version)
 
 
-def test_it_is_small_and_plain_timm_loads_it():
+def test_the_reader_is_small_and_plain_timm_loads_it():
     """At most 6 MB in all; timm alone reads the folder and gives the same logits."""
     import timm
     import torch
@@ -138,7 +138,7 @@ def test_it_is_small_and_plain_timm_loads_it():
         assert torch.equal(network(image), load(FOLDER)(image))
 
 
-def test_it_says_what_it_can_read():
+def test_the_reader_says_what_it_can_read():
     """What the model does not read is a mistake of the config, answered with what it does read."""
     READER.ready({name: tuple(values) for name, values in KNOWN.items()})
     with pytest.raises(ConfigError, match=r"attributes\.hat: storybook-attributes does not read it; known: background"):

@@ -41,7 +41,7 @@ def sha(path: Path) -> str:
 
 
 def judged(judge: ClipRecogniser, concepts: tuple[Concept, ...], folder: Path) -> pd.DataFrame:
-    """What the judge says of one scene with a cow, by concept."""
+    """The judge's answers for one scene with a cow, by concept."""
     Image.fromarray(scene.render(scene.sample(3, 0, relation="mount_alone", mount="cow"))).save(folder / "cow.png")
     pd.DataFrame({"id": ["i"], "prompt": ["x"], "file": ["cow.png"]}).to_parquet(folder / "samples.parquet")
     prompt = Prompt("x", concepts=tuple(concept.name for concept in concepts))
@@ -75,7 +75,7 @@ def test_texts_that_are_those_of_the_models_own_calibration_have_its_threshold(t
     assert ClipRecogniser(MODEL).measured((copied,))["cow"]["positives"] == own["positives"]
 
 
-def test_what_is_measured_is_told_for_what_is_asked(tmp_path):
+def test_measurements_are_given_for_the_concepts_that_are_asked(tmp_path):
     """The entries of the concepts, and as `all` that of the conjunction in any order; a part of it has none."""
     judge = judge_of(tmp_path)
     both = judge.measured((Concept("riding"), COW))
@@ -125,7 +125,7 @@ def test_a_file_for_another_judge_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 2, "concepts": {}}'])
-def test_what_is_no_calibration_file_is_refused(tmp_path, text):
+def test_a_file_that_is_no_calibration_is_refused(tmp_path, text):
     """Another file under this name is an error with a clear message, without a traceback."""
     path = tmp_path / "calibration.json"
     path.write_text(text)

@@ -30,10 +30,10 @@ def ignore(share: float) -> None:
 def samples(tmp_path_factory) -> Samples:
     """Six scenes of an astronaut on a horse, then four of a cow."""
     folder = tmp_path_factory.mktemp("samples")
-    drawn = [scene.sample(3, i, relation="riding", rider="astronaut", mount="horse") for i in range(6)]
-    drawn += [scene.sample(3, i, relation="mount_alone", mount="cow") for i in range(6, 10)]
-    for i, one in enumerate(drawn):
-        Image.fromarray(scene.render(one)).save(folder / f"{i}.png")
+    scenes = [scene.sample(3, i, relation="riding", rider="astronaut", mount="horse") for i in range(6)]
+    scenes += [scene.sample(3, i, relation="mount_alone", mount="cow") for i in range(6, 10)]
+    for i, drawn in enumerate(scenes):
+        Image.fromarray(scene.render(drawn)).save(folder / f"{i}.png")
     texts = [RIDING.text] * 6 + [COW.text] * 4
     table = pd.DataFrame({"id": [f"i{i}" for i in range(10)], "prompt": texts, "file": [f"{i}.png" for i in range(10)]})
     table.to_parquet(folder / "samples.parquet")
@@ -66,9 +66,9 @@ def test_an_answer_depends_on_its_image_and_concept_alone(samples, tmp_path):
     targets = part(samples, samples.of_prompt(RIDING.text).head(2), tmp_path / "targets")
     few = judged(targets, (RIDING, COW), CONCEPTS)
     horse = Prompt(RIDING.text, "target", ("horse",))
-    one = judged(targets, (horse,), (Concept("horse"),))
+    single = judged(targets, (horse,), (Concept("horse"),))
     pd.testing.assert_frame_equal(few, every.loc[few.index], check_exact=True)
-    pd.testing.assert_frame_equal(one, every.loc[one.index], check_exact=True)
+    pd.testing.assert_frame_equal(single, every.loc[single.index], check_exact=True)
 
 
 def test_a_concept_is_only_needed_where_it_is_asked(samples, tmp_path):
@@ -139,7 +139,7 @@ def test_a_curator_refuses_a_prompt_that_it_cannot_read():
         ({"model": "nobody/no-such-model", "revision": "0" * 40}, "`entropy-loop fetch CONFIG` downloads it"),
     ],
 )
-def test_a_model_that_is_not_here_or_not_so_is_refused_before_the_run(options, message):
+def test_a_missing_model_tag_or_revision_is_refused_before_the_run(options, message):
     """An unknown tag, a model that was not downloaded and a revision that cannot be are errors with a clear message."""
     own = Concept("horse", ("a horse",), ("a cow",))
     with pytest.raises(ConfigError, match=message):
@@ -156,7 +156,7 @@ def test_the_activation_is_the_one_the_weights_were_trained_with(monkeypatch):
     assert (type(openai).__name__, type(laion).__name__) == ("QuickGELU", "GELU")
 
 
-def test_a_folder_that_open_clip_cannot_load_is_told_in_words(samples, tmp_path):
+def test_a_folder_that_open_clip_cannot_load_is_refused_in_words(samples, tmp_path):
     """Weights without the config that open_clip writes are a wrong config, not a damaged disk."""
     folder = Path(shutil.copytree(assets.find("bundled:storybook-judge"), tmp_path / "model"))
     config = json.loads((folder / "open_clip_config.json").read_text())

@@ -71,7 +71,7 @@ ANSWER = "import json, sys\nrows = [json.loads(line) for line in sys.stdin]\n"
         ("import time; time.sleep(60)", "not finished after 2 s"),
     ],
 )
-def test_what_is_no_answer_is_an_error(samples, tmp_path, code, message):
+def test_output_that_is_no_answer_is_an_error(samples, tmp_path, code, message):
     """Missing, double, foreign, infinite or outside answers, noise, failure and silence each have a clear message."""
     scorer = plugin("scorer", tmp_path, ANSWER + code, range=[0, 1], timeout=2)
     with pytest.raises(EntropyLoopError, match=message):

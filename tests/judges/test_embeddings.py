@@ -38,9 +38,9 @@ def test_an_image_is_embedded_alone(embedder, tmp_path):
     """The same vector, to the last bit, whatever else is embedded: here one more image than fits into a block."""
     scenes = {f"s{i:03d}": scene.render(scene.sample(11, i)) for i in range(BLOCK + 1)}
     every, _ = embedded(embedder, tmp_path / "every", scenes)
-    one, _ = embedded(embedder, tmp_path / "one", {"s064": scenes["s064"]})
+    single, _ = embedded(embedder, tmp_path / "single", {"s064": scenes["s064"]})
     assert every.dtype == np.float32
-    assert (one[0] == every[64]).all()
+    assert (single[0] == every[64]).all()
     assert not (every[0] == every[64]).all()
 
 

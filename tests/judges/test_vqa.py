@@ -123,8 +123,8 @@ def test_an_answer_depends_on_its_image_and_question_alone(model, samples, tmp_p
     alone = tmp_path / "alone"
     alone.mkdir()
     samples.table.tail(1).assign(file=str(tmp_path / "2.png")).to_parquet(alone / "samples.parquet")
-    one = judged(model, Samples(alone), questions={"moon": "moon ?"}).query("concept == 'horse'")
-    assert one["score"].tolist() == every[2:]
+    single = judged(model, Samples(alone), questions={"moon": "moon ?"}).query("concept == 'horse'")
+    assert single["score"].tolist() == every[2:]
 
 
 def test_what_cannot_be_asked_is_refused_before_the_run(model, samples, tmp_path):

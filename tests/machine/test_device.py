@@ -1,4 +1,4 @@
-"""What computes, and in which precision: told apart from what is not here."""
+"""What computes, and in which precision; what is not here is refused."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def machine(monkeypatch):
     """A machine with these devices and instructions; the choice of a device ends with the test."""
 
     def have(cuda: int = 0, mps: bool = False, cpu: tuple[str, ...] = ()) -> None:
-        found = SimpleNamespace(name="GTX", total_memory=1, major=7, minor=5)
+        properties = SimpleNamespace(name="GTX", total_memory=1, major=7, minor=5)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
-        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda name: found)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda name: properties)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(cpu, True))
 
@@ -32,7 +32,7 @@ def machine(monkeypatch):
     ("there", "chosen"),
     [({}, "cpu"), ({"mps": True}, "mps"), ({"cuda": 1, "mps": True}, "cuda"), ({"cuda": 2}, "cuda")],
 )
-def test_auto_is_the_first_that_is_here(machine, there, chosen):
+def test_auto_is_the_first_device_that_is_there(machine, there, chosen):
     """cuda before mps before cpu."""
     machine(**there)
     device.use("auto")

@@ -53,22 +53,22 @@ def pair(end: str) -> list[tuple[int, str, str]]:
     """Exit code, output and errors of two processes of which the first has a job done by both and then ends so."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    told |= {"ACCELERATE_USE_CPU": "true", "ENTROPY_LOOP_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+        variables = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    variables |= {"ACCELERATE_USE_CPU": "true", "ENTROPY_LOOP_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
     started = [
         subprocess.Popen(
             [sys.executable, "-c", JOINED.format(end=end)],
-            env={**os.environ, **told, "RANK": rank, "LOCAL_RANK": rank},
+            env={**os.environ, **variables, "RANK": rank, "LOCAL_RANK": rank},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for rank in "01"
     ]  # fmt: skip
-    outputs = [one.communicate(timeout=240) for one in started]
-    return [(one.returncode, *output) for one, output in zip(started, outputs, strict=True)]
+    outputs = [process.communicate(timeout=240) for process in started]
+    return [(process.returncode, *output) for process, output in zip(started, outputs, strict=True)]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="threads are told by name in /proc")
-def test_who_is_dismissed_has_no_thread_of_the_group_left():
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are found by name in /proc")
+def test_a_dismissed_process_has_no_thread_of_the_group_left():
     """Nor has the first process: a thread that lives while the interpreter ends may abort it."""
     assert [(code, out) for code, out, _ in pair("distributed.dismiss()")] == [(0, "threads:\n")] * 2
 
@@ -84,7 +84,7 @@ def run(out: Path, *launch: str) -> Path:
     """The train stage of the smallest run; the last 'python -m entropy_loop' is launched."""
     line = [sys.executable, *launch, "-m", "entropy_loop", "run", "configs/smoke.yaml", "--out", str(out)]
     done = subprocess.run(
-        [*line, *(word for one in SMALL for word in ("--set", one))],
+        [*line, *(word for override in SMALL for word in ("--set", override))],
         env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
@@ -100,12 +100,12 @@ def test_two_processes_train_what_one_trains(tmp_path):
     AdamW divides each gradient by its own size + 1e-8, so it enlarges the rounding of a gradient of 1e-9 to a visible
     step: one weight in a million may lie further apart.
     """
-    one, two = run(tmp_path / "one"), run(tmp_path / "two", *LAUNCH)
-    ours, theirs = (pd.read_csv(stage / "training.csv") for stage in (one, two))
+    alone, together = run(tmp_path / "alone"), run(tmp_path / "together", *LAUNCH)
+    ours, theirs = (pd.read_csv(stage / "training.csv") for stage in (alone, together))
     np.testing.assert_allclose(theirs["loss"], ours["loss"], rtol=0, atol=1e-5)
     np.testing.assert_allclose(theirs["grad_norm"], ours["grad_norm"], rtol=1e-5)
     before = weights(Path("src/entropy_loop/assets/storybook"))
-    moved, apart = weights(one) - before, weights(two) - weights(one)
+    moved, apart = weights(alone) - before, weights(together) - weights(alone)
     assert apart.norm() < 1e-4 * moved.norm()
     assert apart.abs().max() < 1e-4 < moved.abs().max()
     assert (apart.abs() > 1e-5).sum() <= len(apart) / 1e6

@@ -31,10 +31,10 @@ def modules(shape: geometry.Geometry) -> tuple[UNet2DConditionModel, Autoencoder
         return UNet2DConditionModel.from_config(shape.unet), AutoencoderKL.from_config(shape.vae)
 
 
-def counted(call, *arguments: torch.Tensor, **told: object) -> float:
+def counted(call, *arguments: torch.Tensor, **keywords: object) -> float:
     """TFLOP that torch counts in a call on the meta device."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        call(*arguments, **told)
+        call(*arguments, **keywords)
     return counter.get_total_flops() * 1e-12
 
 
@@ -54,13 +54,16 @@ def test_flop_are_those_that_torch_counts(shape):
     added = {}
     if shape.unet.get("addition_embed_type"):
         pooled = shape.text[-1]["projection_dim"]
-        told = {"text_embeds": torch.empty(1, pooled, device="meta"), "time_ids": torch.empty(1, 6, device="meta")}
-        added = {"added_cond_kwargs": told}
+        conditions = {
+            "text_embeds": torch.empty(1, pooled, device="meta"),
+            "time_ids": torch.empty(1, 6, device="meta"),
+        }
+        added = {"added_cond_kwargs": conditions}
     for height, width in ((32, 32), (16, 48)):
         z = torch.empty(1, channels, height, width, device="meta")
         states = torch.empty(1, 77, shape.unet["cross_attention_dim"], device="meta")
-        found = counted(unet, z, torch.empty(1, device="meta"), encoder_hidden_states=states, **added)
-        assert flops.tflop(flops.unet(shape.unet, height, width, 77)) == pytest.approx(found, rel=1e-3)
+        expected = counted(unet, z, torch.empty(1, device="meta"), encoder_hidden_states=states, **added)
+        assert flops.tflop(flops.unet(shape.unet, height, width, 77)) == pytest.approx(expected, rel=1e-3)
         pixels = torch.empty(1, 3, height * factor, width * factor, device="meta")
         size = height * factor, width * factor
         assert flops.tflop(flops.encoder(shape.vae, *size)) == pytest.approx(counted(vae._encode, pixels), rel=1e-3)
@@ -70,7 +73,7 @@ def test_flop_are_those_that_torch_counts(shape):
 
 def test_text_encoders_have_the_flop_that_torch_counts(shape):
     """One prompt through every text encoder, without its projection."""
-    found = 0.0
+    expected = 0.0
     for config in shape.text:
         known = {name: value for name, value in config.items() if name in CLIPTextConfig().to_dict()}
         with init_empty_weights():
@@ -78,8 +81,8 @@ def test_text_encoders_have_the_flop_that_torch_counts(shape):
         ids = torch.zeros(1, config["max_position_embeddings"], dtype=torch.int64, device="meta")
         hidden = torch.empty(1, ids.shape[1], config["hidden_size"], device="meta")
         layers = getattr(encoder, "text_model", encoder).encoder
-        found += counted(layers, inputs_embeds=hidden)
-    assert flops.tflop(flops.text(shape.text)) == pytest.approx(found, rel=1e-3)
+        expected += counted(layers, inputs_embeds=hidden)
+    assert flops.tflop(flops.text(shape.text)) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize(

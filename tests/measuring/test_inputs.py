@@ -18,7 +18,7 @@ from entropy_loop.plan import Plan
 from entropy_loop.storage.store import Store
 
 PROMPT = "an astronaut on a horse"
-TOLD = {"measures": {"embedder": {"use": "toy"}}, "real": {"use": "categorical", "rates": {"astronaut": 0.5}}}
+SETTINGS = {"measures": {"embedder": {"use": "toy"}}, "real": {"use": "categorical", "rates": {"astronaut": 0.5}}}
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def table_of(planned: Plan, root: Path, stream: str, generation: int = 0) -> pd.
 def test_all_generations_and_arms_of_a_seed_have_the_same_held_out_images(toy):
     """One stage for the whole study and seed, whatever its arms feed back; another seed has others."""
     regimes = [{"use": "replace"}, {"use": "fresh_real", "real_fraction": 0.5}]
-    planned = experiment.prepare(toy(**TOLD, sweep={"feedback": regimes, "seed": [0, 1]}))
+    planned = experiment.prepare(toy(**SETTINGS, sweep={"feedback": regimes, "seed": [0, 1]}))
     keys = {run.name: run.generations[0].observed[HELD_OUT].images.key for run in planned.chains}
     assert len(keys) == 4
     assert len(set(keys.values())) == 2
@@ -116,7 +116,7 @@ def test_all_generations_and_arms_of_a_seed_have_the_same_held_out_images(toy):
 def test_no_diet_contains_a_held_out_image(toy, tmp_path):
     """They are drawn from seeds of their own: none of the fixed or fresh real images of three diets is among them."""
     for use in ("mix_real", "fresh_real"):
-        planned = experiment.prepare(toy(**TOLD, feedback={"use": use}, generations=3))
+        planned = experiment.prepare(toy(**SETTINGS, feedback={"use": use}, generations=3))
         experiment.carry_out(planned, tmp_path / use, lambda *progress: None)
         eaten = pd.concat([table_of(planned, tmp_path / use, REAL, g) for g in (1, 2, 3)])
         held_out = table_of(planned, tmp_path / use, HELD_OUT)
@@ -127,7 +127,7 @@ def test_no_diet_contains_a_held_out_image(toy, tmp_path):
 
 def test_a_folder_holds_out_from_its_other_end(toy, tmp_path):
     """8 images held out and 8 eaten of 16: all different files, and the pool is held against them."""
-    planned = experiment.prepare(toy(**TOLD | real(16), feedback={"use": "mix_real"}))
+    planned = experiment.prepare(toy(**SETTINGS | real(16), feedback={"use": "mix_real"}))
     loaded = seen(planned, tmp_path / "out", 2).of(PROMPT)
     numbers = [sorted(table_of(planned, tmp_path / "out", *of)["image_seed"]) for of in ((REAL, 1), (HELD_OUT,))]
     assert numbers == [[*range(8)], [*range(8, 16)]]
@@ -148,7 +148,7 @@ def test_a_folder_holds_out_from_its_other_end(toy, tmp_path):
 )
 def test_a_folder_with_too_few_images_withholds_them_with_a_reason(toy, tmp_path, images, regime, generation, why):
     """Eight must be left beside what the diets have eaten so far; a run goes on without them."""
-    planned = experiment.prepare(toy(**TOLD | real(images), feedback={"use": regime}))
+    planned = experiment.prepare(toy(**SETTINGS | real(images), feedback={"use": regime}))
     loaded = seen(planned, tmp_path / "out", generation)
     assert loaded.withheld == ({PROMPT: why} if why else {})
     assert (loaded.of(PROMPT).held_out is None) == bool(why)
@@ -159,7 +159,7 @@ def test_a_folder_with_too_few_images_withholds_them_with_a_reason(toy, tmp_path
 def test_a_prompt_that_the_real_data_do_not_know_is_withheld_alone(toy, tmp_path):
     """Held-out images of one prompt do not stand or fall with another's."""
     prompts = [{"text": PROMPT, "concepts": ["horse"]}, {"text": "a cow", "role": "unrelated", "concepts": ["cow"]}]
-    loaded = seen(experiment.prepare(toy(**TOLD | real(9), prompts=prompts)), tmp_path / "out", 1)
+    loaded = seen(experiment.prepare(toy(**SETTINGS | real(9), prompts=prompts)), tmp_path / "out", 1)
     assert list(loaded.withheld) == ["a cow"]
     assert len(loaded.of(PROMPT).held_out.table) == 8
     assert len(loaded.held_out.table) == 8
@@ -168,7 +168,7 @@ def test_a_prompt_that_the_real_data_do_not_know_is_withheld_alone(toy, tmp_path
 def test_an_arm_that_corrupts_its_diet_is_held_against_clean_images(toy):
     """measures.real names them, whatever `real` is; held out from another source, nothing of it is ever eaten."""
     clean = {"use": "categorical", "rates": {"astronaut": 0.9}}
-    changes = TOLD | {"measures": {"embedder": {"use": "toy"}, "real": clean}}
+    changes = SETTINGS | {"measures": {"embedder": {"use": "toy"}, "real": clean}}
     arms = [{"name": "cut", "set": {"real.rates": {"astronaut": 1.0}, "feedback": {"use": "mix_real"}}}]
     planned = experiment.prepare(toy(**changes, arms=arms))
     held_out = [run.generations[0].observed[HELD_OUT].images for run in planned.chains]
@@ -183,7 +183,7 @@ def test_an_arm_that_corrupts_its_diet_is_held_against_clean_images(toy):
 def test_a_diet_is_seen_as_it_was_eaten(toy, tmp_path, regime, generation, sets):
     """Each image of what the model was trained on once, with its own vector: kept ones of the pools, and real ones."""
     policy = {"policy": {"use": "k_choice", "k": 4, "candidates": 2}, "scorer": {"use": "exact"}}
-    planned = experiment.prepare(toy(**TOLD, feedback={"use": regime}, curate=policy))
+    planned = experiment.prepare(toy(**SETTINGS, feedback={"use": regime}, curate=policy))
     loaded = seen(planned, tmp_path / "out", generation).of(PROMPT).diet
     folder = Store(tmp_path / "out").stages / planned.chains[0].generations[generation].model.folder
     assert set(loaded.table["id"]) == set(pd.read_parquet(folder / "diet.parquet")["id"])
@@ -195,7 +195,7 @@ def test_a_diet_is_seen_as_it_was_eaten(toy, tmp_path, regime, generation, sets)
 
 def test_nothing_is_trained_on_where_nothing_is_trained(toy, tmp_path):
     """Neither generation 0 nor a run that only regenerates has a diet."""
-    planned = experiment.prepare(toy(**TOLD, sweep={"train.method": ["full", "none"]}))
+    planned = experiment.prepare(toy(**SETTINGS, sweep={"train.method": ["full", "none"]}))
     assert seen(planned, tmp_path / "out", 0).diet is None
     assert seen(planned, tmp_path / "out", 1, run=1).diet is None
     assert seen(planned, tmp_path / "out", 1).diet is not None
@@ -203,7 +203,7 @@ def test_nothing_is_trained_on_where_nothing_is_trained(toy, tmp_path):
 
 def test_a_finished_run_opens_nothing_that_was_seen(toy, tmp_path, monkeypatch):
     """Started again, it does not even read the embeddings."""
-    planned = experiment.prepare(toy(**TOLD))
+    planned = experiment.prepare(toy(**SETTINGS))
     experiment.carry_out(planned, tmp_path / "out", lambda *progress: None)
     monkeypatch.setattr(np, "load", None)
     experiment.carry_out(planned, tmp_path / "out", lambda *progress: None)

@@ -21,8 +21,8 @@ N = 128
 
 def config(**changes: object) -> Config:
     raw = yaml.safe_load(Path("configs/toy.yaml").read_text())
-    told = {"measures": {"reader": {"use": "storybook"}}, "attributes": {"coat": COATS}, "sweep": {}}
-    return study.check({**raw, **told, **changes}).config
+    defaults = {"measures": {"reader": {"use": "storybook"}}, "attributes": {"coat": COATS}, "sweep": {}}
+    return study.check({**raw, **defaults, **changes}).config
 
 
 def pool(seed: int, spread: float = 1.0, coats: list[str] | None = None, noise: float = 0.1) -> Observations:
@@ -112,24 +112,24 @@ def test_bands_widen_with_the_steps_of_drift(tmp_path):
 def test_real_images_are_no_drift_and_narrow_it(tmp_path):
     """They count as generation 0's: what other images would change is change. A rare coat stays rare, and with real
     images in the diet it drifts less."""
-    width, told = {}, {"real": {"use": "storybook", "only": {"coat": "blue"}}}
+    width, real_data = {}, {"real": {"use": "storybook", "only": {"coat": "blue"}}}
     regimes = {
         "none": {"use": "replace"},
         "half": {"use": "mix_real"},
         "all": {"use": "fresh_real", "real_fraction": 1.0},
     }
     for share, feedback in regimes.items():
-        blue = measured(tmp_path, 5, pool(1), pool(2), feedback=feedback, **told).query("item == 'blue'")
+        blue = measured(tmp_path, 5, pool(1), pool(2), feedback=feedback, **real_data).query("item == 'blue'")
         assert blue["null_high"].item() <= 0.1
-        brown = measured(tmp_path, 5, pool(1), pool(2), feedback=feedback, **told).query("item == 'brown'")
+        brown = measured(tmp_path, 5, pool(1), pool(2), feedback=feedback, **real_data).query("item == 'brown'")
         width[share] = (brown["null_high"] - brown["null_low"]).item()
     assert max(width["all"], width["half"]) < width["none"]
 
 
-def test_a_policy_that_keeps_who_knows_how_many_has_no_drift(tmp_path):
+def test_a_policy_that_keeps_an_unknown_number_has_no_drift_band(tmp_path):
     """Shares, entropies and diversity stand without a band, and the tails say why."""
-    told = {"curate": {"policy": {"use": "threshold", "score": 0.5}, "scorer": {"use": "exact"}}}
-    table = measured(tmp_path, 1, pool(1), pool(2), **told)
+    curation = {"curate": {"policy": {"use": "threshold", "score": 0.5}, "scorer": {"use": "exact"}}}
+    table = measured(tmp_path, 1, pool(1), pool(2), **curation)
     tails = table.query("table == 'tails'")
     assert tails["null_low"].isna().all()
     assert set(tails["reason"]) == {"no drift band: how much the policy keeps is known only when it runs"}
@@ -167,7 +167,7 @@ def test_generation_0_is_compared_with_nothing(tmp_path):
     assert table.loc[table["item"] != "survivors", "low"].notna().all()
 
 
-def test_what_nobody_could_read_is_missing_with_a_reason(tmp_path):
+def test_an_unreadable_attribute_is_missing_with_a_reason(tmp_path):
     """A pool without a readable coat has no shares and no entropy, not zeros."""
     table = measured(tmp_path, 1, pool(1, coats=[None] * N), pool(2)).query("table == 'tails'")
     assert table["value"].isna().all()
@@ -213,13 +213,13 @@ def test_real_images_that_are_not_there_are_missing_with_the_reason(tmp_path):
     assert table.loc[table["reference"] == "none", "value"].notna().all()
 
 
-def test_a_pool_that_repeats_its_diet_is_told_apart(tmp_path):
+def test_a_pool_that_repeats_its_diet_is_outside_the_band(tmp_path):
     """Half a pool of images from the diet is outside the band; a pool of the diet's kind that copies nothing is not."""
     fresh, diet, real = pool(1), pool(7), pool(5)
     half = np.concatenate([diet.embeddings[: N // 2], fresh.embeddings[N // 2 :]])
-    for now, told in ((fresh, [False]), (replace(fresh, embeddings=half), [True])):
+    for now, expected in ((fresh, [False]), (replace(fresh, embeddings=half), [True])):
         table = held_against(tmp_path, 1, Inputs(now, pool(2), diet=diet, held_out=real))
-        assert outside(table, metric="copied", reference="diet") == told
+        assert outside(table, metric="copied", reference="diet") == expected
         assert table.set_index("metric").at["copied", "n"] == N
 
 
@@ -239,23 +239,23 @@ def test_copying_is_missing_with_the_reason(tmp_path, inputs, why):
     assert row["reason"].tolist() == [why]
 
 
-def test_without_real_data_nothing_is_said_of_them(tmp_path):
+def test_without_real_data_there_are_no_rows_of_them(tmp_path):
     """A config that names none has no rows of theirs, missing or not."""
     table = measured(tmp_path, 1, pool(1), pool(2)).query("metric != 'copied'")
     assert set(table["reference"]) == {"none", "generation0"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"measures": {}}, "measures.reader: missing"),
         ({"attributes": {}}, "attributes: missing"),
         ({"measures": {"reader": {"use": "storybok"}}}, "storybook"),
     ],
 )
-def test_attributes_and_their_reader_belong_together(changes, told):
+def test_attributes_and_their_reader_belong_together(changes, message):
     """One without the other, or an unknown reader, is refused before anything is made."""
-    with pytest.raises(Exception, match=told):
+    with pytest.raises(Exception, match=message):
         config(**changes)
 
 

@@ -24,8 +24,8 @@ def config(**changes: object) -> Config:
 def test_an_arm_that_feeds_back_drifts_through_what_it_keeps():
     """k of the pool; of one that is counted in part, k in proportion."""
     top = config(curate={"policy": {"use": "top_k", "k": 32}, **SCORED})
-    found = [null_model(top, images, real=None) for images in (128, 64, 1)]
-    assert [one.kept for one in found if isinstance(one, Drift)] == [32, 16, 1]
+    models = [null_model(top, images, real=None) for images in (128, 64, 1)]
+    assert [model.kept for model in models if isinstance(model, Drift)] == [32, 16, 1]
 
 
 def test_where_nothing_is_trained_or_a_prompt_is_only_measured_nothing_drifts():
@@ -63,6 +63,6 @@ def test_the_rate_of_real_images_is_missing_until_one_is_judged():
     ("judged", "people", "looked"),
     [((64, 64), False, None), ((64, 60), False, 60), ((64, 64), True, 64), ((64, 32), True, 32)],
 )
-def test_how_many_images_were_looked_at_is_told_unless_a_model_judged_all(judged, people, looked):
+def test_the_number_of_images_judged_is_given_unless_a_model_judged_all(judged, people, looked):
     """The fewest where pools differ."""
     assert judged_images(judged, 64, people) == looked

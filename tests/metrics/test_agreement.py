@@ -37,7 +37,7 @@ def test_alpha_is_missing_where_nothing_can_differ() -> None:
     assert agreement.alpha(np.array([[1.0, NAN], [NAN, 0.0]])).value is None
 
 
-def test_alphas_interval_holds_it() -> None:
+def test_the_interval_of_alpha_holds_alpha() -> None:
     """With enough images alpha has a bootstrap interval around it, the same every time."""
     rng = np.random.default_rng(0)
     shown = rng.random(100) < 0.6
@@ -55,8 +55,8 @@ def answer_row(
     return {"rater": rater, "file": file, "concept": "horse", "answer": answer, "truth": truth, "repeat": repeat}
 
 
-def test_raters_are_held_to_what_they_said_before() -> None:
-    """Of three repeats one was answered otherwise; one that could not be told does not count."""
+def test_raters_are_compared_with_their_earlier_answers() -> None:
+    """Of three repeats one was answered otherwise; one that was left open does not count."""
     rows = [answer_row("a", f"{i}.png", True) for i in range(4)]
     rows += [
         answer_row("a", "0.png", True, True),
@@ -68,8 +68,8 @@ def test_raters_are_held_to_what_they_said_before() -> None:
     assert (concept, result.n, result.value, (result.low, result.high)) == ("horse", 3, 2 / 3, tuple(wilson(2, 3)))
 
 
-def test_raters_are_held_to_known_truth_one_by_one() -> None:
-    """Catch trials tell of each rater; images without known truth do not enter."""
+def test_each_rater_is_compared_with_known_truth() -> None:
+    """Catch trials give each rater's accuracy; images without known truth do not enter."""
     rows = [answer_row("a", f"{i}.png", i != 1, truth=True) for i in range(4)] + [
         answer_row("b", "0.png", True, truth=False)
     ]
@@ -78,7 +78,7 @@ def test_raters_are_held_to_known_truth_one_by_one() -> None:
     assert accuracy == {("a", "horse"): (4, 0.75), ("b", "horse"): (1, 0.0)}
 
 
-def test_a_judge_is_held_to_most_people() -> None:
+def test_a_judge_is_compared_with_most_people() -> None:
     """Twenty yes-yes, five yes-no, ten no-yes, fifteen no-no: kappa is the textbook's .4; Se and Sp have their n."""
     judge = pd.Series([True] * 25 + [False] * 25)
     people = pd.Series([True] * 20 + [False] * 5 + [True] * 10 + [False] * 15)
@@ -88,9 +88,9 @@ def test_a_judge_is_held_to_most_people() -> None:
     assert (result["specificity"].n, result["specificity"].value) == (20, pytest.approx(15 / 20))
 
 
-def test_a_judge_that_cannot_be_held_to_people_says_why() -> None:
+def test_a_judge_that_cannot_be_compared_with_people_says_why() -> None:
     """Without any no of people there is no specificity and no kappa: missing, never 0 or 1."""
     result = {s.statistic: s for s in agreement.of_judge(pd.Series([True, False]), pd.Series([True, True]))}
     assert result["kappa"].value is None
     assert (result["specificity"].value, result["specificity"].reason) == (None, "people say yes to every image")
-    assert {one.n for one in agreement.of_judge(pd.Series([None]), pd.Series([True]))} == {0}
+    assert {statistic.n for statistic in agreement.of_judge(pd.Series([None]), pd.Series([True]))} == {0}

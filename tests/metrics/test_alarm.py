@@ -34,4 +34,4 @@ def test_an_alarm_says_how_far_the_share_fell():
 def test_a_judge_that_stays_as_it_is_rarely_raises_one(rate, n):
     """Both shares drawn at one rate: at most 4 % of 2,000 draws are alarms."""
     drawn = np.random.default_rng(0).binomial(n, rate, (2000, 2))
-    assert np.mean([bool(alarm((int(one), n), (int(other), n))) for one, other in drawn]) <= 0.04
+    assert np.mean([bool(alarm((int(before), n), (int(now), n))) for before, now in drawn]) <= 0.04

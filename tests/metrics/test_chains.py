@@ -150,9 +150,9 @@ def test_paired_arms_are_held_against_two_copiers_that_part_from_one_pool():
 def test_arms_share_generation_0_and_nothing_else():
     """Their pools of generation 0 are the same; how they drift from there is uncorrelated."""
     null = drift_null(np.full(5, 0.8), N, DRIFTS, STEPS, seed=3)
-    one, other = null["k=32"], null["k=32 again"]
-    assert (one[..., 0] == other[..., 0]).all()
-    moved, others = (one[..., -1] - one[..., 0]).ravel(), (other[..., -1] - other[..., 0]).ravel()
+    first, second = null["k=32"], null["k=32 again"]
+    assert (first[..., 0] == second[..., 0]).all()
+    moved, others = (first[..., -1] - first[..., 0]).ravel(), (second[..., -1] - second[..., 0]).ravel()
     assert abs(np.corrcoef(moved, others)[0, 1]) < 4 / math.sqrt(len(moved))
 
 

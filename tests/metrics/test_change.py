@@ -55,9 +55,9 @@ def score(theta: float, hits1: int, n1: int, hits2: int, n2: int) -> float:
 
 @settings(max_examples=60, derandomize=True, deadline=None)
 @given(COUNTS, COUNTS)
-def test_the_interval_holds_what_a_score_test_accepts(one, other):
+def test_the_interval_holds_what_a_score_test_accepts(first, last):
     """Just inside either end a brute-force score test accepts the ratio, just outside it refuses it."""
-    counts = (*one, *other)
+    counts = (*first, *last)
     result = change_interval(*counts)
     ends = [1 - result.low] + ([1 - result.high] if result.high < 1 else [])
     for end, outwards in zip(ends, (1.001, 1 / 1.001), strict=False):
@@ -66,9 +66,9 @@ def test_the_interval_holds_what_a_score_test_accepts(one, other):
 
 @settings(max_examples=60, derandomize=True, deadline=None)
 @given(COUNTS, COUNTS)
-def test_the_interval_holds_c(one, other):
+def test_the_interval_holds_c(first, last):
     """low <= c <= high <= 1, whatever was counted."""
-    result, c = change_interval(*one, *other), change_rate(*one, *other)
+    result, c = change_interval(*first, *last), change_rate(*first, *last)
     assert result.low - 1e-9 <= c <= result.high + 1e-9
     assert result.high <= 1
 

@@ -41,6 +41,6 @@ def test_without_copying_the_rate_stays_within_its_null(away, rate):
 
 
 @pytest.mark.parametrize("sizes", [(0, 20, 40), (20, 1, 40), (20, 20, 18)])
-def test_it_is_missing_without_what_it_compares(sizes):
+def test_the_rate_of_copies_is_missing_without_images_to_compare(sizes):
     """An empty pool, a diet that has no two images, or too few held-out images for a 95 % quantile: missing, not 0."""
     assert copied(*(images(i, n) for i, n in enumerate(sizes))) is None

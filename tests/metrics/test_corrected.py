@@ -53,7 +53,7 @@ def test_a_rate_as_high_as_the_sensitivity_is_one_and_not_clipped():
     assert (result.rate, result.reason) == (1.0, "")
 
 
-def test_with_a_judge_known_exactly_it_is_the_interval_of_the_share():
+def test_with_a_judge_known_exactly_the_interval_is_that_of_the_share():
     """A flawless judge on endless labels: Agresti and Coull's interval of the raw rate, as statsmodels has it."""
     labels = (10**9, 10**9)
     result, expected = corrected(60, 128, labels, labels), proportion_confint(60, 128, method="agresti_coull")

@@ -52,8 +52,10 @@ def test_pools_of_different_sizes_are_compared_pair_by_pair():
     """KID of 7 and 11 images equals the means over all pairs of different images, written as loops."""
     x, y = features(7, 7), features(8, 11)
 
-    def mean(one: np.ndarray, other: np.ndarray) -> float:
-        pairs = [(p, q) for i, p in enumerate(one) for j, q in enumerate(other) if one is not other or i != j]
+    def mean(rows: np.ndarray, other_rows: np.ndarray) -> float:
+        pairs = [
+            (p, q) for i, p in enumerate(rows) for j, q in enumerate(other_rows) if rows is not other_rows or i != j
+        ]
         return float(np.mean([(sum(p * q) / D + 1) ** 3 for p, q in pairs]))
 
     assert kid(x, y) == pytest.approx(mean(x, x) + mean(y, y) - 2 * mean(x, y), rel=1e-9)

@@ -23,14 +23,14 @@ def answered(rng: np.random.Generator, shown: np.ndarray, people: np.ndarray, ea
 
 
 def test_v_is_the_mean_over_images_of_the_share_of_people() -> None:
-    """An image that many people saw counts as much as one that few saw; who could not tell does not count."""
+    """An image that many people saw counts as much as one that few saw; an answer left open does not count."""
     answers = np.array([[1.0, 1, NAN], [1.0, 0, NAN], [NAN, 0, NAN], [NAN, 0, 1]])
     result = raters.rate(answers, seed=0)
     assert result
     assert (result.n, result.rate) == (3, pytest.approx((1 + 0.25 + 1) / 3))
 
 
-def test_nobody_is_missing_and_not_zero() -> None:
+def test_a_pool_that_nobody_rated_is_missing_and_not_zero() -> None:
     """A pool that nobody rated has no V."""
     assert raters.rate(np.full((2, 3), NAN), seed=0) is None
     assert raters.rate(np.zeros((0, 0)), seed=0) is None
@@ -43,7 +43,7 @@ def test_where_everybody_agrees_the_interval_is_wilsons() -> None:
     assert (result.interval, result.reason) == (wilson(20, 20), raters.ALIKE)
 
 
-def test_one_rater_is_told() -> None:
+def test_the_result_of_one_rater_says_so() -> None:
     """With one rater the interval is over images alone, and says so."""
     result = raters.rate(np.array([[1.0, 0, 1, 1]]), seed=0)
     assert result

@@ -23,9 +23,9 @@ def pool(rng: np.random.Generator, kinds: tuple[float, ...] = TAIL, n: int = N) 
     return CENTRES[rng.choice(6, size=n, p=kinds)] + 0.3 * rng.normal(size=(n, D))
 
 
-def far(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+def far(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
     """Every number of two sets at once."""
-    return {**distance(one, other), **coverage(one, other)}
+    return {**distance(first, second), **coverage(first, second)}
 
 
 @cache
@@ -33,7 +33,7 @@ def truth(kinds: tuple[float, ...]) -> dict[str, float]:
     """Means of all numbers over 1000 draws."""
     rng = np.random.default_rng(1)
     draws = ((pool(rng, kinds), pool(rng)) for _ in range(1000))
-    return pd.DataFrame([{**diversity(one), **far(one, other)} for one, other in draws]).mean().to_dict()
+    return pd.DataFrame([{**diversity(first), **far(first, second)} for first, second in draws]).mean().to_dict()
 
 
 @pytest.mark.parametrize("kinds", [TAIL, CUT], ids=["the same model", "a model without tails"])
@@ -43,8 +43,8 @@ def test_intervals_cover_what_they_estimate(kinds):
     rng, expected = np.random.default_rng(2), truth(kinds)
     held = []
     for _ in range(POOLS):
-        one, other = pool(rng, kinds), pool(rng)
-        result = {**interval(diversity, one), **interval(far, one, other, shares=SHARES)}
+        first, second = pool(rng, kinds), pool(rng)
+        result = {**interval(diversity, first), **interval(far, first, second, shares=SHARES)}
         held.append({name: i.low <= expected[name] <= i.high for name, i in result.items()})
     assert pd.DataFrame(held).mean().min() > 0.95 - 3 * math.sqrt(0.95 * 0.05 / POOLS)
 
@@ -99,8 +99,8 @@ def test_pools_of_one_model_lie_in_the_band_of_one_model():
     rng = np.random.default_rng(6)
     held = []
     for seed in range(12):
-        one, other = pool(rng), pool(rng, n=64)
-        result, band = far(one, other), same_model(far, one, other, seed)
+        first, second = pool(rng), pool(rng, n=64)
+        result, band = far(first, second), same_model(far, first, second, seed)
         held.append([band[name].low <= result[name] <= band[name].high for name in result])
     assert np.mean(held) > 0.9
 
@@ -156,6 +156,6 @@ def test_too_few_images_leave_the_interval_missing(n):
 
 def test_a_band_follows_from_its_seed():
     """The same call gives the same band, another seed another one."""
-    one, other = (pool(np.random.default_rng(seed)) for seed in (10, 11))
-    assert same_model(distance, one, other, seed=1) == same_model(distance, one, other, seed=1)
-    assert same_model(distance, one, other, seed=1) != same_model(distance, one, other, seed=2)
+    first, second = (pool(np.random.default_rng(seed)) for seed in (10, 11))
+    assert same_model(distance, first, second, seed=1) == same_model(distance, first, second, seed=1)
+    assert same_model(distance, first, second, seed=1) != same_model(distance, first, second, seed=2)

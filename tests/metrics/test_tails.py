@@ -63,7 +63,7 @@ def test_survivors_are_counted_among_the_rare():
     assert survivors(np.array([[0, 3, 1], [9, 0, 2]]), np.array([False, True, True])).tolist() == [2, 1]
 
 
-def test_the_interval_of_entropy_covers_it():
+def test_the_interval_of_entropy_covers_entropy():
     """60 pools of 128: it holds the mean entropy of such pools, 95 % of the time or nearly."""
     rng, values = np.random.default_rng(4), list("abcdef")
     expected = entropy(rng.multinomial(128, TRUE, 4000)).mean()

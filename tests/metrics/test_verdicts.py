@@ -74,7 +74,7 @@ def test_noise_rises_when_most_of_its_indices_do():
     assert verdict([up, up, down], selects=False).states["noise"] == "up"
 
 
-def test_what_was_not_measured_is_never_called_stable():
+def test_an_instrument_that_was_not_measured_is_never_called_stable():
     """A run without measures of diversity is undecided, however still its recognition."""
     result = verdict([QUIET["recognition"]], selects=False)
     assert result.verdict == "undecided"
@@ -233,14 +233,14 @@ TWO_CHAINS = [
 ]
 
 
-@pytest.mark.parametrize("instrument", TWO_CHAINS, ids=lambda one: one.family)
+@pytest.mark.parametrize("instrument", TWO_CHAINS, ids=lambda instrument: instrument.family)
 def test_two_chains_claim_nothing(instrument):
     """Fewer than three: no p, no equivalence."""
     assert instrument.p is None
     assert not instrument.equivalent
 
 
-def test_what_has_no_null_has_no_p():
+def test_without_a_null_there_is_no_p():
     """Neither an unknown drift, nor a chain without a null, nor images that are all one give a p of their own."""
     three = np.ones(3), np.full(3, 2.0)
     spans = [Interval(0.9, 1.1)] * 3

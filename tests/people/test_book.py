@@ -100,7 +100,7 @@ def test_a_transaction_that_fails_leaves_nothing(book: Book) -> None:
 
 
 def test_a_file_that_is_no_book_is_refused(tmp_path: Path) -> None:
-    """Another file under its name is told by its path and left as it is."""
+    """Another file under its name is named by its path and left as it is."""
     (tmp_path / FILE).write_bytes(b"not a database, but longer than a header would be" * 40)
     with pytest.raises(StorageError, match=FILE):
         Book(tmp_path)

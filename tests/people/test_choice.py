@@ -38,10 +38,10 @@ def joined(book: Book) -> str:
 def answered(book: Book, *seen: dict[str, str], repeats: float = 0, catch_trials: float = 0) -> list[str]:
     """The images that one new rater was shown, who answered so, one after the other."""
     queue, rater, shown = Queue(book, 9, repeats, catch_trials), joined(book), []
-    for one in seen:
+    for answer in seen:
         ask = queue.next(rater)
         assert ask
-        assert queue.answer(rater, ask.ask, one)
+        assert queue.answer(rater, ask.ask, answer)
         shown.append(ask.item)
     return shown
 

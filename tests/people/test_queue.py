@@ -99,7 +99,7 @@ def test_an_answer_that_was_not_asked_for_is_refused(book: Book) -> None:
     assert book.answers().empty
 
 
-def test_undo_brings_the_last_image_back_with_what_was_said(book: Book) -> None:
+def test_undo_brings_the_last_image_back_with_its_answer(book: Book) -> None:
     """The answer is withdrawn, its image comes again before all others, and the new answer counts."""
     queue, rater = Queue(book, 1, 0, 0), joined(book)
     (first,) = asked(queue, rater, 1)

@@ -63,7 +63,7 @@ def test_of_fewer_images_than_wanted_all_are_to_be_picked(toy: Toy, tmp_path: Pa
 
 
 def test_the_other_chains_do_not_wait(toy: Toy, command: Command, tmp_path: Path) -> None:
-    """While one arm waits for people, the others are carried to their end and the report tells of them."""
+    """While one arm waits for people, the others are carried to their end and the report shows them."""
     path = toy(sweep={"curate.policy": [PEOPLE["policy"], {"use": "random_k", "k": 3}]})
     result = command("run", path, "--out", tmp_path / "out")
     assert result.returncode == 10
@@ -107,7 +107,7 @@ def test_what_people_are_asked_is_in_no_key(toy: Toy, command: Command, tmp_path
 
 @pytest.mark.parametrize("people", [{"raters": 0}, {"repeats": 0.9}, {"intro": ""}, {"rater": 3}])
 def test_wrong_settings_are_refused(toy: Toy, command: Command, people: dict[str, object]) -> None:
-    """Numbers out of range and unknown keys are told by their place."""
+    """Numbers out of range and unknown keys are named by their place."""
     result = command("plan", toy(people=people))
     assert result.returncode == 2
     assert f"people.{next(iter(people))}" in result.stderr

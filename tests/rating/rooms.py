@@ -31,8 +31,8 @@ def environment() -> dict[str, str]:
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs the command line to its end."""
-    words = line(*arguments)
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=False, env=environment())
+    command_line = line(*arguments)
+    return subprocess.run(command_line, capture_output=True, text=True, timeout=120, check=False, env=environment())
 
 
 @dataclass
@@ -47,19 +47,19 @@ class Client:
     ) -> tuple[int, bytes, dict[str, str]]:
         """(status, body, headers) of the answer; `body` is sent as JSON unless it is bytes."""
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        told: dict[str, str | None] = {"host": self.host, "cookie": self.cookie or None}
+        sent: dict[str, str | None] = {"host": self.host, "cookie": self.cookie or None}
         if method == "POST":
-            told |= {
+            sent |= {
                 "origin": f"http://{self.host}",
                 "content-type": "application/json",
                 "content-length": str(len(data)),
             }
-        told |= {name.replace("_", "-"): value for name, value in headers.items()}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         name, _, port = self.host.rpartition(":")
         connection = http.client.HTTPConnection(name, int(port), timeout=20)
         try:
             connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-            for key, value in told.items():
+            for key, value in sent.items():
                 if value is not None:
                     connection.putheader(key, value)
             connection.endheaders(data)
@@ -70,10 +70,10 @@ class Client:
 
     def post(self, path: str, body: Any, **headers: str | None) -> dict[str, Any]:
         """The answer to a request that is right."""
-        status, data, told = self.send("POST", path, body, **headers)
+        status, data, received = self.send("POST", path, body, **headers)
         assert status == 200, (status, data)
-        if "set-cookie" in told:
-            self.cookie = told["set-cookie"].partition(";")[0]
+        if "set-cookie" in received:
+            self.cookie = received["set-cookie"].partition(";")[0]
         return dict(json.loads(data))
 
 
@@ -97,15 +97,15 @@ class Room:
 @contextmanager
 def room(root: Path, *arguments: object, links: int = 2) -> Iterator[Room]:
     """The page of a results folder, served until the end of the block."""
-    words = line("rate", root, "--links", links, *arguments)
+    command_line = line("rate", root, "--links", links, *arguments)
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(words, env=environment(), **pipes) as process:
+    with subprocess.Popen(command_line, env=environment(), **pipes) as process:
         assert process.stdout is not None
-        found = [process.stdout.readline().strip() for _ in range(links)]
-        if not found[-1]:
+        addresses = [process.stdout.readline().strip() for _ in range(links)]
+        if not addresses[-1]:
             raise AssertionError(process.stderr.read() if process.stderr else "")
         try:
-            yield Room(process, found)
+            yield Room(process, addresses)
         finally:
             process.terminate()
             process.wait(timeout=20)

@@ -95,7 +95,7 @@ def test_a_csv_comes_back_as_it_went(book: Book, tmp_path: Path) -> None:
 
 
 def test_a_file_with_mistakes_is_refused_whole(book: Book, tmp_path: Path) -> None:
-    """Every mistake is told with its line, and the right lines of such a file are not kept either."""
+    """The error names every mistake with its line, and the right lines of such a file are not kept either."""
     file = tmp_path / "answers.csv"
     lines = [
         "rater,item,concept,answer",
@@ -111,8 +111,8 @@ def test_a_file_with_mistakes_is_refused_whole(book: Book, tmp_path: Path) -> No
     text = str(error.value)
     wrong = ((3, "maybe"), (4, "i9"), (5, "rater is empty"), (6, "camel"), (8, "cells"), (9, "cells"))
     wrong += ((10, "contradicts"),)
-    for line, what in wrong:
-        assert re.search(f"line {line}: .*{what}", text)
+    for line, message in wrong:
+        assert re.search(f"line {line}: .*{message}", text)
     assert "answer all of its concepts, or none of them" in text
     assert book.answers().empty
 
@@ -150,7 +150,7 @@ def test_wide_rows_and_names_of_files_say_the_same_as_long_rows(book: Book, tmp_
     assert sorted(map(str, first.query("item == 'i0'")["answer"])) == ["<NA>", "<NA>", "False", "True"]
 
 
-def test_mistakes_of_the_wide_form_are_told_too(book: Book, tmp_path: Path) -> None:
+def test_mistakes_of_the_wide_form_are_reported_too(book: Book, tmp_path: Path) -> None:
     """A name that two images share, an answer to what was not asked and half an answer are refused; more of the path
     tells the images apart."""
     book.add_items([Item(f"i{n}", f"store/{n}/7.png", f"p{n}", "another", ("camel",)) for n in (8, 9)])
@@ -167,21 +167,21 @@ def test_mistakes_of_the_wide_form_are_told_too(book: Book, tmp_path: Path) -> N
         "item i2",
     ]
     assert len(str(error.value).splitlines()) == len(wrong)
-    for line, what in zip(str(error.value).splitlines(), wrong, strict=True):
-        assert f"answers.csv: {what}" in line
+    for line, message in zip(str(error.value).splitlines(), wrong, strict=True):
+        assert f"answers.csv: {message}" in line
     assert book.answers().empty
 
 
 @pytest.mark.parametrize(
-    ("heads", "what"),
+    ("heads", "message"),
     [("rater,horse", "item or file"), ("item,horse", "rater"), ("rater,item,horse,horse", "twice")],
 )
 def test_a_first_line_that_lacks_or_doubles_a_column_is_refused(
-    book: Book, tmp_path: Path, heads: str, what: str
+    book: Book, tmp_path: Path, heads: str, message: str
 ) -> None:
     """Who answered, to which image, and each concept once must stand there."""
     (tmp_path / "answers.csv").write_text(f"{heads}\na,i0,1,1\n")
-    with pytest.raises(ConfigError, match=f"line 1: .*{what}"):
+    with pytest.raises(ConfigError, match=f"line 1: .*{message}"):
         exchange.read(book, tmp_path / "answers.csv")
 
 
@@ -202,7 +202,7 @@ def test_a_first_line_that_lacks_or_doubles_a_column_is_refused(
     ],
 )
 def test_what_is_no_file_of_answers_is_refused(book: Book, tmp_path: Path, text: str) -> None:
-    """Empty files, other tables and other JSON are told apart from answers."""
+    """Empty files, other tables and other JSON are not mistaken for answers."""
     (tmp_path / "file").write_text(text)
     with pytest.raises(ConfigError, match="file: "):
         exchange.read(book, tmp_path / "file")
@@ -248,7 +248,7 @@ def test_choices_come_back_as_they_went(asked: Book, tmp_path: Path) -> None:
     columns = ["item", "file", "question", "choice", "repeat"]
     a, b = (pd.read_csv(path, keep_default_na=False) for path in (first, second))
     pd.testing.assert_frame_equal(
-        *(one[columns].sort_values(columns, ignore_index=True) for one in (a, b)),
+        *(table[columns].sort_values(columns, ignore_index=True) for table in (a, b)),
     )
     assert a["choice"].value_counts().to_dict() == {
         "horse": 2, "astronaut": 2, "knight": 1, "cow": 1, "none": 1, "can't tell": 1,
@@ -280,7 +280,7 @@ def test_a_sheet_with_a_column_for_each_question_says_the_same(asked: Book, tmp_
     assert exchange.read(asked, file) == 0
 
 
-def test_mistakes_of_a_file_of_choices_are_told(asked: Book, tmp_path: Path) -> None:
+def test_mistakes_of_a_file_of_choices_are_reported(asked: Book, tmp_path: Path) -> None:
     """Another question's option, an empty cell, a question that nobody asked and half an answer are refused, and
     nothing of the file is kept."""
     file = tmp_path / "answers.csv"
@@ -303,8 +303,8 @@ def test_mistakes_of_a_file_of_choices_are_told(asked: Book, tmp_path: Path) -> 
         "item i1, rater b: answer all of its questions, or none",
         "item i2, rater c: answer all of its questions, or none",
     ]
-    for line, what in zip(str(error.value).splitlines(), wrong, strict=True):
-        assert f"answers.csv: {what}" in line
+    for line, message in zip(str(error.value).splitlines(), wrong, strict=True):
+        assert f"answers.csv: {message}" in line
     file.write_text("rater,item,concept,answer\na,i0,horse,true")
     with pytest.raises(ConfigError, match=r"line 1: .*question and choice or a column for each question"):
         exchange.read(asked, file)
@@ -338,7 +338,7 @@ def test_annotations_of_questions_become_choices(asked: Book, tmp_path: Path) ->
         {"rider": ["none", "knight"], "mount": ["cow"]},
         {"rider": ["cow"], "mount": ["cow"]},
     ]
-    file.write_text(json.dumps([annotated("i0", **one) for one in wrong]))
+    file.write_text(json.dumps([annotated("i0", **choices) for choices in wrong]))
     with pytest.raises(ConfigError) as error:
         exchange.read(asked, file)
     assert len(str(error.value).splitlines()) == 3

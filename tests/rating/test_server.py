@@ -43,7 +43,7 @@ def answered(client: Client, state: dict[str, Any], n: int) -> dict[str, Any]:
 # ---- joining -----------------------------------------------------------------------------------------
 
 
-def test_it_listens_on_this_machine_alone(served: Room) -> None:
+def test_the_server_listens_on_this_machine_alone(served: Room) -> None:
     """By default the address is loopback; from another address of this machine nothing answers."""
     assert served.host.startswith("127.0.0.1:")
     port = int(served.host.rpartition(":")[2])
@@ -124,7 +124,7 @@ def test_a_body_that_does_not_say_its_size_is_cut_off(served: Room) -> None:
     "body", [b"", b"{", b"[]", b"5", b'{"ask": "1"}', b'{"ask": 1, "seen": [5]}', b"\xff"], ids=str
 )
 def test_nonsense_is_refused(served: Room, body: bytes) -> None:
-    """What is no JSON object, or none that was asked for, is told so and not kept."""
+    """What is no JSON object, or none that was asked for, is refused with a message and not kept."""
     client, _ = served.rater()
     assert client.send("POST", "/answer", body)[0] in (400, 409)
 
@@ -213,7 +213,7 @@ def test_every_answer_carries_the_headers_that_keep_others_out(served: Room) -> 
 # ---- blindness ---------------------------------------------------------------------------------------
 
 
-def test_nothing_but_the_pixels_tells_where_an_image_comes_from(results: Path) -> None:
+def test_nothing_but_the_pixels_reveals_where_an_image_comes_from(results: Path) -> None:
     """Everything that is sent for an image is the same, byte for byte, whatever its arm and generation, once opaque
     names and counts are taken out; and no name of ours stands in it."""
     with room(results, "--raters", "1", links=1) as opened:
@@ -247,12 +247,12 @@ def by_choice(root: Path, **people: Any) -> None:
     (root / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
 
 
-def test_questions_tell_nothing_of_prompt_arm_or_generation(tmp_path: Path) -> None:
+def test_questions_reveal_nothing_of_prompt_arm_or_generation(tmp_path: Path) -> None:
     """With two prompts of different concepts everything that is sent for an image is the same but its opaque name; the
     order of questions and options is the config's; and no prompt and no set of concepts stands in it."""
     small: dict[str, Any] = {"generations": 1, "images": 4, "evaluation": {"images": 1}, "sweep": {}}
-    made = painted.carry_out(tmp_path, prompts=PROMPTS, **small)
-    (tmp_path / "config.yaml").write_text(painted.settings(made))
+    finished = painted.carry_out(tmp_path, prompts=PROMPTS, **small)
+    (tmp_path / "config.yaml").write_text(painted.settings(finished))
     by_choice(tmp_path, catch_trials=0, repeats=0)
     with room(tmp_path, "--raters", "1", links=1) as opened:
         client, state = opened.rater()
@@ -311,7 +311,7 @@ def test_a_rater_comes_back_to_the_same_image(results: Path) -> None:
         assert client.post("/answer", {"ask": state["ask"], "seen": []})["answered"] == 4
 
 
-def test_the_file_is_nobody_elses(served: Room, results: Path) -> None:
+def test_answers_are_readable_by_their_owner_alone(served: Room, results: Path) -> None:
     """Answers are readable by their owner alone."""
     served.rater()
     assert {stat.S_IMODE(path.stat().st_mode) for path in results.glob(f"{FILE}*")} == {0o600}
@@ -404,7 +404,7 @@ def test_after_the_picks_the_same_run_goes_on(results: Path, tmp_path: Path) -> 
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    """Nothing to rate, or no results folder at all, is told at once."""
+    """Nothing to rate, or no results folder at all, is an error at once."""
     for root in (tmp_path, tmp_path / "none"):
         result = command("rate", root)
         assert result.returncode == 2

@@ -16,8 +16,8 @@ def test_the_page_grows_with_the_run_and_nothing_is_written(results: Path) -> No
     for path, away in late.items():
         shutil.move(path, away)
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}
-    words = line("watch", results)
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+    command_line = line("watch", results)
+    with subprocess.Popen(command_line, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         assert process.stdout is not None
         client = Client(process.stdout.readline().strip().removeprefix("http://").rstrip("/"))
         status, data, headers = client.send("GET", "/")

@@ -20,11 +20,11 @@ def test_other_weights_do_not_compile_again(tmp_path):
     """Compiled and eager latents agree to 1e-4; after the weights were exchanged in place they still do, and nothing
     was compiled anew."""
     options = {"num_inference_steps": 3, "guidance_scale": 3.0, "block": 4}
-    eager, compiled = (Diffusion("bundled:storybook", **options, compile=one) for one in (False, True))
+    eager, compiled = (Diffusion("bundled:storybook", **options, compile=compiling) for compiling in (False, True))
     eager.base(tmp_path, lambda share: None)
     asked = [Request(f"i{i}", ESSAY, i, i) for i in range(4)]
     parts, unet = eager._load(Checkpoint(tmp_path))
-    first = [one._sample_block(parts, unet, asked, 4)[0] for one in (eager, compiled)]
+    first = [generator._sample_block(parts, unet, asked, 4)[0] for generator in (eager, compiled)]
     assert torch.allclose(*first, atol=1e-4)
     frames = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert frames > 0
@@ -32,7 +32,7 @@ def test_other_weights_do_not_compile_again(tmp_path):
         for value in unet.unet.parameters():
             value.mul_(1.01)
     unet.holds = None
-    second = [one._sample_block(parts, unet, asked, 4)[0] for one in (eager, compiled)]
+    second = [generator._sample_block(parts, unet, asked, 4)[0] for generator in (eager, compiled)]
     assert torch.allclose(*second, atol=1e-4)
     assert not torch.allclose(first[0], second[0], atol=1e-3)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == frames
@@ -57,8 +57,8 @@ def test_a_run_compiles_once(tmp_path, method):
             graphs.append(counters["unique_graphs"])
 
     for name, compiled in (("compiled", "true"), ("eager", "false")):
-        told = (*SMALL, f"train.method={method}", f"generator.compile={compiled}")
-        planned = experiment.prepare(Path("configs/smoke.yaml"), told)
+        overrides = (*SMALL, f"train.method={method}", f"generator.compile={compiled}")
+        planned = experiment.prepare(Path("configs/smoke.yaml"), overrides)
         experiment.carry_out(planned, tmp_path / name, listen)
         pools = [tmp_path / name / "store" / g.sets["pool"].folder for g in planned.chains[0].generations]
         latents[name] = [load_file(pool / "latents.safetensors") for pool in pools]

@@ -105,14 +105,16 @@ def test_our_latents_are_the_pipelines(sd15, tmp_path, scheduler):
     ours = Diffusion(str(sd15), num_inference_steps=3, height=256, width=256, block=1, scheduler=scheduler)
     ours.base(tmp_path, lambda share: None)
     parts, unet = ours._load(Checkpoint(tmp_path))
-    made, _ = ours._sample_block(parts, unet, [Request("a", ESSAY, 0, 5)], 1)
+    our_latents, _ = ours._sample_block(parts, unet, [Request("a", ESSAY, 0, 5)], 1)
     name, fixed = sampling.SCHEDULERS[scheduler]
     schedule = getattr(diffusers, name).from_config(parts.pipe.scheduler.config, **fixed)
     components = {**parts.pipe.components, "unet": unet.unet, "scheduler": schedule}
     theirs = diffusers.StableDiffusionPipeline(**components, requires_safety_checker=False)
     random = torch.Generator().manual_seed(5)
-    told = theirs(ESSAY, generator=random, height=256, width=256, num_inference_steps=3, output_type="latent").images
-    apart = ((made - told).norm() / told.norm()).item()
+    their_latents = theirs(
+        ESSAY, generator=random, height=256, width=256, num_inference_steps=3, output_type="latent"
+    ).images
+    apart = ((our_latents - their_latents).norm() / their_latents.norm()).item()
     print(f"\n{scheduler}: relative difference {apart:.1e}")
     assert apart < 1e-5
 

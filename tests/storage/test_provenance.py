@@ -28,17 +28,18 @@ def git(folder: Path, *arguments: str) -> str:
 
 def test_provenance_is_plain_values():
     """It can be written as JSON and read again unchanged, and names the Python that runs."""
-    told = provenance.provenance()
-    assert json.loads(json.dumps(told)) == told
-    assert told["python"] == platform.python_version()
-    assert set(told) == {"revision", "python", "packages", "platform", "processor", "cores"}
+    record = provenance.provenance()
+    assert json.loads(json.dumps(record)) == record
+    assert record["python"] == platform.python_version()
+    assert set(record) == {"revision", "python", "packages", "platform", "processor", "cores"}
 
 
 def test_versions_are_read_without_loading_the_packages():
     """Asking for torch's version does not import torch; a package that is missing has none."""
     code = (
         "import sys; from entropy_loop.storage import provenance as p; p.PACKAGES = (*p.PACKAGES, 'no-such-package')\n"
-        "told = p.provenance()['packages']; print('torch' in sys.modules, told['no-such-package'], told['torch'])"
+        "packages = p.provenance()['packages']; "
+        "print('torch' in sys.modules, packages['no-such-package'], packages['torch'])"
     )
     loaded, missing, torch = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -59,7 +60,7 @@ def test_another_projects_checkout_is_not_ours(installed_elsewhere, tmp_path):
     assert installed_elsewhere.provenance()["revision"] is None
 
 
-def test_a_checkout_tells_its_commit_and_whether_it_was_changed(installed_elsewhere, tmp_path):
+def test_a_checkout_has_its_commit_and_whether_it_was_changed(installed_elsewhere, tmp_path):
     """In a checkout that holds the code, the revision is the commit, marked once a file differs from it."""
     git(tmp_path, "init")
     git(tmp_path, "add", "copied_provenance.py")

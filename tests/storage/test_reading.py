@@ -29,9 +29,9 @@ def stage(store: Store) -> Path:
 def test_a_table_is_read_once_and_nobody_changes_it_for_the_next(store: Store, stage: Path) -> None:
     """Whoever asks again gets it as it was written, even where the file has changed since."""
     reader, path = Reader(store), stage / "scores.parquet"
-    mine = reader.table(path)
-    mine["score"] = 0.0
-    mine.loc[0, "id"] = "c"
+    table = reader.table(path)
+    table["score"] = 0.0
+    table.loc[0, "id"] = "c"
     path.unlink()
     assert reader.table(path).to_dict("list") == {"id": ["a", "b"], "score": [1.0, 2.0]}
     with pytest.raises(StorageError):
@@ -39,7 +39,7 @@ def test_a_table_is_read_once_and_nobody_changes_it_for_the_next(store: Store, s
 
 
 @pytest.mark.parametrize("keep", [0, 4, 0.5, 0.9])
-def test_a_damaged_table_is_told_with_what_to_delete(store: Store, stage: Path, keep: float) -> None:
+def test_the_error_for_a_damaged_table_says_what_to_delete(store: Store, stage: Path, keep: float) -> None:
     """Cut off anywhere, a table is a storage error that names the file and its stage."""
     path = stage / "scores.parquet"
     whole = path.read_bytes()
@@ -50,7 +50,7 @@ def test_a_damaged_table_is_told_with_what_to_delete(store: Store, stage: Path, 
         Reader(store).table(path)
 
 
-def test_a_damaged_json_file_is_told_with_what_to_delete(tmp_path: Path) -> None:
+def test_the_error_for_a_damaged_json_file_says_what_to_delete(tmp_path: Path) -> None:
     """A digit that changed is found, as in a table."""
     path = (
         Store(tmp_path).once(
@@ -65,14 +65,14 @@ def test_a_damaged_json_file_is_told_with_what_to_delete(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("data", [b"", b'{"seconds": 1', b"\xff\xfe", b"{}", b"[]"])
-def test_a_damaged_receipt_is_told_with_what_to_delete(stage: Path, data: bytes) -> None:
+def test_the_error_for_a_damaged_receipt_says_what_to_delete(stage: Path, data: bytes) -> None:
     """A receipt that is not what was written is a storage error that names it and its stage."""
     (stage / "receipt.json").write_bytes(data)
     with pytest.raises(StorageError, match=r"receipt\.json: damaged; delete .*g00-score-0123"):
         receipts.read(stage)
 
 
-def test_a_lost_table_is_told_with_what_to_delete(store: Store, stage: Path) -> None:
+def test_the_error_for_a_lost_table_says_what_to_delete(store: Store, stage: Path) -> None:
     """A finished stage without its table is damaged, too; so is one that its receipt does not know."""
     (stage / "scores.parquet").rename(stage / "other.parquet")
     for name in ("scores.parquet", "other.parquet"):

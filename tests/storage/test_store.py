@@ -36,7 +36,7 @@ def test_a_stage_is_made_once(tmp_path):
     assert store.once(STAGE, refuse) == folder == store.finished(STAGE)
 
 
-def test_a_receipt_tells_what_was_made_and_from_what(tmp_path):
+def test_a_receipt_records_what_was_made_and_from_what(tmp_path):
     """The receipt holds the stage's identity, the provenance, and size and SHA-256 of every file."""
     Store(tmp_path, {"python": "3"}).once(STAGE, write)
     receipt = receipts.read(Store(tmp_path).stages / STAGE.folder)
@@ -156,15 +156,15 @@ def test_a_failing_disk_while_the_folder_is_held_is_a_storage_error(tmp_path):
 
 
 @pytest.mark.parametrize("error", [OSError("a library's own words"), BrokenPipeError(32, "Broken pipe")])
-def test_what_is_no_failure_of_the_disk_is_not_called_one(tmp_path, error):
-    """An OSError that a library raised itself, or that tells of a reader gone away, is raised as it is."""
+def test_an_error_that_is_no_failure_of_the_disk_is_raised_as_it_is(tmp_path, error):
+    """An OSError that a library raised itself, or that means that a reader has gone away, is raised as it is."""
 
     def fail(out, tick) -> None:
         raise error
 
-    with pytest.raises(type(error)) as told:
+    with pytest.raises(type(error)) as raised:
         Store(tmp_path).once(STAGE, fail)
-    assert told.value is error
+    assert raised.value is error
 
 
 def test_a_listener_hears_the_work_and_the_log_keeps_it(tmp_path):

@@ -27,12 +27,12 @@ def test_automatic_controls_are_added_once_each(toy):
         "curate.policy": [{"use": "none"}, TOP, {"use": "bottom_k", "k": 2}, {"use": "top_k", "k": 3}],
         "seed": [0, 1],
     }
-    found = load(toy(sweep=sweep, curate=CURATE, real=WORLD, controls="auto")).points
-    assert list(dict.fromkeys(point.arm for point in found)) == [
+    points = load(toy(sweep=sweep, curate=CURATE, real=WORLD, controls="auto")).points
+    assert list(dict.fromkeys(point.arm for point in points)) == [
         "none", "top_k-2", "bottom_k-2", "top_k-3", "random_k-2", "random_k-3", "regenerate_only", "real_data",
     ]  # fmt: skip
-    assert len(found) == 2 * 8
-    by_arm = {point.arm: point.config for point in found}
+    assert len(points) == 2 * 8
+    by_arm = {point.arm: point.config for point in points}
     assert by_arm["regenerate_only"].train.method == "none"
     assert by_arm["real_data"].feedback == {"use": "fresh_real", "real_fraction": 1.0}
     assert by_arm["random_k-3"].curate.policy == {"use": "random_k", "k": 3}

@@ -155,7 +155,7 @@ def test_a_file_that_is_no_config_is_refused_in_words(tmp_path, text, message):
 
 @pytest.mark.parametrize("name", ["missing.yaml", ".", "toy.yaml/below"])
 def test_what_is_no_file_is_refused_in_words(toy, name):
-    """A missing file, a folder, and a path below a file are told as such."""
+    """A missing file, a folder, and a path below a file are named as such."""
     with pytest.raises(ConfigError, match="no such file"):
         study.load(toy().parent / name)
 
@@ -284,7 +284,7 @@ def test_the_resolved_config_is_the_same_experiment(toy, tmp_path):
     assert list(plan(study.load(again)).stages()) == list(plan(first).stages())
 
 
-def test_a_mistake_is_told_with_its_line(toy):
+def test_a_mistake_is_reported_with_its_line(toy):
     """What stands in the file has the line of its key; what the command line says instead has none."""
     path = toy(generations=-3, train={"max_train_steps": 3, "learning_rat": 1.0})
     lines = path.read_text().splitlines()
@@ -343,7 +343,7 @@ def test_the_bundled_checkpoint_gets_check_prompts_and_moved_images_by_itself(to
         ({"generator": {"use": "categorical"}}, 0, 0),
     ],
 )
-def test_what_is_said_stays_and_other_worlds_get_nothing(toy, changes, prompts, steady):
+def test_named_check_prompts_stay_and_other_worlds_get_none(toy, changes, prompts, steady):
     """Named check prompts and a number of images stand; nothing is added where the world is not known."""
     config = study.load(toy(**{"generator": BUNDLED, "prompts": [ESSAY], "images": 64} | changes)).config
     assert (len(config.check_prompts()), config.moved_images()) == (prompts, steady)

@@ -16,17 +16,17 @@ from entropy_loop.study import schema, strict_yaml
 from entropy_loop.study.config import Config
 
 CONFIGS = sorted(Path("configs").glob("*.yaml"))
-TOLD = schema.schema()
+SCHEMA = schema.schema()
 
 
 def mistakes(raw: Any) -> list[str]:
-    found = jsonschema.Draft202012Validator(TOLD).iter_errors(json.loads(json.dumps(raw)))
-    return ["/".join(map(str, one.absolute_path)) for one in found]
+    errors = jsonschema.Draft202012Validator(SCHEMA).iter_errors(json.loads(json.dumps(raw)))
+    return ["/".join(map(str, error.absolute_path)) for error in errors]
 
 
-def test_the_schema_is_one() -> None:
+def test_the_schema_is_valid() -> None:
     """It is valid itself, and the shipped configs were found."""
-    jsonschema.Draft202012Validator.check_schema(TOLD)
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert len(CONFIGS) > 10
 
 
@@ -60,25 +60,25 @@ def test_a_wrong_config_does_not_fit(place: str, value: Any) -> None:
     """Wrong types, ranges, keys and plug-ins are marked where they stand."""
     raw = deepcopy(TOY) | {place: value}
     assert mistakes(deepcopy(TOY)) == []
-    assert [one.split("/")[0] for one in mistakes(raw)] in ([place], [""])
+    assert [path.split("/")[0] for path in mistakes(raw)] in ([place], [""])
 
 
-def test_every_key_and_plug_in_says_what_it_is() -> None:
+def test_every_key_and_plug_in_is_described() -> None:
     """Every key of the top has a sentence; every registered plug-in is a variant with a description."""
-    described = {name for name, one in TOLD["properties"].items() if one.get("description")}
+    described = {name for name, definition in SCHEMA["properties"].items() if definition.get("description")}
     assert described == set(Config.model_fields)
     for kind in registry.KINDS.values():
-        variants = {one["title"]: one["description"] for one in TOLD["$defs"][kind.name]["oneOf"]}
+        variants = {variant["title"]: variant["description"] for variant in SCHEMA["$defs"][kind.name]["oneOf"]}
         assert set(kind.bundled) <= set(variants)
         assert all(variants.values())
 
 
 def test_keys_are_those_of_the_top_and_of_sections_with_the_sections_themselves() -> None:
     """A whole section can be set as well as one of its keys: each is offered once."""
-    found = schema.keys()
-    assert set(Config.model_fields) <= set(found)
-    assert {"train.method", "curate.policy", "measures.embedder"} <= set(found)
-    assert len(found) == len(set(found))
+    keys = schema.keys()
+    assert set(Config.model_fields) <= set(keys)
+    assert {"train.method", "curate.policy", "measures.embedder"} <= set(keys)
+    assert len(keys) == len(set(keys))
 
 
 def test_a_plug_in_that_cannot_be_loaded_is_named(command: Command, tmp_path: Path) -> None:
@@ -87,15 +87,15 @@ def test_a_plug_in_that_cannot_be_loaded_is_named(command: Command, tmp_path: Pa
     (tmp_path / "theirs-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     entry = "[entropy_loop.policy]\ntheirs = no_such_module:Theirs\n"
     (tmp_path / "theirs-1.0.dist-info" / "entry_points.txt").write_text(entry)
-    told = command("schema")
-    assert (told.returncode, json.loads(told.stdout)) == (0, TOLD)
-    (line,) = told.stderr.splitlines()
+    result = command("schema")
+    assert (result.returncode, json.loads(result.stdout)) == (0, SCHEMA)
+    (line,) = result.stderr.splitlines()
     assert line.startswith("entropy-loop: warning: not in the schema: policy 'theirs': no_such_module:Theirs")
 
 
-def test_the_command_prints_and_writes_it(command: Command, tmp_path: Path) -> None:
-    """`schema` prints what --out writes, and says how an editor is told."""
-    assert json.loads(command("schema").stdout) == TOLD
-    told = command("schema", "--out", "schema.json")
-    assert json.loads((tmp_path / "schema.json").read_text()) == TOLD
-    assert "yaml-language-server: $schema=schema.json" in told.stdout
+def test_the_command_prints_and_writes_the_schema(command: Command, tmp_path: Path) -> None:
+    """`schema` prints what --out writes, and says how an editor finds it."""
+    assert json.loads(command("schema").stdout) == SCHEMA
+    result = command("schema", "--out", "schema.json")
+    assert json.loads((tmp_path / "schema.json").read_text()) == SCHEMA
+    assert "yaml-language-server: $schema=schema.json" in result.stdout

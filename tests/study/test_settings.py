@@ -27,12 +27,12 @@ SWEEPS = {
 }
 
 
-def keys(made: study.Study) -> dict[str, list[str]]:
-    return {run.name: [s.key for g in run.generations for s in g.stages()] for run in plan(made).chains}
+def keys(checked: study.Study) -> dict[str, list[str]]:
+    return {run.name: [s.key for g in run.generations for s in g.stages()] for run in plan(checked).chains}
 
 
 @pytest.mark.parametrize("sweep", SWEEPS.values(), ids=SWEEPS)
-def test_read_again_it_is_the_same_study(sweep):
+def test_settings_read_again_are_the_same_study(sweep):
     """The written config has the chains of the first one, by name and stage by stage, and is written as itself."""
     meant = study.check({**deepcopy(PIXELS), "sweep": sweep})
     again = study.check(strict_yaml.parse(settings(meant)))
@@ -40,18 +40,18 @@ def test_read_again_it_is_the_same_study(sweep):
     assert settings(again) == settings(meant)
 
 
-def test_defaults_of_plugins_and_revisions_of_bundled_models_stand_in_it():
+def test_defaults_of_plugins_and_revisions_of_bundled_models_stand_in_the_settings():
     """Whoever reads the file alone knows how it was sampled, and which weights were used."""
-    told = strict_yaml.parse(settings(study.check(deepcopy(PIXELS))))
-    assert (told["generator"]["num_inference_steps"], told["generator"]["guidance_scale"]) == (50, 7.5)
-    assert told["generator"]["revision"] == assets.REVISIONS["storybook"]
-    assert told["judges"][0]["revision"] == assets.REVISIONS["storybook-judge"]
-    assert told["curate"]["scorer"]["revision"] == assets.REVISIONS["storybook-curator"]
+    resolved = strict_yaml.parse(settings(study.check(deepcopy(PIXELS))))
+    assert (resolved["generator"]["num_inference_steps"], resolved["generator"]["guidance_scale"]) == (50, 7.5)
+    assert resolved["generator"]["revision"] == assets.REVISIONS["storybook"]
+    assert resolved["judges"][0]["revision"] == assets.REVISIONS["storybook-judge"]
+    assert resolved["curate"]["scorer"]["revision"] == assets.REVISIONS["storybook-curator"]
 
 
 def test_another_revision_is_refused():
     """A config that was written for other weights is an error, never run on these in silence."""
-    told = strict_yaml.parse(settings(study.check(deepcopy(PIXELS))))
-    told["judges"][0]["revision"] = "0" * 16
+    resolved = strict_yaml.parse(settings(study.check(deepcopy(PIXELS))))
+    resolved["judges"][0]["revision"] = "0" * 16
     with pytest.raises(ConfigError, match="revision"):
-        study.check(told)
+        study.check(resolved)

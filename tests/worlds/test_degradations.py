@@ -19,14 +19,14 @@ KINDS = tuple(dict.fromkeys(degradation.kind for degradation in DEGRADATIONS))
 def test_noise_blur_and_loss_of_detail_are_among_the_kinds():
     """Four kinds, each in three levels or more, none twice."""
     assert len(KINDS) == 4
-    assert len({(one.kind, one.level) for one in DEGRADATIONS}) == len(DEGRADATIONS) >= 12
+    assert len({(degradation.kind, degradation.level) for degradation in DEGRADATIONS}) == len(DEGRADATIONS) >= 12
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_levels_go_from_mild_to_severe(kind):
     """Each level moves the pixels of drawn scenes further from what they were than the one before, at the same size."""
     moved = []
-    for degrade in (one for one in DEGRADATIONS if one.kind == kind):
+    for degrade in (degradation for degradation in DEGRADATIONS if degradation.kind == kind):
         worse = [degrade(image, rng()) for image in SCENES]
         assert all(image.shape == (64, 64, 3) and image.dtype == np.uint8 for image in worse)
         moved.append(np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(SCENES, worse, strict=True)]))
@@ -92,6 +92,6 @@ def test_copies_differ_in_what_was_changed_alone(tmp_path):
         Image.fromarray(SCENES[0]).save(file)
     same = copies(files, lambda image, rng: image, [1, 2], tmp_path / "same")
     assert all(np.array_equal(np.asarray(Image.open(file)), SCENES[0]) for file in same)
-    made = [np.asarray(Image.open(f)) for f in copies(files, DEGRADATIONS[0], [1, 2], tmp_path / "noisy")]
-    assert np.array_equal(made[0], DEGRADATIONS[0](SCENES[0], rng(1)))
-    assert not np.array_equal(made[0], made[1])
+    noisy_copies = [np.asarray(Image.open(f)) for f in copies(files, DEGRADATIONS[0], [1, 2], tmp_path / "noisy")]
+    assert np.array_equal(noisy_copies[0], DEGRADATIONS[0](SCENES[0], rng(1)))
+    assert not np.array_equal(noisy_copies[0], noisy_copies[1])

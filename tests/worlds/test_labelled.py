@@ -95,7 +95,7 @@ def test_an_image_may_lack_a_label(tmp_path):
     ],
 )
 def test_a_table_with_other_labels_is_refused(tmp_path, rows, message):
-    """Labels that are no truth values, a missing column, and files outside of the folder are told with their place."""
+    """Labels that are no truth values, a missing column, and files outside of the folder: errors name their place."""
     with pytest.raises(ConfigError, match=message):
         folder(labelled_by(tmp_path, *rows), ("horse",))
 

@@ -145,7 +145,7 @@ def test_a_part_of_the_images_is_decoded_at_a_time(monkeypatch):
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_the_cost_that_is_told_is_the_number_of_calls(name):
+def test_the_planned_cost_is_the_number_of_calls(name):
     """A scheduler with few steps works, and calls the UNet as often as `plan` says."""
     for steps in (1, 2, 3, 10):
         plugin = generator(scheduler=name, num_inference_steps=steps, guidance_scale=1.0)
@@ -345,7 +345,7 @@ def test_a_pipeline_of_another_kind_is_refused(folder):
         generator(folder).ready((ESSAY,), TrainSettings())
 
 
-def test_memory_that_is_short_is_told_with_the_block_that_fits(generation_0, tmp_path, monkeypatch):
+def test_an_error_for_short_memory_names_the_block_that_fits(generation_0, tmp_path, monkeypatch):
     """A device that holds 3 images of a block of 8 has room for 2: the message says so, and nothing is recorded."""
     denoise = sampling.denoise
 
@@ -363,7 +363,7 @@ def test_memory_that_is_short_is_told_with_the_block_that_fits(generation_0, tmp
     assert not (tmp_path / "out" / "samples.parquet").exists()
 
 
-def test_memory_for_nothing_is_told_too():
+def test_an_error_for_memory_too_small_for_any_image_advises_no_block():
     """Where a single image does not fit either, the message does not advise one."""
 
     def never(size: int) -> None:

@@ -113,7 +113,7 @@ def test_training_with_every_caption_dropped_is_training_without_captions(images
     assert dropped == none != kept
 
 
-def test_a_generations_weights_can_be_read_and_tell_nothing_of_the_machine(images, tmp_path):
+def test_a_generations_weights_can_be_read_and_hold_no_path_of_the_machine(images, tmp_path):
     """The saved UNet has the mode of any other file, and no path of this machine in its config."""
     unet = trained(images, ESSAY, tmp_path / "out")
     modes = {file.stat().st_mode for file in (*unet.iterdir(), unet.parent / "training.csv")}
@@ -135,9 +135,9 @@ def weights(unet: Path) -> dict[str, torch.Tensor]:
     return load_file(unet / "diffusion_pytorch_model.safetensors")
 
 
-def apart(one: Path, other: Path) -> float:
+def apart(generation: Path, other: Path) -> float:
     """The largest difference between two generations' weights."""
-    ours, theirs = weights(one), weights(other)
+    ours, theirs = weights(generation), weights(other)
     assert ours.keys() == theirs.keys()
     return max(float((ours[name] - theirs[name]).abs().max()) for name in ours)
 
@@ -232,12 +232,12 @@ def test_every_step_draws_from_the_posterior_anew():
     mean, std = torch.full((n, 4, 8, 8), 3.0), torch.full((n, 4, 8, 8), 2.0)
     text, prompt = Text(torch.zeros((2, 1, 1))), torch.zeros(n, dtype=torch.int64)
     scheduler, settings = DDPMScheduler(), TrainSettings()
-    one, other = (
+    first, second = (
         finetune.draw(scheduler, Encoded(mean, std, text, prompt, (64, 64)), np.arange(n), settings, seed).latents
         for seed in (1, 2)
     )
-    assert not torch.equal(one, other)
-    for drawn in (one, other):
+    assert not torch.equal(first, second)
+    for drawn in (first, second):
         assert float(drawn.mean()) == pytest.approx(3, abs=0.05)
         assert float(drawn.std()) == pytest.approx(2, abs=0.05)
     sure = Encoded(mean, torch.zeros_like(std), text, prompt, (64, 64))
@@ -245,7 +245,7 @@ def test_every_step_draws_from_the_posterior_anew():
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_a_training_that_does_not_fit_is_told_with_the_batch_that_does(images, tmp_path, monkeypatch, method):
+def test_an_error_for_a_training_that_does_not_fit_names_the_batch_that_does(images, tmp_path, monkeypatch, method):
     """A device with room for 3 images of a pass of 8: the message names 2, and four times as many passes; no
     weights are left."""
     real = finetune.loss_of

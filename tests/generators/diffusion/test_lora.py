@@ -95,13 +95,13 @@ def test_two_lines_of_plain_diffusers_load_a_generation(base, diet, tmp_path):
 def test_adapters_are_float32_and_the_next_generation_goes_on_from_them(base, diet, tmp_path):
     """In bf16 training, too; a second generation from the first differs from one from the checkpoint."""
     half = TrainSettings(**{**vars(LORA), "mixed_precision": "bf16"})
-    one = trained(base, diet, tmp_path / "one", settings=half)
-    on = trained(one, diet, tmp_path / "on", settings=half)
+    first = trained(base, diet, tmp_path / "first", settings=half)
+    second = trained(first, diet, tmp_path / "second", settings=half)
     afresh = trained(base, diet, tmp_path / "afresh", settings=half)
-    weights = {model.folder.name: load_file(model.folder / lora.FILE) for model in (one, on, afresh)}
-    assert {value.dtype for value in weights["one"].values()} == {torch.float32}
-    assert all(torch.equal(weights["one"][name], value) for name, value in weights["afresh"].items())
-    assert any(not torch.equal(weights["one"][name], value) for name, value in weights["on"].items())
+    weights = {model.folder.name: load_file(model.folder / lora.FILE) for model in (first, second, afresh)}
+    assert {value.dtype for value in weights["first"].values()} == {torch.float32}
+    assert all(torch.equal(weights["first"][name], value) for name, value in weights["afresh"].items())
+    assert any(not torch.equal(weights["first"][name], value) for name, value in weights["second"].items())
 
 
 def test_equal_trainings_are_equal_files_and_leave_the_checkpoint_alone(base, diet, tmp_path):

@@ -64,12 +64,12 @@ def test_an_image_depends_on_its_request_alone(base, folder):
     """Asked for alone, in another order or among more, image i is the same."""
     many = drawn(base, folder("many"), asked(30))
     back = drawn(base, folder("back"), asked(30)[::-1])
-    one = drawn(base, folder("one"), asked(1, first=7))
+    single = drawn(base, folder("single"), asked(1, first=7))
     assert list(many.table.columns[: len(SAMPLES)]) == list(SAMPLES)
     assert (values(back)[back.table["row"]] == values(many)[::-1]).all()
-    assert (values(one)[0] == values(many)[7]).all()
+    assert (values(single)[0] == values(many)[7]).all()
     assert many.table["latent_sha256"].nunique() == 30
-    pd.testing.assert_series_equal(one.table.loc[0].drop("row"), many.table.loc[7].drop("row"), check_names=False)
+    pd.testing.assert_series_equal(single.table.loc[0].drop("row"), many.table.loc[7].drop("row"), check_names=False)
 
 
 @pytest.mark.parametrize(("fit", "ddof"), [("ml", 0), ("unbiased", 1), ("known_variance", None)])
@@ -88,7 +88,7 @@ def test_an_image_passed_on_twice_counts_twice(base, folder):
     assert mean == pytest.approx(values(pool)[[0, 0, 3]].mean(axis=0))
 
 
-def test_real_images_weigh_what_they_are_told(base, folder):
+def test_real_images_have_the_weight_that_is_set(base, folder):
     """With real_weight 0.9 one real image among four has nine tenths of the weight in mean and variance."""
     pool, world = drawn(base, folder("pool"), asked(3)), folder("world")
     GaussianWorld(3).draw(asked(1, first=50), world, ignore)

@@ -96,24 +96,29 @@ def main() -> None:
 def judge_lines(options: argparse.Namespace) -> Iterator[Line]:
     """Sensitivity and specificity on fresh scenes, false positives on junk."""
     scenes = list(scene.album(options.scenes, ALBUM))
-    answered = judged([scene.render(one) for one in scenes], ESSAY, options.out / "scenes")
+    answered = judged([scene.render(drawn) for drawn in scenes], ESSAY, options.out / "scenes")
     truth = pd.DataFrame(
         {
-            "astronaut": [one.rider == "astronaut" for one in scenes],
-            "horse": [one.mount == "horse" for one in scenes],
-            "riding": [one.relation == "riding" for one in scenes],
+            "astronaut": [drawn.rider == "astronaut" for drawn in scenes],
+            "horse": [drawn.mount == "horse" for drawn in scenes],
+            "riding": [drawn.relation == "riding" for drawn in scenes],
         },
         index=answered.index,
     )
     truth[ALL] = truth.all(axis=1)
     for name in (*ESSAY.concepts, ALL):
-        shown, told = truth[name], answered[name].astype(bool)
+        shown, recognised = truth[name], answered[name].astype(bool)
         strict = name != ALL
-        yield Line(f"judge, sensitivity, {name}", int(told[shown].sum()), int(shown.sum()), 0.97 if strict else None)
         yield Line(
-            f"judge, specificity, {name}", int((~told[~shown]).sum()), int((~shown).sum()), 0.98 if strict else None
+            f"judge, sensitivity, {name}", int(recognised[shown].sum()), int(shown.sum()), 0.97 if strict else None
         )
-    beside = [one.relation == "next_to" for one in scenes]
+        yield Line(
+            f"judge, specificity, {name}",
+            int((~recognised[~shown]).sum()),
+            int((~shown).sum()),
+            0.98 if strict else None,
+        )
+    beside = [drawn.relation == "next_to" for drawn in scenes]
     refused = ~answered.loc[beside, "riding"].astype(bool)
     yield Line("judge, riding refused where somebody stands beside", int(refused.sum()), len(refused), 0.98)
     junk = judged(list(junk_images(options.junk)), ESSAY, options.out / "junk")
@@ -126,8 +131,8 @@ def degraded_lines(options: argparse.Namespace) -> Iterator[Line]:
     n = options.degraded
     with_it = [scene.sample(ALBUM + 2, i, relation="riding", rider="astronaut", mount="horse") for i in range(n)]
     others = (scene.sample(ALBUM + 3, i, relation="next_to") for i in range(4 * n))
-    without = [one for one in others if one.rider != "astronaut" and one.mount != "horse"][:n]
-    images = to_float(np.stack([scene.render(one) for one in (*with_it, *without)]))
+    without = [drawn for drawn in others if drawn.rider != "astronaut" and drawn.mount != "horse"][:n]
+    images = to_float(np.stack([scene.render(drawn) for drawn in (*with_it, *without)]))
     codec = Codec(assets.find(f"{assets.PREFIX}storybook") / "vae")
     for kind, level, degraded in degradations(images, codec, ALBUM):
         answered = judged(list(to_pixels(degraded)), ESSAY, options.out / f"degraded-{kind}-{level:g}").astype(bool)

@@ -99,11 +99,11 @@ def curve_lines(test: pd.DataFrame, answers: pd.DataFrame) -> Iterator[Line]:
             yield gap_line(f"V(all), {arm}, generations {first}-{last}", some, answers[ALL], ESSAY, 0.15)
 
 
-def gap_line(what: str, group: pd.DataFrame, answers: pd.Series, concepts: tuple[str, ...], most: float) -> Line:
+def gap_line(label: str, group: pd.DataFrame, answers: pd.Series, concepts: tuple[str, ...], most: float) -> Line:
     """The distance of the judge's V from the span by eye."""
     low, high = span(group, concepts)
     value = float(answers[group.index].mean())
-    return Line(f"{what}, gap", len(group), gap(value, low, high), low, high, at_most=most, judge=value)
+    return Line(f"{label}, gap", len(group), gap(value, low, high), low, high, at_most=most, judge=value)
 
 
 def span(group: pd.DataFrame, concepts: tuple[str, ...]) -> tuple[float, float]:
@@ -127,9 +127,9 @@ def rate_lines(test: pd.DataFrame, answers: pd.DataFrame) -> Iterator[Line]:
         yield rate_line(f"specificity, {name}, generations 0-6", right[~known], least[1])
 
 
-def rate_line(what: str, right: pd.Series | np.ndarray, least: float) -> Line:
+def rate_line(label: str, right: pd.Series | np.ndarray, least: float) -> Line:
     hits, n = int(right.sum()), len(right)
-    return Line(what, n, hits / n, *rates.wilson(hits, n), at_least=least)
+    return Line(label, n, hits / n, *rates.wilson(hits, n), at_least=least)
 
 
 def junk_lines(judge: ClipRecogniser, test: pd.DataFrame, answers: pd.DataFrame, place: Path) -> Iterator[Line]:

@@ -105,10 +105,10 @@ CONTEXT = 16  # tokens: the longest caption has 13 words, and two ends
 def prepare_folder(recipe: Recipe, folder: Path) -> None:
     """Write the configuration and the tokenizer, which open_clip needs besides the weights."""
     folder.mkdir(parents=True, exist_ok=True)
-    words = write_tokenizer(folder)
+    vocabulary_size = write_tokenizer(folder)
     text = {
         "context_length": CONTEXT,
-        "vocab_size": words,
+        "vocab_size": vocabulary_size,
         "hf_tokenizer_name": ".",
         "tokenizer_kwargs": {"clean": "canonicalize"},
         **recipe.text,
@@ -168,9 +168,9 @@ class Recogniser:
     @torch.inference_mode()
     def logits(self, images: Tensor, texts: list[str]) -> Tensor:
         """float32 (images, texts)."""
-        words = self.model.encode_text(self.tokenizer(texts), normalize=True)
+        text_features = self.model.encode_text(self.tokenizer(texts), normalize=True)
         parts = [self.model.encode_image(part * 2 - 1, normalize=True) for part in images.split(128)]
-        return self.model.logit_scale.exp() * torch.cat(parts) @ words.T
+        return self.model.logit_scale.exp() * torch.cat(parts) @ text_features.T
 
     def scores(self, images: Tensor) -> dict[str, np.ndarray]:
         """Each concept's score, float32 (images,)."""

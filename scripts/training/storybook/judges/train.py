@@ -94,8 +94,8 @@ def learn(
             group["lr"] = rate * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         images, table = batches(step)
         extra = captions(table, np.random.default_rng([batches.seed, step]), 20)
-        words = torch.cat([tokens, tokenizer([claim.text for claim in extra])])
-        logits = _logits(model, images, words)
+        all_tokens = torch.cat([tokens, tokenizer([claim.text for claim in extra])])
+        logits = _logits(model, images, all_tokens)
         every = [*claims, *extra]
         claim_loss = balanced_loss(logits + model.logit_bias, truths(every, table), known(every, table))
         loss = claim_loss + sum(term(logits, table, columns) for term in losses)
@@ -112,12 +112,12 @@ def learn(
             watch(step)
 
 
-def _logits(model: torch.nn.Module, images: Tensor, words: Tensor) -> Tensor:
+def _logits(model: torch.nn.Module, images: Tensor, tokens: Tensor) -> Tensor:
     """scale cos(image, text), float32 (images, texts)."""
     inputs = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         image = model.encode_image(inputs)
-    text = model.encode_text(words, normalize=True)
+    text = model.encode_text(tokens, normalize=True)
     return model.logit_scale.exp() * F.normalize(image.float(), dim=1) @ text.T
 
 
