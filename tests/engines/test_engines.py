@@ -138,7 +138,7 @@ def test_a_driver_that_is_killed_leaves_what_is_finished(toy, tmp_path, number, 
     driver = start(path, tmp_path / "ray", "--engine", "ray", "--workers", "2")
     until(lambda: len(list((tmp_path / "ray" / "store").glob("g01-*"))) > 3)
     family = psutil.Process(driver.pid).children(recursive=True)
-    workers = [process for process in family if process.name().startswith("ray::_Worker")]
+    workers = [process for process in family if process.name().startswith("ray::_Actor")]
     assert workers
     driver.send_signal(number)
     assert driver.wait(timeout=60) == code, driver.stdout.read()

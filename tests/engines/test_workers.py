@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -140,9 +141,34 @@ def test_a_script_without_a_main_guard_runs_once(toy, tmp_path):
 def test_workers_that_cannot_start_stop_the_run_before_the_first_image(toy, tmp_path, monkeypatch):
     """The error says how to go on without workers."""
     monkeypatch.setattr(spawn, "_python_exe", b"/bin/false")
-    with pytest.raises(EntropyLoopError, match=r"worker process did not start.*`--workers 1`"):
+    with pytest.raises(EntropyLoopError, match=r"worker processes did not start.*`--workers 1`"):
         run(toy(), tmp_path / "out", *WORKERS)
     assert not list((tmp_path / "out" / "store").glob("g*"))
+
+
+def test_a_start_that_fails_keeps_nobody_waiting(tmp_path):
+    """Every unit that waits for a worker gets the error, with what to do."""
+
+    def start() -> Worker:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    stage = Stage("generate", 0, "a", {"threads": 1}, set=POOL)
+    units = [Unit(lambda out, tick: None, tmp_path / str(number)) for number in range(4)]
+    with (
+        pytest.raises(EntropyLoopError, match=r"no worker process could be started \(Resource.*`--workers 1`"),
+        Pool(Store(tmp_path), 2, start) as pool,
+    ):
+        list(pool.perform(stage, units, lambda share: None))
+    assert not pool.waiting
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_judge_that_fails_beside_the_training_ends_the_run(toy, tmp_path):
+    """With its own message; what was made before is kept."""
+    judges = [{"use": "exact"}, {"use": "command", "name": "broken", "command": ["false"]}]
+    with pytest.raises(EntropyLoopError, match="broken"):
+        run(toy(judges=judges), tmp_path / "out", *WORKERS)
+    assert list((tmp_path / "out" / "store").glob("g00-generate-pool-*"))
 
 
 # ---- how many ------------------------------------------------------------------------------------------
@@ -207,22 +233,34 @@ def test_results_of_two_threads_do_not_continue_under_one(toy, tmp_path):
 @pytest.mark.parametrize(("quota", "cores"), [("max 100000", 4), ("200000 100000", 2), ("50000 100000", 1)])
 def test_a_containers_quota_limits_the_cores(tmp_path, monkeypatch, quota, cores):
     """Of four cores that the affinity allows."""
-    group = tmp_path / "cgroup" / "job"
-    group.mkdir(parents=True)
-    (group / "cpu.max").write_text(f"{quota}\n")
-    (tmp_path / "own").write_text("0::/job\n")
-    monkeypatch.setattr(resources, "CGROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(resources, "OWN_CGROUP", tmp_path / "own")
+    control_groups(tmp_path, monkeypatch, "0::/job/step", {"job/cpu.max": quota, "job/step/cpu.max": "max 100000"})
     monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda self: [0, 1, 2, 3])
     assert resources.cores() == cores
 
 
 def test_a_containers_limit_is_the_free_memory(tmp_path, monkeypatch):
     """What its limit leaves, if that is less than what the machine has."""
-    (tmp_path / "memory.max").write_text("3000000\n")
-    (tmp_path / "memory.current").write_text("1000000\n")
-    monkeypatch.setattr(resources, "CGROUP", tmp_path)
+    files = {"job/memory.max": "3000000", "job/memory.current": "1500000", "job/memory.stat": "inactive_file 500000"}
+    control_groups(tmp_path, monkeypatch, "0::/job/step", files)
     assert resources.memory() == 2_000_000
+
+
+def test_a_limit_of_version_1_counts_too(tmp_path, monkeypatch):
+    """Older systems have one tree of groups per controller."""
+    files = {"memory/job/memory.limit_in_bytes": "3000000", "memory/job/memory.usage_in_bytes": "1000000"}
+    control_groups(tmp_path, monkeypatch, "4:memory:/job", files)
+    assert resources.memory() == 2_000_000
+
+
+def control_groups(tmp_path, monkeypatch, own: str, files: dict[str, str]) -> None:
+    """Control groups of Linux as files of a folder. own: the line of this process's group."""
+    for name, text in files.items():
+        file = tmp_path / "cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{text}\n")
+    (tmp_path / "own").write_text(f"{own}\n")
+    monkeypatch.setattr(resources, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(resources, "OWN_CGROUPS", tmp_path / "own")
 
 
 @pytest.mark.parametrize("chosen", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}])
@@ -253,6 +291,9 @@ class Slow(Worker):
         return Made(unit.out, 0.0, None)
 
     def kill(self) -> None:
+        """Nothing to end."""
+
+    def dismiss(self) -> None:
         """Nothing to end."""
 
 

@@ -9,6 +9,8 @@ import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from entropy_loop import registry
+from entropy_loop.assets import Download
 from entropy_loop.contracts import Costs, Judge, Needs, Scorer
 from entropy_loop.data import Stage
 from entropy_loop.plan import Chain, Plan
@@ -153,12 +155,22 @@ class Outlook:
 
 
 def needs(planned: Plan) -> Needs:
-    """What one worker takes (the libraries, and the largest sampling or training), and the work of the plan."""
+    """What one worker takes (the libraries, the downloaded models that look at images, and the largest sampling or
+    training), and the work of the plan."""
     largest = max((max(costs.sampling, costs.training) for costs in _generator_costs(planned)), default=0)
     threads = max(chain.config.threads for chain in planned.chains)
     unknown = len(_generator_costs(planned)) < len(planned.chains)
     tflop = math.inf if unknown else sum(each.tflop for each in work(planned).values())
-    return Needs(threads, LIBRARIES + largest, tflop)
+    observers = sum(sum(download.local_files().values()) for download in set(_observers(planned)))
+    return Needs(threads, LIBRARIES + observers + largest, tflop)
+
+
+def _observers(planned: Plan) -> Iterator[Download]:
+    """The downloaded models that stay in memory beside the generator."""
+    for chain in planned.chains:
+        for plugin in registry.plugins_in(chain.config.model_dump()):
+            if plugin.kind is not registry.GENERATOR:
+                yield from registry.build(plugin.kind, plugin.spec, plugin.place).downloads()
 
 
 def _generator_costs(planned: Plan) -> list[Costs]:

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.sharedctypes import RawValue
 from threading import Lock, Thread
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 import psutil
 from pydantic import Field
@@ -25,7 +25,7 @@ from pydantic import Field
 from entropy_loop import assets
 from entropy_loop.contracts import ChainT, Engine, Needs
 from entropy_loop.data import Tick
-from entropy_loop.engines.pool import Pool, Worker, WorkerDied
+from entropy_loop.engines.pool import ALONE, Pool, Worker, WorkerDied, WorkerNotStarted
 from entropy_loop.errors import ConfigError, EntropyLoopError
 from entropy_loop.machine import device, distributed, resources, threads
 from entropy_loop.storage.store import Made, Store, Unit
@@ -33,11 +33,16 @@ from entropy_loop.storage.store import Made, Store, Unit
 if TYPE_CHECKING:
     from ctypes import c_double
 
+T = TypeVar("T")
 POLL = 0.5
-"""Seconds between two looks at a worker at work."""
+"""Seconds between two reports of a worker's progress."""
+LOOK = 10.0
+"""Seconds between two looks at the CPU time that it uses."""
+GONE = 5.0
+"""Longest wait, in seconds, for a killed worker to be gone."""
 WORTH = 0.5
 """TFLOP of work below which no worker is started: a core computes it in the seconds that a worker takes to start."""
-HUNG = 600.0
+HUNG = 3600.0
 """Seconds in which a worker and its child processes use no CPU time at all, after which it counts as hung."""
 
 
@@ -97,56 +102,69 @@ class _Process(Worker):
     def __init__(self, cores: int) -> None:
         threads.use(cores)  # the worker's libraries read the environment when they are loaded
         self.share: c_double = RawValue("d", 0.0)
-        chosen = os.environ.get(device.CHOICE, "auto")
         context = _Spawn()
+        chosen = os.environ.get(device.CHOICE, "auto")
         self.executor = ProcessPoolExecutor(1, context, _begin, (self.share, chosen))
         with _without_main():
             self.started = self.executor.submit(os.getpid)
-        self.pid = context.pid()
+        self.family = _family(cast(int, context.last.pid))
 
     def make(self, unit: Unit, cores: int, tick: Tick) -> Made:
         try:
-            self.started.result()
-        except BrokenProcessPool:
-            raise EntropyLoopError(
-                "engine: a worker process did not start; its own message stands above. `--workers 1` works without."
-            ) from None
+            self._watched(self.started, tick)
+        except (BrokenProcessPool, CancelledError):
+            raise WorkerNotStarted from None
         try:
-            return self._watched(self.executor.submit(_make, unit, cores), tick)
-        except BrokenProcessPool:
+            work = pickle.dumps(unit)
+        except Exception as error:
+            raise EntropyLoopError(f"engine: cannot be sent to a worker process: {error}. {ALONE}") from error
+        try:
+            return self._watched(self.executor.submit(_make, work, cores), tick)
+        except (BrokenProcessPool, CancelledError):
             raise WorkerDied from None
 
-    def _watched(self, result: Future[Made], tick: Tick) -> Made:
+    def _watched(self, result: Future[T], tick: Tick) -> T:
         """The result, as soon as it is there. Raises WorkerDied when the worker hangs."""
-        used, since = 0.0, time.monotonic()
-        while wait([result], POLL).not_done:
+        used, since, looked = -1.0, time.monotonic(), 0.0
+        while not result.done():
+            wait([result], POLL)
             tick(self.share.value)
-            if (now := self._cpu_seconds()) > used:
-                used, since = now, time.monotonic()
-            elif time.monotonic() - since > HUNG:
+            now = time.monotonic()
+            if now - looked < min(LOOK, HUNG / 2):
+                continue
+            self.family, looked = _family(self.family[0].pid) if self.family else [], now
+            if (seconds := _cpu_seconds(self.family)) != used:  # it also falls, when a child process ends
+                used, since = seconds, now
+            elif now - since > HUNG:
                 raise WorkerDied
         return result.result()
 
-    def _cpu_seconds(self) -> float:
-        total = 0.0
-        for process in self._family():
-            with suppress(psutil.NoSuchProcess):  # it has just ended
-                total += sum(process.cpu_times()[:2])
-        return total
-
-    def _family(self) -> list[psutil.Process]:
-        """The worker's process and its child processes, such as a judge's program; empty when it is gone."""
-        try:
-            process = psutil.Process(self.pid)
-            return [*process.children(recursive=True), process]
-        except psutil.NoSuchProcess:
-            return []
-
     def kill(self) -> None:
-        for process in self._family():
-            with suppress(psutil.NoSuchProcess):
+        for process in self.family:  # the worker first: it could start another child process
+            with suppress(psutil.Error):
                 process.kill()
-        self.executor.shutdown(wait=False, cancel_futures=True)
+        psutil.wait_procs(self.family[:1], timeout=GONE)  # its successor writes into the same folder
+        self.executor.shutdown(wait=False)
+
+    def dismiss(self) -> None:
+        self.executor.shutdown()
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """A worker's process, then its child processes, such as a judge's program; empty if it is gone."""
+    try:
+        worker = psutil.Process(pid)
+        return [worker, *worker.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _cpu_seconds(processes: Sequence[psutil.Process]) -> float:
+    total = 0.0
+    for process in processes:
+        with suppress(psutil.Error):  # it has just ended
+            total += sum(process.cpu_times()[:2])
+    return total
 
 
 class _Spawn(SpawnContext):
@@ -157,9 +175,6 @@ class _Spawn(SpawnContext):
     def Process(self, *arguments: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]
         self.last = SpawnProcess(*arguments, **options)
         return self.last
-
-    def pid(self) -> int:
-        return cast(int, self.last.pid)
 
 
 _STARTING = Lock()
@@ -195,13 +210,17 @@ def _end_with_parent() -> None:
     """A worker whose parent was killed would otherwise wait for work for ever."""
     if parent := parent_process():
         parent.join()
+        for child in _family(os.getpid())[1:]:
+            with suppress(psutil.Error):
+                child.kill()
         os._exit(1)
 
 
-def _make(unit: Unit, cores: int) -> Made:
+def _make(work: bytes, cores: int) -> Made:
     threads.use(cores)
     try:
         _advance(0.0)
+        unit: Unit = pickle.loads(work)  # noqa: S301 (bytes of the process that started this one)
         return unit.made(_advance)
     except Exception as error:
         raise _picklable(error) from None

@@ -27,10 +27,17 @@ from entropy_loop.storage.store import Made, Store, Task, Unit
 DEATHS = 3
 """Number of workers that may die at a unit of work before it is quarantined."""
 QUARANTINE = "quarantine.jsonl"
+ABREAST = 4
+"""Chains at work per worker: enough to have work for each, few enough to need few threads."""
+ALONE = "`--workers 1` works in this process."
 
 
 class WorkerDied(Exception):
     """The process of a worker is gone: killed, out of memory, or hung."""
+
+
+class WorkerNotStarted(WorkerDied):
+    """It ended before it could make anything."""
 
 
 class Worker(ABC):
@@ -43,6 +50,10 @@ class Worker(ABC):
     @abstractmethod
     def kill(self) -> None:
         """End the process at once, whatever it does."""
+
+    @abstractmethod
+    def dismiss(self) -> None:
+        """End the idle process in order."""
 
 
 @dataclass
@@ -63,20 +74,25 @@ class Pool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            for worker in self.workers:
+                worker.dismiss()
+        else:
+            self.close()
 
     def carry(
         self, chains: Sequence[ChainT], work: Callable[[ChainT, Store], None], between: Callable[[], None]
     ) -> None:
         """Carry every chain to its end, even if others fail; then raise the first error."""
-        with ThreadPoolExecutor(len(chains)) as executor:
-            futures = [executor.submit(self._carry_chain, chain, work) for chain in chains]
+        with ThreadPoolExecutor(min(len(chains), ABREAST * self.size)) as executor:
             try:
+                futures = [executor.submit(self._carry_chain, chain, work) for chain in chains]
                 while wait(futures, timeout=5.0).not_done:
                     between()
             except BaseException:  # a signal: do not wait for running stages
                 self.close()
+                executor.shutdown(wait=False, cancel_futures=True)
                 raise
         for future in futures:
             future.result()
@@ -98,7 +114,7 @@ class Pool:
             advance(number, 1.0)
             return made
 
-        with ThreadPoolExecutor(self.size) as executor:
+        with ThreadPoolExecutor(min(self.size, len(units)) or 1) as executor:
             for future in as_completed([executor.submit(make, *numbered) for numbered in enumerate(units)]):
                 if error := future.exception():
                     first_error = first_error or error
@@ -110,13 +126,19 @@ class Pool:
     def _make(self, stage: Stage, unit: Unit, tick: Tick) -> Made:
         """Make one unit. If its worker dies, another one tries again, up to DEATHS times."""
         self._check_quarantine(stage, unit.images)
-        unit, cores = replace(unit, out=unit.out.resolve()), stage.threads
+        unit = replace(unit, out=unit.out.resolve())
+        not_started = 0
         for _ in range(DEATHS):
             with self._worker(stage) as worker:
                 try:
-                    return worker.make(unit, cores, tick)
-                except WorkerDied:
+                    return worker.make(unit, stage.threads, tick)
+                except WorkerDied as death:
                     self._remove(worker)
+                    not_started += isinstance(death, WorkerNotStarted)
+            if self.closed:  # the worker was killed because the run ends
+                raise EntropyLoopError("engine: stopped.")
+        if not_started == DEATHS:
+            raise EntropyLoopError(f"engine: {DEATHS} worker processes did not start. {ALONE}")
         disk.append(self.store.stages / QUARANTINE, json.dumps({"stage": stage.folder, "ids": unit.images}))
         raise EntropyLoopError(self._quarantined(stage, unit.images))
 
@@ -129,10 +151,12 @@ class Pool:
             heapq.heappush(self.waiting, rank)
             self.turn.wait_for(lambda: self.closed or (self.waiting[0] == rank and self._has_worker()))
             heapq.heappop(self.waiting)
-            if self.closed:
-                raise EntropyLoopError("engine: stopped.")
-            worker = self.idle.pop() if self.idle else self._start()
-            self.turn.notify_all()  # the next one may have a worker, too
+            try:
+                if self.closed:
+                    raise EntropyLoopError("engine: stopped.")
+                worker = self.idle.pop() if self.idle else self._start()
+            finally:
+                self.turn.notify_all()  # the next one may have a worker, too
         try:
             yield worker
         finally:
@@ -144,7 +168,10 @@ class Pool:
         return bool(self.idle) or len(self.workers) < self.size
 
     def _start(self) -> Worker:
-        self.workers.append(worker := self.start())
+        try:
+            self.workers.append(worker := self.start())
+        except OSError as error:
+            raise EntropyLoopError(f"engine: no worker process could be started ({error.strerror}). {ALONE}") from None
         return worker
 
     def _remove(self, worker: Worker) -> None:

@@ -107,6 +107,9 @@ class _RayWorker(Worker):
 
         ray.kill(self.actor)
 
+    def dismiss(self) -> None:
+        self.kill()
+
 
 class _Actor:
     """The process of a worker."""

@@ -120,7 +120,7 @@ def _no_locks(error: OSError | sqlite3.OperationalError) -> bool:
     """Whether a lock failed because the file system has none."""
     if isinstance(error, sqlite3.OperationalError):
         return error.sqlite_errorname.endswith("LOCK") or error.sqlite_errorname == "SQLITE_PROTOCOL"
-    return error.errno in (errno.ENOLCK, errno.EOPNOTSUPP)
+    return error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @dataclass(frozen=True)
