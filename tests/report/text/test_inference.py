@@ -59,7 +59,7 @@ def test_the_ledger_has_every_step_of_every_chain(made):
     assert len(found) == 6
     told = pd.DataFrame([[v.value for v in step.values[4:]] for _, steps in found for step in steps])
     assert told.to_numpy() == pytest.approx(rows[["curation", "training", "response"]].to_numpy(float))
-    assert "Ledger" in page
+    assert "The ledger" in page
 
 
 def test_all_steps_of_the_ledger_together_are_the_whole_response(made):
