@@ -130,11 +130,11 @@ def alarm_warnings(table: pd.DataFrame) -> list[str]:
 
 def _worse(alarms: pd.DataFrame) -> Iterator[str]:
     """What became worse. alarms: rows of checks.csv of one prompt, judge and generation."""
-    named = {str(check): _named(rows["concept"].unique()) for check, rows in alarms.groupby("check")}
+    named = {str(check): _named(list(rows["concept"].unique())) for check, rows in alarms.groupby("check")}
     if SENSITIVITY in named:
-        yield f"it recognises {named[SENSITIVITY]} less often where a check prompt asks for it"
+        yield f"it recognises {named[SENSITIVITY]} less often where the check prompt asks for that"
     if SPECIFICITY in named:
-        yield f"it recognises {named[SPECIFICITY]} more often where a check prompt does not ask for it"
+        yield f"it recognises {named[SPECIFICITY]} more often where the check prompt does not ask for that"
     for concepts in dict.fromkeys(named[move] for move in MOVES if move in named):
         moved = [MOVED_AS[move] for move in MOVES if named.get(move) == concepts]
         yield f"its answers on {concepts} change more often when an image is {' or '.join(moved)}"
