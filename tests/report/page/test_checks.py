@@ -125,7 +125,7 @@ def test_a_judge_that_goes_blind_raises_an_alarm_where_it_does(run):
     assert set(found.loc[found["alarm"] != "", "generation"]) == {2}
     (told,) = alarm_warnings(found)
     assert told.startswith("From generation 2 on exact does worse on its checks than in generation 0 (")
-    assert "it recognises horse and all concepts in one image less often where the check prompt asks for that." in told
+    assert "it recognises horse less often where the check prompt asks for that." in told
     assert "entropy-loop rate" in told
     assert alarm_warnings(run[2].checks) == []
 
