@@ -182,10 +182,16 @@ def cli_page() -> str:
 
 
 def _usage(name: str, params: list[Any]) -> str:
-    arguments = [_value(param) for param in params if param.param_type_name == "argument"]
+    arguments = [_argument(param) for param in params if param.param_type_name == "argument"]
     required = [param for param in params if param.param_type_name == "option" and param.required]
     needed = [f"{param.opts[0]} {param.name.upper()}" for param in required]
     return " ".join(["entropy-loop", name, *needed, "[OPTIONS]", *arguments])
+
+
+def _argument(param: Any) -> str:
+    """An argument in the usage: in brackets if it may be left out, with dots if it may be repeated."""
+    name = _value(param) + "..." * (param.nargs == -1)
+    return name if param.required else f"[{name}]"
 
 
 def _option(param: Any) -> tuple[str, str, str, str]:

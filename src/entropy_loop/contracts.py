@@ -449,7 +449,7 @@ class Regime(Plugin, Protocol):
         return kept if self.real_fraction == 1 else round(kept * self.real_fraction / (1 - self.real_fraction))
 
     def fed(self) -> str:
-        """What it feeds back from the kept images, in words."""
+        """What the next generation is trained on, in words, as in 'what the generation before it kept'."""
         return f"what the regime {type(self).__name__} makes of the kept images"
 
 

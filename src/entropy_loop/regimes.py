@@ -26,7 +26,7 @@ class Replace(Regime):
     version: ClassVar[int] = 1
 
     def fed(self) -> str:
-        return "what the last generation kept"
+        return "what the generation before it kept"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Window(Regime):
         return history[-self.generations :]
 
     def fed(self) -> str:
-        return f"what the last {self.generations} generations kept"
+        return f"what the {self.generations} generations before it kept"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class MixReal(Regime):
     """Share of the diet that is real, above 0 to 1. At 1 real images replace the kept ones."""
 
     def fed(self) -> str:
-        return "what the last generation kept"
+        return "what the generation before it kept"
 
 
 @dataclass(frozen=True)

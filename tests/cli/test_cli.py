@@ -14,6 +14,7 @@ from conftest import environment
 from entropy_loop import __version__, assets, cli
 from entropy_loop.cli.app import ORDER
 from entropy_loop.commands import doctor
+from entropy_loop.commands.init import Answers
 from entropy_loop.machine import resources
 from entropy_loop.regimes import Replace
 from entropy_loop.storage.store import Store
@@ -79,6 +80,14 @@ def test_the_help_lists_the_commands_in_the_order_of_a_study(command):
     lines = command("--help").stdout.partition("Commands:")[2].splitlines()
     assert [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "] == list(ORDER)
     assert ORDER[:5] == ("init", "doctor", "fetch", "plan", "run")
+
+
+def test_the_help_of_init_names_its_defaults(command):
+    """They are those of its answers."""
+    text, usual = " ".join(command("init", "--help").stdout.split()), Answers()
+    for default in (usual.prompt, ", ".join(usual.concepts), usual.keep, usual.generations, usual.images, usual.seeds):
+        assert f"Default: {default}." in text
+    assert f"{usual.model} (default)" in text
 
 
 def test_a_plan_shows_times_as_people_write_them(command, tmp_path):

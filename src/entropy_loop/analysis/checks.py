@@ -24,6 +24,7 @@ WORST_COLUMNS: dict[str, Sequence[str]] = {
     "worst steadiness": MOVES,
 }
 """Column of the page's table of V -> the checks of which it shows the worst."""
+MOVED_AS = dict(zip(MOVES, ("mirrored", "shifted"), strict=True))
 ALARM_RULE = (
     f"A check raises an alarm if its share is at least {FALL:.2f} below that of generation 0 and Newcombe\u2019s "
     "95\u00a0% interval of the fall excludes 0. Either the judge gets worse, or the damage to the model spreads to the "
@@ -118,14 +119,31 @@ def alarm_warnings(table: pd.DataFrame) -> list[str]:
             start = int(alarms["generation"].min())
             first_alarms = alarms[alarms["generation"] == start]
             fell, chains = first_alarms["run"].nunique(), rows["run"].nunique()
-            where = f" in {fell} of {chains} chains" if chains > 1 else ""
-            kinds = first_alarms.groupby("check", sort=False)["concept"].unique()
-            fallen = "; ".join(f"{check} of {', '.join(concepts)}" for check, concepts in kinds.items())
+            where = f", in {fell} of {chains} chains," if chains > 1 else ""
             sentences.append(
-                f"From generation {start} on, checks of {judge} fall{where} (\u201c{prompt}\u201d: {fallen}): V is "
-                "doubtful from there on. Label pictures with `entropy-loop rate`."
+                f"From generation {start} on{where} {judge} does worse on its checks than in generation 0 "
+                f"(\u201c{prompt}\u201d): {'; '.join(_worse(first_alarms))}. V is doubtful from there on. Label "
+                "pictures with `entropy-loop rate`."
             )
     return sentences
+
+
+def _worse(alarms: pd.DataFrame) -> Iterator[str]:
+    """What became worse. alarms: rows of checks.csv of one prompt, judge and generation."""
+    named = {str(check): _named(list(rows["concept"].unique())) for check, rows in alarms.groupby("check")}
+    if SENSITIVITY in named:
+        yield f"it recognises {named[SENSITIVITY]} less often where the check prompt asks for that"
+    if SPECIFICITY in named:
+        yield f"it recognises {named[SPECIFICITY]} more often where the check prompt does not ask for that"
+    for concepts in dict.fromkeys(named[move] for move in MOVES if move in named):
+        moved = [MOVED_AS[move] for move in MOVES if named.get(move) == concepts]
+        yield f"its answers on {concepts} change more often when an image is {' or '.join(moved)}"
+
+
+def _named(concepts: Sequence[str]) -> str:
+    """Concepts in words."""
+    names = ["all concepts in one image" if name == ALL else name for name in concepts]
+    return " and ".join([", ".join(names[:-1])] * (len(names) > 1) + names[-1:])
 
 
 def worst_share(rows: pd.DataFrame, names: Sequence[str]) -> Value:

@@ -16,6 +16,7 @@ from entropy_loop.metrics.rates import answers, wilson
 from entropy_loop.study.config import Config
 
 UNCALIBRATED = "the judge is not calibrated for it"
+NO_CALIBRATION = "this kind of judge has no calibration"
 
 
 class PromptCalibration(NamedTuple):
@@ -66,5 +67,5 @@ def calibration(judge: Judge, config: Config, prompt: Prompt) -> PromptCalibrati
     except EntropyLoopError as error:
         return PromptCalibration({}, str(error))
     if entries is None:
-        return PromptCalibration({}, "this kind of judge has no calibration")
+        return PromptCalibration({}, NO_CALIBRATION)
     return PromptCalibration(entries, UNCALIBRATED)

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-ORDER = (
-    "init", "doctor", "fetch", "plan", "run", "watch", "report", "compare", "rate", "import", "export", "calibrate",
-    "verify", "clean", "power", "selfcheck", "world", "list", "schema",
-)  # fmt: skip
-"""The commands in the order of a study, from its config to its results; then the tools beside it."""
+GROUPS = {
+    "Commands": ("init", "doctor", "fetch", "plan", "run", "watch", "report", "compare"),
+    "People and judges": ("rate", "import", "export", "calibrate"),
+    "Tools": ("verify", "clean", "power", "selfcheck", "world", "list", "schema"),
+}
+"""Heading -> commands. The first are in the order of a study, from its config to its results."""
+ORDER = tuple(name for names in GROUPS.values() for name in names)
 
 
 class Ordered(TyperGroup):
-    """Lists its commands in ORDER."""
+    """Lists its commands in ORDER, under the headings of GROUPS."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         return sorted(super().list_commands(ctx), key=ORDER.index)
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        width = max(map(len, ORDER))
+        for heading, names in GROUPS.items():
+            commands = {name: self.get_command(ctx, name) for name in names}
+            texts = [c.get_short_help_str(formatter.width - 6 - width) if c else "" for c in commands.values()]
+            with formatter.section(heading):
+                formatter.write_dl([(f"{name:{width}}", text) for name, text in zip(commands, texts, strict=True)])
+
 
 app = typer.Typer(
     cls=Ordered,
-    help="What becomes of a text-to-image model when its own images are fed back into its training?",
+    help="What becomes of a text-to-image model when its own images are fed back into its training?\n\n"
+    "Start with `entropy-loop run configs/tutorial.yaml` (five minutes), or write a config of your own with "
+    "`entropy-loop init`.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -14,9 +14,9 @@ ANSWERS = ("label-studio", "csv")
 
 @app.command("export")
 def export_(
-    root: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
+    root: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder.")],
     to: Annotated[str, typer.Option(help="imagefolder, parquet, label-studio or csv.")],
-    out_dir: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Default: DIR-<format>.")] = None,
+    out_dir: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Default: RESULTS-<format>.")] = None,
     arm: Annotated[str | None, typer.Option(help="Only images of this arm.")] = None,
     generation: Annotated[int | None, typer.Option(min=0, help="Only images of this generation.")] = None,
     image_set: Annotated[str | None, typer.Option("--set", metavar="SET", help="pool or evaluation.")] = None,

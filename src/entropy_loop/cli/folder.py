@@ -12,13 +12,14 @@ import typer
 from entropy_loop.cli.app import JsonOption, app, out
 from entropy_loop.units import size
 
-FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")]
+FolderArgument = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder.")]
 
 
 @app.command("verify")
 def verify_(root: FolderArgument, as_json: JsonOption = False) -> None:
-    """Compare every byte of every finished stage with its receipt. Damaged stages are named and put aside, so that the
-    next run makes them again. Exit code 3 if there are any."""
+    """Check that no stored file was changed or damaged. Compares every byte of the finished stages with what was
+    written. Damaged stages are named and put aside, so that the next run makes them again. Exit code 3 if there are
+    any."""
     from entropy_loop.commands import results_folder
 
     lines = results_folder.verify(root)

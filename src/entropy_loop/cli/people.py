@@ -14,8 +14,12 @@ from entropy_loop.cli.app import app, out
 def rate(
     root: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder, finished or waiting for people.")],
     links: Annotated[int, typer.Option(min=1, max=1000, help="Links to print: one per person, for one use.")] = 1,
-    images: Annotated[int | None, typer.Option(min=1, help="Images of every pool. Default: the config's.")] = None,
-    raters: Annotated[int | None, typer.Option(min=1, help="People per image. Default: the config's.")] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Images to rate of each pool. Default: people.images of the config.")
+    ] = None,
+    raters: Annotated[
+        int | None, typer.Option(min=1, help="People per image. Default: people.raters of the config.")
+    ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; by default only this machine reaches it.")
     ] = "127.0.0.1",
@@ -48,11 +52,11 @@ def rate(
 @app.command("import")
 def import_(
     root: Annotated[Path, typer.Argument(metavar="RESULTS", help="The results folder whose images were rated.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, or the JSON export of Label Studio.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The JSON export of Label Studio, or a CSV.")],
 ) -> None:
     """Read answers that people gave on another platform.
 
-    They rated what `export --to label-studio` or `export --to csv` wrote.
+    `export --to label-studio` writes the images to rate. A CSV has the columns that `export --to csv` writes.
     """
     from entropy_loop.commands import results_folder
     from entropy_loop.people.book import Book

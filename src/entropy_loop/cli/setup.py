@@ -15,16 +15,27 @@ from entropy_loop.cli.app import app, out
 @app.command()
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The config to write.")] = Path("experiment.yaml"),
-    model: Annotated[str | None, typer.Option(help="bundled, sd15, sdxl, or a folder in diffusers' format.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="The prompt of every image.")] = None,
-    concepts: Annotated[str | None, typer.Option(help="What an image should show, separated by commas.")] = None,
-    keep: Annotated[int | None, typer.Option(min=0, help="Images of a pool to keep; 0: no curation.")] = None,
-    generations: Annotated[int | None, typer.Option(min=1, help="Feedback steps.")] = None,
-    images: Annotated[int | None, typer.Option(min=1, help="Images of a pool.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Chains of each arm; a claim needs three.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="bundled (default), sd15, sdxl, or a folder in diffusers' format.")
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="The prompt. Default: a photograph of an astronaut riding a horse.")
+    ] = None,
+    concepts: Annotated[
+        str | None,
+        typer.Option(help="What an image should show, separated by commas. Default: astronaut, horse, riding."),
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(min=0, help="Images to keep of each pool; 0: no curation. Default: 32.")
+    ] = None,
+    generations: Annotated[int | None, typer.Option(min=1, help="Feedback steps. Default: 10.")] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="Images of each pool. Default: 128.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Chains of each arm; a claim needs three. Default: 1.")
+    ] = None,
 ) -> None:
-    """Write a first config, with a comment on every line. On a terminal it asks for model, prompt, concepts and keep
-    where they are not given. Elsewhere they have defaults."""
+    """Write a first config, with a comment on every line. On a terminal it asks for what is not given of model, prompt,
+    concepts and keep; in a script it takes their defaults."""
     from entropy_loop.commands import init
 
     usual, asks = init.Answers(), sys.stdin.isatty()

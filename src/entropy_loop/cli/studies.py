@@ -39,12 +39,16 @@ def run(
         int | None, typer.Option(min=1, help="Number of worker processes. Default: one per core.")
     ] = None,
     shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Be job I of N: run every N-th chain, from the I-th on.")
+        str | None,
+        typer.Option(metavar="I/N", help="Be job I (1 to N) of N: run only every N-th chain, from chain I on."),
     ] = None,
     fork: Annotated[
-        bool, typer.Option("--fork", help="After a change of config: a new folder that shares unchanged stages.")
+        bool,
+        typer.Option("--fork", help="If the config changed: write to a new folder and reuse the unchanged stages."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON per event; the last has rates.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON per event; the last one holds V.")
+    ] = False,
 ) -> None:
     """Run an experiment, or continue it. Finished stages are never made again."""
     from entropy_loop.commands import experiment, results_folder
@@ -156,7 +160,7 @@ def _estimates(rows: list[Outlook]) -> Table:
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder.")],
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder.")],
     form: Annotated[
         Literal["html", "md", "json"],
         typer.Option("--format", help="html writes tables and report.html; md and json only print."),
@@ -175,13 +179,13 @@ def report(
 
 @app.command()
 def compare(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="RESULTS", help="Results folders.")],
     as_json: JsonOption = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with the table and a figure.")
     ] = None,
 ) -> None:
-    """Compare results side by side, from their tables. Shows V and c of `all` in every arm."""
+    """Compare results side by side, from their tables. Shows V and c of all concepts in one image, for every arm."""
     from entropy_loop.report.page import comparison
     from entropy_loop.report.text import compare as side_by_side
 

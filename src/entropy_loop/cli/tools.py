@@ -28,7 +28,7 @@ def power(
     as_json: JsonOption = False,
 ) -> None:
     """Compute how large a study must be. Leave out one of --images, --keep, --chains and --power: it is computed from
-    the others. If people judge, give --rated, --raters or --agreement; then --rated may be the one left out."""
+    the others. If people judge, add --rated, --raters and --agreement; --rated can be the one to compute, too."""
     from entropy_loop.metrics.power import size, solve
 
     design = solve(rate, change, images, size(keep), chains, wanted, generations, 0, rated, raters, agreement)
@@ -42,7 +42,8 @@ def power(
 
 @app.command("selfcheck")
 def selfcheck_(seed: Annotated[int, typer.Option(min=0, help="Any seed.")] = 0, as_json: JsonOption = False) -> None:
-    """Check that the loop reproduces its closed forms. Exit code 3 if it does not."""
+    """Check the loop against results that are known exactly. Runs toy models whose result follows from a formula, and
+    compares. Exit code 3 if they differ."""
     from entropy_loop.commands.progress import bar
     from entropy_loop.commands.selfcheck import LAWS, plausible, selfcheck, surprise
 
@@ -67,12 +68,23 @@ def selfcheck_(seed: Annotated[int, typer.Option(min=0, help="Any seed.")] = 0, 
 @app.command("calibrate")
 def calibrate_(
     config: ConfigArgument,
-    images: Annotated[str, typer.Option(metavar="DIR", help="An imagefolder with truth columns.")] = "storybook",
+    images: Annotated[
+        str,
+        typer.Option(
+            metavar="DIR",
+            help="A folder of labelled images: metadata.jsonl says true or false per concept. storybook: draw scenes.",
+        ),
+    ] = "storybook",
     people: Annotated[
         Path | None, typer.Option(metavar="RESULTS", help="Use rated images; the majority's answer counts as true.")
     ] = None,
     n: Annotated[int | None, typer.Option("--n", min=1, help="Number of scenes to draw. Default: 2000.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of scenes, halves and noise.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Seed of the scenes, of the split into two halves (to fit, to measure), and of added noise."
+        ),
+    ] = 0,
     out_dir: Annotated[Path | None, typer.Option("--out", help="Default: results/<name>-calibration.")] = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
@@ -97,12 +109,13 @@ def calibrate_(
 
 @app.command()
 def world(
-    name: Annotated[str, typer.Argument(metavar="WORLD", help="storybook")],
+    name: Annotated[str, typer.Argument(metavar="WORLD", help="Kind of scenes; there is one: storybook.")],
     n: Annotated[int, typer.Option("--n", min=1, help="Number of scenes.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the scenes. Scene i does not depend on --n.")] = 0,
     out_dir: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")] = Path("results/world"),
 ) -> None:
-    """Draw scenes whose content is known. Writes an imagefolder that `datasets` loads, and a contact sheet."""
+    """Draw synthetic scenes with known content. They can calibrate judges. Writes an imagefolder that `datasets` loads,
+    and a contact sheet."""
     from entropy_loop.commands.progress import bar
     from entropy_loop.errors import ConfigError, nearest
     from entropy_loop.worlds.storybook import album
@@ -136,7 +149,7 @@ def list_(as_json: JsonOption = False) -> None:
 
 @app.command()
 def doctor(
-    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="Also check its models.")] = None,
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="Also check its models.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check this machine and the bundled models. Reports versions with known faults, device, memory, free disk, and

@@ -146,6 +146,12 @@ class View:
         return list({chain.arm: chain for chain in reversed(chains)}.values())[::-1]
 
     @cached_property
+    def draws_nothing(self) -> bool:
+        """Whether images have been made, and none has a file: the generator is a toy."""
+        files = self.tables.images["file"]
+        return bool(len(files)) and not (files.fillna("") != "").any()
+
+    @cached_property
     def prompts(self) -> list[Prompt]:
         return list(dict.fromkeys(p for chain in self.plan.chains for p in chain.config.pool_prompts()))
 

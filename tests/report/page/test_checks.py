@@ -130,8 +130,8 @@ def test_a_judge_that_goes_blind_raises_an_alarm_where_it_does(run):
     assert set(rows.loc[rows["alarm"] != "", "check"]) == {"sensitivity"}
     assert set(rows.loc[rows["alarm"] != "", "generation"]) == {2}
     (warning,) = alarm_warnings(rows)
-    assert warning.startswith("From generation 2 on, checks of exact fall (")
-    assert "sensitivity of horse" in warning
+    assert warning.startswith("From generation 2 on exact does worse on its checks than in generation 0 (")
+    assert "it recognises horse less often where the check prompt asks for that." in warning
     assert "entropy-loop rate" in warning
     assert alarm_warnings(run[2].checks) == []
 

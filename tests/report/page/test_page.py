@@ -184,7 +184,7 @@ def test_empty_folder_has_a_report(tmp_path: Path) -> None:
 def test_fewer_than_three_chains_claim_nothing(finished: tuple[Path, str]) -> None:
     """One chain is a picture, not evidence; c is labelled and its sign explained."""
     text = finished[1]
-    assert "Nothing is claimed: a claim needs at least three chains per arm, and here there is one." in text
+    assert "This describes one chain per arm; a claim needs at least three." in text
     assert text.count("This chain only: c(0") == 2
     assert "c &gt; 0 means recognition fell" in text
 
@@ -268,7 +268,8 @@ def test_prompts_are_escaped(finished: tuple[Path, str]) -> None:
 
 def test_toy_generator_has_no_sheets(finished: tuple[Path, str]) -> None:
     """A generator without pixels leaves the sheets out, in words."""
-    assert "There are no images to show: this generator draws none." in finished[1]
+    assert "The toy generator draws no pictures: each \u201cimage\u201d is a list of the concepts" in finished[1]
+    assert 'class="sheet' not in finished[1]
 
 
 def test_report_never_loads_torch(tmp_path: Path) -> None:

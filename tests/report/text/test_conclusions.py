@@ -53,7 +53,7 @@ def test_a_verdict_names_what_moved_and_what_it_rests_on():
         ({"verdict": "stable"}, "Stable: every instrument is within \u00b110% of generation 0, c within"),
         (
             {"verdict": "undecided"},
-            "Undecided: diversity neither changed nor shown to be unchanged, attribute tails not",
+            "Undecided. Neither changed nor shown to be unchanged: diversity. Not measured: attribute tails.",
         ),
     ],
 )
@@ -77,10 +77,10 @@ def whole(**changes: Any) -> str:
 
 
 def test_the_verdict_on_one_chain_says_what_was_seen_and_claims_nothing():
-    """Two sentences: the shares of the first and the last generation, and that one chain is no evidence."""
+    """The shares of the first and the last generation, what chance explains, and that one chain is no evidence."""
     assert whole() == (
-        "Horse is recognised in 80% of the images of generation 0, and at generation 2 in 30%; the change lies outside "
-        "its drift band. This describes one chain per arm; a claim needs at least three."
+        "Horse is recognised in 80% of the images of generation 0, and at generation 2 in 30%. By more than chance "
+        "alone explains (drift band), recognition fell. This describes one chain per arm; a claim needs at least three."
     )
 
 
@@ -88,6 +88,50 @@ def test_the_verdict_on_enough_chains_is_the_verdict():
     """From three chains on the second sentence is that of verdicts.csv."""
     text = whole(sweep={"seed": [0, 1, 2]})
     assert text.endswith("Verdict on three chains per arm: both with one.")
+
+
+FELL, ROSE, INSIDE = (-0.3, 0.3), (0.9, 1.0), (0.0, 1.0)  # drift bands of a c of about .62
+
+
+@pytest.mark.parametrize(
+    ("bands", "sentence"),
+    [
+        ([FELL], "By more than chance alone explains (drift band), recognition fell."),
+        ([ROSE], "By more than chance alone explains (drift band), recognition rose."),
+        ([INSIDE], "The change is no larger than chance alone explains (drift band)."),
+        ([INSIDE] * 3, "No change is larger than chance alone explains (drift band)."),
+        ([FELL] * 3, "By more than chance alone explains (drift band), recognition fell in every chain."),
+        ([FELL, FELL, INSIDE], "(drift band), recognition fell in two of three chains."),
+        ([FELL, ROSE, INSIDE], "recognition fell in one of three chains and rose in one of three chains."),
+        ([], ""),
+    ],
+)
+def test_a_change_beyond_the_drift_band_is_told_with_its_direction(bands, sentence):
+    """Outside its band recognition fell or rose, chain by chain; inside it chance alone could do as much."""
+    seen = view(sweep={"seed": list(range(max(1, len(bands))))})
+    changes = seen.tables.changes
+    changes.loc[:, ["drift_low", "drift_high"]] = float("nan")
+    for seed, band in enumerate(bands):
+        changes.loc[changes["seed"] == seed, ["drift_low", "drift_high"]] = band
+    told = conclusions._against_chance(seen, seen.subjects(fed_back=True)[0])
+    assert told.endswith(sentence)
+    assert bool(told) == bool(bands)
+
+
+def test_arms_of_one_verdict_share_a_line():
+    """What is the same of every arm is said once."""
+    seen = view()
+    subject = seen.subjects(fed_back=True)[0]
+    where = {"prompt": subject.prompt.text, "judge": subject.judge, "verdict": "undecided", "margin": 0.1, "chains": 1}
+    rows = [where | STATES | {"recognition": "undecided", "subcutaneous": False, "arm": arm} for arm in ("none", "one")]
+    tables = replace(
+        seen.tables,
+        verdicts=columns(pd.DataFrame(rows), VERDICTS),
+        instruments=columns(pd.DataFrame(columns=list(INSTRUMENTS)), INSTRUMENTS),
+    )
+    (line,) = conclusions.verdicts(replace(seen, tables=tables), subject)
+    too_few = "Undecided. Too few chains to decide: recognition, diversity. Not measured: attribute tails."
+    assert line == ("All arms", too_few)
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.0, "0%"), (0.001, "<1%"), (0.5, "50%"), (0.999, ">99%"), (1.0, "100%")])

@@ -59,7 +59,7 @@ def test_the_ledger_has_every_step_of_every_chain(view_and_page):
     assert len(ledger) == 6
     values = pd.DataFrame([[v.value for v in step.values[4:]] for _, steps in ledger for step in steps])
     assert values.to_numpy() == pytest.approx(rows[["curation", "training", "response"]].to_numpy(float))
-    assert "Ledger" in page
+    assert "The ledger" in page
 
 
 def test_all_steps_of_the_ledger_together_are_the_whole_response(view_and_page):

@@ -34,17 +34,27 @@ TOY: dict[str, Any] = {
     "judges": [{"use": "exact"}],
 }
 SENTENCES = [
-    ({}, "kept: all; fed back: what the last generation kept."),
-    ({"curate.policy": {"use": "top_k", "k": 0.25}}, "kept: the 10 best;"),
-    ({"curate.policy": {"use": "bottom_k", "k": 5}}, "kept: the 5 worst;"),
-    ({"curate.policy": {"use": "random_k", "k": 5}}, "kept: 5 at random;"),
-    ({"curate.policy": {"use": "threshold", "score": 0.5}}, "kept: those that score at least 0.5;"),
-    ({"curate.policy": {"use": "k_choice", "k": 5}}, "kept: 5 choices, each of one among 2 by score;"),
-    ({"feedback": {"use": "window", "generations": 3}}, "fed back: what the last 3 generations kept."),
-    ({"feedback": {"use": "mix_real", "real_fraction": 0.25}}, "as 25% of the diet, real images (one fixed set)."),
+    ({}, "It keeps all, and the next generation is trained on what the generation before it kept."),
+    ({"curate.policy": {"use": "top_k", "k": 0.25}}, "keeps the 10 best, and"),
+    ({"curate.policy": {"use": "bottom_k", "k": 5}}, "keeps the 5 worst, and"),
+    ({"curate.policy": {"use": "random_k", "k": 5}}, "keeps 5 at random, and"),
+    ({"curate.policy": {"use": "threshold", "score": 0.5}}, "keeps those that score at least 0.5, and"),
+    ({"curate.policy": {"use": "k_choice", "k": 5}}, "keeps 5 choices, each of one among 2 by score, and"),
+    ({"feedback": {"use": "window", "generations": 3}}, "trained on what the 3 generations before it kept."),
+    (
+        {"feedback": {"use": "mix_real", "real_fraction": 0.25}},
+        "as 25% of the training images, real images (one fixed set).",
+    ),
     ({"feedback": {"use": "fresh_real", "real_fraction": 1}}, "real images (new ones in every step) instead of"),
-    ({"reteach": {"every": 2, "concepts": ["horse"], "images": 3}}, "kept; in addition in every step whose number is "),
-    ({"train.method": "none"}, "kept: nothing; fed back: nothing, so every generation is generation 0\u2019s model."),
+    (
+        {"reteach": {"every": 2, "concepts": ["horse"], "images": 3}},
+        "kept; in addition, in every step whose number is ",
+    ),
+    (
+        {"train.method": "none"},
+        "keeps nothing, and the next generation is trained on nothing, "
+        "so every generation is generation 0\u2019s model.",
+    ),
 ]
 
 

@@ -14,7 +14,7 @@ CONCEPTS = ("astronaut", "horse", "riding", "all")
 
 def falling_chain(generations: int) -> Tables:
     """One chain whose V(all) falls from .9 by .01 per step and whose c are all -1.25."""
-    where = {"run": "none-seed0", "arm": "none", "prompt": "a prompt", "role": "target", "judge": "a judge"}
+    where = {"run": "none-seed0", "arm": "none", "seed": 0, "prompt": "a prompt", "role": "target", "judge": "a judge"}
     rates = [
         {**where, "set": "pool", "generation": g, "concept": c, "rate": 0.9 - g / 100}
         for g in range(generations + 1)

@@ -45,7 +45,9 @@ def draw(view: View, subject: Subject, metrics: Sequence[tuple[str, str]], width
 
 def _panel(ax: Axes, view: View, subject: Subject, metric: tuple[str, str]) -> None:
     values, low, high = (_by_chain(view, subject, metric, name) for name in ("value", "null_low", "null_high"))
-    ax.set(xlim=(-0.02, 1.02), xticks=np.linspace(0, 1, 5), xlabel="V of all concepts", title=METRICS[metric])
+    ax.set(
+        xlim=(-0.02, 1.02), xticks=np.linspace(0, 1, 5), xlabel="V, all concepts in one image", title=METRICS[metric]
+    )
     ax.grid()
     if low.notna().any(axis=None):
         ax.axhspan(float(np.nanmean(low)), float(np.nanmean(high)), color=SAMPLING, alpha=0.5, linewidth=0, zorder=0.5)

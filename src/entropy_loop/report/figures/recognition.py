@@ -121,11 +121,11 @@ def _axes_of_v(ax: Axes, last: int, title: str) -> None:
 
 
 def change(view: View, subject: Subject, arms: Sequence[str], width: float, height: float) -> Drawing:
-    """c of all concepts together per step: a panel per arm, with one y axis for all arms."""
+    """c of all concepts in one image per step: a panel per arm, with one y axis for all arms."""
     limits = _limits(view, subject)
     chains = view.arms_of(subject)
     panels = [partial(_change, view=view, subject=subject, chains=chains[arm], limits=limits) for arm in arms]
-    return drawing(panels, width, height, ["c of all concepts"])
+    return drawing(panels, width, height, ["c, all concepts in one image"])
 
 
 def _change(ax: Axes, view: View, subject: Subject, chains: Chains, limits: tuple[float, float]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from entropy_loop.analysis.formatting import Value
-from entropy_loop.analysis.rates import UNCALIBRATED, PromptCalibration, calibration
+from entropy_loop.analysis.rates import NO_CALIBRATION, UNCALIBRATED, PromptCalibration, calibration
 from entropy_loop.contracts import Judge
 from entropy_loop.data import ALL, Concept
 from entropy_loop.plan import Plan
@@ -65,6 +65,20 @@ def judges(plan: Plan) -> dict[str, list[Calibration]]:
             if judge.label not in by_judge:
                 by_judge[judge.label] = _lines(judge, chain.config)
     return by_judge
+
+
+def uncalibrated(plan: Plan) -> dict[str, str]:
+    """Label of a judge that has no calibration -> a sentence in the place of its table."""
+    sentences: dict[str, str] = {}
+    for config in (chain.config for chain in plan.chains):
+        for spec, judge in zip(config.judges, config.judge_plugins(), strict=True):
+            if judge.label in sentences:
+                continue
+            reason = calibration(judge, config, config.pool_prompts()[0]).missing_reason
+            exact = "It reads the known truth, so it has no errors to measure." if spec["use"] == "exact" else ""
+            unknown = f"Its sensitivity and specificity are not known: {NO_CALIBRATION}."
+            sentences[judge.label] = (exact or unknown) if reason == NO_CALIBRATION else ""
+    return {label: sentence for label, sentence in sentences.items() if sentence}
 
 
 def _lines(judge: Judge, config: Config) -> list[Calibration]:

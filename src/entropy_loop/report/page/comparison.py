@@ -42,8 +42,10 @@ def write(folders: list[Path], comparison: pd.DataFrame, path: Path) -> None:
     last = max((int(panel.rates["generation"].max()) for panel in panels), default=0)
     drawings = []
     for i, panel in enumerate(panels):
-        figure = drawing([partial(_draw, panel=panel, styles=styles, last=last)], 4.2, 3.1, ["V of all concepts"])
-        alt = escape(f"V of all concepts over generations: {panel.about}")
+        figure = drawing(
+            [partial(_draw, panel=panel, styles=styles, last=last)], 4.2, 3.1, ["V, all concepts in one image"]
+        )
+        alt = escape(f"V of all concepts in one image over generations: {panel.about}")
         drawings.append((panel.about, inline(figure, f"r{i}", alt)))
     reports = [(folder.name, os.path.relpath(folder / "report.html", path.parent)) for folder in folders]
     text = render(

@@ -97,7 +97,7 @@ def prompt_measures(view: View, prompt: Prompt) -> PromptMeasures | None:
 
 def _paths(view: View, subject: Subject, prefix: str) -> Iterator[str]:
     for i, metric in enumerate(diversity_path.available(view, subject)):
-        alt = f"{diversity_path.METRICS[metric]} against V of all concepts, generation by generation"
+        alt = f"{diversity_path.METRICS[metric]} against V of all concepts in one image, generation by generation"
         drawn = diversity_path.draw(view, subject, [metric], 3.9, 3.3)
         yield inline(drawn, f"p{prefix}-{subject.number}-{i}", escape(f"{alt}, for the prompt {subject.prompt.text}"))
 

@@ -90,7 +90,7 @@ def section(view: View, subject: Subject) -> Section:
     return Section(
         subject,
         files,
-        _svg(large, f"v{n}", v_alt("all concepts")),
+        _svg(large, f"v{n}", v_alt(recognition.named(ALL))),
         [_svg(figure, f"v{n}-{i}", v_alt(c)) for i, (c, figure) in enumerate(small)],
         list(_by_arm(view, subject, arms)) if several else [],
         [_svg(figure, f"c{n}-{i}", c_alt(arm)) for i, (arm, figure) in enumerate(steps)],

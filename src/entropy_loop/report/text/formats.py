@@ -46,13 +46,13 @@ def _records(table: pd.DataFrame) -> list[Row]:
 def markdown(plan: Plan, tables: Tables) -> str:
     """Markdown: the question, and per prompt and judge the verdict, V by generation, c by step and the claims."""
     view = View(plan, tables)
-    parts = [f"# {plan.study.config.name}", _escaped(sentences.question(view)), _escaped(sentences.status(view))]
+    opening = sentences.question(view), sentences.toy(view), sentences.status(view)
+    parts = [f"# {plan.study.config.name}", *map(_escaped, opening)]
     parts += [f"- {_escaped(warning)}" for warning in tables.warnings]
     for subject in view.subjects(fed_back=True):
         parts += _subject(view, subject)
     parts += [
-        sentences.no_claim(view),
-        f"V: share of the whole pool, [95 % Wilson interval]. {sentences.SIGN}",
+        f"V: share of the whole pool, [95 % Wilson interval]. {sentences.SIGN} {sentences.ESSAY}",
         _escaped(sentences.what_was_run(plan)),
         f"```\n{appendix.command(plan)}\n```",
     ]

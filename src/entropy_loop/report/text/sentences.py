@@ -9,14 +9,13 @@ import pandas as pd
 from entropy_loop.analysis.formatting import MINUS, NULLS, Null, Value, band, change_value, number, rate_value, span
 from entropy_loop.analysis.rows import ChangeRow, RateRow
 from entropy_loop.data import ALL
-from entropy_loop.metrics.chains import LEAST_CHAINS
 from entropy_loop.plan import Plan
 from entropy_loop.report.view import StyledChain, Subject, View, arm_label
 from entropy_loop.study.config import Config
 
-SIGN = (
-    f"c = (V1 {MINUS} V2)/V1; c > 0 means recognition fell (the essay that proposed it reads a negative c as entropy, "
-    "but by its own formula a loss of recognition gives a positive c)."
+SIGN = f"c = (V1 {MINUS} V2)/V1; c > 0 means recognition fell."
+ESSAY = (
+    "(An essay of 2022 proposed c. It calls a negative c entropy, but by its formula, and here, a loss gives c > 0.)"
 )
 COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 LISTED = 6  # up to this many unfinished chains are named
@@ -28,16 +27,27 @@ LISTED = 6  # up to this many unfinished chains are named
 def question(view: View) -> str:
     """What the experiment asks, in one sentence."""
     targets = view.targets
-    single = len(targets) == 1
+    single, several = len(targets) == 1, any(len(target.concepts) > 1 for target in targets)
+    model = "toy generator" if view.draws_nothing else "text-to-image model"
+    asked, where = ("are all concepts", " in one image") if several else ("is the concept", "")
     prompts = f"\u201c{targets[0].text}\u201d" if single else f"{counted(len(targets))} prompts"
     return (
-        f"When a text-to-image model is trained on its own images of {prompts}, "
-        f"how often is each concept of {'the' if single else 'a'} prompt still recognised?"
+        f"When a {model} is trained on its own images of {prompts}, "
+        f"how often {asked} of {'the' if single else 'a'} prompt still recognised{where}?"
     )
 
 
+def toy(view: View) -> str:
+    """What an image is where the generator draws nothing; else empty."""
+    if not view.draws_nothing:
+        return ""
+    lists = all(chain.config.generator["use"] == "categorical" for chain in view.plan.chains)
+    image = "a list of the concepts that it shows" if lists else "made of numbers"
+    return f"The toy generator draws no pictures: each \u201cimage\u201d is {image}."
+
+
 def what_was_run(plan: Plan) -> str:
-    """The experiment in two sentences; a value that differs between arms is followed by its arms."""
+    """The experiment in a few sentences; a value that differs between arms is followed by its arms."""
     arms = list(dict.fromkeys(arm_label(chain.arm) for chain in plan.chains))
     seeds = sorted({chain.config.seed for chain in plan.chains})
     setup = (
@@ -45,16 +55,16 @@ def what_was_run(plan: Plan) -> str:
         f"with {counted(len(seeds))} {'chains' if len(seeds) > 1 else 'chain'} each "
         f"({'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}): "
         f"{_each(plan, _steps)} from {_each(plan, _maker)}. Each generation makes "
-        f"a pool of N\u00a0=\u00a0{_each(plan, lambda c: str(c.images))} images per target prompt; "
-        f"kept: {_each(plan, _kept)}; fed back: {_each(plan, _fed)}"
+        f"a pool of N\u00a0=\u00a0{_each(plan, lambda c: str(c.images))} images per target prompt. "
+        f"It keeps {_each(plan, _kept)}, and the next generation is trained on {_each(plan, _fed)}"
     )
     if taught := _each(plan, _taught):
-        setup += f"; in addition {taught}"
+        setup += f"; in addition, {taught}"
     if trained := _each(plan, _trained):
-        setup += f"; {trained}"
+        setup += f". Training starts from {trained}"
     trained_arms = {arm_label(chain.arm) for chain in plan.chains if _trained(chain.config)}
     steps = {chain.config.train.max_train_steps for chain in plan.chains if _trained(chain.config)}
-    same = " All arms that train take the same number of training steps, however large their diet is."
+    same = " All arms that train take the same number of training steps, however many images they are trained on."
     return f"{setup}.{same if len(trained_arms) > 1 and len(steps) == 1 else ''}"
 
 
@@ -90,7 +100,7 @@ def _fed(config: Config) -> str:
     if regime.real_fraction == 1:
         return f"{real} instead of the kept ones"
     return (
-        f"{regime.fed()} and, as {regime.real_fraction:.0%} of the diet, {real}"
+        f"{regime.fed()} and, as {regime.real_fraction:.0%} of the training images, {real}"
         if regime.real_fraction
         else regime.fed()
     )
@@ -102,7 +112,7 @@ def _taught(config: Config) -> str:
         return ""
     every, concepts, images = config.reteach.every, config.reteach.concepts, config.reteach.images
     when = "in every step" if every == 1 else f"in every step whose number is a multiple of {every}"
-    return f"{when} {images} real images {'each ' if len(concepts) > 1 else ''}of {', '.join(concepts)}"
+    return f"{when}, on {images} real images {'each ' if len(concepts) > 1 else ''}of {', '.join(concepts)}"
 
 
 def _trained(config: Config) -> str:
@@ -112,7 +122,7 @@ def _trained(config: Config) -> str:
         return ""
     start = "the previous generation\u2019s" if train.start_from == "previous" else "generation 0\u2019s"
     return (
-        f"trained from {start} weights for {train.max_train_steps} steps of {train.train_batch_size} images "
+        f"{start} weights and takes {train.max_train_steps} steps of {train.train_batch_size} images "
         f"at a learning rate of {train.learning_rate:g}"
     )
 
@@ -142,17 +152,6 @@ def status(view: View) -> str:
 
 def _where(chain: StyledChain) -> str:
     return "no pool judged yet" if chain.reached is None else f"generation {chain.reached} of {chain.last}"
-
-
-def no_claim(view: View) -> str:
-    """Why there are no claims, or where they are."""
-    chains = min(sum(chain.arm == arm for chain in view.chains) for arm in view.arms)
-    if chains < LEAST_CHAINS:
-        return (
-            f"Nothing is claimed: a claim needs at least {counted(LEAST_CHAINS)} chains per arm, and here there "
-            f"{'is one' if chains == 1 else f'are {counted(chains)}'}."
-        )
-    return "The claims are under \u201cAcross chains\u201d."
 
 
 def findings(view: View, subject: Subject) -> list[tuple[str, str]]:

@@ -8,15 +8,18 @@ from textwrap import fill
 import pandas as pd
 
 from entropy_loop.analysis import rows
-from entropy_loop.analysis.formatting import DASH, band, change_value, number, span
+from entropy_loop.analysis.formatting import DASH, MINUS, band, change_value, number, span
 from entropy_loop.analysis.rows import ChangeRow
 from entropy_loop.analysis.tables import Tables
 from entropy_loop.data import ALL, POOL
+from entropy_loop.report.view import arm_label
 
 COLUMNS = 11  # generations in a line; of a longer run every n-th one and the last
 
-LEGEND = """c with its 95 % interval, of this chain only; drift: the band of c if each
-generation perfectly copied k images drawn at random from its pool."""
+HEAD = f"""V: share of the pool in which a concept is recognised; all: all in one image
+c = (V1 {MINUS} V2)/V1, from the generation before; c > 0: recognition fell"""
+LEGEND = """[ ]: 95 % interval of c, of this chain only. drift: where c lies in 95 of 100
+chains if training loses nothing and images are kept at random."""
 
 
 def summary(tables: Tables) -> str:
@@ -26,10 +29,11 @@ def summary(tables: Tables) -> str:
     for (prompt, judge), group in rates.groupby(["prompt", "judge"], sort=False):
         changes = tables.changes[(tables.changes["prompt"] == prompt) & (tables.changes["judge"] == judge)]
         shown = _thinned(sorted(group["generation"].unique()))
-        lines += ["", str(prompt), f"judge {judge}; V of the whole pool; c > 0: recognition fell", ""]
+        lines += ["", str(prompt), f"judge: {judge}", HEAD, ""]
         lines.append(_line("generation", [str(g) for g in shown]))
-        for chain, pools in group.groupby("run", sort=False):
-            lines += _chain(str(chain), pools, changes[changes["run"] == chain], shown)
+        for (run, arm, seed), pools in group.groupby(["run", "arm", "seed"], sort=False):
+            name = f"{arm_label(str(arm))}, seed {seed}"
+            lines += _chain(name, pools, changes[changes["run"] == run], shown)
     return "\n".join([*lines, "", LEGEND])
 
 
