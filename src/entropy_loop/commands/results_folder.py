@@ -220,8 +220,14 @@ def _read(path: Path) -> tuple[Study, list[_Renewed]]:
         with as_storage_error(path):
             renewed = list(_renewed(strict_yaml.parse(path.read_text(encoding="utf-8"))))
         return study.load(path, tuple(f"{model.place}='{model.here}'" for model in renewed)), renewed
-    except (ConfigError, yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, UnicodeDecodeError):
         raise StorageError(f"{path}: damaged; delete it and run again, no stage is lost.") from None
+    except ConfigError as error:
+        mistake = str(error).splitlines()[0].removeprefix(f"{path}: ")
+        raise StorageError(
+            f"{path}: damaged, or written with a plug-in or version of entropy-loop that is not installed here "
+            f"({mistake}). Install that; or, if the file is damaged, delete it and run again, no stage is lost."
+        ) from None
 
 
 def _renewed(value: object, place: str = "") -> Iterator[_Renewed]:
