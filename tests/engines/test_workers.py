@@ -65,7 +65,7 @@ def test_workers_of_the_bundled_checkpoint_make_what_one_process_makes(tmp_path)
 @pytest.mark.parametrize("number", ["SIGKILL", "SIGSTOP"])
 def test_a_worker_that_is_killed_or_hangs_is_replaced(toy, tmp_path, monkeypatch, number):
     """Two workers are killed at their work, or stop for good: the results are those of an undisturbed run."""
-    monkeypatch.setattr(local, "HUNG", 1.0)
+    monkeypatch.setattr(local, "HUNG", 3.0)
     path = deadly(toy, tmp_path, 2, number)
     run(path, tmp_path / "two", *WORKERS)
     assert (tmp_path / "deaths").read_text() == "xx"
