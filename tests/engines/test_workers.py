@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from multiprocessing import spawn
 from pathlib import Path
 from threading import Event, Thread
+from types import ModuleType
 
 import psutil
 import pytest
@@ -144,6 +145,35 @@ def test_workers_that_cannot_start_stop_the_run_before_the_first_image(toy, tmp_
     with pytest.raises(EntropyLoopError, match=r"worker processes did not start.*`--workers 1`"):
         run(toy(), tmp_path / "out", *WORKERS)
     assert not list((tmp_path / "out" / "store").glob("g*"))
+
+
+def fill(out: Path, tick) -> None:
+    """A maker that workers can import."""
+    (out / "made").write_text("")
+
+
+@pytest.mark.parametrize(
+    ("maker", "error", "message"),
+    [
+        (lambda out, tick: None, EntropyLoopError, r"a plug-in cannot be sent to a worker.*`--workers 1`"),
+        ("of a module that only this process has", ModuleNotFoundError, "ghost"),
+    ],
+)
+def test_a_plugin_that_no_worker_can_load_is_an_error_and_kills_none(tmp_path, monkeypatch, maker, error, message):
+    """The worker goes on and makes the next unit."""
+    if isinstance(maker, str):
+        ghost = ModuleType("ghost")
+        exec("def maker(out, tick): pass", ghost.__dict__)
+        monkeypatch.setitem(sys.modules, "ghost", ghost)
+        maker = ghost.maker
+    worker = local._Process(1)
+    try:
+        with pytest.raises(error, match=message):
+            worker.make(Unit(maker, tmp_path / "first"), 1, lambda share: None)
+        made = worker.make(Unit(fill, tmp_path / "second"), 1, lambda share: None)
+        assert (made.out / "made").exists()
+    finally:
+        worker.dismiss()
 
 
 def test_a_start_that_fails_keeps_nobody_waiting(tmp_path):

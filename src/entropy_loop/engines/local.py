@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import sys
 import time
@@ -12,7 +11,7 @@ from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import parent_process
+from multiprocessing import Pipe, parent_process
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.sharedctypes import RawValue
 from threading import Lock, Thread
@@ -26,18 +25,21 @@ from entropy_loop import assets
 from entropy_loop.contracts import ChainT, Engine, Needs
 from entropy_loop.data import Tick
 from entropy_loop.engines.pool import ALONE, Pool, Worker, WorkerDied, WorkerNotStarted
-from entropy_loop.errors import ConfigError, EntropyLoopError
+from entropy_loop.errors import ConfigError, EntropyLoopError, as_storage_error
 from entropy_loop.machine import device, distributed, resources, threads
 from entropy_loop.storage.store import Made, Store, Unit
 
 if TYPE_CHECKING:
     from ctypes import c_double
+    from multiprocessing.connection import Connection
 
 T = TypeVar("T")
 POLL = 0.5
 """Seconds between two reports of a worker's progress."""
 LOOK = 10.0
 """Seconds between two looks at the CPU time that it uses."""
+SENDABLE = ("builtins", EntropyLoopError.__module__)
+"""Modules whose errors every process can rebuild. Of another error, a worker sends the name and the message."""
 GONE = 5.0
 """Longest wait, in seconds, for a killed worker to be gone."""
 WORTH = 0.5
@@ -103,10 +105,13 @@ class _Process(Worker):
         threads.use(cores)  # the worker's libraries read the environment when they are loaded
         self.share: c_double = RawValue("d", 0.0)
         context = _Spawn()
-        chosen = os.environ.get(device.CHOICE, "auto")
-        self.executor = ProcessPoolExecutor(1, context, _begin, (self.share, chosen))
+        # Not an argument of `submit`: a plug-in that cannot be sent or loaded would end the worker without a message.
+        units, self.units = Pipe(duplex=False)
+        initial = (units, self.share, os.environ.get(device.CHOICE, "auto"))
+        self.executor = ProcessPoolExecutor(1, context, _begin, initial)
         with _without_main():
             self.started = self.executor.submit(os.getpid)
+        units.close()
         self.family = _family(cast(int, context.last.pid))
 
     def make(self, unit: Unit, cores: int, tick: Tick) -> Made:
@@ -115,13 +120,20 @@ class _Process(Worker):
         except (BrokenProcessPool, CancelledError):
             raise WorkerNotStarted from None
         try:
-            work = pickle.dumps(unit)
-        except Exception as error:
-            raise EntropyLoopError(f"engine: cannot be sent to a worker process: {error}. {ALONE}") from error
-        try:
-            return self._watched(self.executor.submit(_make, work, cores), tick)
-        except (BrokenProcessPool, CancelledError):
+            result = self.executor.submit(_make, cores)
+            self._send(unit)
+            return self._watched(result, tick)
+        except (BrokenProcessPool, CancelledError, BrokenPipeError):
             raise WorkerDied from None
+
+    def _send(self, unit: Unit) -> None:
+        try:
+            self.units.send(unit)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            self.units.send(None)  # the worker waits for something
+            raise EntropyLoopError(f"engine: a plug-in cannot be sent to a worker ({error}). {ALONE}") from error
 
     def _watched(self, result: Future[T], tick: Tick) -> T:
         """The result, as soon as it is there. Raises WorkerDied when the worker hangs."""
@@ -193,13 +205,15 @@ def _without_main() -> Iterator[None]:
 
 # ---- in a worker ---------------------------------------------------------------------------------------
 
+_units: Connection
+"""Where this worker gets its units from."""
 _share: c_double
-"""The share done of the unit that this worker makes; the process that started the worker reads it."""
+"""The share done of the unit that it makes; the process that started the worker reads it."""
 
 
-def _begin(share: c_double, chosen: str) -> None:
-    global _share
-    _share = share
+def _begin(units: Connection, share: c_double, chosen: str) -> None:
+    global _units, _share
+    _units, _share = units, share
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends its workers
     Thread(target=_end_with_parent, daemon=True).start()
     assets.restrict_libraries()
@@ -210,30 +224,23 @@ def _end_with_parent() -> None:
     """A worker whose parent was killed would otherwise wait for work for ever."""
     if parent := parent_process():
         parent.join()
-        for child in _family(os.getpid())[1:]:
+        for process in reversed(_family(os.getpid())):
             with suppress(psutil.Error):
-                child.kill()
-        os._exit(1)
+                process.kill()
 
 
-def _make(work: bytes, cores: int) -> Made:
+def _make(cores: int) -> Made:
     threads.use(cores)
     try:
         _advance(0.0)
-        unit: Unit = pickle.loads(work)  # noqa: S301 (bytes of the process that started this one)
-        return unit.made(_advance)
+        unit: Unit = _units.recv()
+        with as_storage_error(unit.out):
+            return unit.made(_advance)
     except Exception as error:
-        raise _picklable(error) from None
+        if type(error).__module__ in SENDABLE:
+            raise
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
 def _advance(share: float) -> None:
     _share.value = share
-
-
-def _picklable(error: Exception) -> Exception:
-    """The error, or one with its message if it cannot be sent to another process."""
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
