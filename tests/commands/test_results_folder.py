@@ -92,12 +92,12 @@ def test_every_flipped_bit_is_detected_before_use(run: Path, toy: Toy, command: 
     assert "entropy-loop verify" in done.stderr
 
 
-def test_a_config_with_a_plugin_that_is_not_installed_is_not_only_called_damaged(run: Path, toy: Toy, command) -> None:
-    """`run` exits 74 and names the plug-in; deleting the file is not the first advice, and it stays as it is."""
+def test_a_config_with_a_plugin_that_is_not_installed_is_not_only_called_damaged(run: Path, command: Command) -> None:
+    """`report` exits 74 and names the plug-in; deleting the file is not the first advice, and it stays as it is."""
     config = run / "config.yaml"
     text = config.read_text().replace("use: exact", "use: colour")
     config.write_text(text)
-    done = command("run", toy(), "--out", "out")
+    done = command("report", "out")
     assert done.returncode == 74
     assert "written with a plug-in or version of entropy-loop that is not installed here" in done.stderr
     assert "'colour'" in done.stderr

@@ -116,8 +116,9 @@ def pools_reuse_the_noise_of_generation_0(real, run, generation, stream):
 
 
 @mutant(loop, "generate", "E1 replace", "E11 drift")
-def pools_come_from_generation_0(real, run, g, model, store):
-    return real(run, g, Checkpoint(store.once(run.generations[0].model, run.config.generator_plugin().base)), store)
+def pools_come_from_generation_0(real, run, g, image_set, model, store):
+    first = Checkpoint(store.once(run.generations[0].model, run.config.generator_plugin().base))
+    return real(run, g, image_set, first, store)
 
 
 @mutant(loop, "feed", "E1 replace")
