@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 Job = Callable[[], None]
-"""Work that all processes do together; sent with pickle."""
+"""Work that all processes do together; accelerate sends it to the others."""
 
 PATIENCE = timedelta(days=30)  # how long a process waits for the next training
 
