@@ -10,19 +10,21 @@ run: $(VENV)/installed
 smoke: $(VENV)/installed
 	$(BIN)/entropy-loop run configs/smoke.yaml
 
-# One process per core, each with one thread; a file's tests stay together, for they share what they made.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --maxprocesses 8
+# One process per core, each with one thread.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --durations 20
 
+# A file's tests stay together, for they share what they made.
 test: $(VENV)/installed $(VENV)/npm $(VENV)/browser
-	$(PYTEST)
+	$(PYTEST) --dist loadfile
 
-# What CI runs after `make test`: every fault as often as is promised, and the tests that take long.
+# What CI runs after `make test`: every fault as often as is promised, and the tests that take long. Single tests take
+# minutes here, so they are dealt out one by one.
 thorough: $(VENV)/installed $(VENV)/npm $(VENV)/browser
-	$(PYTEST) --faults full -m 'faults or thorough'
+	$(PYTEST) --dist worksteal --faults full -m 'faults or thorough'
 
 # Five times as many kills and flipped bits.
 soak: $(VENV)/installed
-	$(PYTEST) --faults soak -m faults tests/faults
+	$(PYTEST) --dist worksteal --faults soak -m faults tests/faults
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow -s tests/slow

@@ -12,7 +12,7 @@ from scripts.bench import harness
 
 G, SHORT, N, KEEP, STEPS, BATCH = 5, 2, 64, 16, 50, 16
 CONFIG = [
-    "sweep={}", f"generations={G}", f"images={N}", "evaluation.images=1", "measures={}", "attributes={}", "threads=2",
+    "sweep={}", f"generations={G}", f"images={N}", "evaluation.images=1", "measures={}", "attributes={}",
     # An evaluation set of one image costs a block.
     "generator.num_inference_steps=20", "generator.block=16", f"curate.policy={{use: top_k, k: {KEEP}}}",
     f"train.max_train_steps={STEPS}", f"train.train_batch_size={BATCH}", "train.learning_rate=5e-5",
@@ -21,12 +21,7 @@ CONFIG = [
 
 def ours(root: Path) -> tuple[float, list[float]]:
     """Seconds from start to end of `entropy-loop run`, and V(all) by generation."""
-    line = [sys.executable, "-m", "entropy_loop", "run", "configs/smoke.yaml", "--out", str(root)]
-    began = time.perf_counter()
-    subprocess.run(
-        [*line, *(word for override in CONFIG for word in ("--set", override))], check=True, capture_output=True
-    )
-    seconds = time.perf_counter() - began
+    seconds = harness.run("configs/smoke.yaml", root, *CONFIG)
     import pandas as pd
 
     rates = pd.read_csv(root / "rates.csv").query("set == 'pool' and concept == 'all'")
@@ -34,7 +29,7 @@ def ours(root: Path) -> tuple[float, list[float]]:
 
 
 def chain(root: Path, assets: Path) -> tuple[float, float, list[float]]:
-    """Seconds in total, seconds spent on imports and loading, and V(all) by generation."""
+    """The scripts, with two threads each: seconds in total, seconds spent on imports and loading, and V(all) by generation."""
     began, starting, rates, unet = time.perf_counter(), 0.0, [], ""
     for g in range(G + 1):
         folder = root / f"g{g}"
@@ -42,7 +37,7 @@ def chain(root: Path, assets: Path) -> tuple[float, float, list[float]]:
             if g == G and stage in ("score", "train"):
                 continue
             line = [sys.executable, "-m", "scripts.bench.peers.chain", stage, str(folder), unet, str(assets)]
-            done = subprocess.run(line, check=True, capture_output=True, text=True)
+            done = subprocess.run(line, env=harness.environment(), check=True, capture_output=True, text=True)
             starting += float(next(row for row in done.stdout.splitlines() if row.startswith("started ")).split()[1])
         rates.append(json.loads((folder / "rate.json").read_text()))
         unet = str(folder / "unet")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -46,11 +45,13 @@ SETUPS = {
 
 def passes(processes: int, threads: int, waiting: str, busy: int) -> float:
     """Forward passes per second, of all processes together, beside so many busy processes."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "MKL_"))}
     line = [sys.executable, "-c", PASSES, str(threads), waiting, str(ROWS), str(SECONDS)]
     with ExitStack() as stack:
         pipe = subprocess.PIPE
-        workers = [subprocess.Popen(line, env=clean, stdin=pipe, stdout=pipe, text=True) for _ in range(processes)]
+        workers = [
+            subprocess.Popen(line, env=harness.environment(), stdin=pipe, stdout=pipe, text=True)
+            for _ in range(processes)
+        ]
         harness.same("processes (one failed)", all(worker.stdout.readline() == "ready\n" for worker in workers))
         for _ in range(busy):
             other = subprocess.Popen([sys.executable, "-c", "while True: pass"])

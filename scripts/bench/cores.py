@@ -1,8 +1,8 @@
-"""Whole runs on this machine's cores: worker processes of one thread against one process with two threads."""
+"""Whole runs on this machine's cores: worker processes of one thread against one process with two threads, and chains
+on workers against as many independent processes, each with its share of the chains."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -12,21 +12,34 @@ import pandas as pd
 
 from scripts.bench import harness
 
+ASTRONAUT = "configs/astronaut.yaml"
 SMALL = ("generations=3", "images=64", "generator.block=32", "check_images=2")
 STUDIES = {
     "main job, cut: three arms": ((*SMALL,), 2, "<= .85"),
     "one chain with measures": ((*SMALL, "sweep={}"), 2, "<= .9"),
 }
+CHAINS = ("generations=2", "images=64", "generator.block=32", "check_images=2")
+"""What is computed for four seeds."""
 
 
-def run(root: Path, *overrides: str) -> float:
-    """Seconds of `entropy-loop run`, from start to report."""
-    line = [sys.executable, "-m", "entropy_loop", "run", "configs/astronaut.yaml", "--out", str(root)]
-    line += [word for override in overrides for word in ("--set", override)]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "MKL_"))}
+def independent(root: Path) -> float:
+    """Seconds of two processes that know nothing of each other: each has two of the four seeds, and a folder."""
     began = time.perf_counter()
-    subprocess.run(line, env=clean, stdout=subprocess.DEVNULL, check=True)
+    running = []
+    for i, seeds in enumerate(("[0, 1]", "[2, 3]")):
+        line = [sys.executable, "-m", "entropy_loop", "run", ASTRONAUT, "--out", str(root / str(i))]
+        for override in (*CHAINS, f"sweep={{seed: {seeds}}}", "engine.workers=1"):
+            line += ["--set", override]
+        running.append(subprocess.Popen(line, env=harness.environment(), stdout=subprocess.DEVNULL))
+    harness.same("processes (one failed)", [process.wait() for process in running] == [0, 0])
     return time.perf_counter() - began
+
+
+def rates(folders: list[Path]) -> pd.DataFrame:
+    """The rates of these runs, without the numbers of their arms and chains."""
+    tables = pd.concat(pd.read_csv(folder / "rates.csv") for folder in folders)
+    columns = ["generation", "set", "prompt", "concept", "n"]
+    return tables.groupby(columns[:-1], as_index=False)["n"].sum()
 
 
 def main() -> None:
@@ -37,23 +50,25 @@ def main() -> None:
             times = []
             for i in range(n):
                 folders = root / f"{name}-one{i}", root / f"{name}-two{i}"
-                one = run(folders[0], *overrides, "threads=2", "engine.workers=1")
-                two = run(folders[1], *overrides, "engine.workers=2")
+                one = harness.run(ASTRONAUT, folders[0], *overrides, "threads=2", "engine.workers=1")
+                two = harness.run(ASTRONAUT, folders[1], *overrides, "engine.workers=2")
                 tables = [pd.read_csv(folder / "rates.csv") for folder in folders]
                 harness.same("numbers of judged images", tables[0]["n"].equals(tables[1]["n"]))
                 times.append((one, two))
             note = "; ".join(f"{two:.0f} s against {one:.0f} s" for one, two in times)
-            rows.append(
-                harness.Row(
-                    "cores",
-                    f"{name}: workers' time over that of one process with two threads",
-                    *harness.ratio(times),
-                    n,
-                    "x",
-                    demand,
-                    note,
-                )
-            )
+            what = f"{name}: workers' time over that of one process with two threads"
+            rows.append(harness.Row("cores", what, *harness.ratio(times), n, "x", demand, note))
+        times = []
+        for i in range(2):
+            folder = root / f"chains{i}"
+            ours = harness.run(ASTRONAUT, folder, *CHAINS, "sweep={seed: [0, 1, 2, 3]}", "engine.workers=2")
+            peer = independent(root / f"independent{i}")
+            both = rates([folder]), rates([root / f"independent{i}" / part for part in "01"])
+            harness.same("numbers of judged images", both[0].equals(both[1]))
+            times.append((ours, peer))
+        note = "; ".join(f"{ours:.0f} s against {peer:.0f} s" for ours, peer in times)
+        what = "four chains on two workers against two processes with two chains each"
+        rows.append(harness.Row("cores", what, *harness.ratio(times), 2, "x", ">= .95", note))
     harness.report(rows, file)
 
 

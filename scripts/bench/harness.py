@@ -1,4 +1,4 @@
-"""Helpers of the benchmarks: interleaved pairs, ratios with intervals, one table, a fixed number of threads.
+"""Helpers of the benchmarks: interleaved pairs, ratios with intervals, one table, one thread a process.
 
 A benchmark first checks that both sides computed the same thing, and otherwise stops without a result.
 """
@@ -10,6 +10,8 @@ import json
 import os
 import platform
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-THREADS = 2
+THREADS = 1
 ESSAY = "a photograph of an astronaut riding a horse"
 
 
@@ -48,6 +50,18 @@ def start() -> Path | None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path, help="add the rows to this file")
     return parser.parse_args().json
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, with no word about threads: of a shell in which nobody set any."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "MKL_"))}
+
+
+def run(config: str, root: Path, *overrides: str) -> float:
+    """Seconds of `entropy-loop run`, from start to report, in an environment of its own."""
+    line = [sys.executable, "-m", "entropy_loop", "run", config, "--out", str(root)]
+    line += [word for override in overrides for word in ("--set", override)]
+    return seconds(lambda: subprocess.run(line, env=environment(), stdout=subprocess.DEVNULL, check=True))
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -93,7 +107,7 @@ def machine() -> str:
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
     )
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "diffusers", "open_clip_torch"))
-    return f"{cpu}, {THREADS} threads; {packages}; {datetime.now(UTC):%Y-%m-%d}"
+    return f"{cpu}, {os.cpu_count()} cores; {packages}; {datetime.now(UTC):%Y-%m-%d}"
 
 
 @contextmanager

@@ -65,10 +65,10 @@ def carry(config: Path, root: Path, overrides: tuple[str, ...] = (), error_file:
         raise
 
 
-def plain(config: Path, root: Path, overrides: tuple[str, ...] = ()) -> None:
+def plain(config: Path, root: Path, overrides: tuple[str, ...] = (), error_file: Path | None = None) -> None:
     """The main job without its figures, which take three quarters of a toy's time and are written as tables are."""
     page.write = lambda plan, store, tables: _written(store.root / "report.html")  # type: ignore[assignment]
-    carry(config, root, overrides)
+    carry(config, root, overrides, error_file)
 
 
 def _written(path: Path) -> Path:
@@ -135,19 +135,27 @@ def science(root: Path) -> dict[str, str]:
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in results}
 
 
-def kills(wanted: int, config: Path, folder: Path, overrides: tuple[str, ...], rng: np.random.Generator) -> int:
+def kills(
+    wanted: int,
+    config: Path,
+    folder: Path,
+    overrides: tuple[str, ...],
+    rng: np.random.Generator,
+    job: Callable[..., None] = carry,
+) -> int:
     """Kill runs at random moments, each of them up to three times, until so many kills have hit, in two lanes; then
-    they are let be, and held against one that nobody disturbed. Returns how many runs that were."""
+    they are let be, and held against one that nobody disturbed. job: carry or plain. Returns how many runs that
+    were."""
     whole = folder / "whole"
-    assert ended(carry, config, whole, overrides) == 0
-    length, expected, finished = timed(carry, config, folder / "again", overrides), science(whole), []
+    assert ended(job, config, whole, overrides) == 0
+    length, expected, finished = timed(job, config, folder / "again", overrides), science(whole), []
 
     def lane(seed: int) -> None:
         moments, hits = np.random.default_rng(seed), 0
         while hits < wanted / 2:
             root = folder / f"run{seed}"
-            hits += sum(killed(child(carry, config, root, overrides), moments.uniform(0, length)) for _ in range(3))
-            assert ended(carry, config, root, overrides) == 0
+            hits += sum(killed(child(job, config, root, overrides), moments.uniform(0, length)) for _ in range(3))
+            assert ended(job, config, root, overrides) == 0
             assert science(root) == expected
             finished.append(seed)
             shutil.rmtree(root)

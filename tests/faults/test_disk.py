@@ -80,7 +80,7 @@ def test_of_processes_that_start_at_once_one_runs(toy, tmp_path, count, tell) ->
     config, pairs = toy(), count(5, 50, 50)
     for pair in range(pairs):
         root = tmp_path / f"pair{pair}"
-        both = [children.child(children.carry, config, root, TINY, tmp_path / f"error{pair}-{i}") for i in range(2)]
+        both = [children.child(children.plain, config, root, TINY, tmp_path / f"error{pair}-{i}") for i in range(2)]
         codes = [children.code(process) for process in both]
         assert sorted(codes) == [0, 75]
         loser = codes.index(75)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from faults import blocks, children
 
 SMALL = (
@@ -15,11 +17,12 @@ SMALL = (
 
 def test_a_toy_run_killed_at_random_moments_ends_as_if_it_was_not(toy, tmp_path, count, rng, tell) -> None:
     """Tables, images and weights are byte-identical after every kill and resume; no temporary file is left."""
-    wanted = count(20, 200, 1000)
-    runs = children.kills(wanted, toy(), tmp_path, (), rng)
+    wanted = count(10, 200, 1000)
+    runs = children.kills(wanted, toy(), tmp_path, (), rng, children.plain)
     tell(f"{wanted} kills over {runs} toy runs: 0 bytes differ")
 
 
+@pytest.mark.thorough
 def test_a_run_of_the_bundled_checkpoint_killed_at_random_moments_ends_as_if_it_was_not(
     tmp_path, count, rng, tell
 ) -> None:
@@ -32,7 +35,8 @@ def test_a_run_of_the_bundled_checkpoint_killed_at_random_moments_ends_as_if_it_
 def test_a_run_with_workers_killed_at_random_moments_ends_as_if_it_was_not(toy, tmp_path, count, rng, tell) -> None:
     """Nor do workers of a killed run, which end with it, change a file of the next one."""
     wanted = count(2, 20, 100)
-    runs = children.kills(wanted, toy(sweep={"seed": [0, 1]}), tmp_path, ("engine.workers=2",), rng)
+    workers = ("engine.workers=2",)
+    runs = children.kills(wanted, toy(sweep={"seed": [0, 1]}), tmp_path, workers, rng, children.plain)
     tell(f"{wanted} kills over {runs} toy runs with two workers each: 0 bytes differ")
 
 

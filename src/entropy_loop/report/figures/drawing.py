@@ -102,6 +102,7 @@ def drawing(
             ax.set_ylabel(ylabels[i // columns % len(ylabels)] if i % columns == 0 else "")
         if legend:
             _legend(figure, legend)
+        _lay_out(figure)
         return Drawing(figure)
 
 
@@ -110,6 +111,14 @@ def marks(styles: Mapping[str, Style]) -> list[Artist]:
     from matplotlib.lines import Line2D
 
     return [Line2D([], [], color=s.colour, marker=s.marker, label=text) for text, s in styles.items()]
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place the panels once: matplotlib would do it anew, with a second drawing, for every file."""
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
+    figure.set_layout_engine("none")
 
 
 def _legend(figure: Figure, handles: Sequence[Artist]) -> None:

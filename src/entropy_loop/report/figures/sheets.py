@@ -110,7 +110,7 @@ def _cell_size(rows: Sequence[Sequence[Cell]]) -> tuple[int, int]:
 def png(image: Image.Image) -> bytes:
     """The image as PNG."""
     data = io.BytesIO()
-    image.save(data, "PNG", compress_level=7)
+    image.save(data, "PNG", compress_level=5)  # level 7 takes twice as long and saves 2 %
     return data.getvalue()
 
 
@@ -121,5 +121,6 @@ def webp(file: Path) -> tuple[bytes, tuple[int, int]]:
     small = max(image.size) <= SHEET_SIDE
     image.thumbnail((PAGE_SIDE, PAGE_SIDE), Image.Resampling.LANCZOS)
     data = io.BytesIO()
-    image.save(data, "WEBP", lossless=small, quality=80)
+    # The slower methods take 27 times as long and save 8 % of a small image.
+    image.save(data, "WEBP", lossless=small, quality=80, method=0 if small else 4)
     return data.getvalue(), image.size
