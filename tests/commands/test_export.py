@@ -9,6 +9,7 @@ from typing import Any
 import painted
 import pytest
 
+from conftest import Command
 from entropy_loop.commands import export
 from entropy_loop.errors import ConfigError
 
@@ -57,6 +58,14 @@ def test_an_export_can_be_narrowed_by_arm_generation_and_set(results: painted.Re
     with pytest.raises(ConfigError, match="no images of this arm, generation and set"):
         exported(results, "imagefolder", tmp_path / "other", arm="nobody")
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("to", ["label-studio", "csv"])
+def test_what_people_rate_cannot_be_narrowed(command: Command, tmp_path: Path, to: str) -> None:
+    """An option that would be ignored is refused."""
+    refused = command("export", tmp_path, "--to", to, "--generation", 2)
+    assert refused.returncode == 2
+    assert f"--to {to}: takes no --arm, --generation or --image-set" in refused.stderr
 
 
 def test_nothing_is_overwritten_and_nothing_half_is_left(results: painted.ResultsFolder, tmp_path: Path) -> None:

@@ -9,8 +9,6 @@ import typer
 
 from entropy_loop.cli.app import app, out
 
-ANSWERS = ("label-studio", "csv")
-
 
 @app.command("export")
 def export_(
@@ -19,16 +17,24 @@ def export_(
     out_dir: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Default: RESULTS-<format>.")] = None,
     arm: Annotated[str | None, typer.Option(help="Only images of this arm.")] = None,
     generation: Annotated[int | None, typer.Option(min=0, help="Only images of this generation.")] = None,
-    image_set: Annotated[str | None, typer.Option("--set", metavar="SET", help="pool or evaluation.")] = None,
+    image_set: Annotated[
+        str | None, typer.Option(metavar="SET", help="Only images of this set: pool or evaluation.")
+    ] = None,
 ) -> None:
     """Write images as a data set, or tasks and answers of raters. imagefolder, parquet: the images with scores and
     judgements. label-studio: the images to rate, as tasks. csv: the answers that people gave."""
+    from entropy_loop.commands import export
+    from entropy_loop.errors import ConfigError
+
     folder = out_dir or root.with_name(f"{root.name}-{to}")
-    if to in ANSWERS:
+    if to in export.ANSWERS:
+        if (arm, generation, image_set) != (None, None, None):
+            raise ConfigError(
+                f"--to {to}: takes no --arm, --generation or --image-set; which images people rate is the config's "
+                "`people`."
+            )
         out.print("\n".join(str(path) for path in _answers(root, to, folder)))
         return
-    from entropy_loop.commands import export
-
     count = export.export(root, to, folder, export.Wanted(arm, generation, image_set))
     out.print(f"{folder}: {count} images; its README.md describes them and shows how to load them")
 

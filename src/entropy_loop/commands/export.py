@@ -20,6 +20,7 @@ from entropy_loop.plan import Plan
 from entropy_loop.storage.disk import write_text
 
 SHARD = 1000  # rows of a Parquet file
+ANSWERS = ("label-studio", "csv")  # written by rating/exchange.py
 WHOLE = ("seed", "generation", "image_seed", "rank")
 Cell = str | float | None
 
@@ -40,7 +41,7 @@ def export(root: Path, to: str, out: Path, wanted: Wanted) -> int:
     and when `out` is not empty.
     """
     if to not in FORMATS:
-        raise ConfigError(f"--to {to}: known are {', '.join(FORMATS)}.")
+        raise ConfigError(f"--to {to}: known are {', '.join([*FORMATS, *ANSWERS])}.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out}: is there already; give another place with --out.")
     plan, tables = experiment.read(root)
