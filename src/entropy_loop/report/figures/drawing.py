@@ -115,10 +115,9 @@ def marks(styles: Mapping[str, Style]) -> list[Artist]:
 
 def _lay_out(figure: Figure) -> None:
     """Place the panels once: matplotlib would do it anew, with a second drawing, for every file."""
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.execute(figure)
-    figure.set_layout_engine("none")
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def _legend(figure: Figure, handles: Sequence[Artist]) -> None:
