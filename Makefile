@@ -57,5 +57,5 @@ $(VENV)/browser: $(VENV)/installed tests/browser/install.py
 
 bench: $(VENV)/installed
 	rm -f bench.json
-	for id in sampling training scoring chain sweep start scaling contention cores rating; do \
+	for id in sampling precision training scoring chain sweep start scaling contention cores rating; do \
 	  $(BIN)/python -m scripts.bench.$$id --json bench.json || exit 1; done

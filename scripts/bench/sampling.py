@@ -1,8 +1,7 @@
-"""B1, B2: our sampler against diffusers' pipeline, and bf16 against fp32. Both sides save their images."""
+"""B1, B2: our sampler against diffusers' pipeline. Both sides save their images."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from scripts.bench import harness
@@ -60,11 +59,6 @@ def main() -> None:
         )
         ratio = harness.pairs(lambda: make(ours), lambda: make_peer(1), 2, warm=0)
         rows.append(harness.Row("B2", "pipeline, one at a time", *ratio, 2, "x", ">= 2.0"))
-        for block in (BLOCK, 2 * BLOCK):
-            full, half = (replace(ours, block=block, precision=precision) for precision in ("fp32", "bf16"))
-            ratio = harness.pairs(lambda half=half: make(half), lambda full=full: make(full), 3)
-            comparison = f"our bf16 against our fp32, {block} at a time"
-            rows.append(harness.Row("bf16", comparison, *ratio, 3, "x", ">= 1.6 at 32", "within tolerance"))
     harness.report(rows, file)
 
 

@@ -44,6 +44,11 @@ def test_entropy_is_in_bits(counts, bits):
     assert entropy(np.array(counts)) == pytest.approx(bits)
 
 
+def test_a_pool_without_a_label_has_no_entropy():
+    """NaN, not 0, and no warning of numpy's on the terminal: such warnings are errors in tests."""
+    assert np.isnan(entropy(np.array([[0, 0], [1, 1]]))).tolist() == [True, False]
+
+
 def test_the_bias_of_entropy_is_small_beside_its_spread():
     """Pools of 128 with a long tail: the plug-in entropy is low by less than a third of its standard deviation."""
     drawn = entropy(np.random.default_rng(1).multinomial(128, TRUE, 4000))

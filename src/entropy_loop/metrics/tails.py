@@ -29,12 +29,13 @@ def variety(labels: pd.Series[str], values: Sequence[str]) -> dict[str, float]:
 
 
 def entropy(counts: np.ndarray) -> np.ndarray:
-    """Shannon entropy of shares or counts (..., values) in bits (...), not corrected for bias.
+    """Shannon entropy of shares or counts (..., values) in bits (...), not corrected for bias; NaN where all are 0.
 
     It is too low by about (values seen - 1) / (2 n ln 2) bits (Miller 1955). That is under a third of its standard
     deviation for 128 images and 6 values, and cancels in a difference between pools of one size.
     """
-    p = counts / counts.sum(axis=-1, keepdims=True)
+    total = counts.sum(axis=-1, keepdims=True)
+    p = counts / np.where(total > 0, total, np.nan)
     return -np.sum(p * np.log2(p, where=p > 0, out=np.zeros_like(p)), axis=-1)
 
 
