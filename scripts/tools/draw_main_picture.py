@@ -20,7 +20,7 @@ from scripts.training.storybook.judges.loop_truth.parts import by_eye
 
 GENERATIONS = (0, 2, 4, 6, 8, 10)
 CONCEPTS = ("astronaut", "horse", "riding")
-NAMES = {"none": "all 128 fed back", "top_k-32": "best 32 of 128", "random_k-32": "any 32 of 128"}
+NAMES = {"none": "all 128 fed back", "top_k-32": "best 32 of 128", "random_k-32": "random 32 of 128"}
 
 
 def main() -> None:

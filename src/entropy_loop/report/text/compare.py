@@ -31,7 +31,7 @@ def compare(folders: list[Path]) -> pd.DataFrame:
 
 
 HEADS = (
-    "results", "arm", "chains", "V first", "V last", "generation", "c, 95 % over chains", "drift band of c", "p (Holm)",
+    "results", "arm", "chains", "V at 0", "V at last", "last", "mean c, 95 %", "drift band of it", "p (Holm)",
 )  # fmt: skip
 
 
