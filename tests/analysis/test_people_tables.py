@@ -26,7 +26,7 @@ def rated(
     root: Path, says: Says, raters: int = 3, repeats: float = 0.0, last: int = 3, questions: Questions | None = None
 ) -> tuple[painted.ResultsFolder, Tables]:
     """A run whose pools, up to generation `last`, are rated by so many people in the way of `says`, and its tables."""
-    folder = painted.carry_out(root)
+    folder = painted.carry_out(root, report=False)
     images = folder.parquet("images").query(f"set == 'pool' and generation <= {last}").drop_duplicates("file")
     book = Book(root)
     book.set_questions(questions or {})
@@ -244,7 +244,7 @@ def test_people_who_saw_a_few_generations_decide_nothing_and_break_nothing(tmp_p
 
 def test_where_nobody_was_asked_no_database_is_made(tmp_path: Path) -> None:
     """Tables of a folder without answers have no people in them, and leave no file of theirs behind."""
-    folder = painted.carry_out(tmp_path)
+    folder = painted.carry_out(tmp_path, report=False)
     with painted.registered():
         results = tables(folder.plan, folder.store)
     assert results.agreement.empty

@@ -16,7 +16,7 @@ from entropy_loop.errors import ConfigError
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> painted.ResultsFolder:
-    folder = painted.carry_out(tmp_path_factory.mktemp("painted") / "painted")
+    folder = painted.carry_out(tmp_path_factory.mktemp("painted") / "painted", report=False)
     (folder.root / "config.yaml").write_text(painted.settings(folder))
     return folder
 

@@ -87,8 +87,9 @@ class ResultsFolder:
         return pd.read_parquet(self.root / f"{name}.parquet")
 
 
-def carry_out(root: Path, runs: int | None = None, **changes: Any) -> ResultsFolder:
-    """The folder after the first `runs` chains (all of them if None) were carried through."""
+def carry_out(root: Path, runs: int | None = None, report: bool = True, **changes: Any) -> ResultsFolder:
+    """The folder after the first `runs` chains (all of them if None) were carried through. report: write it, too, which
+    takes longer than all the rest."""
     with registered():
         planned, store = plan(study.check(deepcopy(CONFIG) | changes)), Store(root)
         with store.lock():
@@ -96,7 +97,8 @@ def carry_out(root: Path, runs: int | None = None, **changes: Any) -> ResultsFol
                 loop.carry(run, store)
         results = tables(planned, store)
         results.write(root)
-        return ResultsFolder(planned, store, page.write(planned, store, results).read_text(encoding="utf-8"))
+        html = page.write(planned, store, results).read_text(encoding="utf-8") if report else ""
+        return ResultsFolder(planned, store, html)
 
 
 def settings(finished: ResultsFolder) -> str:
