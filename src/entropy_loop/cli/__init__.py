@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import sys
@@ -30,8 +31,8 @@ def main() -> None:
     except EntropyLoopError as error:
         _fail(str(error), error.exit_code)
     except Stopped as stopped:
-        name = stopped.signal.name
-        _fail(f"stopped by {name}; nothing finished is lost. The same command continues.", 128 + stopped.signal)
+        _print_error(f"stopped by {stopped.signal.name}; nothing finished is lost. The same command continues.")
+        _leave(128 + stopped.signal)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
             _fail(f"{error.format_message()} See `entropy-loop --help`.", 2)
@@ -39,12 +40,23 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
+    _print_error(message)
+    sys.exit(code)
+
+
+def _leave(code: int) -> None:
+    """End the process now: Python would first take libraries and tables apart, which takes seconds."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _print_error(message: str) -> None:
     # A file's name may hold control characters; they must not reach the terminal.
     safe = "".join(
         letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in message
     )
-    print(f"entropy-loop: {safe}", file=sys.stderr)
-    sys.exit(code)
+    print(f"entropy-loop: {safe}", file=sys.stderr, flush=True)
 
 
 def _version(wanted: bool) -> None:
