@@ -2,7 +2,7 @@
 
     python -m scripts.tools.write_reference
 
-A key's description is the docstring under its field, a column's is in `entropy_loop.storage.dictionary`. A test holds
+A key's description is the docstring under its field, a column's is in `entropy_loop.dictionary`. A test holds
 the pages to what this writes.
 """
 
@@ -21,8 +21,8 @@ from pydantic import TypeAdapter
 
 from entropy_loop import registry
 from entropy_loop.cli import app
+from entropy_loop.dictionary import PARQUET, TABLES
 from entropy_loop.results import Results
-from entropy_loop.storage.dictionary import PARQUET, TABLES
 from entropy_loop.study import config
 from entropy_loop.study.schema import section_schema
 
@@ -212,7 +212,7 @@ def _value(param: Any) -> str:
 
 TABLES_OPENING = """# The tables
 
-Every column of every table that a run writes, generated from `src/entropy_loop/storage/dictionary.py` by
+Every column of every table that a run writes, generated from `src/entropy_loop/dictionary.py` by
 `python -m scripts.tools.write_reference`. `entropy_loop.open_results` reads them with these dtypes ([In a
 notebook](../notebook.md)). What is missing is missing (NaN or `<NA>`; an empty cell in a CSV), never 0: a column marked
 *never* has no missing cell.

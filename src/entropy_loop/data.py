@@ -1,4 +1,4 @@
-"""What passes between the stages, and the columns of every table.
+"""What passes between the stages, and the columns of every table; `dictionary` says what those of results mean.
 
 Things with an identity are dataclasses; things that come by the thousand are rows of tables. A missing number is an
 empty cell with a reason beside it, never 0.
@@ -15,6 +15,8 @@ from typing import Annotated, Literal, cast
 
 import pandas as pd
 from pydantic import ConfigDict, Field
+
+from entropy_loop.dictionary import TABLES
 
 Tick = Callable[[float], None]
 """Progress callback: a maker calls it with the share of its work that is done, in [0, 1]."""
@@ -245,52 +247,19 @@ MEASURES = (
 
 # ---- columns of the tables of a results folder -------------------------------------------------------
 
-RATES = (
-    "run", "arm", "seed", "generation", "set", "prompt", "role", "concept", "judge", "n", "hits", "rate",
-    "low", "high", "corrected", "corrected_low", "corrected_high", "reason",
-)  # fmt: skip
-CHANGES = (
-    "run", "arm", "seed", "from_generation", "to_generation", "prompt", "role", "concept", "judge", "v1", "v2",
-    "change_rate", "low", "high", "sampling_low", "sampling_high", "drift_low", "drift_high", "reason",
-)  # fmt: skip
-SUMMARY = (
-    "arm", "against", "generation", "prompt", "role", "concept", "judge", "statistic", "chains", "mean", "low",
-    "high", "null_low", "null_high", "sampling_low", "sampling_high", "p", "p_adjusted", "reason",
-)  # fmt: skip
-LEDGER = (
-    "run", "arm", "seed", "generation", "prompt", "concept", "judge", "v_pool", "v_kept", "v_diet", "v_next",
-    "curation", "curation_low", "curation_high", "training", "response", "transmission", "reason",
-)  # fmt: skip
-CHECKS = (
-    "run", "arm", "seed", "generation", "prompt", "concept", "judge", "check", "n", "hits", "rate", "low", "high",
-    "alarm", "reason",
-)  # fmt: skip
-MEASURED = (
-    "run", "arm", "seed", "generation", "prompt", "reference", "metric", "n", "value", "low", "high", "null_low",
-    "null_high", "null_mean", "null_sd", "reason",
-)  # fmt: skip
-TAILS = (
-    "run", "arm", "seed", "generation", "prompt", "reference", "attribute", "item", "n", "value", "low", "high",
-    "null_low", "null_high", "null_mean", "null_sd", "reason",
-)  # fmt: skip
-VERDICTS = (
-    "arm", "prompt", "judge", "verdict", "margin", "recognition", "noise", "diversity", "tails", "distance",
-    "subcutaneous", "chains", "reason",
-)  # fmt: skip
-INSTRUMENTS = (
-    "arm", "prompt", "judge", "instrument", "metric", "chains", "mean", "low", "high", "p", "p_adjusted", "state",
-)  # fmt: skip
-AGREEMENT = (
-    "judge", "prompt", "concept", "statistic", "generation", "rater", "n", "value", "low", "high", "reason",
-)  # fmt: skip
-IMAGES = (
-    "run", "arm", "seed", "generation", "set", "id", "prompt", "image_seed", "file", "latent_sha256", "score",
-    "rank", "kept", "darkest", "brightest", "pixel_sha256", "flagged",
-)  # fmt: skip
-WITHHELD = ("run", "generation", "set", "asked", "withheld")
-RUN_JUDGEMENTS = (
-    "run", "generation", "set", "id", "concept", "judge", "score", "threshold", "answer", "reason",
-)  # fmt: skip
+RATES = tuple(TABLES["rates"])
+CHANGES = tuple(TABLES["changes"])
+SUMMARY = tuple(TABLES["summary"])
+LEDGER = tuple(TABLES["ledger"])
+CHECKS = tuple(TABLES["checks"])
+MEASURED = tuple(TABLES["diversity"])  # noise has the same
+TAILS = tuple(TABLES["tails"])
+VERDICTS = tuple(TABLES["verdicts"])
+INSTRUMENTS = tuple(TABLES["instruments"])
+AGREEMENT = tuple(TABLES["agreement"])
+IMAGES = tuple(TABLES["images"])
+RUN_JUDGEMENTS = tuple(TABLES["judgements"])
+WITHHELD = ("run", "generation", "set", "asked", "withheld")  # in no file
 
 
 def columns(table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from entropy_loop.commands.results_folder import check_results_folder
+from entropy_loop.dictionary import PARQUET, TABLES
 from entropy_loop.errors import ConfigError, StorageError, nearest
-from entropy_loop.storage.dictionary import PARQUET, TABLES
 from entropy_loop.storage.reading import written
 from entropy_loop.storage.store import Store, silent
 

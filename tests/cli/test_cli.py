@@ -142,6 +142,15 @@ def test_a_damaged_model_is_a_problem_for_the_doctor():
     assert any("model broken is missing or damaged" in problem for problem in json.loads(done.stdout)["problems"])
 
 
+def test_the_doctor_names_what_is_too_old(monkeypatch):
+    """Packages that are needed, Ray included; neither those of developers nor those that are not here."""
+    lines = ["pillow>=99", 'ray>=99; extra == "ray"', 'ruff>=99; extra == "dev"', "nowhere>=99", "packaging>=24"]
+    monkeypatch.setattr(doctor, "requires", lambda name: lines)
+    old = list(doctor._outdated())
+    assert [line.split()[1] for line in old] == ["pillow", "ray"]
+    assert old[0].endswith("is too old and may have known faults; `pip install 'pillow>=99'`")
+
+
 def test_the_doctor_survives_a_torch_that_cannot_be_loaded():
     """`doctor` exits 1 and lists it as one of the problems, a line each, without a traceback."""
     code = (

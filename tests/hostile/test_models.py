@@ -1,4 +1,4 @@
-"""Model folders from strangers: what is refused before any library opens it."""
+"""Model folders from strangers: what is refused before any model is loaded."""
 
 from __future__ import annotations
 
@@ -82,6 +82,9 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "a header of lists in lists": holding(UNET, struct.pack("<Q", 1 << 20) + b"[" * (1 << 20)),
     "a tensor beyond the file": holding(UNET, safetensors({"a": tensor(0, 4000, 1000)}, b"1234")),
     "tensors that overlap": holding(UNET, safetensors({"a": tensor(0, 8, 2), "b": tensor(4, 8)}, bytes(8))),
+    "tensors with a gap": holding(UNET, safetensors({"a": tensor(0, 4), "b": tensor(8, 12)}, bytes(12))),
+    "an unknown type of numbers": holding(UNET, safetensors({"a": tensor(0, 4, dtype="F33")}, bytes(4))),
+    "an empty file": holding(UNET, b""),
     "a shape that does not fit": holding(UNET, safetensors({"a": tensor(0, 4, 1 << 60)}, bytes(4))),
     "something after the tensors": holding(UNET, safetensors({"a": tensor(0, 4)}, bytes(4) + pickle.dumps(Canary()))),
     "code beside the weights": holding("unet/pipeline.py", CODE),

@@ -1,12 +1,15 @@
 import json
 import math
+from dataclasses import fields
 
 import pytest
+from pydantic import BaseModel
 
 from entropy_loop.commands import results_folder
+from entropy_loop.data import TrainSettings
 from entropy_loop.errors import ConfigError
 from entropy_loop.plan import plan
-from entropy_loop.study import strict_yaml, study
+from entropy_loop.study import checks, config, strict_yaml, study
 from entropy_loop.study.settings import settings
 
 PROMPT = {"text": "a horse", "concepts": ["horse"]}
@@ -127,6 +130,14 @@ def test_a_mistake_is_refused_in_words(toy, changes, overrides, message):
     """A wrong config raises a ConfigError that names the place and, where there is one, the nearest right name."""
     with pytest.raises(ConfigError, match=message):
         study.load(toy(**changes), tuple(overrides))
+
+
+def test_the_nearest_name_is_looked_for_in_every_section():
+    """Among the keys of the config, of each of its sections and of the training."""
+    sections = [cls for cls in vars(config).values() if isinstance(cls, type) and issubclass(cls, BaseModel)]
+    assert len(sections) > 8
+    names = {name for section in sections for name in section.model_fields}
+    assert set(checks.key_names()) == names | {field.name for field in fields(TrainSettings)}
 
 
 TEXTS = {

@@ -20,17 +20,14 @@ from entropy_loop.analysis.rates import rates as rate_rows
 from entropy_loop.analysis.rows import Row
 from entropy_loop.analysis.verdicts import verdicts
 from entropy_loop.data import CHECK, GENERATED, MOVED, POOL
+from entropy_loop.dictionary import PARQUET, TABLES
 from entropy_loop.people import book
 from entropy_loop.plan import Chain, Generation, Plan
-from entropy_loop.storage.dictionary import PARQUET
 from entropy_loop.storage.disk import write_bytes, write_text
 from entropy_loop.storage.reading import Reader
 from entropy_loop.storage.store import Store
 
-CSV = (
-    "rates", "changes", "summary", "ledger", "checks", "diversity", "noise", "tails", "verdicts", "instruments",
-    "agreement",
-)  # fmt: skip
+CSV = tuple(name for name in TABLES if name not in PARQUET)
 MEASURED = ("run", "arm", "seed", "generation", *data.MEASURES)
 DIETS = ("run", "generation", *data.DIET)
 

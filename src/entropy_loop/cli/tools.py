@@ -152,7 +152,7 @@ def doctor(
     config: Annotated[Path | None, typer.Argument(metavar="CONFIG", help="Also check its models.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check this machine and the bundled models. Reports versions with known faults, device, memory, free disk, and
+    """Check this machine and the bundled models. Reports versions that are too old, device, memory, free disk, and
     whether the models are whole."""
     from entropy_loop.commands import doctor
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-from packaging.version import Version
+from packaging.requirements import Requirement
 
 from entropy_loop import assets
 from entropy_loop.commands import fetch
@@ -17,12 +18,6 @@ from entropy_loop.errors import ConfigError
 from entropy_loop.machine import device, resources
 from entropy_loop.storage.provenance import provenance
 from entropy_loop.study import study
-
-FLOORS = {
-    "torch": "2.13", "transformers": "5.10", "diffusers": "0.38", "safetensors": "0.8", "pillow": "12.2",
-    "filelock": "3.20.3", "jinja2": "3.1.6", "starlette": "1.0.1", "ray": "2.54",
-}  # fmt: skip
-"""Versions below these have known security faults: a file or a page can take over the machine (CVEs to 2026)."""
 
 BUSY = 0.5
 """Cores in use that doctor does not mention."""
@@ -66,14 +61,14 @@ def checkup(config: Path | None = None) -> Checkup:
 
 
 def _outdated() -> Iterator[str]:
-    """Problems: installed packages with known security faults."""
-    for name, floor in FLOORS.items():
-        try:
-            here = version(name)
-        except PackageNotFoundError:
-            continue
-        if Version(here) < Version(floor):
-            yield f"package {name} {here} has known security faults; `pip install '{name}>={floor}'`"
+    """Problems: installed packages, Ray included, that are older than this one needs."""
+    for needed in map(Requirement, requires("entropy-loop") or ()):
+        with suppress(PackageNotFoundError):
+            here = version(needed.name)
+            used = needed.marker is None or needed.marker.evaluate({"extra": "ray"})
+            if used and not needed.specifier.contains(here, prereleases=True):
+                wanted = f"{needed.name}{needed.specifier}"
+                yield f"package {needed.name} {here} is too old and may have known faults; `pip install '{wanted}'`"
 
 
 def _missing_models(config: Path) -> Iterator[str]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from entropy_loop.dictionary import Column
 from entropy_loop.errors import ConfigError, StorageError, as_storage_error
 from entropy_loop.storage import receipts
-from entropy_loop.storage.dictionary import Column
 from entropy_loop.storage.store import Store
 
 Json = dict[str, Any]

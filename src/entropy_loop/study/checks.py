@@ -5,35 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import fields
 
 from entropy_loop import registry
 from entropy_loop.contracts import Judge, Policy, Real, Regime, Scorer, Weights
-from entropy_loop.data import ALL, TrainSettings
+from entropy_loop.data import ALL
 from entropy_loop.errors import ConfigError, nearest
 from entropy_loop.people.asking import NONE, UNSURE
 from entropy_loop.registry import Kind, P
 from entropy_loop.seeds import INDEX_BITS
-from entropy_loop.study.config import (
-    ArmSection,
-    ConceptSection,
-    Config,
-    CurateSection,
-    EvaluationSection,
-    MeasuresSection,
-    PeopleSection,
-    PromptSection,
-    ReteachSection,
-)
+from entropy_loop.study.config import Config
 
-_SECTIONS = (
-    Config, PromptSection, ConceptSection, EvaluationSection, CurateSection, ReteachSection, MeasuresSection,
-    PeopleSection, ArmSection,
-)  # fmt: skip
-KEYS = sorted(
-    {field for section in _SECTIONS for field in section.model_fields} | {field.name for field in fields(TrainSettings)}
-)
-"""Every key of a config and its sections."""
+
+def key_names() -> list[str]:
+    """Every key of a config and its sections, without their places."""
+    schema = Config.model_json_schema()
+    return sorted({key for section in (schema, *schema["$defs"].values()) for key in section["properties"]})
 
 
 def plugin_mistakes(raw: Mapping[str, object]) -> list[str]:

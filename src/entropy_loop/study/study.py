@@ -139,7 +139,7 @@ def _validate(raw: dict[str, object], source: str) -> Config:
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        lines = registry.explain(error, checks.KEYS) + checks.plugin_mistakes(raw)
+        lines = registry.explain(error, checks.key_names()) + checks.plugin_mistakes(raw)
         raise ConfigError("\n".join(f"{source}: {line}" for line in lines)) from None
     _raise_mistakes(registry.coerced(raw, config.model_dump()), source)
     return _with_checks(config)

@@ -1,7 +1,4 @@
-"""The data dictionary: every column of a results folder's tables, with its meaning, unit, range and dtype.
-
-`data` has the column names too; a test checks that both agree.
-"""
+"""The data dictionary: every column of a results folder's tables, with its meaning, unit, range and dtype."""
 
 from __future__ import annotations
 
