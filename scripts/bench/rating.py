@@ -44,7 +44,7 @@ class Rater:
         return int(lines[0].split()[1]), await self.reader.readexactly(int(headers["content-length"]))
 
     async def rate(self, wait: float, start: float, until: float) -> None:
-        await asyncio.sleep(wait)  # all share one address, whose rate of joining is limited
+        await asyncio.sleep(wait)  # they do not all join at once
         await self.open()
         status, data = await self.ask("POST", "/join", {"link": self.secret})
         harness.same(f"joining ({status})", status == 200)

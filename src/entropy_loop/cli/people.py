@@ -79,7 +79,6 @@ def watch(
     """Show the report in a browser while a run goes on. Writes nothing and does not disturb the run."""
     from entropy_loop.machine.signals import Stopped
     from entropy_loop.rating import server, watch
-    from entropy_loop.rating.guard import Guard
 
     watched = watch.Watch(root)
     watched.page()  # raises before anything listens if the folder holds no results
@@ -88,6 +87,6 @@ def watch(
     out.print(f"http://{address}/")
     out.print("the page reloads by itself. Ctrl-C closes it and leaves the run alone")
     try:
-        server.serve(Guard(watch.app(watched), server.allowed_hosts(address)), listening)
+        server.serve(watch.app(watched), listening, address)
     except Stopped:
         out.print("the page is closed")

@@ -18,11 +18,13 @@ from starlette.routing import Route
 from entropy_loop.people import asking, picks
 from entropy_loop.people.book import Book
 from entropy_loop.people.queue import Queue
-from entropy_loop.rating.guard import COOKIE, session
+from entropy_loop.rating.guard import posted
 from entropy_loop.rating.pixels import png
 
 HERE = Path(__file__).parent
+COOKIE = "entropy_loop_session"
 SESSION_SECONDS = 30 * 24 * 3600  # raters can come back within a month
+MAX_BODY = 4096  # bytes of a POST
 
 State = dict[str, object]
 
@@ -59,7 +61,7 @@ class Desk:
 
 
 def app(desk: Desk) -> Starlette:
-    """The app behind the rating page. Serve it behind a `Guard`."""
+    """The app behind the rating page."""
     pixels = lru_cache(maxsize=1024)(png)
 
     def page(request: Request) -> Response:
@@ -94,7 +96,7 @@ def app(desk: Desk) -> Starlette:
     ]
     for path, action in (("/answer", _answer), ("/undo", _undo), ("/pick", _pick), ("/finish", _finish)):
         routes.append(Route(path, _json_endpoint(_for_rater(desk, action)), methods=["POST"]))
-    return Starlette(routes=routes)
+    return Starlette(routes=routes, max_body_size=MAX_BODY)
 
 
 # ---- what raters send: each returns the next task, or None for a request that is not valid -----------
@@ -142,7 +144,7 @@ def _json_endpoint(action: Callable[[State, Request], Response]) -> Callable[[Re
 
     async def endpoint(request: Request) -> Response:
         try:
-            body = json.loads(await request.body())
+            body = json.loads(await posted(request))
         except ValueError:
             body = None
         if not isinstance(body, dict):
@@ -158,7 +160,7 @@ def _static(name: str, media_type: str) -> Callable[[Request], Response]:
 
 
 def _rater(desk: Desk, request: Request) -> str | None:
-    return desk.book.rater(secret) if (secret := session(dict(request.headers))) else None
+    return desk.book.rater(secret) if (secret := request.cookies.get(COOKIE)) else None
 
 
 def _page(intro: str, state: State | None) -> str:

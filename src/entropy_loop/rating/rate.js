@@ -15,7 +15,7 @@ async function send(path, body) {
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
   });
   const data = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(data.error || (response.status === 429 ? "Too many requests. Please try again." : "The server refused this request."));
+  if (!response.ok) throw new Error(data.error || "The server refused this request.");
   return data;
 }
 

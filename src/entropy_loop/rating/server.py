@@ -15,7 +15,7 @@ from entropy_loop.people.book import Book
 from entropy_loop.people.queue import Queue
 from entropy_loop.rating import items
 from entropy_loop.rating.app import Desk, app
-from entropy_loop.rating.guard import Guard
+from entropy_loop.rating.guard import protect
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MAX_CONNECTIONS = 1024
@@ -32,7 +32,7 @@ class RatingServer:
 
     def run(self) -> None:
         """Serve until a signal stops it."""
-        serve(Guard(app(self.desk), allowed_hosts(self.address)), self.listener)
+        serve(app(self.desk), self.listener, self.address)
 
     def close(self) -> str:
         """Close the database and return a summary of what it holds."""
@@ -83,19 +83,19 @@ def address_of(host: str, listener: socket.socket) -> str:
     return f"{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
-def allowed_hosts(address: str) -> set[str]:
-    """The Host headers that are accepted: the address itself, and localhost for a loopback address."""
-    host, _, port = address.rpartition(":")
-    return {address, f"localhost:{port}"} if host.strip("[]") in LOOPBACK else {address}
+def allowed_hosts(address: str) -> list[str]:
+    """The hosts that a request may name: that of the address, and localhost for a loopback address."""
+    host = address.rpartition(":")[0]
+    return [host, "localhost"] if host.strip("[]") in LOOPBACK else [host]
 
 
-def serve(guarded: ASGIApp, listener: socket.socket) -> None:
-    """Serve an app until a signal stops it."""
+def serve(page: ASGIApp, listener: socket.socket, address: str) -> None:
+    """Serve an app, to requests for its own address alone, until a signal stops it."""
     import uvicorn
 
     config = uvicorn.Config(
-        guarded, access_log=False, log_level="warning", server_header=False, date_header=False, lifespan="off",
-        ws="none", limit_concurrency=MAX_CONNECTIONS, timeout_keep_alive=30, timeout_graceful_shutdown=3,
-        h11_max_incomplete_event_size=16384,
+        protect(page, allowed_hosts(address)), access_log=False, log_level="warning", server_header=False,
+        date_header=False, lifespan="off", ws="none", limit_concurrency=MAX_CONNECTIONS, timeout_keep_alive=30,
+        timeout_graceful_shutdown=3, h11_max_incomplete_event_size=16384,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listener])
