@@ -145,7 +145,7 @@ def _json_endpoint(action: Callable[[State, Request], Response]) -> Callable[[Re
     async def endpoint(request: Request) -> Response:
         try:
             body = json.loads(await posted(request))
-        except ValueError:
+        except (ValueError, RecursionError):  # no JSON, or thousands of brackets
             body = None
         if not isinstance(body, dict):
             return JSONResponse({"error": "Send a JSON object."}, 400)
