@@ -6,6 +6,7 @@ import atexit
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -47,7 +48,8 @@ def _fail(message: str, code: int) -> None:
 def _leave(code: int) -> None:
     """End the process now: Python would first take libraries and tables apart, which takes seconds."""
     atexit._run_exitfuncs()
-    sys.stdout.flush()
+    with suppress(OSError):  # nobody reads it any more
+        sys.stdout.flush()
     os._exit(code)
 
 
