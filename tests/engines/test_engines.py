@@ -241,6 +241,14 @@ def test_a_shard_that_is_none_is_refused(text):
         experiment.Shard.parse(text)
 
 
+def test_a_shard_takes_no_workers(toy, tmp_path):
+    """A job of an array works in one process; an option that would be ignored is refused."""
+    job = start(toy(), tmp_path / "out", "--shard", "1/2", "--workers", "2")
+    assert job.wait(timeout=60) == 2
+    assert "leave out --engine, --address and --workers" in job.stdout.read()
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_arm_cannot_have_an_engine_of_its_own(toy):
     """Where a run is carried is no part of the experiment."""
     with pytest.raises(ConfigError, match=r"engine.use is no part of the experiment"):

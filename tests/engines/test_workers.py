@@ -124,6 +124,18 @@ def test_a_run_that_is_stopped_takes_its_workers_along(toy, tmp_path, number, co
     assert science(tmp_path / "two") == science(tmp_path / "one")
 
 
+def test_a_worker_ignores_ctrl_c_from_its_first_moment(toy, tmp_path):
+    """It reaches all processes of a terminal, and the one that started the workers ends them: none prints a traceback."""
+    first = start(toy(sweep={"seed": [0, 1]}), tmp_path / "two", "--workers", "2")
+    own = psutil.Process(first.pid)
+    until(lambda: any("spawn_main" in " ".join(child.cmdline()) for child in own.children()))
+    for child in own.children():
+        if "spawn_main" in " ".join(child.cmdline()):
+            child.send_signal(signal.SIGINT)
+    assert first.wait(timeout=120) == 0
+    assert "Traceback" not in first.stdout.read()
+
+
 def test_a_script_without_a_main_guard_runs_once(toy, tmp_path):
     """Workers do not run the user's script again."""
     script = tmp_path / "script.py"

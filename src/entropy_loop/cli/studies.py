@@ -53,8 +53,11 @@ def run(
     """Run an experiment, or continue it. Finished stages are never made again."""
     from entropy_loop.commands import experiment, results_folder
     from entropy_loop.commands.progress import Progress
+    from entropy_loop.errors import ConfigError
 
     options = {"use": engine, "address": address, "workers": workers}
+    if shard and any(value is not None for value in options.values()):
+        raise ConfigError("--shard: each job works in one process; leave out --engine, --address and --workers.")
     machine = [f"engine.{name}={value}" for name, value in options.items() if value is not None]
     planned = experiment.prepare(config, (*(overrides or ()), *machine), check_models=False)
     root = out_dir or Path("results") / planned.study.config.name

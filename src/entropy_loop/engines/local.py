@@ -109,7 +109,7 @@ class _Process(Worker):
         units, self.units = Pipe(duplex=False)
         initial = (units, self.share, os.environ.get(device.CHOICE, "auto"))
         self.executor = ProcessPoolExecutor(1, context, _begin, initial)
-        with _without_main():
+        with _without_main(), _without_sigint():
             self.started = self.executor.submit(os.getpid)
         units.close()
         self.family = _family(cast(int, context.last.pid))
@@ -201,6 +201,19 @@ def _without_main() -> Iterator[None]:
             yield
         finally:
             sys.modules["__main__"] = main
+
+
+@contextmanager
+def _without_sigint() -> Iterator[None]:
+    """Hold Ctrl-C back in this thread. A process that it starts inherits that; it would otherwise print a traceback."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # ---- in a worker ---------------------------------------------------------------------------------------
