@@ -12,7 +12,7 @@ from scripts.bench import harness
 
 G, SHORT, N, KEEP, STEPS, BATCH = 5, 2, 64, 16, 50, 16
 CONFIG = [
-    "sweep={}", f"generations={G}", f"images={N}", "evaluation.images=1", "measures={}", "attributes={}",
+    "sweep={}", f"generations={G}", f"images={N}", "evaluation.images=1", "measures={}", "attributes={}", "engine.workers=2",
     # An evaluation set of one image costs a block.
     "generator.num_inference_steps=20", "generator.block=16", f"curate.policy={{use: top_k, k: {KEEP}}}",
     f"train.max_train_steps={STEPS}", f"train.train_batch_size={BATCH}", "train.learning_rate=5e-5",

@@ -36,10 +36,9 @@ def independent(root: Path) -> float:
 
 
 def rates(folders: list[Path]) -> pd.DataFrame:
-    """The rates of these runs, without the numbers of their arms and chains."""
+    """Images and hits of these runs, by place, of all their chains together."""
     tables = pd.concat(pd.read_csv(folder / "rates.csv") for folder in folders)
-    columns = ["generation", "set", "prompt", "concept", "n"]
-    return tables.groupby(columns[:-1], as_index=False)["n"].sum()
+    return tables.groupby(["generation", "set", "prompt", "concept"], as_index=False)[["n", "hits"]].sum()
 
 
 def main() -> None:
@@ -64,7 +63,7 @@ def main() -> None:
             ours = harness.run(ASTRONAUT, folder, *CHAINS, "sweep={seed: [0, 1, 2, 3]}", "engine.workers=2")
             peer = independent(root / f"independent{i}")
             both = rates([folder]), rates([root / f"independent{i}" / part for part in "01"])
-            harness.same("numbers of judged images", both[0].equals(both[1]))
+            harness.same("rates", both[0].equals(both[1]))
             times.append((ours, peer))
         note = "; ".join(f"{ours:.0f} s against {peer:.0f} s" for ours, peer in times)
         what = "four chains on two workers against two processes with two chains each"

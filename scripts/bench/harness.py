@@ -1,4 +1,4 @@
-"""Helpers of the benchmarks: interleaved pairs, ratios with intervals, one table, one thread a process.
+"""Helpers of the benchmarks: interleaved pairs, ratios with intervals, one table, one thread a process by default.
 
 A benchmark first checks that both sides computed the same thing, and otherwise stops without a result.
 """
@@ -54,7 +54,11 @@ def start() -> Path | None:
 
 def environment() -> dict[str, str]:
     """This process's environment, with no word about threads: of a shell in which nobody set any."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "MKL_"))}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OMP_", "GOMP_", "MKL_", "OPENBLAS_", "KMP_"))
+    }
 
 
 def run(config: str, root: Path, *overrides: str) -> float:

@@ -2,9 +2,10 @@
 
     python -m scripts.tools.compare_arms results/precision
 
-Each number is averaged over the generations after the first pool, in each chain. Its difference between the arms is
-taken in pairs of chains with the same seed. The arms are equivalent in a number when the 95 % t interval of the mean
-difference lies inside the margin. Prints a Markdown table.
+Each number is averaged in each chain over the generations after the first pool in which every chain has it. Its
+difference between the arms is taken in pairs of chains with the same seed; of all but V relative to the first arm. The
+arms are equivalent in a number when the 95 % t interval of the mean difference lies inside the margin. Prints a
+Markdown table with the number of generations used.
 """
 
 from __future__ import annotations
@@ -34,10 +35,9 @@ def numbers(results: el.Results) -> Iterator[tuple[str, str, pd.DataFrame]]:
         yield f"entropy of {attribute}", "entropy", rows
 
 
-def by_chain(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean over the generations after 0 where every chain has a value: a row per seed, a column per arm."""
-    table = rows.query("generation > 0").pivot(index="generation", columns=["arm", "seed"], values="value")
-    return table.dropna().mean().unstack("arm")
+def by_generation(rows: pd.DataFrame) -> pd.DataFrame:
+    """The generations after 0 in which every chain has a value; a column per arm and seed."""
+    return rows.query("generation > 0").pivot(index="generation", columns=["arm", "seed"], values="value").dropna()
 
 
 def main() -> None:
@@ -45,18 +45,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("results", type=Path)
     results = el.open_results(parser.parse_args().results)
-    first, second = list(dict.fromkeys(results.rates["arm"]))
-    print(f"| number | {first} | {second} | difference, 95 % | margin | |\n| --- | --- | --- | --- | --- | --- |")
+    arms = list(dict.fromkeys(results.rates["arm"]))
+    if len(arms) != 2 or results.rates["judge"].nunique() != 1:
+        raise SystemExit("compare_arms: takes results of two arms and one judge.")
+    first, second = arms
+    print(f"| number | generations | {first} | {second} | difference, 95 % | margin | |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for name, kind, rows in numbers(results):
-        chains = by_chain(rows)
+        table = by_generation(rows)
+        chains = table.mean().unstack("arm")
         base = chains[first].mean()
         scale = 1.0 if kind == "V" else base
         change = describe(np.asarray((chains[second] - chains[first]) / scale))
         margin = MARGINS[kind]
         inside = change.low is not None and change.high is not None and -margin < change.low and change.high < margin
-        span = f"{change.mean:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
+        span = "" if change.low is None else f"{change.mean:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
         state = "equivalent" if inside else "not shown"
-        print(f"| {name} | {base:.3f} | {chains[second].mean():.3f} | {span} | {margin} | {state} |")
+        print(f"| {name} | {len(table)} | {base:.3f} | {chains[second].mean():.3f} | {span} | {margin} | {state} |")
 
 
 if __name__ == "__main__":

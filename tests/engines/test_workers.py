@@ -125,7 +125,7 @@ def test_a_run_that_is_stopped_takes_its_workers_along(toy, tmp_path, number, co
 
 
 def test_a_worker_ignores_ctrl_c_from_its_first_moment(toy, tmp_path):
-    """It reaches all processes of a terminal, and the one that started the workers ends them: none prints a traceback."""
+    """It reaches all processes of a terminal. Whoever started the workers ends them; none prints a traceback."""
     first = start(toy(sweep={"seed": [0, 1]}), tmp_path / "two", "--workers", "2")
     own = psutil.Process(first.pid)
     until(lambda: any("spawn_main" in " ".join(child.cmdline()) for child in own.children()))

@@ -87,5 +87,7 @@ def _check_weights(file: Path) -> None:
     try:
         with safe_open(file, framework="np"):
             pass
-    except (SafetensorError, OSError):
+    except OSError as error:  # safetensors names an unreadable file "No such file"
+        raise ConfigError(f"{file}: cannot be read ({error}); check its permissions.") from None
+    except SafetensorError:
         raise ConfigError(f"{file}: cannot be read as a whole safetensors file; download the model again.") from None

@@ -32,7 +32,8 @@ def main() -> None:
     except EntropyLoopError as error:
         _fail(str(error), error.exit_code)
     except Stopped as stopped:
-        _print_error(f"stopped by {stopped.signal.name}; nothing finished is lost. The same command continues.")
+        with suppress(OSError):  # nobody reads it any more
+            _print_error(f"stopped by {stopped.signal.name}; nothing finished is lost. The same command continues.")
         _leave(128 + stopped.signal)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own usage errors
@@ -48,7 +49,7 @@ def _fail(message: str, code: int) -> None:
 def _leave(code: int) -> None:
     """End the process now: Python would first take libraries and tables apart, which takes seconds."""
     atexit._run_exitfuncs()
-    with suppress(OSError):  # nobody reads it any more
+    with suppress(OSError, ValueError):
         sys.stdout.flush()
     os._exit(code)
 

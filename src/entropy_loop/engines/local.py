@@ -228,6 +228,8 @@ def _begin(units: Connection, share: c_double, chosen: str) -> None:
     global _units, _share
     _units, _share = units, share
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends its workers
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     Thread(target=_end_with_parent, daemon=True).start()
     assets.restrict_libraries()
     device.use(chosen)

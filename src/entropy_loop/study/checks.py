@@ -19,7 +19,7 @@ from entropy_loop.study.config import Config
 def key_names() -> list[str]:
     """Every key of a config and its sections, without their places."""
     schema = Config.model_json_schema()
-    return sorted({key for section in (schema, *schema["$defs"].values()) for key in section["properties"]})
+    return sorted({key for section in (schema, *schema["$defs"].values()) for key in section.get("properties", ())})
 
 
 def plugin_mistakes(raw: Mapping[str, object]) -> list[str]:

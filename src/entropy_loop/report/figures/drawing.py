@@ -117,7 +117,7 @@ def _lay_out(figure: Figure) -> None:
     """Place the panels once: matplotlib would do it anew, with a second drawing, for every file."""
     if engine := figure.get_layout_engine():
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
 
 
 def _legend(figure: Figure, handles: Sequence[Artist]) -> None:
