@@ -38,7 +38,8 @@ def test_any_operation_on_the_disk_may_fail(whole, tmp_path, kind, count, rng, t
         assert children.science(root) == expected, case
         shutil.rmtree(root)
 
-    of_kind = range(operations.KINDS.index(kind) % 2, len(done), count(1, 2, 1))
+    step = count(1, 2, 1)
+    of_kind = range(operations.KINDS.index(kind) % step, len(done), step)
     points = rng.permutation(of_kind)[: count(8, len(done), len(done))].tolist()
     children.abreast(fail, points)
     tell(f"{kind} at {len(points)} of {len(done)} operations on the disk: 0 bytes differ")
