@@ -53,7 +53,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name, kind, rows in numbers(results):
         table = by_generation(rows)
-        chains = table.mean().unstack("arm")
+        chains = table.mean().unstack("arm").reindex(columns=arms)  # an arm may lack the number
         base = chains[first].mean()
         scale = 1.0 if kind == "V" else base
         change = describe(np.asarray((chains[second] - chains[first]) / scale))
